@@ -1,0 +1,107 @@
+"""The errors at the door: each names the argument, what came, what was expected, and the mend."""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align._types import PyTree
+
+
+def bad(argument: str, came: object, expected: str, mend: str) -> ValueError:
+    """The error that every check raises, in its one form."""
+    return ValueError(f"{argument}: got {came}; expected {expected}. {mend}")
+
+
+def one_of(argument: str, value: str, known: Iterable[str]) -> str:
+    """Return `value` if it is among `known`; otherwise raise, suggesting the nearest name."""
+    known = list(known)
+    if value in known:
+        return value
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+    mend = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
+    raise bad(argument, repr(value), "one of " + ", ".join(map(repr, known)), mend)
+
+
+def is_concrete(*trees: PyTree) -> bool:
+    """Whether no leaf is a tracer, so that values can be looked at."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def positive(argument: str, value: int) -> int:
+    """Return `value` if it is an integer of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise bad(argument, repr(value), "an integer of at least 1", f"Pass {argument}=1 or more.")
+    return int(value)
+
+
+def path_string(path: tuple[Any, ...]) -> str:
+    """`('params', 'hidden', 'kernel')` as `params/hidden/kernel`, for any kind of tree key."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
+    """Require two trees of equal structure whose leaves agree in shape and dtype; an error names the leaf."""
+    leaves_a = {path_string(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(a)}
+    leaves_b = {path_string(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(b)}
+    both = f"{name_a}, {name_b}"
+    for path in [*leaves_a, *leaves_b]:
+        if path not in leaves_a or path not in leaves_b:
+            here, there = (name_a, name_b) if path in leaves_a else (name_b, name_a)
+            raise bad(
+                both,
+                f"the leaf {path!r} in {here} alone",
+                "two trees of the same structure",
+                f"Give {there} this leaf, or build both parents with the same network.",
+            )
+        x, y = leaves_a[path], leaves_b[path]
+        for what, of_x, of_y in (
+            ("shape", jnp.shape(x), jnp.shape(y)),
+            ("dtype", jnp.result_type(x), jnp.result_type(y)),
+        ):
+            if of_x != of_y:
+                raise bad(
+                    both,
+                    f"{what} {of_x} and {of_y} at the leaf {path!r}",
+                    f"the same {what} in both",
+                    "Build both parents with the same network." if what == "shape" else "Cast one of them.",
+                )
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        raise bad(
+            both,
+            f"{jax.tree.structure(a)} and {jax.tree.structure(b)}",
+            "two trees of the same structure",
+            "Build both parents with the same network.",
+        )
+
+
+def all_finite(argument: str, tree: PyTree) -> None:
+    """Require finite values in every inexact leaf; an error names the first leaf that has others."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            continue
+        count = int(np.sum(~np.isfinite(np.asarray(leaf, dtype=np.float32))))
+        if count:
+            where = f" at the leaf {path_string(path)!r}" if path else ""
+            raise bad(
+                argument,
+                f"{count} values that are NaN or infinite{where}",
+                "finite values",
+                "Drop this network, or train it again with a smaller learning rate.",
+            )
+
+
+def extra(module: str, name: str) -> ModuleType:
+    """Import an optional module; where it is missing, the error names the extra that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{module} is not installed; it comes with the extra {name!r}. "
+            f"Run: pip install 'evojax-align[{name}]'"
+        ) from error
