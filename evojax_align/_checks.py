@@ -102,6 +102,5 @@ def extra(module: str, name: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{module} is not installed; it comes with the extra {name!r}. "
-            f"Run: pip install 'evojax-align[{name}]'"
+            f"{module} is not installed; it comes with the extra {name!r}. Run: pip install 'evojax-align[{name}]'"
         ) from error

@@ -1,0 +1,18 @@
+"""How alike the neurons of two networks are: matrices of activations in, matrices of scores out."""
+
+from evojax_align.similarity.canonical import CCA, cca, cca_of, structure_scores
+from evojax_align.similarity.moments import Moments, merge, moments, pool
+from evojax_align.similarity.pairwise import correlation, correlation_of
+
+__all__ = [
+    "CCA",
+    "Moments",
+    "cca",
+    "cca_of",
+    "correlation",
+    "correlation_of",
+    "merge",
+    "moments",
+    "pool",
+    "structure_scores",
+]

@@ -1,0 +1,211 @@
+"""The three stages of an alignment: relate the neurons, match them, rearrange the networks.
+
+`align` runs them in a row. They stand alone so that what is dear, the statistics of activations, is computed once and
+serves any number of methods.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from evojax_align import _checks
+from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
+from evojax_align.matching import canonical, greedy_index, one_to_one, semi
+from evojax_align.similarity import CCA, Moments, cca_of, correlation_of, merge, moments, pool, structure_scores
+from evojax_align.similarity.canonical import check_samples, check_settings
+from evojax_align.similarity.moments import finite
+from evojax_align.symmetry import PermutationSpec, permute, select
+from evojax_align.symmetry.reading import places_of
+
+STREAM_ABOVE = 1 << 26
+"""Activations of more numbers than this (256 MiB in float32) are streamed in chunks of a quarter of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How one method turns statistics into a matching, and what settings it takes."""
+
+    needs_covariances: bool
+    by_assignment: bool
+    """Whether exact assignment of scores makes the matching, which the host can do faster for a whole batch."""
+    takes: tuple[str, ...]
+    bijective: bool = True
+
+
+METHODS = {
+    "correlation": Method(False, True, ("engine",)),
+    "greedy": Method(False, False, ()),
+    "semi": Method(False, False, ("direction",), bijective=False),
+    "cca": Method(True, False, ("rank", "ridge", "mode")),
+    "loadings": Method(True, True, ("rank", "ridge", "engine")),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A method and its settings, checked."""
+
+    method: str = "correlation"
+    rank: int | None = None
+    ridge: float = 0.0
+    mode: str = "text"
+    direction: str = "x"
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _checks.one_of("method", self.method, METHODS)
+        takes = METHODS[self.method].takes
+        for field in dataclasses.fields(self)[1:]:
+            if getattr(self, field.name) != field.default and field.name not in takes:
+                who = [name for name, method in METHODS.items() if field.name in method.takes]
+                raise _checks.bad(
+                    field.name,
+                    f"{getattr(self, field.name)!r} with method={self.method!r}",
+                    f"{field.default!r}",
+                    f"Leave it out, or use method={' or '.join(map(repr, who))}.",
+                )
+
+
+@struct.dataclass
+class Relation:
+    """What two networks' activations of one group have in common."""
+
+    moments: Moments
+    samples: int = struct.field(pytree_node=False)
+
+
+@struct.dataclass
+class GroupMatch:
+    """The partners in one group: `x[i]` of the first network and `y[i]` of the second."""
+
+    x: Int[Array, " n"]
+    y: Int[Array, " n"]
+    score: Float[Array, " n"]
+    """Correlation of each pair of partners."""
+    dead_x: Int[Array, ""]
+    """Number of dead neurons."""
+    dead_y: Int[Array, ""]
+    valid: Bool[Array, ""]
+    """Whether a matching that should be a bijection is one."""
+    all_finite: Bool[Array, ""]
+
+
+def relate(
+    spec: PermutationSpec,
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    *,
+    covariances: bool = True,
+    chunk: int | None = None,
+) -> dict[str, Relation]:
+    """Statistics of both networks' activations on the same inputs, group by group.
+
+    Args:
+        spec: the symmetry of the network.
+        apply: the network.
+        a: parameters of the first.
+        b: parameters of the second.
+        x: inputs, samples along the leading axis of every leaf.
+        covariances: also those inside each network, which the methods "cca" and "loadings" need.
+        chunk: samples at a time; by default all, unless their activations would take more than 256 MiB.
+
+    Returns:
+        A `Relation` for every group that data reach.
+    """
+    count = _count(x)
+
+    def of_chunk(part: PyTree) -> dict[str, list[Moments]]:
+        of_a, of_b = places_of(spec, apply, a, part), places_of(spec, apply, b, part)
+        return {
+            group: [moments(p, q, within=covariances) for p, q in zip(of_a[group], of_b[group], strict=True)]
+            for group in of_a
+        }
+
+    shapes = jax.eval_shape(lambda p, part: places_of(spec, apply, p, part), a, x)
+    chunk = chunk or _chunk_size(count, 2 * sum(place.size for places in shapes.values() for place in places))
+    totals = _stream(of_chunk, x, count, min(chunk, count))
+    samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}
+    return {group: Relation(pool(places), samples[group]) for group, places in totals.items()}
+
+
+def match(relation: Relation, settings: Settings) -> GroupMatch:
+    """Match the neurons of one group by one method."""
+    m = relation.moments
+    chosen, settled = METHODS[settings.method], settings
+    if settings.method == "semi":
+        result = semi(correlation_of(m), direction=settings.direction)
+        return matched(m, result.x, result.y, jnp.array(True))
+    if settings.method == "cca":
+        cca = _cca(relation, settled)
+        found = canonical(cca.weights_x, cca.weights_y, dead_x=m.dead_x, dead_y=m.dead_y, mode=settings.mode)
+    elif settings.method == "greedy":
+        found = greedy_index(correlation_of(m), dead_x=m.dead_x, dead_y=m.dead_y)
+    else:
+        assert chosen.by_assignment
+        found = one_to_one(assignment_scores(relation, settled), m.dead_x, m.dead_y, engine=settings.engine)
+    return matched(m, found.x, found.y, found.valid)
+
+
+def assignment_scores(relation: Relation, settings: Settings) -> Float[Array, "p q"]:
+    """The scores of which a method by assignment maximises the total."""
+    if settings.method == "loadings":
+        return structure_scores(_cca(relation, settings))
+    return correlation_of(relation.moments)
+
+
+def matched(m: Moments, x: Array, y: Array, valid: Array) -> GroupMatch:
+    """Put what is known of a matching together."""
+    return GroupMatch(
+        x=x,
+        y=y,
+        score=correlation_of(m)[x, y],
+        dead_x=jnp.sum(m.dead_x),
+        dead_y=jnp.sum(m.dead_y),
+        valid=valid,
+        all_finite=finite(m),
+    )
+
+
+def rearrange(
+    spec: PermutationSpec, a: PyTree, b: PyTree, matches: Mapping[str, GroupMatch], *, bijective: bool = True
+) -> tuple[PyTree, PyTree]:
+    """Put both networks' neurons into the order of the matches (Algorithm 2 of Uriot & Izzo 2020)."""
+    move = permute if bijective else select
+    of_a = {group: m.x for group, m in matches.items()}
+    of_b = {group: m.y for group, m in matches.items()}
+    return move(spec, a, of_a), move(spec, b, of_b)
+
+
+def _cca(relation: Relation, settings: Settings) -> CCA:
+    m = relation.moments
+    check_settings(m.mean_x.size, m.mean_y.size, settings.rank, settings.ridge)
+    check_samples(relation.samples, max(m.mean_x.size, m.mean_y.size), settings.rank, settings.ridge)
+    return cca_of(m, settings.rank, settings.ridge)
+
+
+def _count(x: PyTree) -> int:
+    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    if len(counts) != 1 or not (shape := counts.pop()) or shape[0] == 0:
+        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+        raise _checks.bad("x", f"shapes {shapes}", "samples along the leading axis, at least one", "Pass inputs.")
+    return shape[0]
+
+
+def _chunk_size(count: int, numbers: int) -> int:
+    return count if numbers <= STREAM_ABOVE else max(1, count * (STREAM_ABOVE // 4) // numbers)
+
+
+def _stream(of_chunk, x: PyTree, count: int, chunk: int) -> dict[str, list[Moments]]:  # noqa: ANN001
+    whole, rest = divmod(count, chunk)
+    both = lambda p, q: jax.tree.map(merge, p, q, is_leaf=lambda leaf: isinstance(leaf, Moments))  # noqa: E731
+    part = lambda start, size: jax.tree.map(lambda leaf: leaf[start : start + size], x)  # noqa: E731
+    totals = of_chunk(part(0, chunk))
+    if whole > 1:
+        chunks = jax.tree.map(lambda v: v[chunk : whole * chunk].reshape(whole - 1, chunk, *v.shape[1:]), x)
+        totals, _ = jax.lax.scan(lambda carry, part: (both(carry, of_chunk(part)), None), totals, chunks)
+    return both(totals, of_chunk(part(whole * chunk, rest))) if rest else totals

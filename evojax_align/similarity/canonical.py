@@ -1,0 +1,189 @@
+"""Canonical correlation analysis of two sets of neurons: plain, of main directions (SVCCA), and with a ridge.
+
+Uriot & Izzo 2020, section 3.2 and equation (2); SVCCA: Raghu et al. 2017; canonical ridge: Vinod 1976.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from evojax_align import _checks
+from evojax_align._types import Array, Bool, Float, Int
+from evojax_align.similarity.moments import (
+    Moments,
+    check_values,
+    check_pair,
+    correlations,
+    finite,
+    moments,
+    product,
+    scales,
+)
+
+FLOOR = {"float32": 1e-6, "float64": 1e-12}
+"""Directions of less variance than this part of the largest are rounding noise (measured about 1e-8 for float32)."""
+
+
+@struct.dataclass
+class CCA:
+    """Canonical directions, on centred columns of unit variance, in falling order of correlation.
+
+    Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
+    """
+
+    weights_x: Float[Array, "p k"]
+    weights_y: Float[Array, "q k"]
+    correlations: Float[Array, " k"]
+    loadings_x: Float[Array, "p k"]
+    """Correlation of each neuron of x with each canonical variate of x."""
+    loadings_y: Float[Array, "q k"]
+    rank_x: Int[Array, ""]
+    """Number of directions of x that were used: its numerical rank, at most `rank`."""
+    rank_y: Int[Array, ""]
+    dead_x: Bool[Array, " p"]
+    """Neurons that are constant over the samples; their weights are zero."""
+    dead_y: Bool[Array, " q"]
+    all_finite: Bool[Array, ""]
+    """False if any activation was NaN or infinite; its neuron then counts as dead."""
+
+
+def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
+    """The linear combinations of x and of y that correlate most.
+
+    With C the correlation matrices, it solves (C_xx + ridge)^(-1/2) C_xy (C_yy + ridge)^(-1/2) = U S V^T, and the
+    weights are (C_xx + ridge)^(-1/2) U and (C_yy + ridge)^(-1/2) V.
+
+    Args:
+        x: activations, one neuron a column.
+        y: activations on the same samples.
+        rank: keep this many main directions of each set first (SVCCA); all by default.
+        ridge: added to the diagonal of the correlation matrices.
+
+    Returns:
+        A `CCA` with k = min(p, q), or k = `rank`. Without a ridge the variates `standardised(x) @ weights_x` have
+        unit variance, are uncorrelated, and correlate with those of y by `correlations`. The sign of each
+        direction is such that the largest weight of x is positive.
+
+    Raises:
+        ValueError: for at most as many samples as neurons (every correlation would be 1), unless `ridge` is
+            positive or `rank` below the number of samples; for a rank outside 1..min(p, q); a negative ridge.
+    """
+    check_pair(x, y)
+    check_settings(jnp.shape(x)[1], jnp.shape(y)[1], rank, ridge)
+    check_samples(jnp.shape(x)[0], max(jnp.shape(x)[1], jnp.shape(y)[1]), rank, ridge)
+    result, m = _cca(x, y, rank, ridge)
+    check_values(m)
+    return result
+
+
+def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
+    """As `cca`, from moments that may have been streamed."""
+    if m.within_x is None or m.within_y is None:
+        raise _checks.bad("m", "moments without within_x", "moments(x, y, within=True)", "Compute them for CCA.")
+    scale_x, scale_y = scales(m)
+    whiten_x, rank_x = _directions(correlations(m.within_x, scale_x, scale_x), rank, ridge)
+    whiten_y, rank_y = _directions(correlations(m.within_y, scale_y, scale_y), rank, ridge)
+    between = correlations(m.cross, scale_x, scale_y)
+    u, s, vt = _svd(product(product(whiten_x.basis.T, between), whiten_y.basis))
+    real = jnp.arange(s.size) < jnp.minimum(rank_x, rank_y)
+    u, v = jnp.where(real[None], u, 0.0), jnp.where(real[None], vt.T, 0.0)
+    weights_x = product(whiten_x.basis, u)
+    largest = jnp.take_along_axis(weights_x, jnp.argmax(jnp.abs(weights_x), axis=0)[None], axis=0)
+    sign = jnp.where(largest < 0, -1.0, 1.0)
+    return CCA(
+        weights_x=weights_x * sign,
+        weights_y=product(whiten_y.basis, v) * sign,
+        correlations=jnp.where(real, jnp.clip(s, 0.0, 1.0), 0.0),
+        loadings_x=whiten_x.loadings(u * sign),
+        loadings_y=whiten_y.loadings(v * sign),
+        rank_x=rank_x,
+        rank_y=rank_y,
+        dead_x=m.dead_x,
+        dead_y=m.dead_y,
+        all_finite=finite(m),
+    )
+
+
+def structure_scores(result: CCA) -> Float[Array, "p q"]:
+    """How alike two neurons are in the space of canonical variates: sum over k of rho_k l_x[:, k] l_y[:, k]^T.
+
+    Loadings are stable where weights are not (collinear neurons), so that these scores, matched by `one_to_one`,
+    recover planted permutations that Algorithm 1 loses under noise.
+    """
+    return product(result.loadings_x * result.correlations[None], result.loadings_y.T)
+
+
+@struct.dataclass
+class _Whitening:
+    basis: Array  # [p, k]: principal directions over the root of (variance + ridge)
+    outward: Array  # [p, k]: principal directions times variance over that root
+    kept: Array  # [k]: variance over (variance + ridge)
+
+    def loadings(self, u: Array) -> Array:
+        variance = jnp.sum(self.kept[:, None] * u**2, axis=0)
+        return product(self.outward, u) * jax.lax.rsqrt(jnp.where(variance > 0, variance, 1.0))
+
+
+def _directions(matrix: Array, rank: int | None, ridge: float | Array) -> tuple[_Whitening, Array]:
+    variances, directions = jnp.linalg.eigh(matrix, symmetrize_input=False)
+    if rank is not None:
+        variances, directions = variances[-rank:], directions[:, -rank:]
+    keep = variances > FLOOR[str(matrix.dtype)] * variances[-1]
+    variances = jnp.where(keep, variances, 0.0)
+    scale = jnp.where(keep, jax.lax.rsqrt(jnp.where(keep, variances + ridge, 1.0)), 0.0)
+    directions = jnp.where(keep[None], directions, 0.0)
+    whitening = _Whitening(
+        basis=directions * scale[None],
+        outward=directions * (variances * scale)[None],
+        kept=variances * scale**2,
+    )
+    return whitening, jnp.sum(keep)
+
+
+def _svd(matrix: Array) -> tuple[Array, Array, Array]:
+    """The thin SVD. LAPACK's fast algorithm can fail on a CPU where many singular values are almost equal, as they
+    are between a network and its own copy; then the slower, sure one runs."""
+
+    def fast(m: Array) -> tuple[Array, Array, Array]:
+        u, s, vt = jnp.linalg.svd(m, full_matrices=False)
+        return u, s, vt
+
+    def sure(m: Array) -> tuple[Array, Array, Array]:
+        u, s, vt = jax.lax.linalg.svd(m, full_matrices=False, algorithm=jax.lax.linalg.SvdAlgorithm.QR)
+        return u, s, vt
+
+    def on_cpu(m: Array) -> tuple[Array, Array, Array]:
+        result = fast(m)
+        return jax.lax.cond(jnp.all(jnp.isfinite(result[1])), lambda _: result, sure, m)
+
+    return jax.lax.platform_dependent(matrix, cpu=on_cpu, default=fast)
+
+
+@partial(jax.jit, static_argnames="rank")
+def _cca(x: Array, y: Array, rank: int | None, ridge: float | Array) -> tuple[CCA, Moments]:
+    m = moments(x, y)
+    return cca_of(m, rank, ridge), m
+
+
+def check_settings(p: int, q: int, rank: int | None, ridge: float | Array) -> None:
+    """Refuse a rank or a ridge that has no meaning for these widths."""
+    if rank is not None:
+        _checks.positive("rank", rank)
+        if rank > min(p, q):
+            raise _checks.bad("rank", rank, f"at most the smaller width, {min(p, q)}", "Lower it, or leave it out.")
+    if _checks.is_concrete(ridge) and not (jnp.isfinite(ridge) and ridge >= 0):
+        raise _checks.bad("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
+
+
+def check_samples(samples: int, width: int, rank: int | None, ridge: float | Array) -> None:
+    """Refuse data on which every canonical correlation would be 1."""
+    has_ridge = not _checks.is_concrete(ridge) or bool(ridge > 0)
+    if samples <= width and not has_ridge and not (rank is not None and rank < samples):
+        raise _checks.bad(
+            "x",
+            f"{samples} samples for {width} neurons",
+            "more samples than neurons, since otherwise every canonical correlation is 1",
+            "Use more samples, pass ridge > 0, or a rank below the number of samples.",
+        )

@@ -1,0 +1,173 @@
+"""First and second moments of two sets of neurons over the same samples, for all measures of similarity.
+
+Moments are small (widths, not samples), and those of two batches merge exactly into those of both, so that any
+number of samples can be streamed.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from evojax_align import _checks
+from evojax_align._types import Array, Bool, Float
+
+DEAD = 1e-5
+"""A neuron is dead when its standard deviation is at most this part of its root mean square."""
+
+
+@struct.dataclass
+class Moments:
+    """Sums over samples, of deviations from the mean."""
+
+    samples: Float[Array, ""]
+    mean_x: Float[Array, " p"]
+    mean_y: Float[Array, " q"]
+    square_x: Float[Array, " p"]
+    square_y: Float[Array, " q"]
+    cross: Float[Array, "p q"]
+    within_x: Float[Array, "p p"] | None = None
+    """Only what CCA needs; None where only pairwise correlations are asked for."""
+    within_y: Float[Array, "q q"] | None = None
+
+    @property
+    def dead_x(self) -> Bool[Array, " p"]:
+        """Neurons of x that are constant over the samples, or have values that are not finite."""
+        return _dead(self.mean_x, self.square_x, self.samples)
+
+    @property
+    def dead_y(self) -> Bool[Array, " q"]:
+        """Neurons of y that are constant over the samples, or have values that are not finite."""
+        return _dead(self.mean_y, self.square_y, self.samples)
+
+
+def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = True) -> Moments:
+    """Moments of two activation matrices whose rows belong to the same samples.
+
+    Args:
+        x: one neuron a column.
+        y: likewise.
+        within: also the covariances inside x and inside y, which CCA needs.
+    """
+    x, y = _working(x), _working(y)
+    mean_x, mean_y = jnp.mean(x, axis=0), jnp.mean(y, axis=0)
+    x, y = x - mean_x[None], y - mean_y[None]
+    return Moments(
+        samples=jnp.asarray(x.shape[0], x.dtype),
+        mean_x=mean_x,
+        mean_y=mean_y,
+        square_x=jnp.sum(x * x, axis=0),
+        square_y=jnp.sum(y * y, axis=0),
+        cross=product(x.T, y),
+        within_x=product(x.T, x) if within else None,
+        within_y=product(y.T, y) if within else None,
+    )
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """Moments of the samples of both; equal, up to rounding, to the moments of all samples at once."""
+    total = a.samples + b.samples
+    gap_x, gap_y = b.mean_x - a.mean_x, b.mean_y - a.mean_y
+    weight = a.samples * b.samples / total
+
+    def add(of_a: Array | None, of_b: Array | None, gap: Array) -> Array | None:
+        return None if of_a is None or of_b is None else of_a + of_b + gap * weight
+
+    return Moments(
+        samples=total,
+        mean_x=a.mean_x + gap_x * (b.samples / total),
+        mean_y=a.mean_y + gap_y * (b.samples / total),
+        square_x=a.square_x + b.square_x + gap_x**2 * weight,
+        square_y=a.square_y + b.square_y + gap_y**2 * weight,
+        cross=a.cross + b.cross + jnp.outer(gap_x, gap_y) * weight,
+        within_x=add(a.within_x, b.within_x, jnp.outer(gap_x, gap_x)),
+        within_y=add(a.within_y, b.within_y, jnp.outer(gap_y, gap_y)),
+    )
+
+
+def pool(places: list[Moments]) -> Moments:
+    """Moments of neurons seen at several places, each place standardised and laid end to end along the samples."""
+    if len(places) == 1:
+        return places[0]
+    parts = [_standardised(place) for place in places]
+    total = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *parts)
+    return total
+
+
+def product(a: Float[Array, "m n"], b: Float[Array, "n o"]) -> Float[Array, "m o"]:
+    """A matrix product at full precision, which scores need on every device."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def scales(m: Moments) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
+    """What brings every live neuron to a sum of squares of one; 0 for the dead."""
+    return _scale(m.square_x, m.dead_x), _scale(m.square_y, m.dead_y)
+
+
+def finite(m: Moments) -> Bool[Array, ""]:
+    """Whether all values that went in were finite."""
+    return jnp.all(jnp.isfinite(m.square_x)) & jnp.all(jnp.isfinite(m.square_y))
+
+
+def check_pair(x: Array, y: Array) -> None:
+    """Refuse matrices without samples or neurons, or of different samples."""
+    for name, value in (("x", x), ("y", y)):
+        if jnp.ndim(value) != 2 or 0 in jnp.shape(value):
+            raise _checks.bad(name, f"shape {jnp.shape(value)}", "[samples, neurons], neither 0", "Pass activations.")
+    if jnp.shape(x)[0] != jnp.shape(y)[0]:
+        came = f"{jnp.shape(x)[0]} and {jnp.shape(y)[0]} samples"
+        raise _checks.bad("x, y", came, "the same samples in both", "Run both networks on the same inputs.")
+
+
+def check_values(m: Moments) -> None:
+    """Refuse, where values are known, activations that are not finite, and a set in which no neuron is alive."""
+    for name, square, dead in (("x", m.square_x, m.dead_x), ("y", m.square_y, m.dead_y)):
+        if not _checks.is_concrete(square):
+            continue
+        if not bool(jnp.all(jnp.isfinite(square))):
+            first = int(jnp.argmax(~jnp.isfinite(square)))
+            mend = "Drop this network, or train it again with a smaller learning rate."
+            raise _checks.bad(name, f"NaN or infinite activations of neuron {first}", "finite values", mend)
+        if bool(jnp.all(dead)):
+            raise _checks.bad(
+                name,
+                f"{dead.size} neurons that are all dead (constant over the samples)",
+                "at least one that answers differently to different samples",
+                "Use more samples, or another network: a layer without live neurons has nothing to align.",
+            )
+
+
+def _working(x: Array) -> Array:
+    return jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32))
+
+
+def _dead(mean: Array, square: Array, samples: Array) -> Array:
+    variance = square / samples
+    return ~(variance > DEAD**2 * (mean**2 + variance))  # also true for NaN
+
+
+def _scale(square: Array, dead: Array) -> Array:
+    return jnp.where(dead, 0.0, jax.lax.rsqrt(jnp.where(dead, 1.0, square)))
+
+
+def _standardised(m: Moments) -> Moments:
+    """As if each live column had been centred and scaled to a mean square of one beforehand."""
+    of_x, of_y = scales(m)
+
+    def scaled(sums: Array | None, rows: Array, columns: Array) -> Array | None:
+        return None if sums is None else correlations(sums, rows, columns) * m.samples
+
+    return m.replace(
+        mean_x=jnp.zeros_like(m.mean_x),
+        mean_y=jnp.zeros_like(m.mean_y),
+        square_x=jnp.where(of_x > 0, m.samples, 0.0),
+        square_y=jnp.where(of_y > 0, m.samples, 0.0),
+        cross=scaled(m.cross, of_x, of_y),
+        within_x=scaled(m.within_x, of_x, of_x),
+        within_y=scaled(m.within_y, of_y, of_y),
+    )
+
+
+def correlations(sums: Float[Array, "p q"], rows: Float[Array, " p"], columns: Float[Array, " q"]) -> Array:
+    """Sums of products of deviations, scaled to correlations; rows and columns of dead neurons are 0."""
+    live = (rows > 0)[:, None] & (columns > 0)[None, :]
+    return jnp.where(live, jnp.clip(sums * rows[:, None] * columns[None, :], -1.0, 1.0), 0.0)

@@ -1,0 +1,41 @@
+"""Pairwise correlation of neurons (Li et al. 2015; Uriot & Izzo 2020, section 3.3)."""
+
+import jax
+
+from evojax_align._types import Array, Float
+from evojax_align.similarity.moments import Moments, check_values, check_pair, correlations, moments, scales
+
+
+def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, "p q"]:
+    """The correlation of every neuron of x with every neuron of y.
+
+    Args:
+        x: activations, one neuron a column.
+        y: activations on the same samples.
+
+    Returns:
+        Entries in [-1, 1]; 0 in the rows and columns of dead neurons; `correlation(y, x)` is its transpose.
+
+    Raises:
+        ValueError: for no samples, unequal samples, and, where values are known, NaN or no live neuron.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+        >>> correlation(x, -x).tolist()
+        [[-1.0, 0.0], [0.0, 0.0]]
+    """
+    check_pair(x, y)
+    m = _moments(x, y)
+    check_values(m)
+    return correlation_of(m)
+
+
+def correlation_of(m: Moments) -> Float[Array, "p q"]:
+    """As `correlation`, from moments that may have been streamed."""
+    return correlations(m.cross, *scales(m))
+
+
+@jax.jit
+def _moments(x: Array, y: Array) -> Moments:
+    return moments(x, y, within=False)

@@ -1,0 +1,173 @@
+"""A network's computation as one straight list of equations, read from its jaxpr.
+
+Nested programs that only group equations (`jit`, `remat`, `closed_call`) are laid out flat. A function with its own
+derivative (`custom_jvp`, `custom_vjp`) stays one equation, so that what is evaluated from a trace has the gradients
+that its author wrote. The same list serves three readers: the inference of symmetry, the reading of activations, and
+the sharing of work in a sweep.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core, source_info_util
+
+from evojax_align import _checks
+from evojax_align._types import Apply, PyTree
+
+FLATTENED = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat2": "jaxpr",
+}
+"""Primitives that only group equations, and the parameter that holds the grouped program."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Equation:
+    """One operation; values are known by their number in the trace."""
+
+    primitive: core.Primitive
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    params: Mapping[str, Any]
+    source: str
+    """File, line and function that wrote it."""
+
+    @property
+    def name(self) -> str:
+        """The primitive's name."""
+        return self.primitive.name
+
+
+@dataclasses.dataclass
+class Trace:
+    """The equations of a program in order, and what is known of its values."""
+
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    equations: list[Equation] = dataclasses.field(default_factory=list)
+    constants: dict[int, Any] = dataclasses.field(default_factory=dict)
+    shapes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
+    dtypes: list[Any] = dataclasses.field(default_factory=list)
+
+    def new_value(self, aval: Any) -> int:
+        """Number a new value of this shape and dtype."""
+        self.shapes.append(tuple(getattr(aval, "shape", ())))
+        self.dtypes.append(getattr(aval, "dtype", None))
+        return len(self.shapes) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkTrace:
+    """The trace of `apply(params, x)`, with the paths of the parameters."""
+
+    trace: Trace
+    paths: tuple[str, ...]
+    """Path of each leaf of the parameters."""
+    params: tuple[int, ...]
+    """The value of each leaf of the parameters."""
+    data: tuple[int, ...]
+    """The value of each leaf of `x`."""
+
+
+def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:
+    """Trace `apply(params, x)`; shapes suffice, so arrays, tracers and `jax.ShapeDtypeStruct` all serve."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    try:
+        jaxpr = jax.make_jaxpr(apply)(params, x)
+    except TypeError as error:
+        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+        error.add_note(f"While tracing apply(params, x) with x of shape {shapes}: does x fit the network?")
+        raise
+    trace = flatten(jaxpr)
+    count = len(leaves)
+    return NetworkTrace(
+        trace=trace,
+        paths=tuple(_checks.path_string(path) for path, _ in leaves),
+        params=trace.inputs[:count],
+        data=trace.inputs[count:],
+    )
+
+
+def flatten(jaxpr: core.ClosedJaxpr) -> Trace:
+    """Lay a jaxpr out as one list of equations."""
+    trace = Trace()
+    trace.inputs = tuple(trace.new_value(v.aval) for v in jaxpr.jaxpr.invars)
+    trace.outputs = _inline(trace, jaxpr.jaxpr, jaxpr.consts, trace.inputs)
+    return trace
+
+
+def _inline(
+    trace: Trace, jaxpr: core.Jaxpr, consts: Sequence[Any], inputs: Sequence[int], caller: str = ""
+) -> tuple[int, ...]:
+    numbers = dict(zip(jaxpr.invars, inputs, strict=True))
+    for variable, value in zip(jaxpr.constvars, consts, strict=True):
+        numbers[variable] = trace.new_value(variable.aval)
+        trace.constants[numbers[variable]] = value
+
+    def number(atom: Any) -> int:
+        if isinstance(atom, core.Literal):
+            literal = trace.new_value(atom.aval)
+            trace.constants[literal] = atom.val
+            return literal
+        return numbers[atom]
+
+    for equation in jaxpr.eqns:
+        given = [number(atom) for atom in equation.invars]
+        source = _source(equation, caller)
+        inner = equation.params.get(FLATTENED.get(equation.primitive.name, ""))
+        if inner is not None:
+            body, values = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
+            numbers.update(zip(equation.outvars, _inline(trace, body, values, given, source), strict=True))
+            continue
+        made = tuple(trace.new_value(variable.aval) for variable in equation.outvars)
+        numbers.update(zip(equation.outvars, made, strict=True))
+        trace.equations.append(Equation(equation.primitive, tuple(given), made, equation.params, source))
+    return tuple(number(atom) for atom in jaxpr.outvars)
+
+
+def _source(equation: core.JaxprEqn, caller: str) -> str:
+    """Where the user wrote an equation; one inside JAX's own functions is known by its caller."""
+    source = source_info_util.summarize(equation.source_info)
+    return source if ":" in source else caller
+
+
+def needed(trace: Trace, targets: Iterable[int], given: Iterable[int] = ()) -> list[Equation]:
+    """The equations, in order, that the targets depend on when the values in `given` are already known."""
+    wanted, known, kept = set(targets), set(given), []
+    for equation in reversed(trace.equations):
+        if any(value in wanted and value not in known for value in equation.outputs):
+            kept.append(equation)
+            wanted.update(equation.inputs)
+    return kept[::-1]
+
+
+def depends_on(trace: Trace, sources: Iterable[int]) -> set[int]:
+    """The values that depend on any of the sources, themselves included."""
+    reached = set(sources)
+    for equation in trace.equations:
+        if reached.intersection(equation.inputs):
+            reached.update(equation.outputs)
+    return reached
+
+
+def evaluate(trace: Trace, known: Mapping[int, Any], targets: Sequence[int]) -> list[Any]:
+    """Compute the targets from known values, running only the equations that they need."""
+    values: dict[int, Any] = {**trace.constants, **known}
+    for equation in needed(trace, targets, known):
+        functions, params = _bind_params(equation)
+        result = equation.primitive.bind(*functions, *(values[i] for i in equation.inputs), **params)
+        results = result if equation.primitive.multiple_results else [result]
+        values.update(zip(equation.outputs, results, strict=True))
+    return [values[target] for target in targets]
+
+
+def _bind_params(equation: Equation) -> tuple[Sequence[Callable], Mapping[str, Any]]:
+    """What `bind` takes for this equation: newer versions of JAX no longer pass functions beside the parameters."""
+    result = equation.primitive.get_bind_params(equation.params)
+    return result if isinstance(result, tuple) else ((), result)
