@@ -50,20 +50,24 @@ class Settings:
 
     method: str = "correlation"
     rank: int | None = None
-    ridge: float = 0.0
+    ridge: float | Array = 0.0
+    """May be traced where the whole alignment is."""
     mode: str = "text"
     direction: str = "x"
     engine: str = "auto"
 
     def __post_init__(self) -> None:
         _checks.one_of("method", self.method, METHODS)
+        if _checks.is_concrete(self.ridge):
+            object.__setattr__(self, "ridge", float(self.ridge))
         takes = METHODS[self.method].takes
         for field in dataclasses.fields(self)[1:]:
-            if getattr(self, field.name) != field.default and field.name not in takes:
+            value = getattr(self, field.name)
+            if field.name not in takes and not (_checks.is_concrete(value) and value == field.default):
                 who = [name for name, method in METHODS.items() if field.name in method.takes]
                 raise _checks.bad(
                     field.name,
-                    f"{getattr(self, field.name)!r} with method={self.method!r}",
+                    f"{value!r} with method={self.method!r}",
                     f"{field.default!r}",
                     f"Leave it out, or use method={' or '.join(map(repr, who))}.",
                 )
@@ -136,18 +140,16 @@ def relate(
 def match(relation: Relation, settings: Settings) -> GroupMatch:
     """Match the neurons of one group by one method."""
     m = relation.moments
-    chosen, settled = METHODS[settings.method], settings
     if settings.method == "semi":
         result = semi(correlation_of(m), direction=settings.direction)
         return matched(m, result.x, result.y, jnp.array(True))
     if settings.method == "cca":
-        cca = _cca(relation, settled)
+        cca = _cca(relation, settings)
         found = canonical(cca.weights_x, cca.weights_y, dead_x=m.dead_x, dead_y=m.dead_y, mode=settings.mode)
     elif settings.method == "greedy":
         found = greedy_index(correlation_of(m), dead_x=m.dead_x, dead_y=m.dead_y)
     else:
-        assert chosen.by_assignment
-        found = one_to_one(assignment_scores(relation, settled), m.dead_x, m.dead_y, engine=settings.engine)
+        found = one_to_one(assignment_scores(relation, settings), m.dead_x, m.dead_y, engine=settings.engine)
     return matched(m, found.x, found.y, found.valid)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from evojax_align import _checks
@@ -173,7 +174,7 @@ def check_settings(p: int, q: int, rank: int | None, ridge: float | Array) -> No
         _checks.positive("rank", rank)
         if rank > min(p, q):
             raise _checks.bad("rank", rank, f"at most the smaller width, {min(p, q)}", "Lower it, or leave it out.")
-    if _checks.is_concrete(ridge) and not (jnp.isfinite(ridge) and ridge >= 0):
+    if _checks.is_concrete(ridge) and not (np.isfinite(ridge) and ridge >= 0):
         raise _checks.bad("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
 
 
