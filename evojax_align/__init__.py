@@ -1,0 +1,37 @@
+"""Align, recombine and evolve neural networks in JAX.
+
+A network is `apply(params, x)` and a pytree `params`; a population is one pytree with a leading axis.
+"""
+
+from evojax_align import (
+    alignment,
+    crossover,
+    data,
+    interpolation,
+    matching,
+    models,
+    population,
+    similarity,
+    statistics,
+    symmetry,
+    training,
+)
+from evojax_align._version import VERSION as __version__
+from evojax_align.alignment import Alignment, align, align_pairs
+
+__all__ = [
+    "Alignment",
+    "align",
+    "align_pairs",
+    "alignment",
+    "crossover",
+    "data",
+    "interpolation",
+    "matching",
+    "models",
+    "population",
+    "similarity",
+    "statistics",
+    "symmetry",
+    "training",
+]

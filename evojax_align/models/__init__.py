@@ -1,0 +1,5 @@
+"""The papers' networks, as Flax modules."""
+
+from evojax_align.models.mlp import MLP
+
+__all__ = ["MLP"]

@@ -1,0 +1,20 @@
+"""Figures of the papers: functions of arrays that draw on a matplotlib Axes.
+
+matplotlib comes with the extra "plotting" and is imported when something is drawn. `figure` makes the Axes and
+`save` writes them; any other Axes will do.
+
+Example:
+    >>> import numpy as np
+    >>> from evojax_align import plotting
+    >>> ts = np.linspace(-0.25, 1.25, 61)
+    >>> fig, axes = plotting.figure(width=5.2)
+    >>> plotting.plot_sweeps(ts, {"naive": 1 + ts[None] * (1 - ts[None])}, axes[0, 0], title="Between two parents")
+    >>> path = plotting.save(fig, "sweep.png")
+"""
+
+from evojax_align.plotting.canvas import figure, save
+from evojax_align.plotting.correlations import color_bar, plot_correlations
+from evojax_align.plotting.shares import plot_win_share
+from evojax_align.plotting.sweeps import plot_sweep, plot_sweeps
+
+__all__ = ["color_bar", "figure", "plot_correlations", "plot_sweep", "plot_sweeps", "plot_win_share", "save"]

@@ -2,7 +2,7 @@
 
 from evojax_align.similarity.canonical import CCA, cca, cca_of, structure_scores
 from evojax_align.similarity.moments import Moments, merge, moments, pool
-from evojax_align.similarity.pairwise import correlation, correlation_of
+from evojax_align.similarity.pairwise import correlation, correlation_of, within_correlations
 
 __all__ = [
     "CCA",
@@ -15,4 +15,5 @@ __all__ = [
     "moments",
     "pool",
     "structure_scores",
+    "within_correlations",
 ]

@@ -6,6 +6,7 @@ number of samples can be streamed.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from evojax_align import _checks
@@ -123,11 +124,11 @@ def check_values(m: Moments) -> None:
     for name, square, dead in (("x", m.square_x, m.dead_x), ("y", m.square_y, m.dead_y)):
         if not _checks.is_concrete(square):
             continue
-        if not bool(jnp.all(jnp.isfinite(square))):
-            first = int(jnp.argmax(~jnp.isfinite(square)))
+        if not np.isfinite(np.asarray(square)).all():
+            first = int(np.argmin(np.isfinite(np.asarray(square))))
             mend = "Drop this network, or train it again with a smaller learning rate."
             raise _checks.bad(name, f"NaN or infinite activations of neuron {first}", "finite values", mend)
-        if bool(jnp.all(dead)):
+        if np.asarray(dead).all():
             raise _checks.bad(
                 name,
                 f"{dead.size} neurons that are all dead (constant over the samples)",

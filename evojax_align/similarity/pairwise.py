@@ -2,6 +2,7 @@
 
 import jax
 
+from evojax_align import _checks
 from evojax_align._types import Array, Float
 from evojax_align.similarity.moments import Moments, check_values, check_pair, correlations, moments, scales
 
@@ -34,6 +35,16 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
 def correlation_of(m: Moments) -> Float[Array, "p q"]:
     """As `correlation`, from moments that may have been streamed."""
     return correlations(m.cross, *scales(m))
+
+
+def within_correlations(m: Moments, side: str) -> Float[Array, "p p"]:
+    """The correlations of the neurons of one network among each other; `side` is "x" or "y"."""
+    _checks.one_of("side", side, ("x", "y"))
+    sums = m.within_x if side == "x" else m.within_y
+    if sums is None:
+        raise _checks.bad("m", "moments without covariances", "moments(x, y, within=True)", "Compute them.")
+    scale = scales(m)[side == "y"]
+    return correlations(sums, scale, scale)
 
 
 @jax.jit

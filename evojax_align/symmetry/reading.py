@@ -53,7 +53,7 @@ def _as_columns(value: Array, axis: int) -> Array:
 def _places(spec: PermutationSpec, labels: Labels) -> dict[str, list[tuple[int, int]]]:
     """For each group, the (value, axis) pairs where it is read."""
     network, classes = labels.network, labels.classes
-    group_of = _groups_of_classes(spec, labels)
+    group_of = groups_of_classes(spec, labels)
     from_data = depends_on(network.trace, network.data)
     found: dict[str, dict[str, list[tuple[int, int]]]] = {}
     for use in labels.uses:
@@ -66,7 +66,7 @@ def _places(spec: PermutationSpec, labels: Labels) -> dict[str, list[tuple[int, 
     return {group: found[group].get("product") or found[group]["sum"] for group in spec.groups if group in found}
 
 
-def _groups_of_classes(spec: PermutationSpec, labels: Labels) -> Mapping[int, str]:
+def groups_of_classes(spec: PermutationSpec, labels: Labels) -> Mapping[int, str]:
     """Which class of the trace each group of the specification is."""
     group_of: dict[int, str] = {}
     if tuple(spec.axes) != labels.network.paths:

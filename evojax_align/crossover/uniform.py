@@ -1,0 +1,62 @@
+"""Uniform crossover: every gene comes whole from one of two parents."""
+
+import jax
+import jax.numpy as jnp
+
+from evojax_align import _checks
+from evojax_align._types import Array, PRNGKey, PyTree
+from evojax_align.symmetry import PermutationSpec
+
+
+def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: float | Array = 0.5) -> PyTree:
+    """Take every single weight from one of the parents, each by its own coin.
+
+    Args:
+        key: a random key.
+        a: parameters of the first parent.
+        b: parameters of the second.
+        rate: the chance of a weight to come from b.
+
+    Returns:
+        A tree like the parents, each entry of which is an entry of a or of b at the same place.
+    """
+    _checks.same_trees("a", a, "b", b)
+    leaves, structure = jax.tree.flatten(a)
+    keys = jax.random.split(key, max(1, len(leaves)))
+    children = [
+        jnp.where(jax.random.bernoulli(of_leaf, rate, jnp.shape(p)), q, p)
+        for of_leaf, p, q in zip(keys, leaves, jax.tree.leaves(b), strict=False)
+    ]
+    return jax.tree.unflatten(structure, children)
+
+
+def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: float | Array = 0.5) -> PyTree:
+    """Take every neuron, with all its incoming weights and its bias, from one of the parents.
+
+    Args:
+        key: a random key.
+        a: parameters of the first parent.
+        b: parameters of the second, best aligned with a: otherwise the child's neurons do not fit together.
+        spec: says which axis of a leaf runs over the neurons that it feeds; outputs count as neurons too. A leaf
+            that feeds none is one gene.
+        rate: the chance of a neuron to come from b.
+
+    Returns:
+        A tree like the parents.
+    """
+    _checks.same_trees("a", a, "b", b)
+    names = sorted({name for _, name in spec.units.values()})
+    key_units, key_leaves = jax.random.split(key)
+
+    def child(path: tuple, p: Array, q: Array) -> Array:
+        leaf = _checks.path_string(path)
+        if leaf not in spec.axes:
+            raise _checks.bad("spec", f"no leaf {leaf!r}", "the symmetry of these parents", "Infer it from them.")
+        if leaf not in spec.units:
+            coin = jax.random.bernoulli(jax.random.fold_in(key_leaves, list(spec.axes).index(leaf)), rate)
+            return jnp.where(coin, q, p)
+        axis, name = spec.units[leaf]
+        coins = jax.random.bernoulli(jax.random.fold_in(key_units, names.index(name)), rate, p.shape[axis : axis + 1])
+        return jnp.where(coins.reshape([-1 if i == axis else 1 for i in range(p.ndim)]), q, p)
+
+    return jax.tree_util.tree_map_with_path(child, a, b)

@@ -1,0 +1,237 @@
+"""Paths between two parents: sweeps over t with shared work, and barriers."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from evojax_align import _checks, population
+from evojax_align._types import Apply, Array, Float, Int, PyTree
+from evojax_align.crossover import lerp
+from evojax_align.symmetry import PermutationSpec, select
+from evojax_align.symmetry.inference import Labels, label
+from evojax_align.symmetry.reading import groups_of_classes
+from evojax_align.symmetry.sharing import shared_values
+from evojax_align.symmetry.trace import evaluate, trace_network
+
+KINDS = ("chord", "ends", "accuracy")
+CHUNK = 1000
+"""Samples at a time: what is computed for one t then stays in a core's cache."""
+
+
+@struct.dataclass
+class Sweep:
+    """Loss and accuracy of the children (1 - t) a + t b on given data; of many alignments, with a leading axis."""
+
+    ts: Float[Array, " t"]
+    loss: Float[Array, "*alignments t"]
+    """Mean cross-entropy."""
+    accuracy: Float[Array, "*alignments t"]
+
+
+def sweep(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    y: Int[Array, " n"],
+    *,
+    ts: Float[Array, " t"],
+    chunk: int = CHUNK,
+    spec: PermutationSpec | None = None,
+    permutations_a: Mapping[str, Array] | None = None,
+    permutations_b: Mapping[str, Array] | None = None,
+) -> Sweep:
+    """Evaluate children along the line through two parents.
+
+    Values that are linear in the parameters, such as the products of the data with the first layer's weights, are
+    found in the trace, computed once for each parent, and interpolated for every t.
+
+    Main arguments:
+        apply: the network, giving logits [samples, classes].
+        a: parameters of the parent at t = 0.
+        b: parameters of the parent at t = 1.
+        x: inputs, samples along the leading axis.
+        y: integer labels.
+        ts: any finite numbers, also outside [0, 1].
+
+    Other arguments:
+        chunk: samples at a time.
+        spec: the symmetry, needed with permutations.
+        permutations_a: several alignments of the same parents at once: for each group, index arrays [alignments,
+            neurons]. They reorder the shared work, which is not done again. Many-to-one indices may be given too.
+        permutations_b: likewise, for b.
+
+    Returns:
+        A `Sweep`, with arrays [t], or [alignments, t] where permutations were given. At t = 0 and t = 1 it has the
+        parents' own loss and accuracy.
+
+    Raises:
+        ValueError: for parents of different structure, no data, labels out of range, ts that are not finite.
+    """
+    _checks.same_trees("a", a, "b", b)
+    ts = jnp.asarray(ts, jnp.float32)
+    if ts.ndim != 1 or not ts.size or (_checks.is_concrete(ts) and not np.isfinite(np.asarray(ts)).all()):
+        raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
+    classes = check_labels(apply, a, x, y)
+    if (permutations_a is None) != (permutations_b is None) or (permutations_a is not None and spec is None):
+        came = "only some of spec, permutations_a, permutations_b"
+        raise _checks.bad("permutations_a", came, "all three or none", "Pass the spec and both sides of the matchings.")
+    if permutations_a is None or permutations_b is None:
+        loss, accuracy = _sweep(apply, a, b, x, y, ts, None, {}, {}, min(chunk, len(y)))
+        return Sweep(ts=ts, loss=loss[0], accuracy=accuracy[0])
+    indices = dict(permutations_a), dict(permutations_b)
+    loss, accuracy = _sweep(apply, a, b, x, y, ts, spec, *indices, min(chunk, len(y)))
+    del classes
+    return Sweep(ts=ts, loss=loss, accuracy=accuracy)
+
+
+def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "*alignments"]:
+    """How much worse the worst child between the parents is than the parents are.
+
+    Args:
+        s: a sweep whose ts contain 0 and 1.
+        kind: "chord" is the largest excess of the loss over the straight line between the parents' losses; "ends"
+            is the largest loss minus the mean of the parents' losses; "accuracy" is the largest shortfall of the
+            accuracy below the straight line between the parents' accuracies.
+
+    Returns:
+        One number for each line; "chord" and "accuracy" are never negative.
+    """
+    _checks.one_of("kind", kind, KINDS)
+    ts = np.asarray(s.ts)
+    start, end = (int(np.argmin(np.abs(ts - t))) for t in (0.0, 1.0))
+    if abs(ts[start]) > 1e-5 or abs(ts[end] - 1) > 1e-5:
+        raise _checks.bad("s", f"ts from {ts.min()} to {ts.max()}", "ts with both 0 and 1", "Sweep over the ends too.")
+    inside = (ts > -1e-5) & (ts < 1 + 1e-5)
+    t = jnp.asarray(ts[inside])
+    values = (s.accuracy if kind == "accuracy" else s.loss)[..., inside]
+    at_0, at_1 = (
+        (s.accuracy if kind == "accuracy" else s.loss)[..., i, None] for i in (start, end)
+    )
+    line = lerp(at_0, at_1, 0.5) if kind == "ends" else at_0 + (at_1 - at_0) * t.reshape((1,) * (values.ndim - 1) + (-1,))
+    return jnp.max(line - values if kind == "accuracy" else values - line, axis=-1)
+
+
+def check_labels(apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"]) -> int:
+    """The number of classes; refuses no data, labels that do not belong to x, and labels out of range."""
+    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)} | {jnp.shape(y)}
+    if len(counts) != 1 or counts == {(0,)} or not jnp.issubdtype(jnp.result_type(y), jnp.integer):
+        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+        came = f"{shapes} and {jnp.result_type(y)} labels of shape {jnp.shape(y)}"
+        raise _checks.bad("x, y", came, "at least one sample, and one integer label for each", "Check the data set.")
+    logits = jax.eval_shape(apply, params, jax.tree.map(lambda leaf: leaf[:1], x))
+    classes = logits.shape[-1]
+    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
+        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
+        raise _checks.bad("y", came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
+    return classes
+
+
+@partial(jax.jit, static_argnames=("apply", "spec", "chunk"))
+def _sweep(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    y: Array,
+    ts: Array,
+    spec: PermutationSpec | None,
+    permutations_a: dict[str, Array],
+    permutations_b: dict[str, Array],
+    chunk: int,
+) -> tuple[Array, Array]:
+    """Loss and accuracy, [alignments, t]."""
+    aligned = (jax.tree.leaves(permutations_a) or [jnp.zeros((1, 0), jnp.int32)])[0].shape[0]
+    indices = permutations_a, permutations_b
+    ordered = [
+        jax.vmap(lambda index, p=p: select(spec, p, index), axis_size=aligned)(of) if spec else _leading(p)
+        for p, of in zip((a, b), indices, strict=True)
+    ]
+
+    def totals(part: tuple[PyTree, Array]) -> tuple[Array, Array]:
+        """Sums of loss and of hits over one chunk, [alignments, t]."""
+        inputs, labels = part
+        children = _Children(apply, spec, a, b, inputs)
+
+        def of_alignment(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> tuple[Array, Array]:
+            ends = children.ends(params_a, params_b, *index)
+            return population.map(lambda t: _score(children.logits(ends, t), labels), ts)
+
+        return population.map(of_alignment, *ordered, *(i for i in indices if i)) if spec else jax.tree.map(
+            lambda v: v[None], of_alignment(a, b)
+        )
+
+    loss, hits = _sum_over_chunks(totals, (x, y), chunk)
+    return loss / len(y), hits / len(y)
+
+
+class _Children:
+    """The children on one line for one chunk of inputs, with the work that they share done once."""
+
+    def __init__(self, apply: Apply, spec: PermutationSpec | None, a: PyTree, b: PyTree, inputs: PyTree) -> None:
+        network = trace_network(apply, a, inputs)
+        self._labels: Labels = label(network)
+        self._shared = shared_values(self._labels)
+        self._groups = groups_of_classes(spec, self._labels) if spec else {}
+        data = dict(zip(network.data, map(jnp.asarray, jax.tree.leaves(inputs)), strict=True))
+        self._constant = dict(
+            zip(self._shared.constant, evaluate(network.trace, data, self._shared.constant), strict=True)
+        )
+        self._linear = [
+            evaluate(network.trace, data | dict(zip(network.params, jax.tree.leaves(p), strict=True)), self._shared.linear)
+            for p in (a, b)
+        ]
+
+    def ends(self, params_a: PyTree, params_b: PyTree, *indices: dict[str, Array]) -> list[tuple[int, Array, Array]]:
+        """What varies along the line, at both ends: (value, at a, at b)."""
+        leaves = self._labels.network.params
+        found = []
+        for value, at_a, at_b in zip(leaves, jax.tree.leaves(params_a), jax.tree.leaves(params_b), strict=True):
+            if value in self._shared.parameters:
+                found.append((value, at_a, at_b))
+        for value, *both in zip(self._shared.linear, *self._linear, strict=True):
+            if indices:
+                both = [self._reordered(value, v, index) for v, index in zip(both, indices, strict=True)]
+            found.append((value, *both))
+        return found
+
+    def logits(self, ends: list[tuple[int, Array, Array]], t: Array) -> Array:
+        """The outputs of the child at t."""
+        known: dict[int, Any] = {value: lerp(at_a, at_b, t) for value, at_a, at_b in ends}
+        trace = self._labels.network.trace
+        return evaluate(trace, self._constant | known, trace.outputs[:1])[0]
+
+    def _reordered(self, value: int, array: Array, index: Mapping[str, Array]) -> Array:
+        for axis, node in enumerate(self._labels.axes[value]):
+            group = None if node is None else self._groups.get(self._labels.classes.find(node))
+            if group in index:
+                array = jnp.take(array, index[group], axis=axis, mode="clip")
+        return array
+
+
+def _leading(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
+
+
+def _score(logits: Array, labels: Array) -> tuple[Array, Array]:
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return jnp.sum(loss), jnp.sum(jnp.argmax(logits, axis=-1) == labels).astype(loss.dtype)
+
+
+def _sum_over_chunks(totals, data: PyTree, chunk: int) -> PyTree:  # noqa: ANN001
+    """Sum `totals(part)` over the chunks of the data, the last of which may be shorter."""
+    count = jax.tree.leaves(data)[0].shape[0]
+    whole, rest = divmod(count, chunk)
+    parts = jax.tree.map(lambda v: v[: whole * chunk].reshape(whole, chunk, *v.shape[1:]), data)
+    summed = jax.tree.map(lambda v: jnp.sum(v, axis=0), jax.lax.map(totals, parts))
+    if rest:
+        last = totals(jax.tree.map(lambda v: v[whole * chunk :], data))
+        summed = jax.tree.map(jnp.add, summed, last)
+    return summed

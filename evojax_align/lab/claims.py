@@ -1,0 +1,52 @@
+"""Claims of a paper, decided by tests and never by hand."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from evojax_align.statistics import Interval, Test, holm
+
+LEVEL = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A statement, what the paper found, what this run found, and the test that decides."""
+
+    id: str
+    statement: str
+    paper: float | None
+    ours: float | None
+    interval: tuple[float, float] | None
+    n: int
+    test: str | None
+    p: float | None
+    """Of the test alone; the verdict corrects it for the number of claims."""
+
+
+def claim(id: str, statement: str, paper: float | None, found: Interval, test: Test) -> Claim:
+    """A claim with its estimate and its test."""
+    return Claim(id, statement, paper, found.estimate, (found.low, found.high), test.n, test.name, test.p)
+
+
+def decide(claims: Sequence[Claim], *, level: float = LEVEL) -> list[dict]:
+    """The claims as records with their verdicts.
+
+    A claim "holds" if its p value, corrected for the number of tested claims by Holm's method, is below the level;
+    "does not hold" if it is not; and is "not tested" without a test.
+    """
+    tested = [c for c in claims if c.p is not None]
+    corrected = dict(zip((c.id for c in tested), holm([c.p for c in tested if c.p is not None]), strict=True))
+    records = []
+    for c in claims:
+        verdict = "not tested"
+        if c.id in corrected:
+            verdict = "holds" if corrected[c.id] < level else "does not hold"
+        record = dataclasses.asdict(c) | {"p_corrected": corrected.get(c.id), "verdict": verdict}
+        records.append({name: _plain(value) for name, value in record.items()})
+    return records
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,58 @@
+"""The common look, applied to one Axes at a time: no global setting of matplotlib is changed."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import ArrayLike, Real
+
+from evojax_align import _checks
+from evojax_align._types import Float
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+INK = "#333333"
+FAINT = "#e3e3e3"
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Colours that stay apart for colour-blind readers: M. Okabe and K. Ito, Color Universal Design (2008)."""
+DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.2, 1, 1.2)), (0, (1, 1.2)))
+"""Line styles that tell the same lines apart in print without colours."""
+TEXT = 8
+"""Points; titles are one larger."""
+
+
+def dress(
+    ax: "matplotlib.axes.Axes",
+    *,
+    x: str = "",
+    y: str,
+    title: str | None = None,
+    pad: float | None = None,
+    grid: bool = True,
+) -> None:
+    """Label the axes, with `pad` points under the title, and take away what carries no data."""
+    ax.set_xlabel(x, fontsize=TEXT, color=INK)
+    ax.set_ylabel(y, fontsize=TEXT, color=INK)
+    if title is not None:
+        ax.set_title(title, fontsize=TEXT + 1, color=INK, loc="left", pad=pad)
+    ax.tick_params(labelsize=TEXT - 1, labelcolor=INK, color=INK, length=3, width=0.6)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+        spine.set_linewidth(0.6)
+    ax.set_axisbelow(True)
+    if grid:
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+
+
+def array(argument: str, values: Real[ArrayLike, "..."], **axes: int | None) -> Float[np.ndarray, "..."]:
+    """The values in float64, required to have these axes in this order; None stands for any length but zero."""
+    result = np.asarray(values, dtype=np.float64)
+    lengths = tuple(axes.values())
+    fits = result.ndim == len(lengths) and all(
+        length > 0 and want in (length, None) for length, want in zip(result.shape, lengths, strict=True)
+    )
+    if not fits:
+        expected = ", ".join(name if length is None else f"{name} = {length}" for name, length in axes.items())
+        raise _checks.bad(argument, f"shape {result.shape}", f"[{expected}]", "Pass arrays of one and the same run.")
+    return result

@@ -1,0 +1,66 @@
+"""Figures without a screen, and PNG files that depend on what is drawn alone."""
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evojax_align import _checks
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def figure(
+    rows: int = 1, columns: int = 1, *, width: float = 3.6, height: float = 2.6
+) -> tuple["matplotlib.figure.Figure", np.ndarray]:
+    """A figure with a grid of Axes, kept out of pyplot's global list, so that it needs neither screen nor closing.
+
+    Args:
+        rows: of the grid.
+        columns: of the grid.
+        width: of one panel in inches.
+        height: of one panel in inches.
+
+    Returns:
+        The figure and its Axes as an object array [rows, columns], one of a single panel too.
+
+    Example:
+        >>> fig, axes = figure(1, 2)
+        >>> axes.shape
+        (1, 2)
+    """
+    rows, columns = _checks.positive("rows", rows), _checks.positive("columns", columns)
+    module = _checks.extra("matplotlib.figure", "plotting")
+    fig = module.Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor="white")
+    return fig, fig.subplots(rows, columns, squeeze=False)
+
+
+def save(fig: "matplotlib.figure.Figure", path: str | os.PathLike[str], *, dpi: int = 200) -> Path:
+    """Write a figure as PNG; the file appears whole or not at all.
+
+    Args:
+        fig: from `figure`, or any other.
+        path: ends in .png; its folder exists. A file that is already there is replaced.
+        dpi: pixels per inch.
+
+    Returns:
+        The path. Equal drawings give equal bytes under one version of matplotlib: no date or version is stored.
+
+    Raises:
+        ValueError: the path does not end in .png.
+    """
+    path = Path(path)
+    if path.suffix != ".png":
+        raise _checks.bad("path", repr(str(path)), "a name ending in .png", f"Use {path.with_suffix('.png').name!r}.")
+    image = io.BytesIO()
+    fig.savefig(image, format="png", dpi=dpi, metadata={"Software": None})
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(image.getvalue())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

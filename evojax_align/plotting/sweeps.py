@@ -1,0 +1,191 @@
+"""What lies between two parents (Figure 3 of Uriot and Izzo 2020)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import ArrayLike, Real
+
+from evojax_align import _checks
+from evojax_align._types import Float
+from evojax_align.plotting import _style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+GREEN, BLUE = _style.PALETTE[2], _style.PALETTE[0]
+VIEWS = ("parents", "all")
+QUANTITIES = {"loss": "cross-entropy loss", "accuracy": "accuracy"}
+INTERPOLATION = "interpolation t"
+HEADROOM = 1.25
+"""A loss axis reaches this far above what must be seen, so that the rise outside the parents begins to show."""
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": _style.TEXT,
+    "labelcolor": _style.INK,
+    "handlelength": 2.6,
+    "columnspacing": 1.2,
+}
+
+
+def plot_sweep(
+    ts: Real[ArrayLike, "t"],
+    loss: Real[ArrayLike, "pairs t"],
+    accuracy: Real[ArrayLike, "pairs t"],
+    ax: "matplotlib.axes.Axes",
+    *,
+    label: str | None = None,
+    title: str | None = None,
+    right: "matplotlib.axes.Axes | None" = None,
+    view: str = "parents",
+) -> "matplotlib.axes.Axes":
+    """Draw accuracy (left, green) and loss (right, blue) of one method along the way between the parents.
+
+    Lines are means over pairs, shaded areas one standard deviation to each side; where a value is not finite, the
+    line has a gap. The parents, at t = 0 and t = 1, are marked. To compare methods, call again with the axis that
+    the first call returned: each call gets the next line style.
+
+    Args:
+        ts: where the sweep was evaluated, ascending.
+        loss: of each pair at each t.
+        accuracy: of each pair at each t, in [0, 1].
+        ax: drawn on; accuracy from 0 to 1.
+        label: name of the method in the legend; None leaves it out.
+        title: above the Axes, to the left.
+        right: the loss axis of an earlier call on `ax`; None makes one.
+        view: "parents" cuts the loss axis to what lies between the parents, so that steep losses outside do not
+            squash it; "all" shows everything.
+
+    Returns:
+        The loss axis, on the right; set its limits to compare panels.
+
+    Raises:
+        ValueError: `ts` does not ascend, shapes do not fit, or the view is unknown.
+    """
+    _checks.one_of("view", view, VIEWS)
+    ts = _ascending(ts)
+    loss = _style.array("loss", loss, pairs=None, t=len(ts))
+    accuracy = _style.array("accuracy", accuracy, pairs=len(loss), t=len(ts))
+
+    dashes = _style.DASHES[0 if right is None else len(right.get_lines()) % len(_style.DASHES)]
+    if right is None:
+        right = ax.twinx()
+        _mark_parents(ax, ts)
+    _draw(ax, ts, accuracy, color=GREEN, linestyle=dashes, label=label)
+    _draw(right, ts, loss, color=BLUE, linestyle=dashes, label="_loss")
+
+    above_legend = None if label is None else 2.0 * _style.TEXT
+    _style.dress(ax, x=INTERPOLATION, y=QUANTITIES["accuracy"], title=title, pad=above_legend)
+    _style.dress(right, y=QUANTITIES["loss"], grid=False)
+    ax.set_ylim(0, 1.03)
+    right.set_ylim(0, HEADROOM * _extent(right, view)[1] or 1)
+    for axis, side, colour in ((ax, "left", GREEN), (right, "right", BLUE)):
+        axis.spines[["left", "right"]].set_visible(False)
+        axis.spines[side].set(visible=True, color=colour)
+        axis.yaxis.label.set_color(colour)
+        axis.tick_params(axis="y", color=colour, labelcolor=colour)
+    if label is not None:
+        legend = ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, borderpad=0.3, ncols=3, **LEGEND)
+        for line in legend.get_lines():  # accuracy and loss share the line style, not the colour
+            line.set_color(_style.INK)
+    return right
+
+
+def plot_sweeps(
+    ts: Real[ArrayLike, "t"],
+    curves: Mapping[str, Real[ArrayLike, "_ t"]],
+    ax: "matplotlib.axes.Axes",
+    *,
+    quantity: str = "loss",
+    title: str | None = None,
+    view: str = "parents",
+) -> None:
+    """Draw one quantity of several methods along the way between the parents.
+
+    Lines, areas and marks are those of `plot_sweep`. The legend lists the methods from the highest to the lowest
+    at the middle of the way, which is the order of their lines there.
+
+    Args:
+        ts: where the sweeps were evaluated, ascending.
+        curves: for each method, in the order of the colours, the quantity of each pair at each t: [pairs, t].
+        ax: drawn on.
+        quantity: "loss" or "accuracy".
+        title: above the Axes, to the left.
+        view: as in `plot_sweep`.
+
+    Raises:
+        ValueError: there are no curves, `ts` does not ascend, shapes do not fit, or the quantity or view is unknown.
+    """
+    _checks.one_of("quantity", quantity, QUANTITIES)
+    _checks.one_of("view", view, VIEWS)
+    if not curves:
+        raise _checks.bad("curves", "no curves", "at least one method", "Pass {'naive': loss}.")
+    ts = _ascending(ts)
+    checked = {
+        name: _style.array(f"curves[{name!r}]", values, pairs=None, t=len(ts)) for name, values in curves.items()
+    }
+
+    _mark_parents(ax, ts)
+    for number, (name, values) in enumerate(checked.items()):
+        colour = _style.PALETTE[number % len(_style.PALETTE)]
+        _draw(ax, ts, values, color=colour, linestyle=_style.DASHES[number % len(_style.DASHES)], label=name)
+    _style.dress(ax, x=INTERPOLATION, y=QUANTITIES[quantity], title=title)
+
+    low, high = _extent(ax, view)
+    if quantity == "loss":
+        ax.set_ylim(0, HEADROOM * high or 1)
+    else:
+        low, high = max(low, 0), min(high, 1)
+        margin = 0.06 * (high - low) or 0.01
+        ax.set_ylim(low - margin, high + margin)
+    legend_order = np.argsort([-values.mean(axis=0)[np.argmin(np.abs(ts - 0.5))] for values in checked.values()])
+    handles, names = ax.get_legend_handles_labels()
+    ax.legend(
+        [handles[i] for i in legend_order],
+        [names[i] for i in legend_order],
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        **LEGEND,
+    )
+
+
+def _ascending(ts: Real[ArrayLike, "t"]) -> Float[np.ndarray, "t"]:
+    result = _style.array("ts", ts, t=None)
+    if len(result) < 2 or not np.all(np.diff(result) > 0):
+        raise _checks.bad("ts", result.tolist(), "two or more values in ascending order", "Sort the sweep by t.")
+    return result
+
+
+def _draw(
+    axis: "matplotlib.axes.Axes", ts: Float[np.ndarray, "t"], values: Float[np.ndarray, "pairs t"], **line: Any
+) -> None:
+    """The mean over pairs and a band of one standard deviation to each side."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+    mean = np.where(np.isfinite(mean + deviation), mean, np.nan)
+    axis.fill_between(ts, mean - deviation, mean + deviation, color=line["color"], alpha=0.15, linewidth=0)
+    axis.plot(ts, mean, linewidth=1.4, **line)
+
+
+def _extent(axis: "matplotlib.axes.Axes", view: str) -> tuple[float, float]:
+    """Lowest and highest point of the bands on an axis, between the parents or everywhere."""
+    points = [path.vertices for band in axis.collections for path in band.get_paths()]
+    if not points:
+        return 0.0, 1.0  # nothing finite was drawn
+    t, heights = np.concatenate(points).T
+    between = (t >= 0) & (t <= 1)
+    if view == "parents" and between.any():
+        heights = heights[between]
+    return float(heights.min()), float(heights.max())
+
+
+def _mark_parents(ax: "matplotlib.axes.Axes", ts: Float[np.ndarray, "t"]) -> None:
+    """A line and a name under the axis for each parent within reach, and ticks at round values of t."""
+    step = 0.25 if np.ptp(ts) <= 1.5 else 0.5
+    ticks = step * np.arange(np.ceil(ts.min() / step - 1e-6), np.floor(ts.max() / step + 1e-6) + 1)
+    names = {0.0: "\nparent a", 1.0: "\nparent b"}
+    ax.set_xticks(ticks, [f"{t:g}".replace("-", "\N{MINUS SIGN}") + names.get(float(t), "\n ") for t in ticks])
+    ax.set_xlim(ts.min(), ts.max())
+    for t in (0.0, 1.0):
+        if ts.min() <= t <= ts.max():
+            ax.axvline(t, color=_style.INK, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1)

@@ -1,0 +1,66 @@
+"""Which values of a network are linear in its parameters, so that work can be shared along a line of parameters.
+
+On the line (1 - t) a + t b such a value is (1 - t) v(a) + t v(b): the products of the data with the first layer's
+weights, above all. They are computed once for each end and interpolated. Permuting the parameters only reorders them,
+so that they also serve every alignment of the same parent.
+"""
+
+import dataclasses
+
+from evojax_align.symmetry.inference import Labels
+from evojax_align.symmetry.rules import summed_axes
+from evojax_align.symmetry.trace import Equation, depends_on, needed
+
+LINEAR = frozenset("add sub neg add_any reduce_sum reshape transpose broadcast_in_dim squeeze expand_dims copy".split())
+"""Linear in all inputs together."""
+BILINEAR = frozenset(("mul", "dot_general"))
+"""Linear in each input while the others are fixed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """The values at which the work that all points of a line share ends."""
+
+    linear: tuple[int, ...]
+    """Values that are linear in the parameters and depend on data."""
+    constant: tuple[int, ...]
+    """Values that depend on data alone."""
+    parameters: tuple[int, ...]
+    """Leaves of the parameters that are used beyond these values."""
+
+
+def shared_values(labels: Labels) -> Shared:
+    """Find the last values of the trace that points on a line of parameters can share."""
+    network, trace = labels.network, labels.network.trace
+    live = needed(trace, trace.outputs)
+    from_params = depends_on(trace, network.params)
+    from_data = depends_on(trace, network.data)
+    linear = set(network.params)
+    for equation in live:
+        if from_params.intersection(equation.inputs) and _is_linear(equation, linear, from_params, labels):
+            linear.update(equation.outputs)
+    rest = [equation for equation in live if from_params.intersection(equation.outputs) - linear]
+    used = {value for equation in rest for value in equation.inputs} | set(trace.outputs)
+    at_edge = linear & used & from_data
+    beyond = needed(trace, trace.outputs, at_edge)
+    leaves = {value for equation in beyond for value in equation.inputs} | set(trace.outputs)
+    plain = set(trace.constants)
+    return Shared(
+        linear=tuple(sorted(at_edge)),
+        constant=tuple(sorted(value for value in used & from_data if value not in from_params and value not in plain)),
+        parameters=tuple(sorted(leaves & set(network.params))),
+    )
+
+
+def _is_linear(equation: Equation, linear: set[int], from_params: set[int], labels: Labels) -> bool:
+    varying = [value for value in equation.inputs if value in from_params]
+    if any(value not in linear for value in varying):
+        return False
+    if any(_is_permuted(labels, equation.inputs[i], axis) for i, axis in summed_axes(equation)):
+        return False  # a sum over neurons is not reordered by a permutation, and changed by a many-to-one match
+    return equation.name in LINEAR or (equation.name in BILINEAR and len(varying) == 1)
+
+
+def _is_permuted(labels: Labels, value: int, axis: int) -> bool:
+    node = labels.axes[value][axis]
+    return node is not None and labels.classes.why_frozen(node) is None
