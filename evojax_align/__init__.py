@@ -21,6 +21,7 @@ from evojax_align.alignment import Alignment, align, align_pairs
 
 __all__ = [
     "Alignment",
+    "__version__",
     "align",
     "align_pairs",
     "alignment",

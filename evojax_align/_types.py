@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
 PyTree: TypeAlias = Any
@@ -14,4 +15,4 @@ Apply: TypeAlias = Callable[[Any, Any], Any]
 PRNGKey: TypeAlias = Key[Array, ""]
 """One key made by `jax.random.key`."""
 
-__all__ = ["Apply", "Array", "Bool", "Float", "Int", "Key", "PRNGKey", "PyTree"]
+__all__ = ["Apply", "Array", "ArrayLike", "Bool", "Float", "Int", "Key", "PRNGKey", "PyTree"]

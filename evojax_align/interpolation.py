@@ -11,15 +11,18 @@ import optax
 from flax import struct
 
 from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, Float, Int, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.symmetry import PermutationSpec, select
 from evojax_align.symmetry.inference import Labels, label
 from evojax_align.symmetry.reading import groups_of_classes
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import evaluate, trace_network
+from evojax_align.training import check_labels
 
 KINDS = ("chord", "ends", "accuracy")
+NEAR = 1e-5
+"""How near to 0 or 1 a t of a sweep must be to stand for a parent."""
 CHUNK = 1000
 """Samples at a time: what is computed for one t then stays in a core's cache."""
 
@@ -28,10 +31,10 @@ CHUNK = 1000
 class Sweep:
     """Loss and accuracy of the children (1 - t) a + t b on given data; of many alignments, with a leading axis."""
 
-    ts: Float[Array, " t"]
-    loss: Float[Array, "*alignments t"]
+    ts: Float[Array, "... t"]
+    loss: Float[Array, "... t"]
     """Mean cross-entropy."""
-    accuracy: Float[Array, "*alignments t"]
+    accuracy: Float[Array, "... t"]
 
 
 def sweep(
@@ -39,9 +42,9 @@ def sweep(
     a: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Int[Array, " n"],
+    y: Int[ArrayLike, " n"],
     *,
-    ts: Float[Array, " t"],
+    ts: Float[ArrayLike, " t"],
     chunk: int = CHUNK,
     spec: PermutationSpec | None = None,
     permutations_a: Mapping[str, Array] | None = None,
@@ -75,23 +78,23 @@ def sweep(
         ValueError: for parents of different structure, no data, labels out of range, ts that are not finite.
     """
     _checks.same_trees("a", a, "b", b)
-    ts = jnp.asarray(ts, jnp.float32)
-    if ts.ndim != 1 or not ts.size or (_checks.is_concrete(ts) and not np.isfinite(np.asarray(ts)).all()):
+    _checks.positive("chunk", chunk)
+    if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
         raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
-    classes = check_labels(apply, a, x, y)
-    if (permutations_a is None) != (permutations_b is None) or (permutations_a is not None and spec is None):
+    y = jnp.asarray(y)
+    check_labels("x, y", apply, a, x, y)
+    given = [value is not None for value in (spec, permutations_a, permutations_b)]
+    if any(given[1:]) and not all(given):
         came = "only some of spec, permutations_a, permutations_b"
         raise _checks.bad("permutations_a", came, "all three or none", "Pass the spec and both sides of the matchings.")
-    if permutations_a is None or permutations_b is None:
-        loss, accuracy = _sweep(apply, a, b, x, y, ts, None, {}, {}, min(chunk, len(y)))
-        return Sweep(ts=ts, loss=loss[0], accuracy=accuracy[0])
-    indices = dict(permutations_a), dict(permutations_b)
-    loss, accuracy = _sweep(apply, a, b, x, y, ts, spec, *indices, min(chunk, len(y)))
-    del classes
-    return Sweep(ts=ts, loss=loss, accuracy=accuracy)
+    ts = jnp.asarray(ts, jnp.float32)
+    several = all(given)
+    of_a, of_b = (dict(p) if several and p else {} for p in (permutations_a, permutations_b))
+    loss, accuracy = _sweep(apply, a, b, x, y, ts, spec if several else None, of_a, of_b, min(chunk, y.shape[0]))
+    return Sweep(ts=ts, loss=loss if several else loss[0], accuracy=accuracy if several else accuracy[0])
 
 
-def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "*alignments"]:
+def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
     """How much worse the worst child between the parents is than the parents are.
 
     Args:
@@ -104,33 +107,17 @@ def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "*alignments"]:
         One number for each line; "chord" and "accuracy" are never negative.
     """
     _checks.one_of("kind", kind, KINDS)
-    ts = np.asarray(s.ts)
-    start, end = (int(np.argmin(np.abs(ts - t))) for t in (0.0, 1.0))
-    if abs(ts[start]) > 1e-5 or abs(ts[end] - 1) > 1e-5:
-        raise _checks.bad("s", f"ts from {ts.min()} to {ts.max()}", "ts with both 0 and 1", "Sweep over the ends too.")
-    inside = (ts > -1e-5) & (ts < 1 + 1e-5)
-    t = jnp.asarray(ts[inside])
-    values = (s.accuracy if kind == "accuracy" else s.loss)[..., inside]
-    at_0, at_1 = (
-        (s.accuracy if kind == "accuracy" else s.loss)[..., i, None] for i in (start, end)
-    )
-    line = lerp(at_0, at_1, 0.5) if kind == "ends" else at_0 + (at_1 - at_0) * t.reshape((1,) * (values.ndim - 1) + (-1,))
-    return jnp.max(line - values if kind == "accuracy" else values - line, axis=-1)
-
-
-def check_labels(apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"]) -> int:
-    """The number of classes; refuses no data, labels that do not belong to x, and labels out of range."""
-    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)} | {jnp.shape(y)}
-    if len(counts) != 1 or counts == {(0,)} or not jnp.issubdtype(jnp.result_type(y), jnp.integer):
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-        came = f"{shapes} and {jnp.result_type(y)} labels of shape {jnp.shape(y)}"
-        raise _checks.bad("x, y", came, "at least one sample, and one integer label for each", "Check the data set.")
-    logits = jax.eval_shape(apply, params, jax.tree.map(lambda leaf: leaf[:1], x))
-    classes = logits.shape[-1]
-    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
-        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
-        raise _checks.bad("y", came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
-    return classes
+    ts = s.ts.reshape(-1, s.ts.shape[-1])[0]
+    start, end = jnp.argmin(jnp.abs(ts)), jnp.argmin(jnp.abs(ts - 1))
+    near = jnp.stack([ts[start], ts[end] - 1])
+    if _checks.is_concrete(near) and np.abs(np.asarray(near)).max() > NEAR:
+        came = f"ts from {float(ts.min())} to {float(ts.max())}"
+        raise _checks.bad("s", came, "ts with both 0 and 1", "Sweep over the ends too.")
+    values = s.accuracy if kind == "accuracy" else s.loss
+    t = (jnp.full_like(ts, 0.5) if kind == "ends" else ts).reshape((1,) * (values.ndim - 1) + (-1,))
+    excess = values - ((1 - t) * values[..., start, None] + t * values[..., end, None])
+    inside = jnp.broadcast_to((ts > -NEAR) & (ts < 1 + NEAR), values.shape)
+    return jnp.max(-excess if kind == "accuracy" else excess, axis=-1, where=inside, initial=-jnp.inf)
 
 
 @partial(jax.jit, static_argnames=("apply", "spec", "chunk"))
@@ -147,28 +134,27 @@ def _sweep(
     chunk: int,
 ) -> tuple[Array, Array]:
     """Loss and accuracy, [alignments, t]."""
-    aligned = (jax.tree.leaves(permutations_a) or [jnp.zeros((1, 0), jnp.int32)])[0].shape[0]
     indices = permutations_a, permutations_b
-    ordered = [
-        jax.vmap(lambda index, p=p: select(spec, p, index), axis_size=aligned)(of) if spec else _leading(p)
-        for p, of in zip((a, b), indices, strict=True)
-    ]
+    ends = a, b
+    if spec is not None:
+        gather = partial(select, spec)
+        ends = tuple(jax.vmap(partial(gather, p))(index) for p, index in zip((a, b), indices, strict=True))
 
     def totals(part: tuple[PyTree, Array]) -> tuple[Array, Array]:
         """Sums of loss and of hits over one chunk, [alignments, t]."""
         inputs, labels = part
         children = _Children(apply, spec, a, b, inputs)
 
-        def of_alignment(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> tuple[Array, Array]:
-            ends = children.ends(params_a, params_b, *index)
-            return population.map(lambda t: _score(children.logits(ends, t), labels), ts)
+        def line(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> tuple[Array, Array]:
+            known = children.ends(params_a, params_b, *index)
+            return population.map(lambda t: _score(children.logits(known, t), labels), ts)
 
-        return population.map(of_alignment, *ordered, *(i for i in indices if i)) if spec else jax.tree.map(
-            lambda v: v[None], of_alignment(a, b)
-        )
+        if spec is None:
+            return jax.tree.map(lambda sums: sums[None], line(*ends))
+        return population.map(line, *ends, *indices)
 
     loss, hits = _sum_over_chunks(totals, (x, y), chunk)
-    return loss / len(y), hits / len(y)
+    return loss / y.shape[0], hits / y.shape[0]
 
 
 class _Children:
@@ -184,7 +170,9 @@ class _Children:
             zip(self._shared.constant, evaluate(network.trace, data, self._shared.constant), strict=True)
         )
         self._linear = [
-            evaluate(network.trace, data | dict(zip(network.params, jax.tree.leaves(p), strict=True)), self._shared.linear)
+            evaluate(
+                network.trace, data | dict(zip(network.params, jax.tree.leaves(p), strict=True)), self._shared.linear
+            )
             for p in (a, b)
         ]
 
@@ -210,13 +198,9 @@ class _Children:
     def _reordered(self, value: int, array: Array, index: Mapping[str, Array]) -> Array:
         for axis, node in enumerate(self._labels.axes[value]):
             group = None if node is None else self._groups.get(self._labels.classes.find(node))
-            if group in index:
+            if group is not None and group in index:
                 array = jnp.take(array, index[group], axis=axis, mode="clip")
         return array
-
-
-def _leading(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
 
 
 def _score(logits: Array, labels: Array) -> tuple[Array, Array]:

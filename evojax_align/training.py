@@ -1,5 +1,6 @@
 """Gradient descent for one network and, lifted, for a population: a step, an epoch, and `fit`."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import optax
 from flax import struct
 
 from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 
 CHUNK = 1000
 """Samples at a time in evaluation."""
@@ -40,9 +41,9 @@ class Member:
     """State of the optimiser."""
     best_params: PyTree
     """None where the best are not kept."""
-    best_loss: Float[Array, ""]
-    best_epoch: Int[Array, ""]
-    active: Bool[Array, ""]
+    best_loss: Float[Array, "..."]
+    best_epoch: Int[Array, "..."]
+    active: Bool[Array, "..."]
     """False once the validation loss has not fallen for `patience` epochs."""
 
 
@@ -61,9 +62,10 @@ def loss_and_accuracy(
 
 
 def evaluate(
-    apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"], *, chunk: int = CHUNK
+    apply: Apply, params: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Mean cross-entropy and accuracy of one network on a whole data set, `chunk` samples at a time."""
+    x, y = jax.tree.map(jnp.asarray, x), jnp.asarray(y)
     count = y.shape[0]
     index, weights = _batches(jnp.arange(count), min(chunk, count))
 
@@ -87,9 +89,7 @@ def step(
     weights: Float[Array, " n"] | None = None,
 ) -> tuple[PyTree, PyTree, tuple[Float[Array, ""], Float[Array, ""]]]:
     """One step of one network on one batch: new parameters, new optimiser state, loss and accuracy before it."""
-    metrics, gradient = jax.value_and_grad(
-        lambda p: loss_and_accuracy(apply, p, x, y, weights), has_aux=True
-    )(params)
+    metrics, gradient = jax.value_and_grad(lambda p: loss_and_accuracy(apply, p, x, y, weights), has_aux=True)(params)
     updates, moments = optimizer.update(gradient, moments, params)
     return optax.apply_updates(params, updates), moments, metrics
 
@@ -116,8 +116,8 @@ def epoch(
 
     def body(state: tuple[PyTree, PyTree], batch: tuple[Array, Array]) -> tuple[tuple[PyTree, PyTree], Array]:
         index, of_sample = batch
-        *state, metrics = step(apply, optimizer, *state, _take(x, index), y[index], of_sample)
-        return tuple(state), jnp.stack(metrics) * jnp.sum(of_sample)
+        params, moments, metrics = step(apply, optimizer, *state, _take(x, index), y[index], of_sample)
+        return (params, moments), jnp.stack(metrics) * jnp.sum(of_sample)
 
     (params, moments), sums = jax.lax.scan(body, (params, moments), (order, weights))
     loss, accuracy = jnp.sum(sums, axis=0) / y.shape[0]
@@ -127,13 +127,13 @@ def epoch(
 def fit(
     apply: Apply,
     pop: PyTree,
-    data: tuple[PyTree, Int[Array, " n"]],
+    data: tuple[PyTree, Int[ArrayLike, " n"]],
     optimizer: optax.GradientTransformation,
     *,
     epochs: int,
     batch_size: int,
     key: PRNGKey,
-    validation: tuple[PyTree, Int[Array, " m"]] | None = None,
+    validation: tuple[PyTree, Int[ArrayLike, " m"]] | None = None,
     patience: int | None = None,
     keep_best: bool = False,
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
@@ -161,9 +161,12 @@ def fit(
     Raises:
         ValueError: for no data, labels out of range, or early stopping without validation data.
     """
-    x, y = _check_data("data", apply, pop, data)
+    x, y = jax.tree.map(jnp.asarray, tuple(data))
+    member = population.take(pop, 0)
+    check_labels("data", apply, member, x, y)
     if validation is not None:
-        validation = _check_data("validation", apply, pop, validation)
+        validation = jax.tree.map(jnp.asarray, tuple(validation))
+        check_labels("validation", apply, member, *validation)
     for name, value in (("patience", patience), ("keep_best", keep_best or None)):
         if value is not None and validation is None:
             raise _checks.bad(name, value, "validation data beside it", "Pass validation=(x, y).")
@@ -202,7 +205,7 @@ def _start(optimizer: optax.GradientTransformation, pop: PyTree, keep_best: bool
             params=params,
             moments=optimizer.init(params),
             best_params=params if keep_best else None,
-            best_loss=jnp.array(jnp.inf),
+            best_loss=jnp.array(jnp.inf, jnp.float32),
             best_epoch=jnp.array(0),
             active=jnp.array(True),
         )
@@ -235,16 +238,20 @@ def _epoch_of_all(
             batch_size=batch_size,
             key=jax.random.fold_in(key, number),
         )
-        member, metrics = member.replace(params=params, moments=moments), {"loss": loss, "accuracy": accuracy}
+        member, metrics = (
+            dataclasses.replace(member, params=params, moments=moments),
+            {"loss": loss, "accuracy": accuracy},
+        )
         if validation is None:
-            return member.replace(best_epoch=number), metrics
+            return dataclasses.replace(member, best_epoch=number), metrics
         of_validation, accuracy = evaluate(apply, params, *validation)
         member = _judged(member, of_validation, number, patience, keep_best)
-        return member, metrics | {"validation_loss": of_validation, "validation_accuracy": accuracy}
+        metrics |= {"validation_loss": of_validation, "validation_accuracy": accuracy}
+        return member, {name: value.astype(member.best_loss.dtype) for name, value in metrics.items()}
 
     def rest(member: Member, key: PRNGKey) -> tuple[Member, dict[str, Array]]:
-        shapes = jax.eval_shape(train, member, key)[1]
-        return member, jax.tree.map(lambda s: jnp.full(s.shape, jnp.nan, s.dtype), shapes)
+        names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+        return member, {name: jnp.full_like(member.best_loss, jnp.nan) for name in names}
 
     def one(member: Member, key: PRNGKey) -> tuple[Member, dict[str, Array]]:
         return train(member, key) if patience is None else jax.lax.cond(member.active, train, rest, member, key)
@@ -259,7 +266,8 @@ def _judged(member: Member, loss: Array, number: Array, patience: int | None, ke
     best_params = member.best_params
     if keep_best:
         best_params = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.params, best_params)
-    return member.replace(
+    return dataclasses.replace(
+        member,
         best_params=best_params,
         best_loss=jnp.where(better, loss, member.best_loss),
         best_epoch=best_epoch,
@@ -279,16 +287,15 @@ def _take(x: PyTree, index: Array) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[index], x)
 
 
-def _check_data(argument: str, apply: Apply, pop: PyTree, data: Any) -> tuple[PyTree, Array]:
-    x, y = (jax.tree.map(jnp.asarray, part) for part in data)
+def check_labels(argument: str, apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"]) -> None:
+    """Refuse no data, labels that do not belong to the inputs, and labels that the network has no logit for."""
     counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)} | {jnp.shape(y)}
     if len(counts) != 1 or counts == {(0,)} or not jnp.issubdtype(y.dtype, jnp.integer):
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
         came = f"inputs of shape {shapes} and {y.dtype} labels of shape {y.shape}"
-        raise _checks.bad(argument, came, "(x, y) of at least one sample, y one integer each", "Check the data set.")
-    member = jax.eval_shape(lambda p: population.take(p, 0), pop)
-    classes = jax.eval_shape(apply, member, jax.tree.map(lambda leaf: leaf[:1], x)).shape[-1]
-    if not (0 <= int(y.min()) and int(y.max()) < classes):
-        came = f"labels from {int(y.min())} to {int(y.max())}"
+        raise _checks.bad(argument, came, "at least one sample, and one integer label for each", "Check the data set.")
+    one = jax.tree.map(lambda leaf: leaf[:1], x)
+    classes = _checks.traced(lambda f: partial(jax.eval_shape, f), apply, params, one).shape[-1]
+    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
+        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
         raise _checks.bad(argument, came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
-    return x, y

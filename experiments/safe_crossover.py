@@ -35,6 +35,8 @@ MODES = {
     "text": "as the paper's text: aligned on the images that score the offspring",
     "code": "as the authors' code: that, sorted weights, greedy matching, semi-matching of the other side",
 }
+SHOWN = 100
+"""The first neurons, or pairs of partners, that Figure 4 shows."""
 STRONG = 0.7
 """The paper counts pairs of neurons of at least this correlation."""
 
@@ -73,7 +75,7 @@ def run(config: Config, data: Dataset, monitor: lab.Monitor) -> dict[str, np.nda
     spec = ea.symmetry.infer(network.apply, ea.population.take(parents, 0), inputs[:1])
 
     with monitor.phase("relating neurons"):
-        relations = relate_pairs(network.apply, first, second, inputs, spec=spec)
+        relations = jax.block_until_ready(relate_pairs(network.apply, first, second, inputs, spec=spec))
     ts = np.linspace(-0.25, 1.25, config.points, dtype=np.float32)
     with monitor.phase("matching", len(METHODS)) as bar:
         matches = {}
@@ -82,7 +84,7 @@ def run(config: Config, data: Dataset, monitor: lab.Monitor) -> dict[str, np.nda
             bar.step()
     sweeps = partial(swept, network, first, second, scored, spec=spec)
     with monitor.phase("sweeping over t"):
-        lines = sweeps(list(matches.values()), ts)
+        lines = jax.block_until_ready(sweeps(list(matches.values()), ts))
     with monitor.phase("directions of SVCCA", 2) as bar:
         by_rank = [matched(relations, "svcca", dataclasses.replace(config, rank=rank)) for rank in config.ranks]
         bar.step()
@@ -99,7 +101,7 @@ def run(config: Config, data: Dataset, monitor: lab.Monitor) -> dict[str, np.nda
         "rank_loss": by_method(halfway.loss)[..., 1],
         "rank_accuracy": by_method(halfway.accuracy)[..., 1],
     }
-    return trained | measured | correspondences(relations, matches["svcca"], config) | about(config, data)
+    return trained | measured | correspondences(relations, matches) | about(config, data)
 
 
 def train(
@@ -151,7 +153,7 @@ def matched(relations: dict[str, Relation], method: str, config: Config) -> dict
         match = match_pairs({group: relation}, **settings)[group]
         if method == "naive":
             same = jnp.broadcast_to(jnp.arange(width), match.x.shape)
-            match = match.replace(x=same, y=same)
+            match = dataclasses.replace(match, x=same, y=same)
         found[group] = match
     return found
 
@@ -180,13 +182,10 @@ def swept(
 
         return ea.population.map(one, first, second, of_a, of_b)
 
-    lines = all_pairs(first, second, of_a, of_b)
-    return lines.replace(ts=jnp.asarray(ts))
+    return all_pairs(first, second, of_a, of_b)
 
 
-def correspondences(
-    relations: dict[str, Relation], svcca: dict[str, GroupMatch], config: Config
-) -> dict[str, np.ndarray]:
+def correspondences(relations: dict[str, Relation], matches: dict[str, dict[str, GroupMatch]]) -> dict[str, np.ndarray]:
     """Significant canonical relations, strongly correlated partners, and Figure 4's matrices of the first pair."""
     canonical = jax.jit(partial(ea.population.map, lambda r: ea.similarity.cca_of(r.moments)))
     counts, strong = [], []
@@ -194,7 +193,9 @@ def correspondences(
         result = canonical(relation)
         tests = [
             statistics.bartlett(rho[: min(p, q)], relation.samples, int(p), int(q))
-            for rho, p, q in zip(*(np.asarray(v) for v in (result.correlations, result.rank_x, result.rank_y)), strict=True)
+            for rho, p, q in zip(
+                *(np.asarray(v) for v in (result.correlations, result.rank_x, result.rank_y)), strict=True
+            )
         ]
         counts.append([test.count for test in tests])
         partners = match_pairs({"": relation}, method="correlation")[""]
@@ -202,8 +203,11 @@ def correspondences(
     group, relation = next(iter(relations.items()))
     m = ea.population.take(relation, 0).moments
     cross = np.asarray(ea.similarity.correlation_of(m))
-    index_x, index_y = (np.asarray(getattr(svcca[group], side)[0]) for side in "xy")
     within = [ea.similarity.within_correlations(m, side) for side in "xy"]
+    partners = {}
+    for method in ("svcca", "one_to_one"):
+        match = ea.population.take(matches[method][group], 0)
+        partners[f"correlation_{method}"] = cross[np.asarray(match.x)][:, np.asarray(match.y)]
     return {
         "groups": np.array(list(relations)),
         "significant": np.array(counts).T,
@@ -211,7 +215,7 @@ def correspondences(
         "correlation_a": np.asarray(within[0]),
         "correlation_b": np.asarray(within[1]),
         "correlation_ab": cross,
-        "correlation_aligned": cross[index_x][:, index_y],
+        **partners,
     }
 
 
@@ -232,28 +236,34 @@ def plot(arrays: lab.Arrays, folder: Path) -> None:
     shares = [statistics.win_share(loss, naive, alternative="less") for loss in arrays["rank_loss"]]
     fig, axes = plotting.figure(width=4.6, height=3.0)
     intervals = np.array([[share.low, share.high] for share in shares])
-    plotting.plot_win_share(
-        arrays["ranks"], [share.estimate for share in shares], axes[0, 0], intervals=intervals, label=str(arrays["dataset"])
-    )
+    estimates, label = np.array([share.estimate for share in shares]), str(arrays["dataset"])
+    plotting.plot_win_share(arrays["ranks"], estimates, axes[0, 0], intervals=intervals, label=label)
     plotting.save(fig, folder / "figure-2-directions.png")
 
     titles = {**METHODS, "svcca": f"SC-CCA, SVCCA of {rank}"}
     fig, axes = plotting.figure(1, len(names), width=3.2, height=2.8)
+    highest = 1.25 * arrays["loss"][names.index("naive")].mean(axis=0).max()
     for number, name in enumerate(names):
-        plotting.plot_sweep(ts, arrays["loss"][number], arrays["accuracy"][number], axes[0, number], title=titles[name])
+        loss, accuracy = arrays["loss"][number], arrays["accuracy"][number]
+        right = plotting.plot_sweep(ts, loss, accuracy, axes[0, number], title=titles[name])
+        right.set_ylim(0, highest)
     plotting.save(fig, folder / "figure-3-sweeps.png")
 
-    fig, axes = plotting.figure(1, 4, width=2.9, height=2.9)
     panels = (
         ("correlation_a", "(a) within a", "a", "a"),
         ("correlation_b", "(b) within b", "b", "b"),
-        ("correlation_ab", "(c) between a and b", "b", "a"),
-        ("correlation_aligned", f"(d) aligned by SVCCA of {rank}", "b", "a"),
+        ("correlation_ab", "(c) between a and b", "a", "b"),
+        ("correlation_svcca", f"(d) partners by SVCCA of {rank}", "a", "b"),
+        ("correlation_one_to_one", "(e) partners one-to-one", "a", "b"),
     )
-    for ax, (name, title, x, y) in zip(axes[0], panels, strict=True):
-        matrix = arrays[name][:100, :100]
-        image = plotting.plot_correlations(matrix, ax, title=title, x=f"neuron of {x}", y=f"neuron of {y}")
-    plotting.color_bar(image, axes)
+    fig, axes = plotting.figure(1, len(panels), width=2.9, height=2.9)
+    images = [
+        plotting.plot_correlations(
+            arrays[name][:SHOWN, :SHOWN], ax, title=title, x=f"neuron of {x}", y=f"neuron of {y}"
+        )
+        for ax, (name, title, y, x) in zip(axes[0], panels, strict=True)
+    ]
+    plotting.color_bar(images[0], axes)
     plotting.save(fig, folder / "figure-4-correlations.png")
 
     fig, axes = plotting.figure(1, 2, width=4.6, height=3.2)

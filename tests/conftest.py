@@ -9,7 +9,10 @@ import jaxtyping
 HOOK = jaxtyping.install_import_hook("evojax_align", "beartype.beartype")
 
 import jax
+import jax.numpy as jnp
 import pytest
+
+import evojax_align as ea
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -17,3 +20,25 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Lets badly shaped arguments reach the library's own errors, past the checks of the import hook."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def task():
+    """A small problem that a network can learn: three noisy directions, (x, y) with 120 samples."""
+    key_x, key_y = jax.random.split(jax.random.key(7))
+    y = jax.random.randint(key_y, (120,), 0, 3)
+    x = jax.random.normal(key_x, (120, 6)) * 0.5 + 2 * jax.nn.one_hot(y, 6)
+    return x, y
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A small network, and its parameters from a key."""
+    module = ea.models.MLP(hidden=(8, 5), classes=3)
+    return module.apply, lambda key: module.init(key, jnp.zeros((1, 6)))

@@ -1,0 +1,6 @@
+"""Labelled images for experiments: two embedded sets, those of tensorflow-datasets, and files in a folder."""
+
+from evojax_align.data.dataset import Dataset, Part
+from evojax_align.data.loading import load, names
+
+__all__ = ["Dataset", "Part", "load", "names"]

@@ -106,24 +106,26 @@ def configure(preset: Any, settings: Sequence[str]) -> Any:
         name, equals, text = setting.partition("=")
         if not equals:
             raise _checks.bad("set", repr(setting), "key=value", "Write, for example, --set seed=1.")
-        _checks.one_of("set", name, fields)
+        old = fields[_checks.one_of("set", name, fields)]
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
-        old = fields[name]
-        if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if isinstance(old, tuple) and not isinstance(value, list | tuple):
-            value = (value,)
-        if isinstance(value, list):
-            value = tuple(value)
-        if type(value) is not type(old) or (
-            isinstance(value, tuple) and old and any(type(v) is not type(old[0]) for v in value)
-        ):
+        fitted = _fitted(value, old)
+        if fitted is None:
             raise _checks.bad("set", setting, f"a value like {old!r} for {name}", f"Write --set {name}={old!r}.")
-        preset = dataclasses.replace(preset, **{name: value})
+        preset = dataclasses.replace(preset, **{name: fitted})
     return preset
+
+
+def _fitted(value: Any, old: Any) -> Any:
+    """The value in the type of the one that it replaces, or None."""
+    if isinstance(old, tuple):
+        items = [_fitted(item, old[0]) for item in (value if isinstance(value, list | tuple) else (value,))]
+        return None if None in items or not items else tuple(items)
+    if isinstance(old, float) and type(value) is int:
+        return float(value)
+    return value if type(value) is type(old) else None
 
 
 def _parser(experiment: Experiment) -> argparse.ArgumentParser:

@@ -46,7 +46,9 @@ def report(description: str, folder: RunFolder, results: Mapping[str, Any], mani
 def rerun(manifest: Mapping[str, Any]) -> str:
     """The command that repeats a run."""
     fields = [f"--set '{name}={value}'" for name, value in manifest["configuration"].items()]
-    return f"python experiments/{manifest['experiment']}.py --preset {manifest['preset']} \\\n  " + " \\\n  ".join(fields)
+    return f"python experiments/{manifest['experiment']}.py --preset {manifest['preset']} \\\n  " + " \\\n  ".join(
+        fields
+    )
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -73,7 +75,9 @@ def _html_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    kind = {"holds": ' class="holds"', "does not hold": ' class="fails"'}.get(value if isinstance(value, str) else "", "")
+    kind = {"holds": ' class="holds"', "does not hold": ' class="fails"'}.get(
+        value if isinstance(value, str) else "", ""
+    )
     if isinstance(value, int | float):
         kind = ' class="number"'
     return f"<td{kind}>{html.escape(_shown(value))}</td>"

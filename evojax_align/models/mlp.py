@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax.numpy as jnp
 
-from evojax_align._types import Array, Float
+from evojax_align._types import Array, ArrayLike, Float
 
 
 class MLP(nn.Module):
@@ -28,9 +29,9 @@ class MLP(nn.Module):
     """The paper's networks have none in the output layer."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n ..."]) -> Float[Array, "n classes"]:
+    def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:
         """Logits."""
-        x = x.reshape((x.shape[0], -1))
+        x = jnp.reshape(x, (jnp.shape(x)[0], -1))
         glorot = nn.initializers.glorot_uniform()
         for number, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, kernel_init=glorot, name=f"hidden_{number}")(x))

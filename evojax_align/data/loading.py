@@ -1,0 +1,113 @@
+"""The front door: a set by its name, from the folder that is named, or from the source that the name stands for."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from evojax_align import _checks
+from evojax_align.data import embedded, emnist, folder, glyphs, tfds
+from evojax_align.data.catalog import KNOWN
+from evojax_align.data.dataset import Dataset, Source, build
+
+FOLDER_VARIABLE = "EVOJAX_ALIGN_DATA"
+
+
+def names() -> tuple[str, ...]:
+    """The sets that are known by name; any other name needs a folder that holds its file."""
+    return tuple(KNOWN)
+
+
+def load(
+    name: str = "digits",
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    validation: int | None = None,
+    transpose: bool = False,
+    image_size: int | None = None,
+    per_class: int | None = None,
+) -> Dataset:
+    """Load a set of labelled images in three parts that share no image; reads files, and may download.
+
+    `digits` (8x8, from scikit-learn) and `glyphs` (letters a to t) need no download; the others come through
+    tensorflow-datasets. A folder, where one is named, goes first, and then any name works for which it holds
+
+    * `NAME.npz` with `x_train, y_train, x_test, y_test`, the images uint8 or floats in [0, 1];
+    * IDX files (`train-images-idx3-ubyte` and so on, plain or .gz) in `NAME/`, or in the folder itself;
+    * the binary files of CIFAR in `NAME/`, in `cifar-10-batches-bin/` or `cifar-100-binary/`, or in the folder;
+    * for the EMNIST sets, the files of NIST (`emnist-letters-train-images-idx3-ubyte.gz` and so on).
+
+    The official test images are the test part. Where there are none (`digits`, `glyphs`), a sixth of all images is
+    drawn for it. The validation part is drawn from the training images. Each class gives the same share to a part.
+
+    Args:
+        name: one of `names()`, or the name of a file in the folder.
+        data_dir: a folder; nothing is downloaded then. By default the environment variable `EVOJAX_ALIGN_DATA`
+            may name one, which is passed over if it holds no file of a known set. IDX and CIFAR files that lie in
+            the folder itself do not say what set they are, and count only with `data_dir`.
+        seed: draws the parts, and the distortions of `glyphs`.
+        validation: the number of validation images; a sixth of the training images by default.
+        transpose: exchange rows and columns of each image. EMNIST sets come upright; this restores their raw form.
+        image_size: of `glyphs` alone, 8 by default; at 28 all letters are easily read.
+        per_class: of `glyphs` alone, the images of each letter, 200 by default.
+
+    Returns:
+        The set. Its images are float32 in [0, 1], [n, height, width] if grey and [n, height, width, channels]
+        otherwise, its labels int32.
+
+    Raises:
+        FileNotFoundError: if the folder holds no such file, or a download fails; it says where to put which file.
+        ModuleNotFoundError: if the source needs a package that is not installed.
+        ValueError: if the name is unknown, or what a file holds is not a set of labelled images.
+
+    Example:
+        >>> digits = load("digits")
+        >>> x, y = digits.train
+        >>> x.shape, digits.num_classes
+        ((1249, 8, 8), 10)
+    """
+    _natural("seed", seed)
+    if validation is not None:
+        _natural("validation", validation)
+    settings = {"image_size": image_size, "per_class": per_class}
+    settings = {argument: value for argument, value in settings.items() if value is not None}
+    source = _from_folder(name, data_dir)
+    if settings and (source is not None or name != "glyphs"):
+        argument = next(iter(settings))
+        mend = f"Leave {argument} out, or draw glyphs."
+        raise _checks.bad(argument, settings[argument], f"None for {name!r}", mend)
+    if source is None:
+        source = _from_source(name, seed, settings)
+    class_names = KNOWN[name].class_names if name in KNOWN else None
+    return build(name, source, class_names, seed=seed, validation=validation, transpose=transpose)
+
+
+def _from_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Source | None:
+    """What the folder holds; None where none is named, or where a known set has another source."""
+    given = data_dir is not None
+    place = os.fspath(data_dir) if given else os.environ.get(FOLDER_VARIABLE, "")
+    if not given and not place:
+        return None
+    path = Path(place).expanduser()
+    source = folder.find(path, name, nameless=given)
+    if source is None and (given or name not in KNOWN):
+        raise folder.nothing_found(path, name, "data_dir" if given else FOLDER_VARIABLE)
+    return source
+
+
+def _from_source(name: str, seed: int, settings: dict[str, int]) -> Source:
+    entry = KNOWN[_checks.one_of("name", name, KNOWN)]
+    if name == "digits":
+        return embedded.digits()
+    if name == "glyphs":
+        return glyphs.glyphs(seed=seed, **settings)
+    source = tfds.read(name, str(entry.tfds))
+    if entry.tfds == "emnist/letters":
+        source = emnist.upright(source)
+    return emnist.task(source, name) if name in emnist.TASKS else source
+
+
+def _natural(argument: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise _checks.bad(argument, repr(value), "an integer of at least 0", f"Pass {argument}=0 or more.")

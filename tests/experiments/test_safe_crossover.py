@@ -1,0 +1,88 @@
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "safe_crossover.py"
+TOY = ["networks=8", "hidden=(24,12)", "epochs=6", "ranks=(2,12)", "rank=8", "points=7"]
+FLAGS = [part for setting in TOY for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("safe_crossover", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["safe_crossover"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def run(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "toy"
+    assert script.main([*FLAGS, "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_results_have_naive_cca_and_both_correlation_methods(run):
+    results = json.loads((run / "results.json").read_text())
+    methods = [row["method"] for row in results["tables"]["methods"]]
+    assert methods == [
+        "naive crossover",
+        "SC-CCA, all directions",
+        "SC-CCA, SVCCA",
+        "SC-PwC, one-to-one",
+        "SC-PwC, semi-matching",
+    ]
+    assert {claim["verdict"] for claim in results["claims"]} <= {"holds", "does not hold", "not tested"}
+    assert all(claim["n"] == 4 for claim in results["claims"])
+
+
+def test_bijective_methods_share_their_parents_and_semi_matching_keeps_the_first(run):
+    with np.load(run / "arrays" / "results.npz") as arrays:
+        names, ts, loss = arrays["methods"].tolist(), arrays["ts"], arrays["loss"]
+    assert loss.shape == (5, 4, 7)
+    start, end = np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
+    for name in ("cca", "svcca", "one_to_one"):
+        np.testing.assert_allclose(loss[names.index(name)][:, [start, end]], loss[0][:, [start, end]], rtol=1e-4)
+    semi = loss[names.index("semi")]
+    np.testing.assert_allclose(semi[:, start], loss[0][:, start], rtol=1e-4)
+    assert (semi[:, end] > loss[0][:, end]).all()
+
+
+def test_the_figures_of_the_paper_are_drawn(run):
+    drawn = {path.name for path in (run / "figures").iterdir()}
+    assert drawn == {
+        "figure-2-directions.png",
+        "figure-3-sweeps.png",
+        "figure-4-correlations.png",
+        "sweeps.png",
+    }
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bits_in_a_new_process(run, tmp_path):
+    again = tmp_path / "again"
+    command = [sys.executable, str(SCRIPT), *FLAGS, "--quiet", "--out", str(again)]
+    subprocess.run(command, check=True, capture_output=True)
+    for name in ("results.json", "arrays/results.npz"):
+        assert (again / name).read_bytes() == (run / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_authors_code_breaks_the_other_side_by_semi_matching(script, run, tmp_path):
+    assert script.main([*FLAGS, "--quiet", "--mode", "code", "--out", str(tmp_path / "code")]) == 0
+    with (
+        np.load(tmp_path / "code" / "arrays" / "results.npz") as arrays,
+        np.load(run / "arrays" / "results.npz") as clean,
+    ):
+        names, ts = arrays["methods"].tolist(), arrays["ts"]
+        start, end = np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
+        semi, naive = arrays["loss"][names.index("semi")], arrays["loss"][0]
+        np.testing.assert_allclose(naive, clean["loss"][0], rtol=1e-5)
+    np.testing.assert_allclose(semi[:, end], naive[:, end], rtol=1e-4)
+    assert (semi[:, start] > naive[:, start]).all()

@@ -1,0 +1,154 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import evojax_align as ea
+from evojax_align import training
+
+ADAM = optax.adam(1e-2)
+
+
+def test_fit_learns_the_task(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 3)
+    trained, history = training.fit(apply, pop, task, ADAM, epochs=20, batch_size=16, key=key)
+    assert history.loss.shape == (3, 20) and bool((history.loss[:, -1] < 0.3 * history.loss[:, 0]).all())
+    for member in ea.population.unstack(trained):
+        assert float(training.evaluate(apply, member, *task)[1]) > 0.95
+
+
+def test_a_member_does_not_depend_on_the_population_around_it(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 3)
+    settings = {"epochs": 2, "batch_size": 32, "key": key}
+    together, _ = training.fit(apply, pop, task, ADAM, **settings)
+    keys = jax.random.split(key, 3)
+    alone, moments = ea.population.take(pop, 1), ADAM.init(ea.population.take(pop, 1))
+    for number in range(2):
+        of_epoch = jax.random.fold_in(keys[1], number)
+        alone, moments, _ = training.epoch(apply, ADAM, alone, moments, *task, batch_size=32, key=of_epoch)
+    chex.assert_trees_all_close(ea.population.take(together, 1), alone, atol=1e-6)
+
+
+def test_members_see_the_data_in_orders_of_their_own(network, task, key):
+    apply, init = network
+    pop = ea.population.stack([init(key)] * 2)
+    trained, _ = training.fit(apply, pop, task, ADAM, epochs=1, batch_size=16, key=key)
+    first, second = ea.population.unstack(trained)
+    assert any(bool((p != q).any()) for p, q in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
+
+
+def test_every_sample_is_seen_once_an_epoch(task, key):
+    """With a learning rate of zero, the epoch's loss is the loss over all samples, whatever the batch size."""
+    apply, params = (lambda p, x: x @ p), jax.random.normal(key, (6, 3))
+    expected = training.evaluate(apply, params, *task)
+    for batch_size in (1, 7, 120, 500):
+        *_, metrics = training.epoch(
+            apply, optax.sgd(0.0), params, optax.sgd(0.0).init(params), *task, batch_size=batch_size, key=key
+        )
+        np.testing.assert_allclose(metrics, expected, rtol=1e-5)
+
+
+def test_the_last_small_batch_takes_a_step_of_its_own_mean(key):
+    """Five samples in batches of four: two steps, the second on one sample, as a loop over slices would do."""
+    apply, optimizer = (lambda p, x: x @ p), optax.sgd(0.1)
+    x, y = jax.random.normal(key, (5, 4)), jnp.array([0, 1, 2, 1, 0])
+    params = jax.random.normal(jax.random.key(1), (4, 3))
+    trained, _, _ = training.epoch(apply, optimizer, params, optimizer.init(params), x, y, batch_size=4, key=key)
+    order = jax.random.permutation(key, 5)
+    for batch in (order[:4], order[4:]):
+        gradient = jax.grad(lambda p, i: training.loss_and_accuracy(apply, p, x[i], y[i])[0])(params, batch)
+        params = params - 0.1 * gradient
+    np.testing.assert_allclose(trained, params, atol=1e-6)
+
+
+def test_evaluation_in_chunks_equals_evaluation_at_once(network, task, key):
+    apply, init = network
+    params = init(key)
+    whole = training.loss_and_accuracy(apply, params, *task)
+    for chunk in (1, 50, 120, 1000):
+        np.testing.assert_allclose(training.evaluate(apply, params, *task, chunk=chunk), whole, rtol=1e-5)
+
+
+def test_the_best_epoch_is_kept_and_a_member_stops_after_its_patience(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 3)
+    wrong = task[0], (task[1] + 1) % 3  # validation that gets worse the better the network fits
+    seen = []
+    best, history = training.fit(
+        apply,
+        pop,
+        task,
+        ADAM,
+        epochs=9,
+        batch_size=16,
+        key=key,
+        validation=wrong,
+        patience=2,
+        keep_best=True,
+        on_epoch=lambda number, metrics: seen.append((number, metrics["validation_loss"].shape)),
+    )
+    ran = np.isfinite(np.asarray(history.validation_loss)).sum(axis=1)
+    np.testing.assert_array_equal(ran, np.asarray(history.best_epoch) + 3)
+    assert seen == [(number, (3,)) for number in range(1, ran.max() + 1)]
+    lowest = np.nanmin(np.asarray(history.validation_loss), axis=1)
+    for number, member in enumerate(ea.population.unstack(best)):
+        np.testing.assert_allclose(training.evaluate(apply, member, *wrong)[0], lowest[number], rtol=1e-5)
+
+
+def test_without_keeping_the_best_the_last_is_returned(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    settings = {"epochs": 3, "batch_size": 16, "key": key}
+    plain, _ = training.fit(apply, pop, task, ADAM, **settings)
+    watched, history = training.fit(apply, pop, task, ADAM, validation=task, **settings)
+    chex.assert_trees_all_equal(plain, watched)
+    assert history.validation_loss.shape == history.validation_accuracy.shape == (2, 3)
+
+
+def test_a_diverged_member_is_never_the_best(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    best, history = training.fit(
+        apply, pop, task, optax.sgd(jnp.inf), epochs=2, batch_size=16, key=key, validation=task, keep_best=True
+    )
+    assert not np.isfinite(np.asarray(history.validation_loss)).any()
+    chex.assert_trees_all_equal(best, pop)
+
+
+def test_one_epoch_compiles_once(network, task, key):
+    apply, init = network
+    counted = chex.assert_max_traces(n=8)(lambda params, x: apply(params, x))
+    pop = ea.population.init(init, key, 4)
+    training.fit(counted, pop, task, ADAM, epochs=5, batch_size=16, key=key)
+
+
+def test_fit_leaves_the_population_that_it_was_given(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    before = jax.tree.map(np.array, pop)
+    training.fit(apply, pop, task, ADAM, epochs=1, batch_size=16, key=key)
+    chex.assert_trees_all_equal(pop, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patience": 2}, "patience: got 2; expected validation data"),
+        ({"keep_best": True}, "keep_best: "),
+        ({"epochs": 0}, "epochs: "),
+        ({"batch_size": 0}, "batch_size: "),
+        ({"data": (jnp.zeros((0, 6)), jnp.zeros(0, int))}, "at least one sample"),
+        ({"data": (jnp.zeros((4, 6)), jnp.array([0, 1, 2, 3]))}, "labels from 0 to 3; expected 0 to 2"),
+        ({"data": (jnp.zeros((4, 5)), jnp.zeros(4, int))}, r"x: got shapes \[\(1, 5\)\]"),
+    ],
+)
+def test_bad_input_to_fit_is_named(network, task, key, change, message):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    given = {"data": task, "epochs": 1, "batch_size": 16} | change
+    with pytest.raises(ValueError, match=message):
+        training.fit(apply, pop, given.pop("data"), ADAM, key=key, **given)
