@@ -1,7 +1,10 @@
-"""Gradient descent for one network and, lifted, for a population: a step, an epoch, and `fit`."""
+"""Gradient descent for one network and, lifted, for a population.
+
+`step` and `epoch` are of one network; `init`, `step_epoch` and `finish` of a population, and `fit` is all of them.
+"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -12,7 +15,7 @@ import optax
 from flax import struct
 
 from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, Key, PRNGKey, PyTree
 
 CHUNK = 1000
 """Samples at a time in evaluation."""
@@ -34,8 +37,11 @@ class History:
 
 @struct.dataclass
 class Member:
-    """One network in training: all that its next epoch needs."""
+    """One network in training, with all that its next epochs need; of a population, with a leading axis."""
 
+    key: Key[Array, "..."]
+    epoch: Int[Array, "..."]
+    """Epochs done."""
     params: PyTree
     moments: PyTree
     """State of the optimiser."""
@@ -45,6 +51,8 @@ class Member:
     best_epoch: Int[Array, "..."]
     active: Bool[Array, "..."]
     """False once the validation loss has not fallen for `patience` epochs."""
+    history: dict[str, Float[Array, "... epochs"]]
+    """Metrics of every epoch by name; NaN where it has not come, or the member had stopped."""
 
 
 def loss_and_accuracy(
@@ -127,13 +135,13 @@ def epoch(
 def fit(
     apply: Apply,
     pop: PyTree,
-    data: tuple[PyTree, Int[ArrayLike, " n"]],
+    data: Iterable[Any],
     optimizer: optax.GradientTransformation,
     *,
     epochs: int,
     batch_size: int,
     key: PRNGKey,
-    validation: tuple[PyTree, Int[ArrayLike, " m"]] | None = None,
+    validation: Iterable[Any] | None = None,
     patience: int | None = None,
     keep_best: bool = False,
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
@@ -165,113 +173,140 @@ def fit(
     member = population.take(pop, 0)
     check_labels("data", apply, member, x, y)
     if validation is not None:
-        validation = jax.tree.map(jnp.asarray, tuple(validation))
-        check_labels("validation", apply, member, *validation)
+        validation = tuple(validation)
+        check_labels("validation", apply, member, *jax.tree.map(jnp.asarray, validation))
     for name, value in (("patience", patience), ("keep_best", keep_best or None)):
         if value is not None and validation is None:
             raise _checks.bad(name, value, "validation data beside it", "Pass validation=(x, y).")
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience or 1)):
         _checks.positive(name, value)
 
-    keys = jax.random.split(key, population.size(pop))
-    members = _start(optimizer, pop, keep_best)
-    rows: list[dict[str, np.ndarray]] = []
+    members = init(pop, optimizer, epochs=epochs, key=key, validated=validation is not None, keep_best=keep_best)
     for number in range(epochs):
-        members, metrics = _epoch_of_all(
-            apply, optimizer, members, x, y, validation, keys, number, batch_size, patience, keep_best
+        members = step_epoch(
+            apply, members, (x, y), optimizer, batch_size=batch_size, validation=validation, patience=patience
         )
-        if on_epoch is not None or patience is not None:
-            metrics = {name: np.asarray(values) for name, values in metrics.items()}
-        rows.append(metrics)
         if on_epoch is not None:
-            on_epoch(number + 1, metrics)
+            on_epoch(number + 1, {name: np.asarray(rows[:, number]) for name, rows in members.history.items()})
         if patience is not None and not np.asarray(members.active).any():
             break
-    columns = {name: jnp.stack([row[name] for row in rows], axis=1) for name in rows[0]}
-    history = History(
-        loss=columns["loss"],
-        accuracy=columns["accuracy"],
-        validation_loss=columns.get("validation_loss"),
-        validation_accuracy=columns.get("validation_accuracy"),
+    return finish(members)
+
+
+def init(
+    pop: PyTree,
+    optimizer: optax.GradientTransformation,
+    *,
+    epochs: int,
+    key: PRNGKey,
+    validated: bool = False,
+    keep_best: bool = False,
+) -> Member:
+    """A population about to be trained for at most `epochs` epochs, on validation data or not (see `fit`)."""
+    return _init(optimizer, pop, jax.random.split(key, population.size(pop)), epochs, validated, keep_best)
+
+
+def step_epoch(
+    apply: Apply,
+    members: Member,
+    data: Iterable[Any],
+    optimizer: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    validation: Iterable[Any] | None = None,
+    patience: int | None = None,
+) -> Member:
+    """One more epoch of every member, in one compiled call: the step that `fit` repeats.
+
+    The members given are used up: their memory goes to the result.
+    """
+    x, y = jax.tree.map(jnp.asarray, tuple(data))
+    if validation is not None:
+        validation = jax.tree.map(jnp.asarray, tuple(validation))
+    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience)
+
+
+def finish(members: Member) -> tuple[PyTree, History]:
+    """The trained population, of each member the best parameters where they were kept, and the history."""
+    ran = max(1, int(np.max(np.asarray(members.epoch))))
+    history = {name: rows[:, :ran] for name, rows in members.history.items()}
+    return members.params if members.best_params is None else members.best_params, History(
+        loss=history["loss"],
+        accuracy=history["accuracy"],
+        validation_loss=history.get("validation_loss"),
+        validation_accuracy=history.get("validation_accuracy"),
         best_epoch=members.best_epoch,
     )
-    return members.best_params if keep_best else members.params, history
 
 
-@partial(jax.jit, static_argnames=("optimizer", "keep_best"))
-def _start(optimizer: optax.GradientTransformation, pop: PyTree, keep_best: bool) -> Member:
-    def start(params: PyTree) -> Member:
+@partial(jax.jit, static_argnames=("optimizer", "epochs", "validated", "keep_best"))
+def _init(
+    optimizer: optax.GradientTransformation, pop: PyTree, keys: Array, epochs: int, validated: bool, keep_best: bool
+) -> Member:
+    names = ("loss", "accuracy", *(("validation_loss", "validation_accuracy") if validated else ()))
+
+    def start(params: PyTree, key: PRNGKey) -> Member:
         return Member(
+            key=key,
+            epoch=jnp.array(0, jnp.int32),
             params=params,
             moments=optimizer.init(params),
             best_params=params if keep_best else None,
             best_loss=jnp.array(jnp.inf, jnp.float32),
-            best_epoch=jnp.array(0),
+            best_epoch=jnp.array(0, jnp.int32),
             active=jnp.array(True),
+            history={name: jnp.full(epochs, jnp.nan, jnp.float32) for name in names},
         )
 
-    return population.map(start, pop)
+    return population.map(start, pop, keys)
 
 
-@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience", "keep_best"), donate_argnums=2)
-def _epoch_of_all(
+@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience"), donate_argnums=2)
+def _step_epoch(
     apply: Apply,
     optimizer: optax.GradientTransformation,
     members: Member,
     x: PyTree,
     y: Array,
     validation: tuple[PyTree, Array] | None,
-    keys: Array,
-    number: Array,
     batch_size: int,
     patience: int | None,
-    keep_best: bool,
-) -> tuple[Member, dict[str, Array]]:
-    def train(member: Member, key: PRNGKey) -> tuple[Member, dict[str, Array]]:
+) -> Member:
+    def train(member: Member) -> Member:
+        key = jax.random.fold_in(member.key, member.epoch)
         params, moments, (loss, accuracy) = epoch(
-            apply,
-            optimizer,
-            member.params,
-            member.moments,
-            x,
-            y,
-            batch_size=batch_size,
-            key=jax.random.fold_in(key, number),
+            apply, optimizer, member.params, member.moments, x, y, batch_size=batch_size, key=key
         )
-        member, metrics = (
-            dataclasses.replace(member, params=params, moments=moments),
-            {"loss": loss, "accuracy": accuracy},
-        )
+        found = {"loss": loss, "accuracy": accuracy}
+        if validation is not None:
+            found["validation_loss"], found["validation_accuracy"] = evaluate(apply, params, *validation)
+        history = {name: rows.at[member.epoch].set(found[name]) for name, rows in member.history.items()}
+        member = dataclasses.replace(member, params=params, moments=moments, history=history)
         if validation is None:
-            return dataclasses.replace(member, best_epoch=number), metrics
-        of_validation, accuracy = evaluate(apply, params, *validation)
-        member = _judged(member, of_validation, number, patience, keep_best)
-        metrics |= {"validation_loss": of_validation, "validation_accuracy": accuracy}
-        return member, {name: value.astype(member.best_loss.dtype) for name, value in metrics.items()}
+            member = dataclasses.replace(member, best_epoch=member.epoch)
+        else:
+            member = _judged(member, found["validation_loss"], patience)
+        return dataclasses.replace(member, epoch=member.epoch + 1)
 
-    def rest(member: Member, key: PRNGKey) -> tuple[Member, dict[str, Array]]:
-        names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
-        return member, {name: jnp.full_like(member.best_loss, jnp.nan) for name in names}
+    def one(member: Member) -> Member:
+        return train(member) if patience is None else jax.lax.cond(member.active, train, lambda m: m, member)
 
-    def one(member: Member, key: PRNGKey) -> tuple[Member, dict[str, Array]]:
-        return train(member, key) if patience is None else jax.lax.cond(member.active, train, rest, member, key)
-
-    return population.map(one, members, keys)
+    return population.map(one, members)
 
 
-def _judged(member: Member, loss: Array, number: Array, patience: int | None, keep_best: bool) -> Member:
+def _judged(member: Member, loss: Array, patience: int | None) -> Member:
     """Keep the best; a loss that is NaN is never better."""
     better = loss < member.best_loss
-    best_epoch = jnp.where(better, number, member.best_epoch)
-    best_params = member.best_params
-    if keep_best:
-        best_params = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.params, best_params)
+    best_epoch = jnp.where(better, member.epoch, member.best_epoch)
+    best_params = None
+    if member.best_params is not None:
+        best_params = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.params, member.best_params)
     return dataclasses.replace(
         member,
         best_params=best_params,
         best_loss=jnp.where(better, loss, member.best_loss),
         best_epoch=best_epoch,
-        active=jnp.array(True) if patience is None else number - best_epoch < patience,
+        active=jnp.array(True) if patience is None else member.epoch - best_epoch < patience,
     )
 
 

@@ -1,0 +1,38 @@
+"""Comparing two ways of doing one thing on a machine that others use too: in turns, as ratios, by medians."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Seconds of both, and how many times longer the peer takes."""
+
+    ours: float
+    peer: float
+    ratio: float
+    """Median over rounds of (peer / ours)."""
+    spread: tuple[float, float]
+    """The lowest and the highest of these."""
+
+
+def compare(ours: Callable[[], Any], peer: Callable[[], Any], *, repeats: int) -> Comparison:
+    """Run both once to warm up, and then in turns."""
+    seconds = (time_of(ours), time_of(peer))
+    rounds = [(time_of(ours), time_of(peer)) for _ in range(repeats)]
+    del seconds
+    ratios = [theirs / mine for mine, theirs in rounds]
+    mine, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
+    return Comparison(mine, theirs, statistics.median(ratios), (min(ratios), max(ratios)))
+
+
+def time_of(call: Callable[[], Any]) -> float:
+    """Seconds until the result is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - start

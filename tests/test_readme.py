@@ -1,0 +1,50 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evojax_align.lab.report import text_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    return re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)[1]
+
+
+@pytest.mark.slow
+def test_the_example_runs_and_prints_what_the_readme_shows():
+    done = subprocess.run([sys.executable, "-c", block("example")], capture_output=True, text=True, check=True)
+    pattern = r"(\w+): loss halfway ([\d.]+), barrier ([\d.]+)"
+    printed, shown = ({n: float(b) for n, _, b in re.findall(pattern, text)} for text in (done.stdout, block("output")))
+    assert printed.keys() == shown.keys() == {"naive", "aligned"}
+    assert printed["aligned"] < 0.5 * printed["naive"]
+    assert printed == pytest.approx(shown, abs=0.1)  # other machines add in other orders
+
+
+def test_the_example_has_ten_statements_or_fewer():
+    import ast
+
+    assert sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(block("example")))) <= 12
+
+
+def test_the_two_commands_name_what_is_there():
+    assert (ROOT / re.search(r"python (experiments/\S+)", block("main"))[1]).is_file()
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    for name in ("main", "tests"):
+        extra = re.search(r"-e '\.\[(\w+)\]'", block(name))[1]
+        assert f"\n{extra} = [" in pyproject
+
+
+def test_the_benchmark_table_is_the_stored_one():
+    rows = json.loads((ROOT / "experiments" / "results" / "benchmarks-core.json").read_text())["rows"]
+    assert block("benchmarks").strip() == text_table([{k: v for k, v in row.items() if k != "check"} for row in rows])
+
+
+def test_every_picture_of_the_readme_is_in_the_repository():
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
+    assert pictures and all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
