@@ -2,13 +2,15 @@
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import FlaxError
+from jax.core import Tracer
 
 from evojax_align._types import PyTree
 
@@ -30,7 +32,7 @@ def one_of(argument: str, value: str, known: Iterable[str]) -> str:
 
 def is_concrete(*trees: PyTree) -> bool:
     """Whether no leaf is a tracer, so that values can be looked at."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
 def positive(argument: str, value: int) -> int:
@@ -47,19 +49,19 @@ def path_string(path: tuple[Any, ...]) -> str:
 
 def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
     """Require two trees of equal structure whose leaves agree in shape and dtype; an error names the leaf."""
-    leaves_a = {path_string(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(a)}
-    leaves_b = {path_string(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(b)}
+    leaves_a, leaves_b = (dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (a, b))
     both = f"{name_a}, {name_b}"
-    for path in [*leaves_a, *leaves_b]:
-        if path not in leaves_a or path not in leaves_b:
-            here, there = (name_a, name_b) if path in leaves_a else (name_b, name_a)
+    for keys in [*leaves_a, *leaves_b]:
+        path = path_string(keys)
+        if keys not in leaves_a or keys not in leaves_b:
+            here, there = (name_a, name_b) if keys in leaves_a else (name_b, name_a)
             raise bad(
                 both,
                 f"the leaf {path!r} in {here} alone",
                 "two trees of the same structure",
                 f"Give {there} this leaf, or build both parents with the same network.",
             )
-        x, y = leaves_a[path], leaves_b[path]
+        x, y = leaves_a[keys], leaves_b[keys]
         for what, of_x, of_y in (
             ("shape", jnp.shape(x), jnp.shape(y)),
             ("dtype", jnp.result_type(x), jnp.result_type(y)),
@@ -80,12 +82,22 @@ def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
         )
 
 
+def traced(trace: Callable[..., Any], apply: Callable, params: PyTree, x: PyTree) -> Any:
+    """Return `trace(apply)(params, x)`; where the network refuses its inputs, the error names their shapes."""
+    try:
+        return trace(apply)(params, x)
+    except (TypeError, ValueError, FlaxError) as error:
+        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+        mend = f"Check that x fits the network; tracing it raised: {error}"
+        raise bad("x", f"shapes {shapes}", "inputs that apply(params, x) takes", mend) from error
+
+
 def all_finite(argument: str, tree: PyTree) -> None:
     """Require finite values in every inexact leaf; an error names the first leaf that has others."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             continue
-        count = int(np.sum(~np.isfinite(np.asarray(leaf, dtype=np.float32))))
+        count = int(np.sum(~np.isfinite(np.asarray(leaf))))
         if count:
             where = f" at the leaf {path_string(path)!r}" if path else ""
             raise bad(

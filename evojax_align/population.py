@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from evojax_align import _checks
-from evojax_align._types import Array, PRNGKey, PyTree
+from evojax_align._types import ArrayLike, PRNGKey, PyTree
 
 
 def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTree:
@@ -43,8 +44,14 @@ def unstack(population: PyTree) -> list[PyTree]:
     return [take(population, i) for i in range(size(population))]
 
 
-def take(population: PyTree, index: int | slice | Array) -> PyTree:
-    """The member at an integer index, or the smaller population at a slice or an index array."""
+def take(population: PyTree, index: int | slice | ArrayLike) -> PyTree:
+    """The member at an integer index, or the smaller population at a slice or an index array.
+
+    Raises:
+        ValueError: for an integer that no member has; index arrays must be in range.
+    """
+    if isinstance(index, int | np.integer) and not -(count := size(population)) <= index < count:
+        raise _checks.bad("index", index, f"at most {count - 1}", "Number the members from 0.")
     return jax.tree.map(lambda leaf: leaf[index], population)
 
 
@@ -131,5 +138,6 @@ def _share_out(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh
         index = jnp.minimum(jnp.arange(count + padding), count - 1)
         populations = take(populations, index)
     spec = PartitionSpec(mesh.axis_names)
+    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     result = jax.shard_map(lift, mesh=mesh, in_specs=(spec,), out_specs=spec, check_vma=False)(populations)
     return take(result, slice(0, count)) if padding else result

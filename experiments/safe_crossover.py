@@ -22,6 +22,7 @@ from evojax_align import lab, plotting, statistics
 from evojax_align.alignment import GroupMatch, Relation, match_pairs, relate_pairs
 from evojax_align.data import Dataset
 from evojax_align.interpolation import Sweep, barrier
+from evojax_align.similarity import CCA
 
 METHODS = {
     "naive": "naive crossover",
@@ -58,78 +59,80 @@ class Config:
     """Directions that SVCCA keeps."""
     ranks: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 96, 128)
     """Directions of Figure 2."""
+    at_once: int = 20
+    """Pairs that are aligned between two checkpoints."""
     points: int = 31
     """Values of t in [-0.25, 1.25]."""
 
 
 PRESETS = {"demo": Config()}
+COSTS = {"demo": "40 networks and 20 pairs on handwritten digits; 20 s on 2 cores"}
 
 
-def run(config: Config, data: Dataset, monitor: lab.Monitor) -> dict[str, np.ndarray]:
+def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
     """Train, align and sweep; returns everything that figures and claims are made of."""
     network = ea.models.MLP(hidden=config.hidden, classes=data.num_classes)
-    parents, trained = train(config, network, data, monitor)
-    first, second = ea.population.pairs(parents)
-    scored = data.test
-    inputs = data.train.x if config.mode == "clean" else scored.x
+    parents, trained = train(config, network, data, run)
+    inputs = jnp.asarray(data.train.x if config.mode == "clean" else data.test.x)
     spec = ea.symmetry.infer(network.apply, ea.population.take(parents, 0), inputs[:1])
+    first, second = ea.population.pairs(parents)
 
-    with monitor.phase("relating neurons"):
-        relations = jax.block_until_ready(relate_pairs(network.apply, first, second, inputs, spec=spec))
-    ts = np.linspace(-0.25, 1.25, config.points, dtype=np.float32)
-    with monitor.phase("matching", len(METHODS)) as bar:
-        matches = {}
-        for method in METHODS:
-            matches[method] = matched(relations, method, config)
-            bar.step()
-    sweeps = partial(swept, network, first, second, scored, spec=spec)
-    with monitor.phase("sweeping over t"):
-        lines = jax.block_until_ready(sweeps(list(matches.values()), ts))
-    with monitor.phase("directions of SVCCA", 2) as bar:
-        by_rank = [matched(relations, "svcca", dataclasses.replace(config, rank=rank)) for rank in config.ranks]
-        bar.step()
-        halfway = sweeps(by_rank, np.array([0.0, 0.5, 1.0], np.float32))
-        bar.step()
+    def step(number: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        here = slice(number * config.at_once, (number + 1) * config.at_once)
+        a, b = ea.population.take(first, here), ea.population.take(second, here)
+        relations = relate_pairs(network.apply, a, b, inputs, spec=spec)
+        rows = compare(config, network, spec, a, b, relations, data) | correspondences(relations)
+        if number == 0:
+            rows |= {name: matrix[None] for name, matrix in matrices(config, relations).items()}
+        for name, values in rows.items():
+            found[name][here] = values
+        naive, best = (rows["loss"][:, name, config.points // 2].mean() for name in (0, 3))
+        return found, {"naive": naive, "one_to_one": best}
 
-    measured = {
-        "ts": ts,
-        "methods": np.array(list(matches)),
-        "loss": by_method(lines.loss),
-        "accuracy": by_method(lines.accuracy),
-        **{f"barrier_{kind}": by_method(barrier(lines, kind)) for kind in ("chord", "ends", "accuracy")},
+    found = run.loop("aligning pairs", empty(config, spec), step, total=-(-config.networks // 2 // config.at_once))
+    lines = Sweep(*(jnp.asarray(v) for v in (ts_of(config), found["loss"], found["accuracy"])))
+    for kind in ("chord", "ends", "accuracy"):
+        found[f"barrier_{kind}"] = np.asarray(barrier(lines, kind))
+    constants = {
+        "ts": ts_of(config),
+        "methods": np.array(list(METHODS)),
         "ranks": np.array(config.ranks),
-        "rank_loss": by_method(halfway.loss)[..., 1],
-        "rank_accuracy": by_method(halfway.accuracy)[..., 1],
+        "groups": np.array(list(spec.groups)),
+        "dataset": np.array(data.name),
+        "rank": np.array(config.rank),
     }
-    return trained | measured | correspondences(relations, matches) | about(config, data)
+    return trained | found | constants
 
 
-def train(
-    config: Config, network: ea.models.MLP, data: Dataset, monitor: lab.Monitor
-) -> tuple[Any, dict[str, np.ndarray]]:
+def train(config: Config, network: ea.models.MLP, data: Dataset, run: lab.Run) -> tuple[Any, dict[str, np.ndarray]]:
     """The parents: trained apart, each from its own start, with the parameters of its best epoch."""
     key_init, key_fit = jax.random.split(jax.random.key(config.seed))
     start = ea.population.init(lambda key: network.init(key, data.train.x[:1]), key_init, config.networks)
-    with monitor.phase(f"training {config.networks} networks", config.epochs) as bar:
+    optimizer = optax.adam(config.learning_rate)
+    members = ea.training.init(start, optimizer, epochs=config.epochs, key=key_fit, validated=True, keep_best=True)
+    part, validation = (jax.tree.map(jnp.asarray, tuple(p)) for p in (data.train, data.validation))
 
-        def show(_: int, metrics: dict[str, np.ndarray]) -> None:
-            bar.step(
-                best=float(np.nanmin(metrics["validation_loss"])), mean=float(np.nanmean(metrics["validation_loss"]))
-            )
-
-        parents, history = ea.training.fit(
+    def step(number: int, members: ea.training.Member) -> tuple[ea.training.Member, dict[str, float]]:
+        members = ea.training.step_epoch(
             network.apply,
-            start,
-            (data.train.x, data.train.y),
-            optax.adam(config.learning_rate),
-            epochs=config.epochs,
+            members,
+            part,
+            optimizer,
             batch_size=config.batch_size,
-            key=key_fit,
-            validation=(data.validation.x, data.validation.y),
+            validation=validation,
             patience=config.patience,
-            keep_best=True,
-            on_epoch=show,
         )
+        losses = np.asarray(members.history["validation_loss"][:, number])
+        return members, {"best": float(np.nanmin(losses)), "mean": float(np.nanmean(losses))}
+
+    members = run.loop(
+        f"training {config.networks} networks",
+        members,
+        step,
+        total=config.epochs,
+        done=lambda members: not np.asarray(members.active).any(),
+    )
+    parents, history = ea.training.finish(members)
     return parents, {
         "training_loss": np.asarray(history.loss),
         "validation_loss": np.asarray(history.validation_loss),
@@ -137,7 +140,37 @@ def train(
     }
 
 
-def matched(relations: dict[str, Relation], method: str, config: Config) -> dict[str, GroupMatch]:
+def compare(
+    config: Config,
+    network: ea.models.MLP,
+    spec: ea.symmetry.PermutationSpec,
+    a: Any,
+    b: Any,
+    relations: dict[str, Relation],
+    data: Dataset,
+) -> dict[str, np.ndarray]:
+    """The lines between some parents by every method, and halfway by every number of directions."""
+
+    def lines(matches: list[dict[str, GroupMatch]], ts: np.ndarray) -> Sweep:
+        x_of, y_of = (
+            {g: jnp.stack([getattr(m[g], side) for m in matches], axis=1) for g in relations} for side in "xy"
+        )
+        return sweep_pairs(
+            network.apply, spec, a, b, jnp.asarray(data.test.x), jnp.asarray(data.test.y), ts, x_of, y_of
+        )
+
+    methods = lines([matched(config, relations, method) for method in METHODS], ts_of(config))
+    ranks = [matched(dataclasses.replace(config, rank=rank), relations, "svcca") for rank in config.ranks]
+    halfway = lines(ranks, np.array([0.5], np.float32))
+    return {
+        "loss": np.asarray(methods.loss),
+        "accuracy": np.asarray(methods.accuracy),
+        "rank_loss": np.asarray(halfway.loss)[..., 0],
+        "rank_accuracy": np.asarray(halfway.accuracy)[..., 0],
+    }
+
+
+def matched(config: Config, relations: dict[str, Relation], method: str) -> dict[str, GroupMatch]:
     """The partners of all pairs, group by group, by one of the methods compared."""
     code = config.mode == "code"
     found = {}
@@ -158,82 +191,88 @@ def matched(relations: dict[str, Relation], method: str, config: Config) -> dict
     return found
 
 
-def swept(
-    network: ea.models.MLP,
-    first: Any,
-    second: Any,
-    part: Any,
-    matches: list[dict[str, GroupMatch]],
-    ts: np.ndarray,
-    *,
+@partial(jax.jit, static_argnames=("apply", "spec"))
+def sweep_pairs(
+    apply: Any,
     spec: ea.symmetry.PermutationSpec,
+    a: Any,
+    b: Any,
+    x: jax.Array,
+    y: jax.Array,
+    ts: jax.Array,
+    of_a: dict[str, jax.Array],
+    of_b: dict[str, jax.Array],
 ) -> Sweep:
-    """The line between all parents for several matchings at once: arrays [pairs, matchings, t]."""
-    groups = list(matches[0])
-    of_a, of_b = ({g: jnp.stack([getattr(m[g], side) for m in matches], axis=1) for g in groups} for side in "xy")
-    x, y = jnp.asarray(part.x), jnp.asarray(part.y)
+    """The lines between parents for several matchings at once: loss and accuracy [pairs, matchings, t]."""
 
-    @jax.jit
-    def all_pairs(first: Any, second: Any, of_a: dict, of_b: dict) -> Sweep:
-        def one(a: Any, b: Any, index_a: dict, index_b: dict) -> Sweep:
-            return ea.interpolation.sweep(
-                network.apply, a, b, x, y, ts=ts, spec=spec, permutations_a=index_a, permutations_b=index_b
-            )
+    def one(a: Any, b: Any, of_a: dict[str, jax.Array], of_b: dict[str, jax.Array]) -> Sweep:
+        return ea.interpolation.sweep(apply, a, b, x, y, ts=ts, spec=spec, permutations_a=of_a, permutations_b=of_b)
 
-        return ea.population.map(one, first, second, of_a, of_b)
-
-    return all_pairs(first, second, of_a, of_b)
+    return ea.population.map(one, a, b, of_a, of_b)
 
 
-def correspondences(relations: dict[str, Relation], matches: dict[str, dict[str, GroupMatch]]) -> dict[str, np.ndarray]:
-    """Significant canonical relations, strongly correlated partners, and Figure 4's matrices of the first pair."""
-    canonical = jax.jit(partial(ea.population.map, lambda r: ea.similarity.cca_of(r.moments)))
+@jax.jit
+def cca_pairs(relation: Relation) -> CCA:
+    """CCA of all directions, of every pair."""
+    return ea.population.map(lambda r: ea.similarity.cca_of(r.moments), relation)
+
+
+def correspondences(relations: dict[str, Relation]) -> dict[str, np.ndarray]:
+    """Numbers of significant canonical relations and of strongly correlated partners, [pairs, groups]."""
     counts, strong = [], []
     for relation in relations.values():
-        result = canonical(relation)
+        result = cca_pairs(relation)
+        ranks = zip(np.asarray(result.rank_x).tolist(), np.asarray(result.rank_y).tolist(), strict=True)
         tests = [
-            statistics.bartlett(rho[: min(p, q)], relation.samples, int(p), int(q))
-            for rho, p, q in zip(
-                *(np.asarray(v) for v in (result.correlations, result.rank_x, result.rank_y)), strict=True
-            )
+            statistics.bartlett(rho[: min(p, q)], relation.samples, p, q)
+            for rho, (p, q) in zip(np.asarray(result.correlations), ranks, strict=True)
         ]
         counts.append([test.count for test in tests])
         partners = match_pairs({"": relation}, method="correlation")[""]
         strong.append(np.sum(np.asarray(partners.score) >= STRONG, axis=1))
-    group, relation = next(iter(relations.items()))
-    m = ea.population.take(relation, 0).moments
+    return {"significant": np.array(counts).T, "strong": np.array(strong).T}
+
+
+def matrices(config: Config, relations: dict[str, Relation]) -> dict[str, np.ndarray]:
+    """Figure 4: the correlations of the first layer's neurons in the first pair, before and after matching."""
+    group = next(iter(relations))
+    m = ea.population.take(relations[group], 0).moments
     cross = np.asarray(ea.similarity.correlation_of(m))
-    within = [ea.similarity.within_correlations(m, side) for side in "xy"]
-    partners = {}
+    found: dict[str, Any] = {"correlation_ab": cross}
+    for net, side in (("a", "x"), ("b", "y")):
+        found[f"correlation_{net}"] = ea.similarity.within_correlations(m, side)
     for method in ("svcca", "one_to_one"):
-        match = ea.population.take(matches[method][group], 0)
-        partners[f"correlation_{method}"] = cross[np.asarray(match.x)][:, np.asarray(match.y)]
-    return {
-        "groups": np.array(list(relations)),
-        "significant": np.array(counts).T,
-        "strong": np.array(strong).T,
-        "correlation_a": np.asarray(within[0]),
-        "correlation_b": np.asarray(within[1]),
-        "correlation_ab": cross,
-        **partners,
+        match = ea.population.take(matched(config, relations, method)[group], 0)
+        found[f"correlation_{method}"] = cross[np.asarray(match.x)][:, np.asarray(match.y)]
+    return {name: np.asarray(matrix) for name, matrix in found.items()}
+
+
+def empty(config: Config, spec: ea.symmetry.PermutationSpec) -> dict[str, np.ndarray]:
+    """Room for the results of all pairs."""
+    pairs, width = config.networks // 2, next(iter(spec.groups.values()))
+    room = {
+        "loss": (pairs, len(METHODS), config.points),
+        "accuracy": (pairs, len(METHODS), config.points),
+        "rank_loss": (pairs, len(config.ranks)),
+        "rank_accuracy": (pairs, len(config.ranks)),
+        "significant": (pairs, len(spec.groups)),
+        "strong": (pairs, len(spec.groups)),
     }
+    shown = ("a", "b", "ab", "svcca", "one_to_one")
+    room |= {f"correlation_{name}": (1, width, width) for name in shown}
+    return {name: np.full(shape, np.nan, np.float32) for name, shape in room.items()}
 
 
-def about(config: Config, data: Dataset) -> dict[str, np.ndarray]:
-    """What captions and tables say of the study."""
-    return {"dataset": np.array(data.name), "mode": np.array(config.mode), "rank": np.array(config.rank)}
-
-
-def by_method(values: jax.Array) -> np.ndarray:
-    """From [pairs, methods, ...] to [methods, pairs, ...]."""
-    return np.swapaxes(np.asarray(values), 0, 1)
+def ts_of(config: Config) -> np.ndarray:
+    """The paper's range of t."""
+    return np.linspace(-0.25, 1.25, config.points, dtype=np.float32)
 
 
 def plot(arrays: lab.Arrays, folder: Path) -> None:
     """The paper's Figures 2, 3 and 4, and all methods in one picture."""
     names, ts, rank = arrays["methods"].tolist(), arrays["ts"], int(arrays["rank"])
-    naive = arrays["loss"][names.index("naive")][:, midpoint(ts)]
-    shares = [statistics.win_share(loss, naive, alternative="less") for loss in arrays["rank_loss"]]
+    naive = arrays["loss"][:, names.index("naive"), midpoint(ts)]
+    shares = [statistics.win_share(loss, naive, alternative="less") for loss in arrays["rank_loss"].T]
     fig, axes = plotting.figure(width=4.6, height=3.0)
     intervals = np.array([[share.low, share.high] for share in shares])
     estimates, label = np.array([share.estimate for share in shares]), str(arrays["dataset"])
@@ -241,11 +280,12 @@ def plot(arrays: lab.Arrays, folder: Path) -> None:
     plotting.save(fig, folder / "figure-2-directions.png")
 
     titles = {**METHODS, "svcca": f"SC-CCA, SVCCA of {rank}"}
-    fig, axes = plotting.figure(1, len(names), width=3.2, height=2.8)
-    highest = 1.25 * arrays["loss"][names.index("naive")].mean(axis=0).max()
+    fig, axes = plotting.figure(2, 3, width=3.2, height=2.6)
+    axes[-1, -1].set_visible(False)
+    highest = 1.25 * arrays["loss"][:, names.index("naive")].mean(axis=0).max()
     for number, name in enumerate(names):
-        loss, accuracy = arrays["loss"][number], arrays["accuracy"][number]
-        right = plotting.plot_sweep(ts, loss, accuracy, axes[0, number], title=titles[name])
+        loss, accuracy = arrays["loss"][:, number], arrays["accuracy"][:, number]
+        right = plotting.plot_sweep(ts, loss, accuracy, axes.flat[number], title=titles[name])
         right.set_ylim(0, highest)
     plotting.save(fig, folder / "figure-3-sweeps.png")
 
@@ -256,19 +296,20 @@ def plot(arrays: lab.Arrays, folder: Path) -> None:
         ("correlation_svcca", f"(d) partners by SVCCA of {rank}", "a", "b"),
         ("correlation_one_to_one", "(e) partners one-to-one", "a", "b"),
     )
-    fig, axes = plotting.figure(1, len(panels), width=2.9, height=2.9)
+    fig, axes = plotting.figure(2, 3, width=3.0, height=3.0)
+    axes[-1, -1].set_visible(False)
     images = [
         plotting.plot_correlations(
-            arrays[name][:SHOWN, :SHOWN], ax, title=title, x=f"neuron of {x}", y=f"neuron of {y}"
+            arrays[name][0, :SHOWN, :SHOWN], ax, title=title, x=f"neuron of {x}", y=f"neuron of {y}"
         )
-        for ax, (name, title, y, x) in zip(axes[0], panels, strict=True)
+        for ax, (name, title, y, x) in zip(axes.flat, panels, strict=False)
     ]
     plotting.color_bar(images[0], axes)
     plotting.save(fig, folder / "figure-4-correlations.png")
 
     fig, axes = plotting.figure(1, 2, width=4.6, height=3.2)
     for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
-        curves = {titles[name]: arrays[quantity][number] for number, name in enumerate(names)}
+        curves = {titles[name]: arrays[quantity][:, number] for number, name in enumerate(names)}
         plotting.plot_sweeps(ts, curves, ax, quantity=quantity)
     plotting.save(fig, folder / "sweeps.png")
 
@@ -277,7 +318,7 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     """The paper's claims, each decided by a paired one-sided Wilcoxon test over pairs, and the tables."""
     names, ts = arrays["methods"].tolist(), arrays["ts"]
     half, start, end = midpoint(ts), int(np.argmin(np.abs(ts))), int(np.argmin(np.abs(ts - 1)))
-    loss = {name: arrays["loss"][number] for number, name in enumerate(names)}
+    loss = {name: arrays["loss"][:, number] for number, name in enumerate(names)}
     middle = {name: values[:, half] for name, values in loss.items()}
     better_parent = np.minimum(loss["naive"][:, start], loss["naive"][:, end])
 
@@ -302,25 +343,23 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
                 "loss at t=0": mean(loss[name][:, start]),
                 "loss at t=.5": mean(middle[name]),
                 "loss at t=1": mean(loss[name][:, end]),
-                "accuracy at t=.5": mean(arrays["accuracy"][number][:, half]),
-                "barrier (chord)": mean(arrays["barrier_chord"][number]),
+                "accuracy at t=.5": mean(arrays["accuracy"][:, number, half]),
+                "barrier (chord)": mean(arrays["barrier_chord"][:, number]),
                 "below naive": share(middle[name] < middle["naive"]),
             }
             for number, name in enumerate(names)
         ],
         "directions kept by SVCCA": [
             {"directions": int(rank), "loss at t=.5": mean(of_rank), "below naive": share(of_rank < middle["naive"])}
-            for rank, of_rank in zip(arrays["ranks"], arrays["rank_loss"], strict=True)
+            for rank, of_rank in zip(arrays["ranks"], arrays["rank_loss"].T, strict=True)
         ],
         "correspondence": [
-            {
-                "group": str(group),
-                "significant canonical correlations (Bartlett)": mean(arrays["significant"][:, number]),
-                "the paper's, MNIST": 125,
-                f"one-to-one pairs of correlation {STRONG} or more": mean(arrays["strong"][:, number]),
-                "the paper's, on MNIST": 203,
-            }
+            {"group": str(group), "mean over pairs of": what, "ours": mean(arrays[name][:, number]), "paper": paper}
             for number, group in enumerate(arrays["groups"])
+            for name, what, paper in (
+                ("significant", "significant canonical correlations (Bartlett)", 125),
+                ("strong", f"one-to-one partners of correlation {STRONG} or more", 203),
+            )
         ],
     }
     return lab.decide(claims), tables
@@ -343,9 +382,11 @@ def share(wins: np.ndarray) -> str:
 
 EXPERIMENT = lab.Experiment(
     name="safe_crossover",
-    description="Safe crossover of neural networks through neuron alignment (Uriot & Izzo, GECCO 2020).",
+    description="Safe crossover of neural networks through neuron alignment (Uriot & Izzo, GECCO 2020).\n"
+    "The paper's values are those of its MNIST study.",
     presets=PRESETS,
-    modes=tuple(MODES),
+    costs=COSTS,
+    modes=MODES,
     run=run,
     plot=plot,
     judge=judge,

@@ -1,6 +1,7 @@
 """Bringing the neurons of networks into a common order."""
 
-from evojax_align.alignment.align import Alignment, align, align_pairs, match_pairs, relate_pairs
+from evojax_align.alignment.align import Alignment, align, align_pairs
+from evojax_align.alignment.pairs import match_pairs, relate_pairs
 from evojax_align.alignment.stages import GroupMatch, Relation, Settings, match, rearrange, relate
 
 __all__ = [

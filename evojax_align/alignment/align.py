@@ -1,27 +1,16 @@
 """The front door: two networks in, the same two networks out, with corresponding neurons at the same places."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
-from evojax_align import _checks, population
+from evojax_align import _checks
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
-from evojax_align.alignment.stages import (
-    METHODS,
-    GroupMatch,
-    Relation,
-    Settings,
-    assignment_scores,
-    match,
-    matched,
-    rearrange,
-    relate,
-)
-from evojax_align.matching import one_to_one_batch
+from evojax_align.alignment.health import Health, all_finite, examine, refuse
+from evojax_align.alignment.pairs import check_hashable, lift, match_all, related
+from evojax_align.alignment.stages import METHODS, GroupMatch, Settings, match, rearrange, relate
 from evojax_align.symmetry import PermutationSpec, infer
 
 
@@ -43,7 +32,7 @@ class Alignment:
     valid: Bool[Array, "..."]
     """Whether every matching that should be a bijection is one; outside a trace anything else is an error."""
     all_finite: Bool[Array, "..."]
-    """Whether all activations were finite; outside a trace anything else is an error."""
+    """Whether all parameters and activations were finite; outside a trace anything else is an error."""
     bijective: bool = struct.field(pytree_node=False, default=True)
     """Whether the method keeps both functions; "semi" does not."""
 
@@ -109,14 +98,7 @@ def align(
     """
     settings = Settings(method, rank, ridge, mode, direction, engine)
     _checks.same_trees("a", a, "b", b)
-    if not _checks.is_concrete(a, b, x):
-        spec = spec or infer(apply, a, x)
-        relations = relate(spec, apply, a, b, x, covariances=METHODS[method].needs_covariances, chunk=chunk)
-        matches = {group: match(relation, settings) for group, relation in relations.items()}
-        return _assemble(spec, a, b, matches, settings)
-    a, b = (jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree) for tree in (a, b))
-    out = _staged(apply, a, b, x, settings, spec, chunk)
-    return jax.tree.map(lambda leaf: leaf[0], out)
+    return _align(apply, a, b, x, spec, settings, chunk, many=False)
 
 
 def align_pairs(
@@ -130,6 +112,7 @@ def align_pairs(
     ridge: float | Array = 0.0,
     mode: str = "text",
     direction: str = "x",
+    engine: str = "auto",
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
 ) -> Alignment:
@@ -143,122 +126,87 @@ def align_pairs(
         method: and all further arguments as in `align`.
 
     Returns:
-        An `Alignment` with a leading axis; its member `i` is `align(apply, a_i, b_i, x, ...)`.
+        An `Alignment` with a leading axis of pairs; its member `i` is `align(apply, a_i, b_i, x, ...)`.
+
+    Raises:
+        ValueError: as `align`.
     """
-    settings = Settings(method, rank, ridge, mode, direction)
+    settings = Settings(method, rank, ridge, mode, direction, engine)
     _checks.same_trees("a", a, "b", b)
-    population.size(a)
-    return _staged(apply, a, b, x, settings, spec, chunk)
+    return _align(apply, a, b, x, spec, settings, chunk, many=True)
 
 
-def relate_pairs(
-    apply: Apply,
-    a: PyTree,
-    b: PyTree,
-    x: PyTree,
-    *,
-    spec: PermutationSpec | None = None,
-    covariances: bool = True,
-    chunk: int | None = None,
-) -> dict[str, Relation]:
-    """The statistics of many pairs, in one compiled program, for `match_pairs` by any number of methods."""
-    _check_hashable(apply)
-    for name, tree in (("a", a), ("b", b)):
-        _checks.all_finite(name, tree)
-    relations = _relate_program(apply, a, b, x, spec, covariances, chunk)
-    for group, relation in relations.items():
-        _check_group(group, relation)
-    return relations
-
-
-def match_pairs(
-    relations: Mapping[str, Relation],
-    *,
-    method: str = "correlation",
-    rank: int | None = None,
-    ridge: float | Array = 0.0,
-    mode: str = "text",
-    direction: str = "x",
-) -> dict[str, GroupMatch]:
-    """Match all pairs by one method, from statistics that `relate_pairs` computed once."""
-    return _match_staged(relations, Settings(method, rank, ridge, mode, direction))
-
-
-def _staged(
-    apply: Apply, a: PyTree, b: PyTree, x: PyTree, settings: Settings, spec: PermutationSpec | None, chunk: int | None
-) -> Alignment:
-    covariances = METHODS[settings.method].needs_covariances
-    relations = relate_pairs(apply, a, b, x, spec=spec, covariances=covariances, chunk=chunk)
-    matches = _match_staged(relations, settings)
-    return _rearrange_program(apply, a, b, x, matches, settings, spec)
-
-
-def _match_staged(relations: Mapping[str, Relation], settings: Settings) -> dict[str, GroupMatch]:
-    on_host = METHODS[settings.method].by_assignment and settings.engine != "compiled"
-    if not on_host:
-        return _match_program(dict(relations), settings)
-    matches = {}
-    for group, relation in relations.items():
-        scores, dead_x, dead_y = _scores_program(relation, settings)
-        found = one_to_one_batch(scores, dead_x, dead_y)
-        matches[group] = _matched_program(relation, found.x, found.y, found.valid)
-    return matches
-
-
-@partial(jax.jit, static_argnames=("apply", "spec", "covariances", "chunk"))
-def _relate_program(
+def _align(
     apply: Apply,
     a: PyTree,
     b: PyTree,
     x: PyTree,
     spec: PermutationSpec | None,
-    covariances: bool,
-    chunk: int | None,
-) -> dict[str, Relation]:
-    known = spec or infer(apply, population.take(a, 0), x)
-    return population.map(
-        lambda p, q: relate(known, apply, p, q, x, covariances=covariances, chunk=chunk), a, b
-    )
-
-
-@partial(jax.jit, static_argnames="settings")
-def _match_program(relations: dict[str, Relation], settings: Settings) -> dict[str, GroupMatch]:
-    return {group: population.map(lambda r: match(r, settings), of) for group, of in relations.items()}
-
-
-@partial(jax.jit, static_argnames="settings")
-def _scores_program(relation: Relation, settings: Settings) -> tuple[Array, Array, Array]:
-    def one(r: Relation) -> tuple[Array, Array, Array]:
-        return assignment_scores(r, settings), r.moments.dead_x, r.moments.dead_y
-
-    return population.map(one, relation)
-
-
-@jax.jit
-def _matched_program(relation: Relation, x: Array, y: Array, valid: Array) -> GroupMatch:
-    return population.map(lambda r, i, j, ok: matched(r.moments, i, j, ok), relation, x, y, valid)
-
-
-@partial(jax.jit, static_argnames=("apply", "settings", "spec"))
-def _rearrange_program(
-    apply: Apply,
-    a: PyTree,
-    b: PyTree,
-    x: PyTree,
-    matches: dict[str, GroupMatch],
     settings: Settings,
-    spec: PermutationSpec | None,
+    chunk: int | None,
+    *,
+    many: bool,
 ) -> Alignment:
-    known = spec or infer(apply, population.take(a, 0), x)
-    return population.map(lambda p, q, m: _assemble(known, p, q, m, settings), a, b, matches)
+    check_hashable(apply)
+    if not _checks.is_concrete(a, b, x, settings.ridge):
+        return _whole(apply, a, b, x, spec, *settings.parts(), chunk, many)[0]
+    if settings.on_host:
+        kind = METHODS[settings.method]
+        relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, many=many)
+        matches = match_all(relations, settings, many=many)
+        return _rearrange_program(apply, a, b, x, spec, matches, kind.bijective, many)
+    out, healths = _whole_program(apply, a, b, x, spec, *settings.parts(), chunk, many)
+    refuse(healths, a, b)
+    return out
+
+
+def _whole(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    spec: PermutationSpec | None,
+    settings: Settings,
+    ridge: float | Array | None,
+    chunk: int | None,
+    many: bool,
+) -> tuple[Alignment, tuple[Health, Health]]:
+    settings, kind = settings.with_ridge(ridge), METHODS[settings.method]
+
+    def one(a: PyTree, b: PyTree) -> tuple[Alignment, tuple[Health, Health]]:
+        known = spec or infer(apply, a, x)
+        fixed_a, fixed_b = jax.lax.stop_gradient((a, b))  # who matches whom does not change with small steps
+        relations = relate(known, apply, fixed_a, fixed_b, x, covariances=kind.needs_covariances, chunk=chunk)
+        matches = {group: match(relation, settings) for group, relation in relations.items()}
+        return _assemble(known, a, b, matches, kind.bijective), examine(a, b, relations)
+
+    return lift(many, one, a, b)
+
+
+def _rearrange(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    spec: PermutationSpec | None,
+    matches: dict[str, GroupMatch],
+    bijective: bool,
+    many: bool,
+) -> Alignment:
+    def one(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> Alignment:
+        return _assemble(spec or infer(apply, a, x), a, b, matches, bijective)
+
+    return lift(many, one, a, b, matches)
+
+
+_whole_program = jax.jit(_whole, static_argnames=("apply", "spec", "settings", "chunk", "many"))
+_rearrange_program = jax.jit(_rearrange, static_argnames=("apply", "spec", "bijective", "many"))
 
 
 def _assemble(
-    spec: PermutationSpec, a: PyTree, b: PyTree, matches: Mapping[str, GroupMatch], settings: Settings
+    spec: PermutationSpec, a: PyTree, b: PyTree, matches: Mapping[str, GroupMatch], bijective: bool
 ) -> Alignment:
-    bijective = METHODS[settings.method].bijective
     new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
-    true = jnp.array(True)
     return Alignment(
         a=new_a,
         b=new_b,
@@ -267,33 +215,7 @@ def _assemble(
         scores={group: m.score for group, m in matches.items()},
         dead_a={group: m.dead_x for group, m in matches.items()},
         dead_b={group: m.dead_y for group, m in matches.items()},
-        valid=jnp.all(jnp.stack([true, *(m.valid for m in matches.values())])),
-        all_finite=jnp.all(jnp.stack([true, *(m.all_finite for m in matches.values())])),
+        valid=jnp.all(jnp.array([m.valid for m in matches.values()], bool)),
+        all_finite=jnp.all(jnp.array([all_finite(a, b), *(m.all_finite for m in matches.values())])),
         bijective=bijective,
     )
-
-
-def _check_group(group: str, relation: Relation) -> None:
-    m = relation.moments
-    for name, mean, square in (("a", m.mean_x, m.square_x), ("b", m.mean_y, m.square_y)):
-        if not np.isfinite(np.asarray(square)).all():
-            mend = "Drop this network, or train it again with a smaller learning rate."
-            raise _checks.bad(name, f"NaN or infinite activations in group {group!r}", "finite values", mend)
-        square, mean = np.asarray(square), np.asarray(mean)
-        dead = jax.vmap(lambda r: r.dead_x if name == "a" else r.dead_y)(m)
-        all_dead = np.flatnonzero(np.asarray(dead).all(axis=1))
-        if all_dead.size:
-            raise _checks.bad(
-                name,
-                f"{square.shape[1]} dead neurons out of {square.shape[1]} in group {group!r} of pair {all_dead[0]}",
-                "at least one neuron that answers differently to different samples",
-                "Use more samples, or drop this network: a layer without live neurons has nothing to align.",
-            )
-
-
-def _check_hashable(apply: Apply) -> None:
-    try:
-        hash(apply)
-    except TypeError as error:
-        mend = "Wrap it once: def apply(params, x): ..."
-        raise _checks.bad("apply", f"an object without a hash ({error})", "a function", mend) from error

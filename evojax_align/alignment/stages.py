@@ -5,7 +5,7 @@ serves any number of methods.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,11 @@ from flax import struct
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
 from evojax_align.matching import canonical, greedy_index, one_to_one, semi
+from evojax_align.matching.assignment import ENGINES
+from evojax_align.matching.best import DIRECTIONS
+from evojax_align.matching.canonical import MODES
 from evojax_align.similarity import CCA, Moments, cca_of, correlation_of, merge, moments, pool, structure_scores
-from evojax_align.similarity.canonical import check_samples, check_settings
+from evojax_align.similarity.canonical import check_rank, check_ridge, check_samples
 from evojax_align.similarity.moments import finite
 from evojax_align.symmetry import PermutationSpec, permute, select
 from evojax_align.symmetry.reading import places_of
@@ -51,15 +54,17 @@ class Settings:
     method: str = "correlation"
     rank: int | None = None
     ridge: float | Array = 0.0
-    """May be traced where the whole alignment is."""
     mode: str = "text"
     direction: str = "x"
     engine: str = "auto"
 
     def __post_init__(self) -> None:
         _checks.one_of("method", self.method, METHODS)
+        _checks.one_of("mode", self.mode, MODES)
+        _checks.one_of("direction", self.direction, DIRECTIONS)
+        _checks.one_of("engine", self.engine, ENGINES)
         if _checks.is_concrete(self.ridge):
-            object.__setattr__(self, "ridge", float(self.ridge))
+            object.__setattr__(self, "ridge", check_ridge(self.ridge))
         takes = METHODS[self.method].takes
         for field in dataclasses.fields(self)[1:]:
             value = getattr(self, field.name)
@@ -71,6 +76,21 @@ class Settings:
                     f"{field.default!r}",
                     f"Leave it out, or use method={' or '.join(map(repr, who))}.",
                 )
+
+    @property
+    def on_host(self) -> bool:
+        """Whether, outside a trace, the host makes the matching."""
+        return METHODS[self.method].by_assignment and self.engine != "compiled"
+
+    def parts(self) -> tuple["Settings", float | Array | None]:
+        """What a program is compiled for, and its one argument: the ridge, or None where there is none."""
+        if _checks.is_concrete(self.ridge) and self.ridge == 0:
+            return self, None
+        return dataclasses.replace(self, ridge=0.0), self.ridge
+
+    def with_ridge(self, ridge: float | Array | None) -> "Settings":
+        """The inverse of `parts`."""
+        return self if ridge is None else dataclasses.replace(self, ridge=ridge)
 
 
 @struct.dataclass
@@ -85,16 +105,17 @@ class Relation:
 class GroupMatch:
     """The partners in one group: `x[i]` of the first network and `y[i]` of the second."""
 
-    x: Int[Array, " n"]
-    y: Int[Array, " n"]
-    score: Float[Array, " n"]
+    x: Int[Array, "*batch n"]
+    y: Int[Array, "*batch n"]
+    score: Float[Array, "*batch n"]
     """Correlation of each pair of partners."""
-    dead_x: Int[Array, ""]
+    dead_x: Int[Array, "*batch"]
     """Number of dead neurons."""
-    dead_y: Int[Array, ""]
-    valid: Bool[Array, ""]
+    dead_y: Int[Array, "*batch"]
+    valid: Bool[Array, "*batch"]
     """Whether a matching that should be a bijection is one."""
-    all_finite: Bool[Array, ""]
+    all_finite: Bool[Array, "*batch"]
+    """Whether all activations were finite."""
 
 
 def relate(
@@ -119,9 +140,11 @@ def relate(
         chunk: samples at a time; by default all, unless their activations would take more than 256 MiB.
 
     Returns:
-        A `Relation` for every group that data reach.
+        A `Relation` for every group that data reach. It does not depend on `chunk`, but for rounding.
     """
     count = _count(x)
+    if chunk is not None:
+        _checks.positive("chunk", chunk)
 
     def of_chunk(part: PyTree) -> dict[str, list[Moments]]:
         of_a, of_b = places_of(spec, apply, a, part), places_of(spec, apply, b, part)
@@ -131,8 +154,8 @@ def relate(
         }
 
     shapes = jax.eval_shape(lambda p, part: places_of(spec, apply, p, part), a, x)
-    chunk = chunk or _chunk_size(count, 2 * sum(place.size for places in shapes.values() for place in places))
-    totals = _stream(of_chunk, x, count, min(chunk, count))
+    numbers = 2 * sum(place.size for places in shapes.values() for place in places)
+    totals = _stream(of_chunk, x, count, min(chunk or _chunk_size(count, numbers), count))
     samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}
     return {group: Relation(pool(places), samples[group]) for group, places in totals.items()}
 
@@ -140,16 +163,17 @@ def relate(
 def match(relation: Relation, settings: Settings) -> GroupMatch:
     """Match the neurons of one group by one method."""
     m = relation.moments
+    dead = {"dead_x": m.dead_x, "dead_y": m.dead_y}
     if settings.method == "semi":
-        result = semi(correlation_of(m), direction=settings.direction)
-        return matched(m, result.x, result.y, jnp.array(True))
+        partners = semi(correlation_of(m), **dead, direction=settings.direction)
+        return matched(m, partners.x, partners.y, jnp.array(True))
     if settings.method == "cca":
-        cca = _cca(relation, settings)
-        found = canonical(cca.weights_x, cca.weights_y, dead_x=m.dead_x, dead_y=m.dead_y, mode=settings.mode)
+        result = _cca(relation, settings)
+        found = canonical(result.weights_x, result.weights_y, **dead, mode=settings.mode)
     elif settings.method == "greedy":
-        found = greedy_index(correlation_of(m), dead_x=m.dead_x, dead_y=m.dead_y)
+        found = greedy_index(correlation_of(m), **dead)
     else:
-        found = one_to_one(assignment_scores(relation, settings), m.dead_x, m.dead_y, engine=settings.engine)
+        found = one_to_one(assignment_scores(relation, settings), **dead, engine=settings.engine)
     return matched(m, found.x, found.y, found.valid)
 
 
@@ -160,7 +184,7 @@ def assignment_scores(relation: Relation, settings: Settings) -> Float[Array, "p
     return correlation_of(relation.moments)
 
 
-def matched(m: Moments, x: Array, y: Array, valid: Array) -> GroupMatch:
+def matched(m: Moments, x: Int[Array, " n"], y: Int[Array, " n"], valid: Bool[Array, ""]) -> GroupMatch:
     """Put what is known of a matching together."""
     return GroupMatch(
         x=x,
@@ -185,29 +209,37 @@ def rearrange(
 
 def _cca(relation: Relation, settings: Settings) -> CCA:
     m = relation.moments
-    check_settings(m.mean_x.size, m.mean_y.size, settings.rank, settings.ridge)
+    check_rank(settings.rank, m.mean_x.size, m.mean_y.size)
     check_samples(relation.samples, max(m.mean_x.size, m.mean_y.size), settings.rank, settings.ridge)
     return cca_of(m, settings.rank, settings.ridge)
 
 
 def _count(x: PyTree) -> int:
-    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
-    if len(counts) != 1 or not (shape := counts.pop()) or shape[0] == 0:
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) != 1 or counts & {(), (0,)}:
         raise _checks.bad("x", f"shapes {shapes}", "samples along the leading axis, at least one", "Pass inputs.")
-    return shape[0]
+    return shapes[0][0]
 
 
 def _chunk_size(count: int, numbers: int) -> int:
     return count if numbers <= STREAM_ABOVE else max(1, count * (STREAM_ABOVE // 4) // numbers)
 
 
-def _stream(of_chunk, x: PyTree, count: int, chunk: int) -> dict[str, list[Moments]]:  # noqa: ANN001
+def _stream(
+    of_chunk: Callable[[PyTree], dict[str, list[Moments]]], x: PyTree, count: int, chunk: int
+) -> dict[str, list[Moments]]:
+    """The moments of all samples; only one chunk's activations exist at a time."""
     whole, rest = divmod(count, chunk)
-    both = lambda p, q: jax.tree.map(merge, p, q, is_leaf=lambda leaf: isinstance(leaf, Moments))  # noqa: E731
-    part = lambda start, size: jax.tree.map(lambda leaf: leaf[start : start + size], x)  # noqa: E731
+
+    def part(start: int, stop: int) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[start:stop], x)
+
+    def add(totals: PyTree, part: PyTree) -> tuple[PyTree, None]:
+        return jax.tree.map(merge, totals, of_chunk(part), is_leaf=lambda leaf: isinstance(leaf, Moments)), None
+
     totals = of_chunk(part(0, chunk))
     if whole > 1:
-        chunks = jax.tree.map(lambda v: v[chunk : whole * chunk].reshape(whole - 1, chunk, *v.shape[1:]), x)
-        totals, _ = jax.lax.scan(lambda carry, part: (both(carry, of_chunk(part)), None), totals, chunks)
-    return both(totals, of_chunk(part(whole * chunk, rest))) if rest else totals
+        chunks = jax.tree.map(lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), part(chunk, whole * chunk))
+        totals, _ = jax.lax.scan(add, totals, chunks)
+    return add(totals, part(whole * chunk, count))[0] if rest else totals

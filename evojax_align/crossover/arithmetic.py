@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks
-from evojax_align._types import Array, PyTree
+from evojax_align._types import Array, ArrayLike, PyTree
 
 
-def arithmetic(a: PyTree, b: PyTree, t: float | Array) -> PyTree:
+def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
     """The child (1 - t) a + t b: naive on any two parents, safe on parents that were aligned before.
 
     Args:
@@ -18,7 +18,8 @@ def arithmetic(a: PyTree, b: PyTree, t: float | Array) -> PyTree:
 
     Returns:
         A tree like the parents. t = 0 gives `a` and t = 1 gives `b`, bit for bit, and equal parents give
-        themselves for every t. Leaves that are not of floating point are taken from the nearer parent.
+        themselves for every t. Leaves that are not of floating point are taken from the nearer parent, at t = 0.5
+        from b.
 
     Raises:
         ValueError: for parents of different structure, or t that is not finite.
@@ -34,10 +35,13 @@ def arithmetic(a: PyTree, b: PyTree, t: float | Array) -> PyTree:
     return jax.tree.map(lambda p, q: lerp(p, q, t), a, b)
 
 
-def lerp(p: Array, q: Array, t: float | Array) -> Array:
-    """(1 - t) p + t q, exact at both ends and between equals."""
-    p, q = jnp.asarray(p), jnp.asarray(q)
+def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
+    """(1 - t) p + t q, computed from the nearer end in float32 or better: exact at both ends and between equals."""
+    p, q, t = jnp.asarray(p), jnp.asarray(q), jnp.asarray(t)
+    near = jnp.where(t < 0.5, p, q)
     if not jnp.issubdtype(p.dtype, jnp.inexact):
-        return jnp.where(jnp.asarray(t) < 0.5, p, q)
-    t = jnp.asarray(t, p.dtype)
-    return jnp.where(t < 0.5, p + t * (q - p), q - (1 - t) * (q - p))
+        return near
+    wide = jnp.promote_types(p.dtype, jnp.float32)
+    step = jnp.where(t < 0.5, t, t - 1).astype(jnp.finfo(wide).dtype)
+    moved = near.astype(wide) + step * (q.astype(wide) - p.astype(wide))
+    return jnp.where((step == 0) | (p == q), near, moved.astype(p.dtype))  # neither NaN nor -0 changes the ends

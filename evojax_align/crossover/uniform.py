@@ -2,13 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from evojax_align import _checks
-from evojax_align._types import Array, PRNGKey, PyTree
+from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
 from evojax_align.symmetry import PermutationSpec
 
 
-def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: float | Array = 0.5) -> PyTree:
+def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTree:
     """Take every single weight from one of the parents, each by its own coin.
 
     Args:
@@ -19,8 +20,12 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: float | Array = 0.5) ->
 
     Returns:
         A tree like the parents, each entry of which is an entry of a or of b at the same place.
+
+    Raises:
+        ValueError: for parents of different structure, or a rate outside [0, 1].
     """
     _checks.same_trees("a", a, "b", b)
+    rate = _chance(rate)
     leaves, structure = jax.tree.flatten(a)
     keys = jax.random.split(key, max(1, len(leaves)))
     children = [
@@ -30,7 +35,7 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: float | Array = 0.5) ->
     return jax.tree.unflatten(structure, children)
 
 
-def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: float | Array = 0.5) -> PyTree:
+def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: ArrayLike = 0.5) -> PyTree:
     """Take every neuron, with all its incoming weights and its bias, from one of the parents.
 
     Args:
@@ -42,21 +47,33 @@ def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: 
         rate: the chance of a neuron to come from b.
 
     Returns:
-        A tree like the parents.
+        A tree like the parents. All leaves that feed one neuron take its entries from the same parent.
+
+    Raises:
+        ValueError: for parents of different structure, leaves that the specification does not describe, or a rate
+            outside [0, 1].
     """
     _checks.same_trees("a", a, "b", b)
+    rate = _chance(rate)
+    leaves = {leaf: number for number, leaf in enumerate(spec.axes)}
     names = sorted({name for _, name in spec.units.values()})
     key_units, key_leaves = jax.random.split(key)
 
     def child(path: tuple, p: Array, q: Array) -> Array:
         leaf = _checks.path_string(path)
-        if leaf not in spec.axes:
-            raise _checks.bad("spec", f"no leaf {leaf!r}", "the symmetry of these parents", "Infer it from them.")
+        shape = jnp.shape(p)
+        spec.check_leaf(leaf, shape, "a, b")
         if leaf not in spec.units:
-            coin = jax.random.bernoulli(jax.random.fold_in(key_leaves, list(spec.axes).index(leaf)), rate)
+            coin = jax.random.bernoulli(jax.random.fold_in(key_leaves, leaves[leaf]), rate)
             return jnp.where(coin, q, p)
         axis, name = spec.units[leaf]
-        coins = jax.random.bernoulli(jax.random.fold_in(key_units, names.index(name)), rate, p.shape[axis : axis + 1])
-        return jnp.where(coins.reshape([-1 if i == axis else 1 for i in range(p.ndim)]), q, p)
+        coins = jax.random.bernoulli(jax.random.fold_in(key_units, names.index(name)), rate, (shape[axis],))
+        return jnp.where(coins.reshape([-1 if i == axis else 1 for i in range(len(shape))]), q, p)
 
     return jax.tree_util.tree_map_with_path(child, a, b)
+
+
+def _chance(rate: ArrayLike) -> Array:
+    if jnp.ndim(rate) != 0 or (_checks.is_concrete(rate) and not 0 <= np.asarray(rate) <= 1):
+        raise _checks.bad("rate", rate, "one number from 0 to 1", "It is the chance to come from b.")
+    return jnp.asarray(rate, float)

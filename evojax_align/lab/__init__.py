@@ -1,8 +1,30 @@
-"""What a long run needs: its folder, its flags, its progress, its report."""
+"""What a long run needs: its folder, its flags, its progress, its checkpoints, its report."""
 
+from evojax_align.lab.checkpoint import Damaged, load, save
 from evojax_align.lab.claims import Claim, claim, decide
 from evojax_align.lab.experiment import Arrays, Experiment, main
 from evojax_align.lab.folder import RunFolder
-from evojax_align.lab.monitor import Monitor
+from evojax_align.lab.lock import Locked, locked
+from evojax_align.lab.logging import tensorboard
+from evojax_align.lab.monitor import Callback, Monitor
+from evojax_align.lab.run import Run, Stopped
 
-__all__ = ["Arrays", "Claim", "Experiment", "Monitor", "RunFolder", "claim", "decide", "main"]
+__all__ = [
+    "Arrays",
+    "Callback",
+    "Claim",
+    "Damaged",
+    "Experiment",
+    "Locked",
+    "Monitor",
+    "Run",
+    "RunFolder",
+    "Stopped",
+    "claim",
+    "decide",
+    "load",
+    "locked",
+    "main",
+    "save",
+    "tensorboard",
+]

@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from evojax_align import _checks
 from evojax_align._version import VERSION
-from evojax_align.data import Dataset, load
+from evojax_align.data import Dataset, load, names
 from evojax_align.lab.folder import RunFolder, manifest, now
-from evojax_align.lab.monitor import Monitor
+from evojax_align.lab.lock import Locked, locked
+from evojax_align.lab.logging import tensorboard
 from evojax_align.lab.report import report, text_table
+from evojax_align.lab.run import Run, Stopped
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -32,8 +35,11 @@ class Experiment:
     description: str
     presets: Mapping[str, Any]
     """Configuration of each preset; the first is the default."""
-    modes: Sequence[str]
-    run: Callable[[Any, Dataset, Monitor], Arrays]
+    costs: Mapping[str, str]
+    """What each preset does, and its measured cost."""
+    modes: Mapping[str, str]
+    """What each mode means."""
+    run: Callable[[Any, Dataset, Run], Arrays]
     """From configuration and data to arrays."""
     plot: Callable[[Arrays, Path], None]
     """From arrays alone to figures in a folder."""
@@ -44,44 +50,105 @@ class Experiment:
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     """Run an experiment from the command line; returns the exit code."""
     arguments = _parser(experiment).parse_args(argv)
+    folder: RunFolder | None = None
     try:
+        if arguments.list:
+            print(_listing(experiment))
+            return 0
         if arguments.report:
             folder = RunFolder(arguments.report)
-        else:
-            folder = _run(experiment, arguments)
-        _finish(experiment, folder)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+            with locked(_run_path(folder)):
+                _show(_judged(experiment, folder), folder)
+            return 0
+        folder, config = _resumed(experiment, arguments) if arguments.resume else _new(experiment, arguments)
+        if folder.read_json("manifest.json")["end"] is None:
+            _run(experiment, folder, config, arguments)
+        _show(folder.read_json("results.json"), folder)
+    except (Stopped, KeyboardInterrupt) as stop:
+        print(f"{stop or 'stopped'}; {_go_on(experiment, folder)}", file=sys.stderr)
+        return stop.code if isinstance(stop, Stopped) else 130
+    except (ValueError, FileNotFoundError, ModuleNotFoundError, Locked) as error:
         if os.environ.get("EVOJAX_ALIGN_TRACEBACK"):
             raise
         print(f"{experiment.name}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{experiment.name}: could not write: {error}; {_go_on(experiment, folder)}", file=sys.stderr)
+        return 1
     return 0
 
 
-def _run(experiment: Experiment, arguments: argparse.Namespace) -> RunFolder:
-    _checks.one_of("preset", arguments.preset, experiment.presets)
-    config = configure(experiment.presets[arguments.preset], arguments.set)
+def _new(experiment: Experiment, arguments: argparse.Namespace) -> tuple[RunFolder, Any]:
+    """A new run folder with its manifest."""
+    preset = arguments.preset or next(iter(experiment.presets))
+    _checks.one_of("preset", preset, experiment.presets)
+    config = _with_flags(experiment, experiment.presets[preset], arguments)
+    load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)  # what cannot be read leaves no folder behind
+    folder = RunFolder.create(arguments.out, f"{experiment.name}-{preset}-{config.dataset}")
+    configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
+    folder.write_json("manifest.json", manifest(experiment.name, preset, configuration, VERSION))
+    return folder, config
+
+
+def _resumed(experiment: Experiment, arguments: argparse.Namespace) -> tuple[RunFolder, Any]:
+    """The folder of an earlier run, if this program would do the same as the one that began it."""
+    folder = RunFolder(arguments.resume)
+    record = folder.read_json("manifest.json")
+    config = _restored(experiment, record)
+    asked = _with_flags(experiment, config, arguments)
+    flags = [(f.name, getattr(asked, f.name), getattr(config, f.name)) for f in dataclasses.fields(config)]
+    preset = arguments.preset or record["preset"]
+    now = manifest(experiment.name, preset, {}, VERSION)
+    program = [(name, version, record["versions"][name]) for name, version in now["versions"].items()]
+    kept = [(name, now[name], record[name]) for name in ("experiment", "preset", "backend", "device")]
+    for name, ours, theirs in (*kept, *program, *flags):
+        if ours != theirs:
+            mend = "Go on with what the run was begun with, or begin a new one."
+            raise _checks.bad(f"resume, {name}", ours, f"{theirs}, as in {folder.path / 'manifest.json'}", mend)
+    return folder, config
+
+
+def _restored(experiment: Experiment, record: Mapping[str, Any]) -> Any:
+    """The configuration that a manifest holds."""
+    preset = next(iter(experiment.presets.values()))
+    fields = {field.name for field in dataclasses.fields(preset)}
+    stored = {k: tuple(v) if isinstance(v, list) else v for k, v in record["configuration"].items()}
+    for name in [*stored, *fields]:
+        if name not in stored or name not in fields:
+            came = f"the field {name!r} {'in the run' if name in stored else 'of this version'} alone"
+            raise _checks.bad("resume", came, "the same fields", "Go on with the version that began the run.")
+    return type(preset)(**stored)
+
+
+def _with_flags(experiment: Experiment, config: Any, arguments: argparse.Namespace) -> Any:
+    config = configure(config, arguments.set)
     for flag in ("dataset", "mode", "seed"):
         if getattr(arguments, flag) is not None:
             config = dataclasses.replace(config, **{flag: getattr(arguments, flag)})
     _checks.one_of("mode", config.mode, experiment.modes)
-    data = load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)
-    folder = RunFolder.create(arguments.out, f"{experiment.name}-{arguments.preset}-{config.dataset}")
-    configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
-    record = manifest(experiment.name, arguments.preset, configuration, VERSION)
-    folder.write_json("manifest.json", record)
-    monitor = Monitor(folder, quiet=arguments.quiet)
-    arrays = experiment.run(config, data, monitor)
-    folder.write_arrays("results", arrays)
-    folder.write_json("timings.json", {name: round(seconds, 3) for name, seconds in monitor.seconds.items()})
-    folder.write_json("manifest.json", record | {"end": now()})
-    return folder
+    return config
 
 
-def _finish(experiment: Experiment, folder: RunFolder) -> None:
+def _run(experiment: Experiment, folder: RunFolder, config: Any, arguments: argparse.Namespace) -> None:
+    """From the configuration to the report; every file is written whole, the manifest's end last."""
+    if not arguments.checkpoint_every >= 0:
+        raise _checks.bad("checkpoint-every", arguments.checkpoint_every, "0 or more seconds", "Pass 0 for every step.")
+    compile_cache(arguments.compile_cache)
+    with locked(folder.path):
+        data = load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)
+        callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
+        run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=arguments.checkpoint_every)
+        with run.listening():
+            arrays = experiment.run(config, data, run)
+            run.check()
+            folder.write_arrays("results", arrays)
+            _judged(experiment, folder)
+        rounded = {name: {k: round(v, 3) for k, v in spent.items()} for name, spent in run.seconds.items()}
+        folder.write_json("timings.json", rounded)
+        folder.write_json("manifest.json", folder.read_json("manifest.json") | {"end": now()})
+
+
+def _judged(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
     """Figures, claims and report, from what is stored alone."""
     record, arrays = folder.read_json("manifest.json"), folder.read_arrays("results")
     if record["experiment"] != experiment.name:
@@ -92,11 +159,39 @@ def _finish(experiment: Experiment, folder: RunFolder) -> None:
     results = {"experiment": experiment.name, "preset": record["preset"], "claims": claims, "tables": tables}
     folder.write_json("results.json", results)
     folder.write_text("report.html", report(experiment.description, folder, results, record))
-    for name, rows in list(tables.items())[:1]:
+    return results
+
+
+def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
+    for name, rows in list(results["tables"].items())[:1]:
         print(f"\n{name}\n{text_table(rows)}")
     shown = ("statement", "paper", "ours", "interval", "p_corrected", "verdict")
-    print(f"\nclaims\n{text_table([{name: claim[name] for name in shown} for claim in claims])}")
+    print(f"\nclaims\n{text_table([{name: claim[name] for name in shown} for claim in results['claims']])}")
     print(f"\nreport: {folder.path / 'report.html'}")
+
+
+def _go_on(experiment: Experiment, folder: RunFolder | None) -> str:
+    return "" if folder is None else f"go on with: python experiments/{experiment.name}.py --resume {folder.path}"
+
+
+def _run_path(folder: RunFolder) -> Path:
+    folder.read_json("manifest.json")  # a folder that is none is refused before anything is written to it
+    return folder.path
+
+
+def compile_cache(folder: str) -> None:
+    """Keep compiled programs on disk, so that a second start does not compile again; "off" does not."""
+    if folder == "off":
+        return
+    jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _listing(experiment: Experiment) -> str:
+    presets = [f"  {name:<8} {experiment.costs[name]}" for name in experiment.presets]
+    modes = [f"  {name:<8} {text}" for name, text in experiment.modes.items()]
+    return "\n".join(["presets", *presets, "modes", *modes, "data sets", f"  {', '.join(names())}, or a file's name"])
 
 
 def configure(preset: Any, settings: Sequence[str]) -> Any:
@@ -129,20 +224,33 @@ def _fitted(value: Any, old: Any) -> Any:
 
 
 def _parser(experiment: Experiment) -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog=f"{experiment.name}.py", description=experiment.description, formatter_class=argparse.RawTextHelpFormatter
+        prog=f"{experiment.name}.py",
+        description=experiment.description,
+        epilog=_listing(experiment),
+        formatter_class=form,
     )
     first = next(iter(experiment.presets))
-    parser.add_argument("--preset", default=first, help=f"{', '.join(experiment.presets)} (default: {first})")
-    parser.add_argument("--mode", help=", ".join(experiment.modes))
-    parser.add_argument("--dataset", help="name of a data set, or of a file in the data folder")
-    parser.add_argument("--data-dir", help="folder with NAME.npz, IDX or CIFAR files; nothing is downloaded")
-    parser.add_argument("--seed", type=int, help="the same seed gives the same bits")
     fields = ", ".join(field.name for field in dataclasses.fields(experiment.presets[first]))
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any of: {fields}")
-    parser.add_argument("--out", help="run folder (default: a new one under runs/)")
-    parser.add_argument("--report", metavar="DIR", help="rebuild figures, claims and report of a run from its arrays")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    cache = os.environ.get("EVOJAX_ALIGN_CACHE", "~/.cache/evojax_align/compiled")
+    add = parser.add_argument
+    add("--preset", help=f"one of {', '.join(experiment.presets)} (default: {first})")
+    add("--mode", help=f"one of {', '.join(experiment.modes)}")
+    add("--dataset", help="name of a data set, or of a file in the data folder")
+    add("--data-dir", metavar="DIR", help="folder with NAME.npz, IDX or CIFAR files; nothing is downloaded")
+    add("--seed", type=int, help="the same seed gives the same bits")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any of: {fields}")
+    add("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
+    add("--resume", metavar="DIR", help="go on after a stop or a crash, to the same bits as an uninterrupted run")
+    add("--report", metavar="DIR", help="rebuild figures, claims and report of a run from its arrays")
+    add(
+        "--checkpoint-every", type=float, default=30.0, metavar="SECONDS", help="0 saves after every step (default: 30)"
+    )
+    add("--compile-cache", default=cache, metavar="DIR", help=f'or "off" (default: {cache})')
+    add("--tensorboard", action="store_true", help="write events to tensorboard/ in the run folder too")
+    add("--quiet", action="store_true", help="show no progress")
+    add("--list", action="store_true", help="show presets with their cost, modes and data sets, and leave")
     return parser
 
 

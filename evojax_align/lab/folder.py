@@ -13,14 +13,16 @@ import jax
 import numpy as np
 
 from evojax_align import _checks
+from evojax_align.lab.checkpoint import write
 
 
 class RunFolder:
     """The files of one run.
 
-    `manifest.json` (what was run, where and when), `log.jsonl` (a line for each step), `arrays/*.npz` (all results),
-    `figures/*.png`, `results.json` (claims and tables), `timings.json` (seconds of each phase), `report.html`. Arrays
-    and results hold nothing that depends on time or machine: equal runs are equal files.
+    `manifest.json` (what was run, where and when), `log.jsonl` (a line for each step), `checkpoints/*.npz` (where it
+    stands), `arrays/*.npz` (all results), `figures/*.png`, `results.json` (claims and tables), `timings.json` (seconds
+    of each phase), `report.html`. Arrays, results and log hold nothing that depends on time: equal runs are equal
+    files.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -43,13 +45,13 @@ class RunFolder:
                     break
                 except FileExistsError:
                     number += 1
-        for part in ("arrays", "figures"):
+        for part in ("arrays", "checkpoints", "figures"):
             (folder / part).mkdir(exist_ok=True)
         return cls(folder)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file whole or not at all."""
-        self._write(name, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+        self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
@@ -57,17 +59,12 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
-        self._write(name, text.encode())
+        write(self.path / name, lambda file: file.write(text.encode()))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write `arrays/NAME.npz` whole or not at all."""
-        target = self.path / "arrays" / f"{name}.npz"
-        temporary = target.with_name(f".{target.name}.part")
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        plain = {key: np.asarray(value) for key, value in arrays.items()}
+        write(self.path / "arrays" / f"{name}.npz", lambda file: np.savez(file, allow_pickle=False, **plain))
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Read `arrays/NAME.npz`."""
@@ -79,22 +76,21 @@ class RunFolder:
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
+    def log_size(self) -> int:
+        """Bytes of `log.jsonl` so far."""
+        path = self.path / "log.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
+    def cut_log(self, size: int) -> None:
+        """Drop what `log.jsonl` holds beyond these bytes."""
+        if self.log_size() > size:
+            os.truncate(self.path / "log.jsonl", size)
+
     def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path} does not exist; a finished run has one. Give the folder of a run that came to its end."
-            )
+            raise FileNotFoundError(f"{path} does not exist. Give the folder of a run.")
         return path
-
-    def _write(self, name: str, content: bytes) -> None:
-        target = self.path / name
-        temporary = target.with_name(f".{target.name}.part")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
 
 
 def manifest(experiment: str, preset: str, configuration: Mapping[str, Any], version: str) -> dict[str, Any]:

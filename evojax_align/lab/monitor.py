@@ -1,64 +1,108 @@
-"""Progress that a person can follow, and the time that each phase took."""
+"""Progress that a person can follow, and the time that each phase took, compiling told apart from running."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, SupportsFloat, TypeAlias
+
+import jax
 
 from evojax_align import _checks
 from evojax_align.lab.folder import RunFolder
+
+Callback: TypeAlias = Callable[[int, Mapping[str, float]], None]
+"""Told of every step: its number in the run and its metrics by name."""
 
 EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal to draw a bar on."""
 
 
+class _CompileClock:
+    """Adds up what JAX reports of its own tracing and compiling."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            self.seconds += duration_secs
+
+
+_COMPILE_CLOCK = _CompileClock()
+
+
 class Monitor:
     """Shows phases and their progress on the standard error, logs steps, and keeps time."""
 
-    def __init__(self, folder: RunFolder | None = None, *, quiet: bool = False) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(
+        self, folder: RunFolder | None = None, *, quiet: bool = False, callbacks: tuple[Callback, ...] = ()
+    ) -> None:
+        self.seconds: dict[str, dict[str, float]] = {}
+        """For each phase, seconds in total and those of them that went into compiling."""
         self._folder = folder
         self._quiet = quiet
+        self._callbacks = callbacks
+        self._steps = 0
 
     @contextmanager
-    def phase(self, name: str, total: int | None = None) -> Iterator["Bar"]:
-        """A named part of the run, of `total` steps; its time goes to `seconds`."""
-        start = time.perf_counter()
-        bar = Bar(name, total, quiet=self._quiet, folder=self._folder)
+    def phase(self, name: str, total: int | None = None, *, done: int = 0) -> Iterator["Bar"]:
+        """A named part of the run, of `total` steps of which some may be done; its time goes to `seconds`."""
+        start, compiled = time.perf_counter(), _COMPILE_CLOCK.seconds
+        bar = Bar(name, total, done, quiet=self._quiet, tell=self._tell)
         try:
             yield bar
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            bar.close(self.seconds[name])
+            spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
+            spent["total"] += time.perf_counter() - start
+            spent["compile"] += _COMPILE_CLOCK.seconds - compiled
+            bar.close(**spent)
+
+    def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
+        self._steps += 1
+        if self._folder is not None:
+            self._folder.log(phase=phase, step=step, **numbers)
+        for callback in self._callbacks:
+            callback(self._steps, numbers)
 
 
 class Bar:
     """The progress of one phase: a bar on a terminal, a line every few seconds elsewhere."""
 
-    def __init__(self, name: str, total: int | None, *, quiet: bool, folder: RunFolder | None) -> None:
-        self._name, self._total, self._folder = name, total, folder
-        self._done, self._spoke = 0, time.perf_counter()
+    def __init__(
+        self,
+        name: str,
+        total: int | None,
+        done: int,
+        *,
+        quiet: bool,
+        tell: Callable[[str, int, Mapping[str, float]], None],
+    ) -> None:
+        self._name, self._total, self._done, self._tell = name, total, done, tell
+        self._spoke = time.perf_counter()
         self._plain = not quiet and not sys.stderr.isatty()
         tqdm = _checks.extra("tqdm", "experiments").tqdm
         form = "{desc:<28}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
         if total is None:
             form = "{desc:<28}{elapsed}{postfix}"
-        self._bar = tqdm(total=total, desc=name, bar_format=form, disable=quiet or self._plain, file=sys.stderr)
+        hidden = quiet or self._plain
+        self._bar = tqdm(total=total, initial=done, desc=name, bar_format=form, disable=hidden, file=sys.stderr)
 
-    def step(self, **numbers: float) -> None:
-        """One step is done; the numbers are shown and logged."""
+    def step(self, **metrics: SupportsFloat) -> None:
+        """One step is done; the numbers are shown, logged, and told to the callbacks."""
         self._done += 1
+        numbers = {name: float(value) for name, value in metrics.items()}
         self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
         self._bar.update()
-        if self._folder is not None:
-            self._folder.log(phase=self._name, step=self._done, **{name: float(v) for name, v in numbers.items()})
+        self._tell(self._name, self._done, numbers)
         if self._plain and time.perf_counter() - self._spoke > EVERY:
             self._spoke = time.perf_counter()
             shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             print(f"{self._name}: {self._done}/{self._total}  {shown}", file=sys.stderr, flush=True)
 
-    def close(self, seconds: float) -> None:
+    def close(self, total: float, compile: float) -> None:
         """The phase has ended."""
         self._bar.close()
         if self._plain:
-            print(f"{self._name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+            print(f"{self._name}: {total:.1f} s, {compile:.1f} s of it compiling", file=sys.stderr, flush=True)

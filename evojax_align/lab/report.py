@@ -13,7 +13,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; }
+img { max-width: 100%; max-height: 34rem; }
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; }
 .holds { color: #0a6b3d; } .fails { color: #a3360a; }
 """
@@ -37,7 +37,8 @@ def report(description: str, folder: RunFolder, results: Mapping[str, Any], mani
         parts += [f"<h2>{html.escape(name)}</h2>", _html_table(rows)]
     parts.append("<h2>How it was run</h2>")
     parts.append(f"<pre>{html.escape(rerun(manifest))}</pre>")
-    parts.append(f"<pre>{html.escape(json.dumps(manifest, indent=1))}</pre>")
+    shown = {name: value for name, value in manifest.items() if name != "end"}  # it is written last of all
+    parts.append(f"<pre>{html.escape(json.dumps(shown, indent=1))}</pre>")
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'

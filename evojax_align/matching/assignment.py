@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int
-from evojax_align.matching.records import Matching, check_scores, checked, cleaned, dead_or_none
+from evojax_align.matching.records import Matching, below, check_dead, check_scores, checked, cleaned
 
 ENGINES = ("auto", "host", "compiled")
 SMALL = 16
@@ -34,8 +34,9 @@ def one_to_one(
     """The bijection of largest total score (Uriot & Izzo 2020, section 4.2).
 
     Args:
-        scores: larger is more alike. NaN lies below every number, infinities count as the extreme finite scores;
-            among matchings of equal total an engine always returns the same one.
+        scores: larger is more alike. Infinities count as the extreme finite scores, and NaN lies so far below them
+            that such a pair is taken only where exchanging two partners cannot avoid it. Among matchings of equal
+            total an engine always returns the same one.
         dead_x: neurons that are not alive; as many as both sides have pair among themselves, in index order, so
             that none takes a live neuron's partner.
         dead_y: likewise.
@@ -45,14 +46,25 @@ def one_to_one(
 
     Returns:
         A `Matching` with `m.x = arange(p)`.
+
+    Raises:
+        ValueError: for scores that are not square or empty, masks of another length, an unknown engine.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> m = one_to_one(jnp.array([[0.9, 0.8], [0.8, 0.1]]))
+        >>> m.x.tolist(), m.y.tolist()
+        ([0, 1], [1, 0])
     """
-    check_scores(scores, square=True)
+    check_scores(jnp.shape(scores), square=True)
     _checks.one_of("engine", engine, ENGINES)
     size = jnp.shape(scores)[0]
-    prepared = _prepare(scores, dead_or_none("dead_x", dead_x, size), dead_or_none("dead_y", dead_y, size))
+    check_dead("dead_x", dead_x, size)
+    check_dead("dead_y", dead_y, size)
+    prepared = _prepare(scores, dead_x, dead_y)
     if engine == "auto":
         engine = "host" if _checks.is_concrete(prepared) or size > SMALL else "compiled"
-    y = _compiled(prepared) if engine == "compiled" else _through_host(prepared)
+    y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
     return checked(jnp.arange(size), y)
 
 
@@ -62,26 +74,31 @@ def one_to_one_batch(
     dead_y: Bool[Array, "batch p"] | None = None,
 ) -> Matching:
     """As `one_to_one`, on the host and outside any trace, for a batch that a pool of threads shares out."""
-    batch, size = np.shape(scores)[:2]
-    none = jnp.zeros((batch, size), bool)
-    prepared = jax.vmap(_prepare)(
-        jnp.asarray(scores), none if dead_x is None else dead_x, none if dead_y is None else dead_y
-    )
-    x = jnp.broadcast_to(jnp.arange(size), (batch, size))
-    return checked(x, jnp.asarray(_solve(np.asarray(prepared))))
+    batch, *shape = jnp.shape(scores)
+    check_scores(tuple(shape), square=True)
+    check_dead("dead_x", dead_x, batch, shape[0])
+    check_dead("dead_y", dead_y, batch, shape[0])
+    prepared = _prepare_batch(scores, dead_x, dead_y)
+    x = jnp.broadcast_to(jnp.arange(shape[0]), (batch, shape[0]))
+    return checked(x, _on_host(prepared))
 
 
 @jax.jit
-def _prepare(scores: Array, dead_x: Array, dead_y: Array) -> Array:
-    """Finite scores in which the dead that pair among themselves outbid every other use of them."""
-    scores = cleaned(scores)
-    bid = 4.0 * (jnp.max(scores) + 1.0)
+def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None) -> Array:
+    """Finite scores by which as many dead as both sides have take each other, in index order."""
+    scores = jax.lax.stop_gradient(cleaned(scores))  # indices have no derivative, and the solvers allow none
+    if dead_x is None or dead_y is None:
+        return scores
     both = jnp.minimum(jnp.sum(dead_x), jnp.sum(dead_y))
-    order_x = jnp.where(dead_x & (jnp.cumsum(dead_x) <= both), jnp.cumsum(dead_x), 0)
-    order_y = jnp.where(dead_y & (jnp.cumsum(dead_y) <= both), jnp.cumsum(dead_y), 0)
-    touched = (order_x > 0)[:, None] | (order_y > 0)[None, :]
-    partners = (order_x[:, None] == order_y[None, :]) & touched
-    return jnp.where(partners, bid, jnp.where(touched, -bid, scores))
+    order_x, order_y = (jnp.where(dead, jnp.cumsum(dead), 0) for dead in (dead_x, dead_y))
+    order_x, order_y = (jnp.where(order <= both, order, 0) for order in (order_x, order_y))
+    settled = (order_x > 0)[:, None] | (order_y > 0)[None, :]
+    partners = order_x[:, None] == order_y[None, :]
+    lowest, highest = jnp.min(scores), jnp.max(scores)
+    return jnp.where(settled, jnp.where(partners, highest, below(lowest, highest)), scores)
+
+
+_prepare_batch = jax.jit(jax.vmap(_prepare))
 
 
 @jax.jit
@@ -90,10 +107,10 @@ def _compiled(scores: Array) -> Array:
     return jnp.zeros(scores.shape[0], jnp.int32).at[rows].set(columns.astype(jnp.int32))
 
 
-def _through_host(scores: Float[Array, "p p"]) -> Int[Array, " p"]:
+def _on_host(scores: Float[Array, "*batch p p"]) -> Int[Array, "*batch p"]:
     if _checks.is_concrete(scores):
         return jnp.asarray(_solve(np.asarray(scores)))
-    result = jax.ShapeDtypeStruct(scores.shape[:1], jnp.int32)
+    result = jax.ShapeDtypeStruct(scores.shape[:-1], jnp.int32)
     return jax.pure_callback(lambda s: _solve(np.asarray(s)), result, scores, vmap_method="expand_dims")
 
 
@@ -104,6 +121,6 @@ def _solve(scores: np.ndarray) -> np.ndarray:
     if len(flat) == 1:
         columns = [solve(flat[0])[1]]
     else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(min(len(flat), os.cpu_count() or 1)) as pool:  # scipy lets go of the interpreter
             columns = [result[1] for result in pool.map(solve, flat)]
     return np.stack(columns).astype(np.int32).reshape(scores.shape[:-1])

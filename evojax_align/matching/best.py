@@ -5,36 +5,54 @@ import jax.numpy as jnp
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float
-from evojax_align.matching.records import (
-    Matching,
-    SemiMatching,
-    check_scores,
-    checked,
-    cleaned,
-    dead_or_none,
-    ordered,
-)
+from evojax_align.matching.records import Matching, SemiMatching, check_dead, check_scores, checked, cleaned, ordered
 
 DIRECTIONS = ("x", "y")
 
 
-def semi(scores: Float[Array, "p q"], *, direction: str = "x") -> SemiMatching:
+def semi(
+    scores: Float[Array, "p q"],
+    *,
+    dead_x: Bool[Array, " p"] | None = None,
+    dead_y: Bool[Array, " q"] | None = None,
+    direction: str = "x",
+) -> SemiMatching:
     """Give every neuron of one side its best partner on the other (Uriot & Izzo 2020, section 4.2).
 
     Args:
         scores: larger is more alike. NaN lies below every number; ties go to the lower index.
+        dead_x: neurons that are not alive; a dead neuron takes the first dead one of the other side, if there is one.
+        dead_y: likewise.
         direction: "x" gives every neuron of x a partner, as the paper's text; "y" every neuron of y, as the
             authors' code.
 
     Returns:
         With "x", `m.x` is `arange(p)` and `m.y` may repeat and leave neurons out; with "y" the other way round.
+
+    Raises:
+        ValueError: for empty scores, masks of another length, an unknown direction.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> semi(jnp.array([[0.9, 0.8], [0.8, 0.1]])).y.tolist()
+        [0, 0]
     """
-    check_scores(scores, square=False)
+    check_scores(jnp.shape(scores), square=False)
     _checks.one_of("direction", direction, DIRECTIONS)
+    check_dead("dead_x", dead_x, jnp.shape(scores)[0])
+    check_dead("dead_y", dead_y, jnp.shape(scores)[1])
+    x_to_y = direction == "x"
+    best = _best(scores, dead_x, dead_y) if x_to_y else _best(scores.T, dead_y, dead_x)
+    all_of_them = jnp.arange(best.size)
+    return SemiMatching(x=all_of_them, y=best) if x_to_y else SemiMatching(x=best, y=all_of_them)
+
+
+@jax.jit
+def _best(scores: Array, dead_rows: Array | None, dead_columns: Array | None) -> Array:
     scores = cleaned(scores)
-    if direction == "x":
-        return SemiMatching(x=jnp.arange(scores.shape[0]), y=jnp.argmax(scores, axis=1))
-    return SemiMatching(x=jnp.argmax(scores, axis=0), y=jnp.arange(scores.shape[1]))
+    if dead_rows is not None and dead_columns is not None:
+        scores = jnp.where(dead_rows[:, None] & dead_columns[None, :], jnp.inf, scores)
+    return jnp.argmax(scores, axis=1)
 
 
 def greedy_index(
@@ -45,24 +63,41 @@ def greedy_index(
 ) -> Matching:
     """Let the neurons of y, in index order, take the best neuron of x that is still free, as the authors' code does.
 
-    Kept for parity with published results: the order decides, so that the total is below that of `one_to_one`. Dead
-    neurons and those without a partner follow by index, dead paired with dead. NaN and ties as in `semi`.
+    Kept for parity with published results: the order decides, so that the total is below that of `one_to_one`. Live
+    neurons without a partner follow by index; as many dead as both sides have pair among themselves, last.
+
+    Args:
+        scores: larger is more alike. NaN lies below every number; ties go to the lower index.
+        dead_x: neurons that are not alive, which are not taken.
+        dead_y: neurons that are not alive, which take none.
+
+    Returns:
+        A `Matching`, pairs in the order of y.
+
+    Raises:
+        ValueError: for scores that are not square or empty, and masks of another length.
     """
-    check_scores(scores, square=True)
-    size = scores.shape[0]
+    check_scores(jnp.shape(scores), square=True)
+    check_dead("dead_x", dead_x, jnp.shape(scores)[0])
+    check_dead("dead_y", dead_y, jnp.shape(scores)[0])
+    return checked(*_greedy(scores, dead_x, dead_y))
+
+
+@jax.jit
+def _greedy(scores: Array, dead_x: Array | None, dead_y: Array | None) -> tuple[Array, Array]:
     scores = cleaned(scores)
-    dead_x, dead_y = dead_or_none("dead_x", dead_x, size), dead_or_none("dead_y", dead_y, size)
+    size = scores.shape[0]
+    dead_x, dead_y = (jnp.zeros(size, bool) if dead is None else dead for dead in (dead_x, dead_y))
 
-    def step(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        rank_x, rank_y = state
-        free = (rank_x < 0) & ~dead_x
-        i = jnp.argmax(jnp.where(free, scores[:, j], -1.0))
-        found = jnp.any(free) & ~dead_y[j]
-        return rank_x.at[i].set(jnp.where(found, j, rank_x[i])), rank_y.at[j].set(jnp.where(found, j, -1))
+    def step(free: Array, column: tuple[Array, Array]) -> tuple[Array, Array]:
+        of_column, dead = column
+        i = jnp.argmax(jnp.where(free, of_column, -jnp.inf))
+        found = jnp.any(free) & ~dead
+        return free.at[i].set(free[i] & ~found), jnp.where(found, i, size)
 
-    start = jnp.full(size, -1)
-    rank_x, rank_y = jax.lax.fori_loop(0, size, step, (start, start))
+    _, taken = jax.lax.scan(step, ~dead_x, (scores.T, dead_y))
+    index = jnp.arange(size)
+    rank_x = jnp.full(size, -1).at[taken].set(index, mode="drop")
+    rank_y = jnp.where(taken < size, index, -1)
     both_dead = jnp.minimum(jnp.sum(dead_x), jnp.sum(dead_y))
-    return checked(
-        ordered(rank_x, dead_x, both_dead, first=False), ordered(rank_y, dead_y, both_dead, first=False)
-    )
+    return ordered(rank_x, dead_x, both_dead, first=False), ordered(rank_y, dead_y, both_dead, first=False)

@@ -1,5 +1,6 @@
 """What a matching is: `x[i]` and `y[i]` are partners. A bijection and a many-to-one match are different types."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -12,10 +13,10 @@ from evojax_align._types import Array, Bool, Float, Int
 class Matching:
     """A bijection: every neuron of both sides is used once."""
 
-    x: Int[Array, " p"]
+    x: Int[Array, "*batch p"]
     """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
-    y: Int[Array, " p"]
-    valid: Bool[Array, ""]
+    y: Int[Array, "*batch p"]
+    valid: Bool[Array, "*batch"]
     """Whether both are permutations, for callers under a trace; elsewhere an invalid result raises an error."""
 
 
@@ -23,65 +24,67 @@ class Matching:
 class SemiMatching:
     """Each neuron of one side with its best partner on the other, which may repeat: not a bijection."""
 
-    x: Int[Array, " n"]
-    y: Int[Array, " n"]
+    x: Int[Array, "*batch n"]
+    """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
+    y: Int[Array, "*batch n"]
 
 
-def checked(x: Array, y: Array) -> Matching:
+def checked(x: Int[Array, "*batch p"], y: Int[Array, "*batch p"]) -> Matching:
     """A matching whose two sides were looked at: an error where values are known, a flag where they are not."""
-    valid = is_permutation(x) & is_permutation(y)
-    if _checks.is_concrete(valid) and not bool(jnp.all(valid)):
+    valid = _are_permutations(x, y)
+    if _checks.is_concrete(valid) and not np.asarray(valid).all():
         raise RuntimeError("the matching is no permutation; this is an error of the library, please report its scores")
     return Matching(x=x, y=y, valid=valid)
 
 
-def is_permutation(index: Int[Array, "*batch p"]) -> Bool[Array, "*batch"]:
-    """Whether an index array holds each of 0..p-1 once."""
-    return jnp.all(jnp.sort(index, axis=-1) == jnp.arange(index.shape[-1]).reshape((1,) * (index.ndim - 1) + (-1,)), -1)
+@jax.jit
+def _are_permutations(*indices: Array) -> Array:
+    sides = jnp.sort(jnp.stack(indices), axis=-1)
+    return jnp.all(sides == jnp.broadcast_to(jnp.arange(sides.shape[-1]), sides.shape), axis=(0, -1))
 
 
-def check_scores(scores: Float[Array, "p q"], *, square: bool) -> None:
+def check_scores(shape: tuple[int, ...], *, square: bool) -> None:
     """Refuse scores without neurons, or, for a bijection, of unequal sides."""
-    shape = jnp.shape(scores)
     if len(shape) != 2 or 0 in shape or (square and shape[0] != shape[1]):
         expected = "[p, p] with p of at least 1" if square else "[p, q], neither 0"
         mend = "Match networks of equal width, or use `semi`." if square else "Pass a matrix of scores."
         raise _checks.bad("scores", f"shape {shape}", expected, mend)
 
 
-def cleaned(scores: Float[Array, "p q"]) -> Float[Array, "p q"]:
-    """Finite scores in [0, range + 1], in the same order: NaN lies below all, infinities count as the extremes.
+def check_dead(name: str, dead: Bool[Array, "*shape"] | None, *shape: int) -> None:
+    """Refuse a mask of dead neurons of another shape."""
+    if dead is not None and jnp.shape(dead) != shape:
+        raise _checks.bad(name, f"shape {jnp.shape(dead)}", str(shape), "Give one flag for each neuron.")
 
-    Adding a constant to all scores changes no matching.
-    """
+
+def cleaned(scores: Float[Array, "p q"]) -> Float[Array, "p q"]:
+    """Finite scores, in float32 or wider: infinities become the extreme finite scores, and NaN lies below all."""
     scores = jnp.asarray(scores, jnp.promote_types(jnp.result_type(scores), jnp.float32))
     finite = jnp.isfinite(scores)
-    highest = jnp.max(scores, where=finite, initial=-np.inf)
     lowest = jnp.min(scores, where=finite, initial=np.inf)
-    highest, lowest = (jnp.where(jnp.isfinite(v), v, 0.0) for v in (highest, lowest))
-    return jnp.where(jnp.isnan(scores), 0.0, jnp.clip(scores, lowest, highest) - lowest + 1.0)
+    highest = jnp.max(scores, where=finite, initial=-np.inf)
+    lowest, highest = (jnp.where(jnp.isfinite(v), v, 0.0) for v in (lowest, highest))
+    return jnp.where(jnp.isnan(scores), below(lowest, highest), jnp.clip(scores, lowest, highest))
 
 
-def dead_or_none(name: str, dead: Bool[Array, " p"] | None, size: int) -> Bool[Array, " p"]:
-    """The mask of dead neurons; all alive by default."""
-    if dead is None:
-        return jnp.zeros(size, bool)
-    if jnp.shape(dead) != (size,):
-        raise _checks.bad(name, f"shape {jnp.shape(dead)}", f"({size},)", "Give one flag for each neuron.")
-    return jnp.asarray(dead, bool)
+def below(lowest: Float[Array, ""], highest: Float[Array, ""]) -> Float[Array, ""]:
+    """A score so low that a best matching takes no pair of it that exchanging two partners would avoid."""
+    return lowest - (highest - lowest) - 1.0
 
 
-def ordered(rank: Int[Array, " p"], dead: Bool[Array, " p"], paired_dead: Int[Array, ""], first: bool) -> Array:
+def ordered(
+    rank: Int[Array, " p"], dead: Bool[Array, " p"], paired_dead: Int[Array, ""], *, first: bool
+) -> Int[Array, " p"]:
     """The order of one side: pairs made so far by rank; then the left over by index; dead paired with dead last.
 
     Args:
-        rank: the position of each neuron's pair, or -1 for those left over.
+        rank: the position of each neuron's pair, or -1 for those left over, as the dead are.
         dead: which neurons are dead.
         paired_dead: how many dead neurons both sides have; that many, in index order, pair among themselves.
         first: put the left over before the pairs instead, as the authors' code does.
     """
     size = rank.size
     index = jnp.arange(size)
-    last = dead & (rank < 0) & (jnp.cumsum(dead & (rank < 0)) <= paired_dead)
     left_over = index - size if first else index + size
+    last = dead & (jnp.cumsum(dead) <= paired_dead)
     return jnp.argsort(jnp.where(last, index + 2 * size, jnp.where(rank >= 0, rank, left_over)))

@@ -1,5 +1,6 @@
 """The fully connected networks of Uriot & Izzo 2020: 784-512-10 and 3072-100-100-100-10."""
 
+import math
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -31,7 +32,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:
         """Logits."""
-        x = jnp.reshape(x, (jnp.shape(x)[0], -1))
+        x = jnp.reshape(x, (jnp.shape(x)[0], math.prod(jnp.shape(x)[1:])))
         glorot = nn.initializers.glorot_uniform()
         for number, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, kernel_init=glorot, name=f"hidden_{number}")(x))

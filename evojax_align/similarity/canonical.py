@@ -3,8 +3,6 @@
 Uriot & Izzo 2020, section 3.2 and equation (2); SVCCA: Raghu et al. 2017; canonical ridge: Vinod 1976.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +12,8 @@ from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int
 from evojax_align.similarity.moments import (
     Moments,
-    check_values,
     check_pair,
+    check_values,
     correlations,
     finite,
     moments,
@@ -34,19 +32,19 @@ class CCA:
     Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
     """
 
-    weights_x: Float[Array, "p k"]
-    weights_y: Float[Array, "q k"]
-    correlations: Float[Array, " k"]
-    loadings_x: Float[Array, "p k"]
+    weights_x: Float[Array, "*batch p k"]
+    weights_y: Float[Array, "*batch q k"]
+    correlations: Float[Array, "*batch k"]
+    loadings_x: Float[Array, "*batch p k"]
     """Correlation of each neuron of x with each canonical variate of x."""
-    loadings_y: Float[Array, "q k"]
-    rank_x: Int[Array, ""]
+    loadings_y: Float[Array, "*batch q k"]
+    rank_x: Int[Array, "*batch"]
     """Number of directions of x that were used: its numerical rank, at most `rank`."""
-    rank_y: Int[Array, ""]
-    dead_x: Bool[Array, " p"]
+    rank_y: Int[Array, "*batch"]
+    dead_x: Bool[Array, "*batch p"]
     """Neurons that are constant over the samples; their weights are zero."""
-    dead_y: Bool[Array, " q"]
-    all_finite: Bool[Array, ""]
+    dead_y: Bool[Array, "*batch q"]
+    all_finite: Bool[Array, "*batch"]
     """False if any activation was NaN or infinite; its neuron then counts as dead."""
 
 
@@ -72,11 +70,13 @@ def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None,
             positive or `rank` below the number of samples; for a rank outside 1..min(p, q); a negative ridge.
     """
     check_pair(x, y)
-    check_settings(jnp.shape(x)[1], jnp.shape(y)[1], rank, ridge)
+    check_rank(rank, jnp.shape(x)[1], jnp.shape(y)[1])
+    if _checks.is_concrete(ridge):
+        ridge = check_ridge(ridge)
     check_samples(jnp.shape(x)[0], max(jnp.shape(x)[1], jnp.shape(y)[1]), rank, ridge)
-    result, m = _cca(x, y, rank, ridge)
+    m = _moments(x, y)  # a program of its own: in one, XLA's and LAPACK's threads would run against each other
     check_values(m)
-    return result
+    return _cca_of(m, rank, ridge)
 
 
 def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
@@ -91,8 +91,8 @@ def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> C
     real = jnp.arange(s.size) < jnp.minimum(rank_x, rank_y)
     u, v = jnp.where(real[None], u, 0.0), jnp.where(real[None], vt.T, 0.0)
     weights_x = product(whiten_x.basis, u)
-    largest = jnp.take_along_axis(weights_x, jnp.argmax(jnp.abs(weights_x), axis=0)[None], axis=0)
-    sign = jnp.where(largest < 0, -1.0, 1.0)
+    largest = jnp.take_along_axis(weights_x, jnp.argmax(jnp.abs(weights_x), axis=0, keepdims=True), axis=0)
+    sign = jnp.where(largest < 0, -1.0, 1.0)  # [1, k]
     return CCA(
         weights_x=weights_x * sign,
         weights_y=product(whiten_y.basis, v) * sign,
@@ -124,7 +124,7 @@ class _Whitening:
 
     def loadings(self, u: Array) -> Array:
         variance = jnp.sum(self.kept[:, None] * u**2, axis=0)
-        return product(self.outward, u) * jax.lax.rsqrt(jnp.where(variance > 0, variance, 1.0))
+        return product(self.outward, u) * jax.lax.rsqrt(jnp.where(variance > 0, variance, 1.0))[None]
 
 
 def _directions(matrix: Array, rank: int | None, ridge: float | Array) -> tuple[_Whitening, Array]:
@@ -134,7 +134,8 @@ def _directions(matrix: Array, rank: int | None, ridge: float | Array) -> tuple[
     keep = variances > FLOOR[str(matrix.dtype)] * variances[-1]
     variances = jnp.where(keep, variances, 0.0)
     scale = jnp.where(keep, jax.lax.rsqrt(jnp.where(keep, variances + ridge, 1.0)), 0.0)
-    directions = jnp.where(keep[None], directions, 0.0)
+    live = jnp.diagonal(matrix) > 0
+    directions = jnp.where(live[:, None] & keep[None], directions, 0.0)
     whitening = _Whitening(
         basis=directions * scale[None],
         outward=directions * (variances * scale)[None],
@@ -144,38 +145,52 @@ def _directions(matrix: Array, rank: int | None, ridge: float | Array) -> tuple[
 
 
 def _svd(matrix: Array) -> tuple[Array, Array, Array]:
-    """The thin SVD. LAPACK's fast algorithm can fail on a CPU where many singular values are almost equal, as they
-    are between a network and its own copy; then the slower, sure one runs."""
+    """The thin SVD, on a CPU with a second way: LAPACK's divide and conquer can fail there where many singular values
+    are almost equal, as they are between a network and its own copy."""
 
-    def fast(m: Array) -> tuple[Array, Array, Array]:
+    def by_lapack(m: Array) -> tuple[Array, Array, Array]:
         u, s, vt = jnp.linalg.svd(m, full_matrices=False)
         return u, s, vt
 
-    def sure(m: Array) -> tuple[Array, Array, Array]:
-        u, s, vt = jax.lax.linalg.svd(m, full_matrices=False, algorithm=jax.lax.linalg.SvdAlgorithm.QR)
-        return u, s, vt
-
     def on_cpu(m: Array) -> tuple[Array, Array, Array]:
-        result = fast(m)
-        return jax.lax.cond(jnp.all(jnp.isfinite(result[1])), lambda _: result, sure, m)
+        found = by_lapack(m)
+        return jax.lax.cond(jnp.all(jnp.isfinite(found[1])), lambda _: found, _svd_by_eigh, m)
 
-    return jax.lax.platform_dependent(matrix, cpu=on_cpu, default=fast)
-
-
-@partial(jax.jit, static_argnames="rank")
-def _cca(x: Array, y: Array, rank: int | None, ridge: float | Array) -> tuple[CCA, Moments]:
-    m = moments(x, y)
-    return cca_of(m, rank, ridge), m
+    return jax.lax.platform_dependent(matrix, cpu=on_cpu, default=by_lapack)
 
 
-def check_settings(p: int, q: int, rank: int | None, ridge: float | Array) -> None:
-    """Refuse a rank or a ridge that has no meaning for these widths."""
-    if rank is not None:
-        _checks.positive("rank", rank)
-        if rank > min(p, q):
-            raise _checks.bad("rank", rank, f"at most the smaller width, {min(p, q)}", "Lower it, or leave it out.")
-    if _checks.is_concrete(ridge) and not (np.isfinite(ridge) and ridge >= 0):
+def _svd_by_eigh(matrix: Array) -> tuple[Array, Array, Array]:
+    """The thin SVD by the eigenvectors of M^T M: sure, and about as fast. Singular values below 1e-3 are exact to 1e-3
+    only (in float32), which is what a correlation needs."""
+    if matrix.shape[0] < matrix.shape[1]:
+        u, s, vt = _svd_by_eigh(matrix.T)
+        return vt.T, s, u.T
+    _, v = jnp.linalg.eigh(product(matrix.T, matrix), symmetrize_input=False)
+    v = v[:, ::-1]  # strongest first, so that rounding in the weak ones is made orthogonal to them
+    u, r = jnp.linalg.qr(product(matrix, v))  # r is diagonal but for rounding
+    s = jnp.diag(r)
+    order = jnp.argsort(-jnp.abs(s))
+    return (u * jnp.where(s < 0, -1.0, 1.0)[None])[:, order], jnp.abs(s)[order], v.T[order]
+
+
+_moments = jax.jit(moments)
+_cca_of = jax.jit(cca_of, static_argnames="rank")
+
+
+def check_rank(rank: int | None, p: int, q: int) -> None:
+    """Refuse a number of directions that these widths do not have."""
+    if rank is None:
+        return
+    _checks.positive("rank", rank)
+    if rank > min(p, q):
+        raise _checks.bad("rank", rank, f"at most the smaller width, {min(p, q)}", "Lower it, or leave it out.")
+
+
+def check_ridge(ridge: float | Array) -> float:
+    """Return a ridge whose value is known, if it has a meaning."""
+    if not (np.isfinite(ridge) and ridge >= 0):
         raise _checks.bad("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
+    return float(ridge)
 
 
 def check_samples(samples: int, width: int, rank: int | None, ridge: float | Array) -> None:

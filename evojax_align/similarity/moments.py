@@ -4,6 +4,8 @@ Moments are small (widths, not samples), and those of two batches merge exactly 
 number of samples can be streamed.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,15 +22,15 @@ DEAD = 1e-5
 class Moments:
     """Sums over samples, of deviations from the mean."""
 
-    samples: Float[Array, ""]
-    mean_x: Float[Array, " p"]
-    mean_y: Float[Array, " q"]
-    square_x: Float[Array, " p"]
-    square_y: Float[Array, " q"]
-    cross: Float[Array, "p q"]
-    within_x: Float[Array, "p p"] | None = None
+    samples: Float[Array, "*batch"]
+    mean_x: Float[Array, "*batch p"]
+    mean_y: Float[Array, "*batch q"]
+    square_x: Float[Array, "*batch p"]
+    square_y: Float[Array, "*batch q"]
+    cross: Float[Array, "*batch p q"]
+    within_x: Float[Array, "*batch p p"] | None = None
     """Only what CCA needs; None where only pairwise correlations are asked for."""
-    within_y: Float[Array, "q q"] | None = None
+    within_y: Float[Array, "*batch q q"] | None = None
 
     @property
     def dead_x(self) -> Bool[Array, " p"]:
@@ -48,6 +50,9 @@ def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = Tr
         x: one neuron a column.
         y: likewise.
         within: also the covariances inside x and inside y, which CCA needs.
+
+    Returns:
+        `Moments` in float32 or wider; those of batches of samples become those of all by `merge`.
     """
     x, y = _working(x), _working(y)
     mean_x, mean_y = jnp.mean(x, axis=0), jnp.mean(y, axis=0)
@@ -86,12 +91,13 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def pool(places: list[Moments]) -> Moments:
-    """Moments of neurons seen at several places, each place standardised and laid end to end along the samples."""
+    """Moments of neurons seen at several places, each place standardised and laid end to end along the samples.
+
+    A neuron that is dead at one place counts there as its mean.
+    """
     if len(places) == 1:
         return places[0]
-    parts = [_standardised(place) for place in places]
-    total = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *parts)
-    return total
+    return jax.tree.map(lambda *sums: sum(sums), *map(_standardised, places))
 
 
 def product(a: Float[Array, "m n"], b: Float[Array, "n o"]) -> Float[Array, "m o"]:
@@ -157,11 +163,16 @@ def _standardised(m: Moments) -> Moments:
     def scaled(sums: Array | None, rows: Array, columns: Array) -> Array | None:
         return None if sums is None else correlations(sums, rows, columns) * m.samples
 
-    return m.replace(
+    def square(old: Array, scale: Array) -> Array:
+        of_dead = jnp.where(jnp.isfinite(old), 0.0, old)  # what is not finite must stay so
+        return jnp.where(scale > 0, m.samples, of_dead)
+
+    return dataclasses.replace(
+        m,
         mean_x=jnp.zeros_like(m.mean_x),
         mean_y=jnp.zeros_like(m.mean_y),
-        square_x=jnp.where(of_x > 0, m.samples, 0.0),
-        square_y=jnp.where(of_y > 0, m.samples, 0.0),
+        square_x=square(m.square_x, of_x),
+        square_y=square(m.square_y, of_y),
         cross=scaled(m.cross, of_x, of_y),
         within_x=scaled(m.within_x, of_x, of_x),
         within_y=scaled(m.within_y, of_y, of_y),

@@ -4,7 +4,7 @@ import jax
 
 from evojax_align import _checks
 from evojax_align._types import Array, Float
-from evojax_align.similarity.moments import Moments, check_values, check_pair, correlations, moments, scales
+from evojax_align.similarity.moments import Moments, check_pair, check_values, correlations, moments, scales
 
 
 def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, "p q"]:
@@ -27,9 +27,9 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
         [[-1.0, 0.0], [0.0, 0.0]]
     """
     check_pair(x, y)
-    m = _moments(x, y)
+    scores, m = _correlation(x, y)
     check_values(m)
-    return correlation_of(m)
+    return scores
 
 
 def correlation_of(m: Moments) -> Float[Array, "p q"]:
@@ -48,5 +48,6 @@ def within_correlations(m: Moments, side: str) -> Float[Array, "p p"]:
 
 
 @jax.jit
-def _moments(x: Array, y: Array) -> Moments:
-    return moments(x, y, within=False)
+def _correlation(x: Array, y: Array) -> tuple[Array, Moments]:
+    m = moments(x, y, within=False)
+    return correlation_of(m), m

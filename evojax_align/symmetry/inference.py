@@ -1,7 +1,8 @@
 """Reading a network's permutation symmetry from its trace."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from evojax_align import _checks
 from evojax_align._types import Apply, PyTree
 from evojax_align.symmetry.rules import (
+    BY_DESIGN,
     RULES,
     Axes,
     Classes,
@@ -27,9 +29,6 @@ from evojax_align.symmetry.trace import (
     needed,
     trace_network,
 )
-
-EXPECTED = ("data", "output")
-"""Why the axes of data and outputs are frozen; such freezing is by design and is not reported."""
 
 
 @dataclasses.dataclass
@@ -78,29 +77,30 @@ def label(network: NetworkTrace) -> Labels:
     leaf_axes = tuple(axes[value] for value in network.params)
     for value in network.data:
         _freeze(axes[value], classes, "data")
-    uses: list[Use] = []
-    _follow(trace, axes, classes, uses)
+    uses = _follow(trace, axes, classes, network.data)
     for value in trace.outputs:
         _freeze(axes[value], classes, "output")
     return Labels(network, classes, axes, leaf_axes, uses)
 
 
-def _follow(trace: Trace, axes: dict[int, Axes], classes: Classes, uses: list[Use] | None) -> None:
+def _follow(trace: Trace, axes: dict[int, Axes], classes: Classes, data: Iterable[int]) -> list[Use]:
+    """Add the axes of every value that the outputs need, and return every axis that is summed over."""
     for value, constant in trace.constants.items():
         axes[value] = _constant(constant, classes)
+    from_data, uses = depends_on(trace, data), []
     for equation in needed(trace, trace.outputs):
         given = [axes[value] for value in equation.inputs]
         shapes = [trace.shapes[value] for value in equation.inputs]
-        if uses is not None:
-            uses += [
-                Use(equation.inputs[i], axis, node, equation.name)
-                for i, axis in summed_axes(equation)
-                if (node := given[i][axis]) is not None
-            ]
-        made = _apply_rule(equation, given, shapes, classes, trace)
+        for i, axis in summed_axes(equation):
+            value, node = equation.inputs[i], given[i][axis]
+            if node is not None:
+                uses.append(Use(value, axis, node, equation.name, value in from_data))
+        made, inner_uses = _apply_rule(equation, given, shapes, classes, trace, from_data)
+        uses += inner_uses
         for value, of_value in zip(equation.outputs, made, strict=True):
             shape = trace.shapes[value]
             axes[value] = tuple(n if size > 1 else None for n, size in zip(of_value, shape, strict=True))
+    return uses
 
 
 def _apply_rule(
@@ -109,18 +109,21 @@ def _apply_rule(
     shapes: Sequence[tuple[int, ...]],
     classes: Classes,
     trace: Trace,
-) -> list[Axes]:
+    from_data: set[int],
+) -> tuple[list[Axes], list[Use]]:
     rule = RULES.get(equation.name)
     if rule is not None:
-        return rule(equation, given, shapes, classes)
+        return rule(equation, given, shapes, classes), []
     program = inner_program(equation)
     if program is not None:
         inner = flatten(program)
         axes = dict(zip(inner.inputs, given, strict=True))
-        _follow(inner, axes, classes, None)
-        return [axes[value] for value in inner.outputs]
+        outside = dict(zip(inner.inputs, equation.inputs, strict=True))
+        uses = _follow(inner, axes, classes, [value for value in inner.inputs if outside[value] in from_data])
+        uses = [dataclasses.replace(use, value=None if use.value is None else outside.get(use.value)) for use in uses]
+        return [axes[value] for value in inner.outputs], uses
     touched = [node for axes in given for node in axes]  # no rule: nothing that it touches may be permuted
-    return [classes.stop(touched, trace.shapes[value], equation) for value in equation.outputs]
+    return classes.stop(touched, [trace.shapes[value] for value in equation.outputs], equation), []
 
 
 def _fresh(shape: tuple[int, ...], classes: Classes) -> Axes:
@@ -132,20 +135,27 @@ def _freeze(axes: Axes, classes: Classes, why: str) -> None:
         classes.freeze(node, why, "")
 
 
-def _constant(value: object, classes: Classes) -> Axes:
+def _constant(value: Any, classes: Classes) -> Axes:
     """An array written into the network binds the axes along which its entries differ."""
     shape = jnp.shape(value)
     axes = list(_fresh(shape, classes))
     for axis, node in enumerate(axes):
         if node is None:
             continue
-        if _checks.is_concrete(value) and not jax.dtypes.issubdtype(jnp.result_type(value), jax.dtypes.extended):
+        if _is_array_of_numbers(value):
             entries = np.asarray(value)
             if (entries == entries.take([0], axis)).all():
                 axes[axis] = None
                 continue
         classes.freeze(node, "constant", "an array that the network closes over")
     return tuple(axes)
+
+
+def _is_array_of_numbers(value: Any) -> bool:
+    """Whether entries can be looked at: not those of tracers, random keys, and references to memory that may change."""
+    if not isinstance(value, np.ndarray | jax.Array) or not _checks.is_concrete(value):
+        return False
+    return not jnp.issubdtype(value.dtype, jax.dtypes.extended)
 
 
 def describe(labels: Labels) -> PermutationSpec:
@@ -172,7 +182,7 @@ def describe(labels: Labels) -> PermutationSpec:
         leaf, axis = of_class[0]
         if why is None:
             groups[names[root]] = trace.shapes[network.params[leaf]][axis]
-        elif why[0] not in EXPECTED:
+        elif why[0] not in BY_DESIGN:
             frozen.setdefault(why, []).extend((network.paths[i], j) for i, j in of_class)
     for leaf, path in enumerate(network.paths):
         roots = [None if node is None else classes.find(node) for node in labels.leaf_axes[leaf]]
@@ -190,9 +200,7 @@ def describe(labels: Labels) -> PermutationSpec:
 
 def _unit_axes(labels: Labels) -> list[list[int]]:
     """For each leaf, the axes that run over what it feeds: those that are not summed before data come in."""
-    network = labels.network
-    from_data = depends_on(network.trace, network.data)
-    summed = {use.node for use in labels.uses if use.value not in from_data}
+    summed = frozenset().union(*(labels.classes.origins(use.node) for use in labels.uses if not use.from_data))
     return [[j for j, node in enumerate(axes) if node is not None and node not in summed] for axes in labels.leaf_axes]
 
 
@@ -203,13 +211,13 @@ def _names(
     frozen: Callable[[int], object],
 ) -> dict[int, str]:
     """Name each class after the module of the first leaf that feeds it, or that leaf, or that leaf and axis."""
-    common = "params/" if all(path.startswith("params/") for path in paths) else ""
+    prefix = "params/" if all(path.startswith("params/") for path in paths) else ""  # of flax.linen
+    suffix = "/value" if all(path.endswith("/value") for path in paths) else ""  # of flax.nnx
+    feeding = {root: [(i, axis) for i, axis in of if axis in unit_axes[i]] for root, of in members.items()}
     names: dict[int, str] = {}
-    for root in sorted(members, key=lambda root: frozen(root) is not None):  # groups have the first choice
-        of_class = members[root]
-        feeding = [(leaf, axis) for leaf, axis in of_class if axis in unit_axes[leaf]]
-        leaf, axis = (feeding or of_class)[0]
-        path = paths[leaf].removeprefix(common)
+    for root in sorted(members, key=lambda root: (frozen(root) is not None, not feeding[root])):  # who chooses first
+        leaf, axis = (feeding[root] or members[root])[0]
+        path = paths[leaf].removeprefix(prefix).removesuffix(suffix)
         for name in (path.rpartition("/")[0] or path, path, f"{path}[{axis}]"):
             if name and name not in names.values():
                 names[root] = name

@@ -1,14 +1,17 @@
 """How each primitive carries the axes of its inputs to its outputs: one function each.
 
 An axis of a value is known by a node, or is `None` where all entries along it are equal, so that no permutation
-changes it. Nodes that must be permuted alike are united; a node that must not be permuted at all is frozen. A rule
-promises: if the inputs are permuted along their axes, each by the permutation of its node's class, the outputs come
-out permuted in the same way. Inference is the composition of these promises, and what has no rule is frozen.
+changes it; an axis of length 1 is always `None`. Nodes that must be permuted alike are united; a node that must not be
+permuted at all is frozen. A rule promises: if the inputs are permuted along their axes, each by the permutation of its
+node's class, the outputs come out permuted in the same way. Inference is the composition of these promises, and what
+has no rule is frozen.
 
 To teach a primitive, write a function `rule(equation, axes, shapes, classes) -> axes of each output` and register it.
+Whatever changes the meaning of the primitive (look at all its parameters) must be followed, or frozen by `stop`.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -19,12 +22,16 @@ from evojax_align.symmetry.trace import Equation
 Axes: TypeAlias = tuple[int | None, ...]
 Shape: TypeAlias = tuple[int, ...]
 
+BY_DESIGN = ("data", "output")
+"""Why the axes of data and outputs are frozen; this is no finding, and is not reported."""
+
 
 class Classes:
     """Axes that must be permuted alike: a union-find whose classes may be frozen."""
 
     def __init__(self) -> None:
         self._parent: list[int] = []
+        self._origins: dict[int, frozenset[int]] = {}
         self._frozen: dict[int, tuple[str, str]] = {}
 
     def new(self) -> int:
@@ -40,35 +47,51 @@ class Classes:
         return node
 
     def unite(self, *nodes: int | None) -> int | None:
-        """Require that these axes are permuted alike; entries that are all equal along `None` bind nothing."""
-        roots = sorted({self.find(node) for node in nodes if node is not None})
-        if not roots:
-            return None
-        for other in roots[1:]:
-            self._parent[other] = roots[0]
+        """Require that these axes are permuted alike, and return the axis that they make together.
+
+        Entries that are all equal along `None` bind nothing. Different axes make a new one, of the same class, that
+        remembers its origins.
+        """
+        distinct = list(dict.fromkeys(node for node in nodes if node is not None))
+        if len(distinct) < 2:
+            return distinct[0] if distinct else None
+        joined = self.new()
+        self._origins[joined] = frozenset().union(*map(self.origins, distinct))
+        root, *others = sorted({self.find(node) for node in (*distinct, joined)})
+        for other in others:
+            self._parent[other] = root
             if other in self._frozen:
-                self._frozen.setdefault(roots[0], self._frozen.pop(other))
-        return roots[0]
+                self.freeze(root, *self._frozen.pop(other))
+        return joined
+
+    def origins(self, node: int) -> frozenset[int]:
+        """The axes that went into this one."""
+        return self._origins.get(node, frozenset((node,)))
 
     def freeze(self, node: int | None, why: str, source: str) -> None:
-        """Require that this axis is not permuted; the first reason is kept."""
+        """Require that this axis is not permuted; the first reason is kept, but those by design come before others."""
         if node is not None:
-            self._frozen.setdefault(self.find(node), (why, source))
+            root = self.find(node)
+            if root not in self._frozen or (why in BY_DESIGN and self._frozen[root][0] not in BY_DESIGN):
+                self._frozen[root] = (why, source)
 
     def why_frozen(self, node: int) -> tuple[str, str] | None:
         """The reason and its source, or None if the class may be permuted."""
         return self._frozen.get(self.find(node))
 
-    def stop(self, nodes: Sequence[int | None], shape: Shape, equation: Equation) -> Axes:
-        """Freeze these axes, which an equation mixes, and make frozen axes for what comes out of them.
+    def stop(self, nodes: Sequence[int | None], shapes: Sequence[Shape], equation: Equation) -> list[Axes]:
+        """Freeze these axes, which an equation mixes, and make frozen axes for the values that come out of them.
 
         Where all of them were frozen before, the equation did no harm, and the old reason goes on.
         """
         reasons = [self.why_frozen(node) for node in nodes if node is not None]
-        new = (equation.name, equation.source)
-        why = reasons[0] if reasons and reasons[0] and None not in reasons else new
-        out = tuple(self.new() if size > 1 else None for size in shape)
-        for node in (*nodes, *out):
+        old = [why for why in reasons if why is not None]
+        if not old or None in reasons:
+            why = equation.name, equation.source
+        else:
+            why = next((why for why in old if why[0] not in BY_DESIGN), old[0])
+        out: list[Axes] = [tuple(self.new() if size > 1 else None for size in shape) for shape in shapes]
+        for node in itertools.chain(nodes, *out):
             self.freeze(node, *why)
         return out
 
@@ -77,10 +100,13 @@ class Classes:
 class Use:
     """An input axis that an equation sums over."""
 
-    value: int
+    value: int | None
+    """The value in the trace; None inside the program of a function with its own derivative."""
     axis: int
     node: int
     primitive: str
+    from_data: bool
+    """Whether the value depends on data."""
 
 
 Rule: TypeAlias = Callable[[Equation, Sequence[Axes], Sequence[Shape], Classes], list[Axes]]
@@ -117,11 +143,10 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
 
 @register(ELEMENTWISE)
 def _elementwise(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Scalars and axes of length 1 are the same everywhere and bind nothing."""
     if equation.primitive.multiple_results:  # each output goes with its own input
         return [tuple(value) for value in axes]
-    rank = max(len(value) for value in axes)
-    full = [value for value in axes if len(value) == rank]  # the others are scalars
-    return [tuple(classes.unite(*nodes) for nodes in zip(*full, strict=True))]
+    return [tuple(classes.unite(*nodes) for nodes in zip(*(value for value in axes if value), strict=True))]
 
 
 @register("dot_general")
@@ -154,25 +179,21 @@ def _squeeze(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], 
     return [tuple(node for axis, node in enumerate(axes[0]) if axis not in equation.params["dimensions"])]
 
 
-@register("expand_dims")
-def _expand_dims(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    old = iter(axes[0])
-    rank = len(axes[0]) + len(equation.params["dimensions"])
-    return [tuple(None if axis in equation.params["dimensions"] else next(old) for axis in range(rank))]
-
-
 @register("reshape")
 def _reshape(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
     """Follow axes that keep their length; freeze those that are merged or split."""
+    order = equation.params.get("dimensions")  # the order in which entries are read; None: as they lie
+    order = range(len(shapes[0])) if order is None else order
+    given = [axes[0][axis] for axis in order]
     out: list[int | None] = []
-    for old, new in _matching_runs(shapes[0], equation.params["new_sizes"]):
-        nodes = [axes[0][axis] for axis, length in old if length > 1]
+    for old, new in _matching_runs(tuple(shapes[0][axis] for axis in order), equation.params["new_sizes"]):
+        nodes = [given[axis] for axis, length in old if length > 1]
         kept = [length for _, length in new if length > 1]
         if len(nodes) == len(kept) == 1:
             out += [nodes[0] if length > 1 else None for _, length in new]
             continue
         shape = tuple(length for _, length in new)
-        out += [None] * len(new) if all(node is None for node in nodes) else classes.stop(nodes, shape, equation)
+        out += [None] * len(new) if all(node is None for node in nodes) else classes.stop(nodes, [shape], equation)[0]
     return [tuple(out)]
 
 

@@ -7,11 +7,13 @@ so that they also serve every alignment of the same parent.
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from evojax_align.symmetry.inference import Labels
 from evojax_align.symmetry.rules import summed_axes
 from evojax_align.symmetry.trace import Equation, depends_on, needed
 
-LINEAR = frozenset("add sub neg add_any reduce_sum reshape transpose broadcast_in_dim squeeze expand_dims copy".split())
+LINEAR = frozenset("add sub neg add_any reduce_sum reshape transpose broadcast_in_dim squeeze copy".split())
 """Linear in all inputs together."""
 BILINEAR = frozenset(("mul", "dot_general"))
 """Linear in each input while the others are fixed."""
@@ -35,7 +37,7 @@ def shared_values(labels: Labels) -> Shared:
     live = needed(trace, trace.outputs)
     from_params = depends_on(trace, network.params)
     from_data = depends_on(trace, network.data)
-    linear = set(network.params)
+    linear = {value for value in network.params if jnp.issubdtype(trace.dtypes[value], jnp.inexact)}
     for equation in live:
         if from_params.intersection(equation.inputs) and _is_linear(equation, linear, from_params, labels):
             linear.update(equation.outputs)
@@ -54,7 +56,7 @@ def shared_values(labels: Labels) -> Shared:
 
 def _is_linear(equation: Equation, linear: set[int], from_params: set[int], labels: Labels) -> bool:
     varying = [value for value in equation.inputs if value in from_params]
-    if any(value not in linear for value in varying):
+    if equation.mutates or any(value not in linear for value in varying):
         return False
     if any(_is_permuted(labels, equation.inputs[i], axis) for i, axis in summed_axes(equation)):
         return False  # a sum over neurons is not reordered by a permutation, and changed by a many-to-one match

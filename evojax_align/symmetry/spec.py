@@ -3,8 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import jax
+
+from evojax_align import _checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +44,35 @@ class PermutationSpec:
     def __post_init__(self) -> None:
         for field in ("groups", "axes", "units"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
+        for path, names in self.axes.items():
+            for name in names:
+                if name is not None:
+                    _checks.one_of(f"axes[{path!r}]", name, self.groups)
 
     def __hash__(self) -> int:
-        return hash((tuple(self.groups.items()), tuple(self.axes.items()), tuple(self.units.items()), self.frozen))
+        return hash((*(frozenset(of.items()) for of in (self.groups, self.axes, self.units)), self.frozen))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that a specification can be copied and sent to another process
+        return type(self), (dict(self.groups), dict(self.axes), dict(self.units), self.frozen)
+
+    def check_leaf(self, path: str, shape: tuple[int, ...], argument: str = "params") -> None:
+        """Refuse a leaf of the parameters that this specification does not describe.
+
+        Args:
+            path: of the leaf.
+            shape: of the leaf.
+            argument: what the caller calls the parameters.
+
+        Raises:
+            ValueError: for an unknown path, another number of axes, or another number of neurons.
+        """
+        mend = "Infer the specification from these parameters; over a population, use `population.map`."
+        if path not in self.axes:
+            raise _checks.bad(argument, f"the leaf {path!r}", "a leaf that the specification describes", mend)
+        expected = tuple("any" if group is None else self.groups[group] for group in self.axes[path])
+        if len(shape) != len(expected) or any(e not in ("any", n) for e, n in zip(expected, shape, strict=True)):
+            came = f"shape {shape} at the leaf {path!r}"
+            raise _checks.bad(argument, came, f"lengths ({', '.join(map(str, expected))}) of its axes", mend)
 
     def __str__(self) -> str:
         lines = []
@@ -57,5 +86,5 @@ class PermutationSpec:
             lines.append(f"{group}  {size} neurons  {', '.join(members)}")
         for freeze in self.frozen:
             members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
-            lines.append(f"frozen by {freeze.primitive} at {freeze.source}  {members}")
+            lines.append(f"frozen by {freeze.primitive} ({freeze.source})  {members}")
         return "\n".join(lines) or "no axis can be permuted"

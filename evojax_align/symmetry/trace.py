@@ -6,12 +6,12 @@ that its author wrote. The same list serves three readers: the inference of symm
 the sharing of work in a sweep.
 """
 
+import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.extend import core, source_info_util
 
 from evojax_align import _checks
@@ -23,6 +23,7 @@ FLATTENED = {
     "closed_call": "call_jaxpr",
     "core_call": "call_jaxpr",
     "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
 }
 """Primitives that only group equations, and the parameter that holds the grouped program."""
 
@@ -37,6 +38,8 @@ class Equation:
     params: Mapping[str, Any]
     source: str
     """File, line and function that wrote it."""
+    mutates: bool = False
+    """Whether it works on a reference to memory: then equations that do not take its outputs may see what it did."""
 
     @property
     def name(self) -> str:
@@ -77,21 +80,13 @@ class NetworkTrace:
 
 def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:
     """Trace `apply(params, x)`; shapes suffice, so arrays, tracers and `jax.ShapeDtypeStruct` all serve."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    try:
-        jaxpr = jax.make_jaxpr(apply)(params, x)
-    except TypeError as error:
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-        error.add_note(f"While tracing apply(params, x) with x of shape {shapes}: does x fit the network?")
-        raise
-    trace = flatten(jaxpr)
-    count = len(leaves)
-    return NetworkTrace(
-        trace=trace,
-        paths=tuple(_checks.path_string(path) for path, _ in leaves),
-        params=trace.inputs[:count],
-        data=trace.inputs[count:],
-    )
+    paths = tuple(_checks.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
+    if twice := [path for path, count in collections.Counter(paths).items() if count > 1]:
+        came = f"two leaves with the path {twice[0]!r}"
+        raise _checks.bad("params", came, "paths that tell leaves apart", "Rename a key that contains '/'.")
+    trace = flatten(_checks.traced(jax.make_jaxpr, apply, params, x))
+    count = len(paths)
+    return NetworkTrace(trace=trace, paths=paths, params=trace.inputs[:count], data=trace.inputs[count:])
 
 
 def flatten(jaxpr: core.ClosedJaxpr) -> Trace:
@@ -127,8 +122,13 @@ def _inline(
             continue
         made = tuple(trace.new_value(variable.aval) for variable in equation.outvars)
         numbers.update(zip(equation.outvars, made, strict=True))
-        trace.equations.append(Equation(equation.primitive, tuple(given), made, equation.params, source))
+        mutates = any(_is_reference(atom.aval) for atom in (*equation.invars, *equation.outvars))
+        trace.equations.append(Equation(equation.primitive, tuple(given), made, equation.params, source, mutates))
     return tuple(number(atom) for atom in jaxpr.outvars)
+
+
+def _is_reference(aval: Any) -> bool:
+    return hasattr(aval, "inner_aval")
 
 
 def _source(equation: core.JaxprEqn, caller: str) -> str:
@@ -141,7 +141,7 @@ def needed(trace: Trace, targets: Iterable[int], given: Iterable[int] = ()) -> l
     """The equations, in order, that the targets depend on when the values in `given` are already known."""
     wanted, known, kept = set(targets), set(given), []
     for equation in reversed(trace.equations):
-        if any(value in wanted and value not in known for value in equation.outputs):
+        if equation.mutates or any(value in wanted and value not in known for value in equation.outputs):
             kept.append(equation)
             wanted.update(equation.inputs)
     return kept[::-1]
@@ -153,6 +153,7 @@ def depends_on(trace: Trace, sources: Iterable[int]) -> set[int]:
     for equation in trace.equations:
         if reached.intersection(equation.inputs):
             reached.update(equation.outputs)
+            reached.update(equation.inputs if equation.mutates else ())
     return reached
 
 
@@ -167,7 +168,7 @@ def evaluate(trace: Trace, known: Mapping[int, Any], targets: Sequence[int]) -> 
     return [values[target] for target in targets]
 
 
-def _bind_params(equation: Equation) -> tuple[Sequence[Callable], Mapping[str, Any]]:
+def _bind_params(equation: Equation) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """What `bind` takes for this equation: newer versions of JAX no longer pass functions beside the parameters."""
     result = equation.primitive.get_bind_params(equation.params)
     return result if isinstance(result, tuple) else ((), result)

@@ -47,7 +47,11 @@ def main(argv: list[str] | None = None) -> int:
     print(text_table(rows))
     if arguments.out:
         machine = {"jax": jax.__version__, "backend": jax.default_backend(), "cores": os.cpu_count()}
-        record = {"machine": machine | {"python": platform.python_version()}, "repeats": arguments.repeats, "rows": rows}
+        record = {
+            "machine": machine | {"python": platform.python_version()},
+            "repeats": arguments.repeats,
+            "rows": rows,
+        }
         Path(arguments.out).write_text(json.dumps(record, indent=1) + "\n")
     return 0
 
@@ -210,7 +214,13 @@ def population(size: int) -> Any:
 def trained(data: ea.data.Dataset) -> tuple[Any, Any]:
     """Two networks after three epochs."""
     pop, _ = ea.training.fit(
-        NETWORK.apply, population(2), (data.train.x, data.train.y), ADAM, epochs=3, batch_size=128, key=jax.random.key(1)
+        NETWORK.apply,
+        population(2),
+        (data.train.x, data.train.y),
+        ADAM,
+        epochs=3,
+        batch_size=128,
+        key=jax.random.key(1),
     )
     return ea.population.take(pop, 0), ea.population.take(pop, 1)
 

@@ -45,8 +45,8 @@ def test_the_results_have_naive_cca_and_both_correlation_methods(run):
 def test_bijective_methods_share_their_parents_and_semi_matching_keeps_the_first(run):
     with np.load(run / "arrays" / "results.npz") as arrays:
         names, ts, loss = arrays["methods"].tolist(), arrays["ts"], arrays["loss"]
-    assert loss.shape == (5, 4, 7)
-    start, end = np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
+    assert loss.shape == (4, 5, 7)
+    loss, start, end = loss.swapaxes(0, 1), np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
     for name in ("cca", "svcca", "one_to_one"):
         np.testing.assert_allclose(loss[names.index(name)][:, [start, end]], loss[0][:, [start, end]], rtol=1e-4)
     semi = loss[names.index("semi")]
@@ -82,7 +82,19 @@ def test_the_authors_code_breaks_the_other_side_by_semi_matching(script, run, tm
     ):
         names, ts = arrays["methods"].tolist(), arrays["ts"]
         start, end = np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
-        semi, naive = arrays["loss"][names.index("semi")], arrays["loss"][0]
-        np.testing.assert_allclose(naive, clean["loss"][0], rtol=1e-5)
+        semi, naive = arrays["loss"][:, names.index("semi")], arrays["loss"][:, 0]
+        np.testing.assert_allclose(naive, clean["loss"][:, 0], rtol=1e-5)
     np.testing.assert_allclose(semi[:, end], naive[:, end], rtol=1e-4)
     assert (semi[:, start] > naive[:, start]).all()
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
+    import random
+
+    path = SCRIPT.parent / "benchmarks" / "crash.py"
+    spec = importlib.util.spec_from_file_location("crash", path)
+    crash = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(crash)
+    runs, kills, resumes, differences = crash.torture(tmp_path, 20, random.Random(0))
+    assert kills == 20 and runs >= 1 and resumes >= 5 and differences == 0

@@ -21,10 +21,8 @@ class Config:
 def toy(monkeypatch, tmp_path, run=None):
     monkeypatch.chdir(tmp_path)
 
-    def default_run(config, data, monitor):
-        with monitor.phase("work", 2) as bar:
-            bar.step(best=1.0)
-            bar.step(best=0.5)
+    def default_run(config, data, run):
+        run.loop("work", {"total": np.zeros(())}, lambda n, s: (s, {"best": 1.0 / (n + 1)}), total=2)
         return {"mean": np.array([data.train.x.mean() * config.rate]), "name": np.array(config.dataset)}
 
     def plot(arrays, folder):
@@ -35,7 +33,9 @@ def toy(monkeypatch, tmp_path, run=None):
         return lab.decide(claims), {"means": [{"mean": float(arrays["mean"][0])}]}
 
     presets = {"demo": Config(), "small": Config(rate=0.2)}
-    return lab.Experiment("toy", "A toy.", presets, ("clean", "text"), run or default_run, plot, judge)
+    costs = {"demo": "nothing", "small": "little"}
+    modes = {"clean": "as it should be", "text": "as it was"}
+    return lab.Experiment("toy", "A toy.", presets, costs, modes, run or default_run, plot, judge)
 
 
 def test_a_run_leaves_its_whole_record(monkeypatch, tmp_path, capsys):
@@ -162,3 +162,45 @@ def test_progress_speaks_in_lines_where_there_is_no_terminal(capsys, monkeypatch
 def test_a_text_table_lines_up_numbers_and_words():
     table = text_table([{"name": "a", "loss": 0.5}, {"name": "longer", "loss": None}])
     assert table.splitlines() == ["name    loss", "------  ----", "a        0.5", "longer     –"]
+
+
+def test_the_list_shows_presets_with_their_cost_modes_and_data(monkeypatch, tmp_path, capsys):
+    assert lab.main(toy(monkeypatch, tmp_path), ["--list"]) == 0
+    shown = capsys.readouterr().out
+    assert "small    little" in shown and "text     as it was" in shown and "digits" in shown
+    with pytest.raises(SystemExit):
+        lab.main(toy(monkeypatch, tmp_path), ["--help"])
+    assert "small    little" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_callbacks_are_told_of_every_step(tmp_path):
+    told = []
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+    run = lab.Run(folder, quiet=True, callbacks=(lambda step, metrics: told.append((step, metrics)),))
+    run.loop("one", {"a": np.zeros(1)}, lambda n, s: (s, {"loss": n}), total=2)
+    run.loop("two", {"a": np.zeros(1)}, lambda n, s: (s, {"loss": 9}), total=1)
+    assert told == [(1, {"loss": 0.0}), (2, {"loss": 1.0}), (3, {"loss": 9.0})]
+
+
+def test_tensorboard_writes_events_or_names_its_extra(monkeypatch, tmp_path):
+    try:
+        import tensorboardX  # noqa: F401
+    except ModuleNotFoundError:
+        with pytest.raises(ModuleNotFoundError, match=r"evojax-align\[tensorboard\]"):
+            lab.tensorboard(tmp_path)
+    else:
+        lab.tensorboard(tmp_path)(1, {"loss": 0.5})
+        assert any(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_compile_time_is_told_apart():
+    import jax
+
+    monitor = lab.Monitor(quiet=True)
+    with monitor.phase("compiling"):
+        jax.block_until_ready(jax.jit(lambda x: jax.numpy.linalg.svd(x @ x.T + 1.2345))(jax.numpy.ones((7, 7))))
+    with monitor.phase("waiting"):
+        __import__("time").sleep(0.05)
+    assert 0 < monitor.seconds["compiling"]["compile"] <= monitor.seconds["compiling"]["total"]
+    assert monitor.seconds["waiting"]["compile"] == 0 and monitor.seconds["waiting"]["total"] >= 0.05

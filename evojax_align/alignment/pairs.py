@@ -1,0 +1,165 @@
+"""Many pairs in few calls: each stage is one compiled program, and the host's cores solve the assignments between."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import jax
+
+from evojax_align import _checks, population
+from evojax_align._types import Apply, Array, PyTree
+from evojax_align.alignment.health import Health, examine, refuse
+from evojax_align.alignment.stages import GroupMatch, Relation, Settings, assignment_scores, match, matched, relate
+from evojax_align.matching import one_to_one, one_to_one_batch
+from evojax_align.symmetry import PermutationSpec, infer
+
+
+def relate_pairs(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    *,
+    spec: PermutationSpec | None = None,
+    covariances: bool = True,
+    chunk: int | None = None,
+) -> dict[str, Relation]:
+    """The statistics of many pairs, in one compiled program, for `match_pairs` by any number of methods.
+
+    Args:
+        apply: the network.
+        a: the population of first networks.
+        b: the population of second networks, of the same size.
+        x: inputs, shared by all.
+        spec: the symmetry, if it is known already.
+        covariances: also those inside each network, which the methods "cca" and "loadings" need.
+        chunk: samples at a time (see `alignment.relate`).
+
+    Returns:
+        For each group a `Relation` with a leading axis of pairs.
+
+    Raises:
+        ValueError: as `align`.
+    """
+    _checks.same_trees("a", a, "b", b)
+    return related(apply, a, b, x, spec, covariances, chunk, many=True)
+
+
+def match_pairs(
+    relations: Mapping[str, Relation],
+    *,
+    method: str = "correlation",
+    rank: int | None = None,
+    ridge: float | Array = 0.0,
+    mode: str = "text",
+    direction: str = "x",
+    engine: str = "auto",
+) -> dict[str, GroupMatch]:
+    """Match all pairs by one method, from statistics that `relate_pairs` computed once.
+
+    Args:
+        relations: from `relate_pairs`.
+        method: and all further arguments as in `align`.
+
+    Returns:
+        For each group a `GroupMatch` with a leading axis of pairs.
+
+    Raises:
+        ValueError: as `align`.
+    """
+    return match_all(relations, Settings(method, rank, ridge, mode, direction, engine), many=True)
+
+
+def lift(many: bool, fn: Callable[..., PyTree], *trees: PyTree) -> PyTree:
+    """Apply a function of one pair, to one or to many; any argument may be a tree without leaves."""
+    return population.map(lambda args: fn(*args), trees) if many else fn(*trees)
+
+
+def related(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    spec: PermutationSpec | None,
+    covariances: bool,
+    chunk: int | None,
+    *,
+    many: bool,
+) -> dict[str, Relation]:
+    """The first stage: an error for what cannot be aligned, where values are known."""
+    check_hashable(apply)
+    if not _checks.is_concrete(a, b, x):
+        return _relate(apply, a, b, x, spec, covariances, chunk, many)[0]
+    relations, healths = _relate_program(apply, a, b, x, spec, covariances, chunk, many)
+    refuse(healths, a, b)
+    return relations
+
+
+def match_all(relations: Mapping[str, Relation], settings: Settings, *, many: bool) -> dict[str, GroupMatch]:
+    """The second stage: the host solves assignments between two programs; all else is one program."""
+    if not _checks.is_concrete(relations, settings.ridge):
+        return _match(dict(relations), *settings.parts(), many)
+    if not settings.on_host:
+        return _match_program(dict(relations), *settings.parts(), many)
+    solve = one_to_one_batch if many else partial(one_to_one, engine="host")
+    questions = _questions_program(dict(relations), *settings.parts(), many)
+    answers = {group: solve(*question) for group, question in questions.items()}
+    found = {group: (m.x, m.y, m.valid) for group, m in answers.items()}
+    return _answers_program(dict(relations), found, many)
+
+
+def check_hashable(apply: Apply) -> None:
+    """Refuse a network that cannot be the key of a compiled program."""
+    try:
+        hash(apply)
+    except TypeError as error:
+        mend = "Wrap it once: def apply(params, x): ..."
+        raise _checks.bad("apply", f"an object without a hash ({error})", "a function", mend) from error
+
+
+def _relate(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    spec: PermutationSpec | None,
+    covariances: bool,
+    chunk: int | None,
+    many: bool,
+) -> tuple[dict[str, Relation], tuple[Health, Health]]:
+    def one(a: PyTree, b: PyTree) -> tuple[dict[str, Relation], tuple[Health, Health]]:
+        known = spec or infer(apply, a, x)
+        relations = relate(known, apply, a, b, x, covariances=covariances, chunk=chunk)
+        return relations, examine(a, b, relations)
+
+    return lift(many, one, a, b)
+
+
+def _match(
+    relations: dict[str, Relation], settings: Settings, ridge: float | Array | None, many: bool
+) -> dict[str, GroupMatch]:
+    settings = settings.with_ridge(ridge)
+    return {group: lift(many, lambda r: match(r, settings), relation) for group, relation in relations.items()}
+
+
+_relate_program = jax.jit(_relate, static_argnames=("apply", "spec", "covariances", "chunk", "many"))
+_match_program = jax.jit(_match, static_argnames=("settings", "many"))
+
+
+@partial(jax.jit, static_argnames=("settings", "many"))
+def _questions_program(
+    relations: dict[str, Relation], settings: Settings, ridge: float | Array | None, many: bool
+) -> dict[str, tuple]:
+    settings = settings.with_ridge(ridge)
+
+    def one(relation: Relation) -> tuple[Array, Array, Array]:
+        return assignment_scores(relation, settings), relation.moments.dead_x, relation.moments.dead_y
+
+    return {group: lift(many, one, relation) for group, relation in relations.items()}
+
+
+@partial(jax.jit, static_argnames="many")
+def _answers_program(relations: dict[str, Relation], found: dict[str, tuple], many: bool) -> dict[str, GroupMatch]:
+    def one(relation: Relation, answer: tuple[Array, Array, Array]) -> GroupMatch:
+        return matched(relation.moments, *answer)
+
+    return {group: lift(many, one, relation, found[group]) for group, relation in relations.items()}

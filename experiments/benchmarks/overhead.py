@@ -1,0 +1,68 @@
+"""What the lab costs: the demo with checkpoints, log and progress, against the same steps in a bare loop.
+
+python experiments/benchmarks/overhead.py
+"""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import safe_crossover  # pyright: ignore[reportMissingImports]
+from timing import compare  # pyright: ignore[reportImplicitRelativeImport]
+
+from evojax_align import lab
+from evojax_align.data import load
+
+
+class Bare(lab.Run):
+    """A run that only repeats its steps."""
+
+    def loop(
+        self,
+        name: str,
+        state: Any,
+        step: Callable[[int, Any], tuple[Any, Mapping[str, SupportsFloat]]],
+        *,
+        total: int,
+        done: Callable[[Any], bool] = lambda state: False,
+    ) -> Any:
+        """No checkpoint, no log, no bar."""
+        number = 0
+        while number < total and not done(state):
+            state, _ = step(number, state)
+            number += 1
+        return state
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demo both ways in turns, and print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--checkpoint-every", type=float, default=30.0)
+    arguments = parser.parse_args(argv)
+    config = dataclasses.replace(safe_crossover.PRESETS["demo"], patience=40)
+    data = load(config.dataset, seed=config.seed)
+    with tempfile.TemporaryDirectory() as parent:
+
+        def demo(kind: type[lab.Run], **settings: Any) -> Any:
+            folder = lab.RunFolder.create(tempfile.mkdtemp(dir=parent), "demo")
+            return safe_crossover.run(config, data, kind(folder, **settings))
+
+        every = arguments.checkpoint_every
+        found = compare(lambda: demo(Bare), lambda: demo(lab.Run, every=every), repeats=arguments.repeats)
+    low, high = found.spread
+    print(f"bare {found.ours:.3f} s, with the lab {found.peer:.3f} s (medians of {arguments.repeats})")
+    print(
+        f"overhead {100 * (found.ratio - 1):+.1f} % (median of ratios; {100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,329 @@
+import subprocess
+import sys
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evojax_align as ea
+from evojax_align import crossover, population, symmetry
+from evojax_align.alignment.stages import METHODS, STREAM_ABOVE, relate
+
+VARIANTS = {
+    **{method: {"method": method} for method in METHODS},
+    "semi, other side": {"method": "semi", "direction": "y"},
+    "cca, code": {"method": "cca", "mode": "code"},
+    "cca of 3 directions": {"method": "cca", "rank": 3},
+    "cca with a ridge": {"method": "cca", "ridge": 0.1},
+    "loadings with both": {"method": "loadings", "rank": 4, "ridge": 0.1},
+    "correlation, compiled": {"method": "correlation", "engine": "compiled"},
+}
+BIJECTIVE = [name for name, settings in VARIANTS.items() if METHODS[settings["method"]].bijective]
+EXACT = [name for name in BIJECTIVE if "directions" not in name and "both" not in name]
+"""What finds every neuron of a permuted copy; a few directions pair a few neurons only."""
+
+
+def shuffled(network, apply, x, seed=3):
+    """A copy whose neurons stand in another order, and that order."""
+    rng, spec = np.random.default_rng(seed), symmetry.infer(apply, network, x)
+    orders = {group: rng.permutation(size) for group, size in spec.groups.items()}
+    return symmetry.permute(spec, network, orders), orders
+
+
+def many(pair, count=3):
+    """Pairs like this one, which differ a little."""
+    rng = np.random.default_rng(5)
+    noisy = lambda leaf: np.asarray(leaf) + 0.2 * rng.normal(size=(count, *leaf.shape)).astype(np.float32)
+    return jax.tree.map(lambda leaf: jnp.asarray(noisy(leaf)), pair)
+
+
+def at_both_depths(names):
+    """One hidden layer and three; the further settings of the methods in the long lane."""
+    return [
+        pytest.param(name, depth, marks=() if name in METHODS else pytest.mark.slow)
+        for depth in ("shallow", "deep")
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize(("name", "depth"), at_both_depths(BIJECTIVE))
+def test_a_bijective_method_changes_neither_function(name, depth, apply, x, request):
+    a, b = request.getfixturevalue(depth)
+    out = ea.align(apply, a, b, x, **VARIANTS[name])
+    assert out.bijective and out.valid and out.all_finite
+    np.testing.assert_allclose(apply(out.a, x), apply(a, x), atol=1e-5)
+    np.testing.assert_allclose(apply(out.b, x), apply(b, x), atol=1e-5)
+    orders = [*out.permutations_a.values(), *out.permutations_b.values()]
+    assert any(np.any(order != np.arange(order.size)) for order in orders) and len(orders) == 2 * (len(a) - 1)
+
+
+@pytest.mark.parametrize(("name", "depth"), at_both_depths(EXACT))
+def test_a_network_and_its_permuted_copy_are_matched_back_exactly(name, depth, apply, x, request):
+    a, _ = request.getfixturevalue(depth)
+    b, orders = shuffled(a, apply, x)
+    out = ea.align(apply, a, b, x, **VARIANTS[name])
+    chex.assert_trees_all_equal(out.a, out.b)
+    for group, order in orders.items():
+        np.testing.assert_array_equal(order[out.permutations_b[group]], out.permutations_a[group])
+        np.testing.assert_allclose(out.scores[group], 1, atol=1e-5)
+
+
+def test_a_few_directions_pair_as_many_neurons_of_a_permuted_copy_rightly(apply, x, shallow):
+    b, orders = shuffled(shallow[0], apply, x)
+    out = ea.align(apply, shallow[0], b, x, method="cca", rank=3)
+    for group, order in orders.items():
+        np.testing.assert_array_equal(order[out.permutations_b[group][:3]], out.permutations_a[group][:3])
+        rest = out.permutations_a[group][3:]
+        assert rest.tolist() == sorted(rest.tolist())
+
+
+def test_semi_matching_keeps_one_network_and_copies_from_the_other(apply, x, deep):
+    a, b = deep
+    out = ea.align(apply, a, b, x, method="semi")
+    chex.assert_trees_all_equal(out.a, a)
+    assert not out.bijective and out.valid
+    first, last = out.permutations_b["0"], out.permutations_b["2"]
+    np.testing.assert_array_equal(out.b[0]["kernel"], b[0]["kernel"][:, first])
+    np.testing.assert_array_equal(out.b[0]["bias"], b[0]["bias"][first])
+    np.testing.assert_array_equal(out.b[1]["kernel"], b[1]["kernel"][first][:, out.permutations_b["1"]])
+    np.testing.assert_array_equal(out.b[3]["kernel"], b[3]["kernel"][last])
+    activations = [symmetry.activations(symmetry.infer(apply, a, x), apply, p, x) for p in deep]
+    for group, order in out.permutations_b.items():
+        scores = ea.similarity.correlation(*(of_one[group] for of_one in activations))
+        np.testing.assert_array_equal(order, np.argmax(scores, axis=1))
+
+
+def test_semi_matching_of_the_other_side_is_its_mirror_image(apply, x, shallow):
+    a, b = shallow
+    other = ea.align(apply, a, b, x, method="semi", direction="y")
+    chex.assert_trees_all_equal(other.b, b)
+    mirrored = ea.align(apply, b, a, x, method="semi")
+    chex.assert_trees_all_equal((other.a, other.permutations_a), (mirrored.b, mirrored.permutations_b))
+
+
+def test_algorithm_2_is_chained_from_layer_to_layer(apply, x, deep):
+    """As printed it gathers the rows of W^(d+1) and forgets, one layer later, that they were moved."""
+    out = ea.align(apply, *deep, x)
+    for network, found, orders in zip(deep, (out.a, out.b), (out.permutations_a, out.permutations_b), strict=True):
+        network = jax.tree.map(np.asarray, network)
+        for d in range(3):
+            network[d]["kernel"] = network[d]["kernel"][:, orders[str(d)]]
+            network[d]["bias"] = network[d]["bias"][orders[str(d)]]
+            network[d + 1]["kernel"] = network[d + 1]["kernel"][orders[str(d)], :]
+        chex.assert_trees_all_equal(found, network)
+
+
+@pytest.mark.parametrize("method", ["cca", "correlation"])
+def test_figure_1_both_aligned_networks_are_equal(method, apply, x):
+    """Two networks that learned the features A, B and C, at the places A B C and C A B."""
+    rng = np.random.default_rng(0)
+    features, after, order = rng.normal(size=(4, 3)), rng.normal(size=(3, 3)), [2, 0, 1]
+    a = [{"kernel": features, "bias": np.zeros(3)}, {"kernel": after}]
+    b = [{"kernel": features[:, order], "bias": np.zeros(3)}, {"kernel": after[order]}]
+    a, b = jax.tree.map(lambda leaf: jnp.asarray(leaf.astype(np.float32)), (a, b))
+    out = ea.align(apply, a, b, x, method=method)
+    pairs = zip(out.permutations_a["0"].tolist(), out.permutations_b["0"].tolist(), strict=True)
+    assert {(i + 1, j + 1) for i, j in pairs} == {(1, 2), (3, 1), (2, 3)}
+    chex.assert_trees_all_equal(out.a, out.b)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "correlation",
+        "cca",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS if name not in ("correlation", "cca")),
+    ],
+)
+def test_eager_jitted_mapped_and_paired_calls_agree_member_by_member(name, apply, x, shallow):
+    settings = VARIANTS[name]
+    first, second = many(shallow)
+    pairs = ea.align_pairs(apply, first, second, x, **settings)
+    mapped = jax.jit(lambda a, b: population.map(lambda p, q: ea.align(apply, p, q, x, **settings), a, b))
+    assert_same(mapped(first, second), pairs)
+    jitted = jax.jit(lambda a, b: ea.align(apply, a, b, x, **settings))
+    for i in range(3):
+        a, b = population.take(first, i), population.take(second, i)
+        eager = ea.align(apply, a, b, x, **settings)
+        assert_same(eager, jitted(a, b))
+        assert_same(eager, population.take(pairs, i))
+
+
+def test_many_pairs_may_be_aligned_inside_a_program(apply, x, shallow):
+    first, second = many(shallow)
+    inside = jax.jit(lambda a, b: ea.align_pairs(apply, a, b, x, method="semi"))
+    assert_same(inside(first, second), ea.align_pairs(apply, first, second, x, method="semi"))
+
+
+def assert_same(one, other):
+    chex.assert_trees_all_equal((one.a, one.b), (other.a, other.b))
+    chex.assert_trees_all_equal((one.permutations_a, one.permutations_b), (other.permutations_a, other.permutations_b))
+    chex.assert_trees_all_close(one.scores, other.scores, atol=1e-5)
+    chex.assert_trees_all_equal((one.valid, one.dead_a, one.dead_b), (other.valid, other.dead_a, other.dead_b))
+
+
+@pytest.mark.parametrize("method", ["correlation", "semi"])  # by way of the host, and in one program
+def test_further_pairs_trace_and_compile_nothing(method, apply, x, shallow, caplog):
+    traces = []
+
+    def counted(params, x):
+        traces.append(0)
+        return apply(params, x)
+
+    first, second = many(shallow)
+    a, b = population.take(first, 0), population.take(second, 0)
+    ea.align(counted, a, b, x, method=method)
+    ea.align_pairs(counted, first, second, x, method=method)
+    assert traces
+    traces.clear()
+    more = jax.tree.map(lambda leaf: 2 * leaf, (a, b, first, second))
+    with jax.log_compiles():
+        ea.align(counted, *more[:2], x, method=method)
+        ea.align_pairs(counted, *more[2:], x, method=method)
+    assert not traces and "ompiling" not in caplog.text
+
+
+SCRIPT = """
+import hashlib, jax, jax.numpy as jnp
+import evojax_align as ea
+a, b = ({"in": jax.random.normal(jax.random.key(s), (4, 6)), "out": jnp.ones((6, 2))} for s in (0, 1))
+apply = lambda p, x: jax.nn.relu(x @ p["in"]) @ p["out"]
+found = ea.align(apply, a, b, jax.random.normal(jax.random.key(2), (60, 4)), method="loadings")
+print(hashlib.sha256(b"".join(leaf.tobytes() for leaf in jax.device_get(jax.tree.leaves(found)))).hexdigest())
+"""
+
+
+def test_another_process_finds_the_same_bits(capsys):
+    exec(SCRIPT, {})
+    run = subprocess.run([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, check=True)
+    assert capsys.readouterr().out == run.stdout and len(run.stdout) == 65
+
+
+def test_streaming_changes_nothing(apply, x, shallow, monkeypatch):
+    spec = symmetry.infer(apply, shallow[0], x)
+    whole = relate(spec, apply, *shallow, x)
+    for chunk in (60, 20, 17, 59, 1000):
+        streamed = jax.jit(lambda a, b, chunk=chunk: relate(spec, apply, a, b, x, chunk=chunk))(*shallow)
+        chex.assert_trees_all_close(streamed, whole, rtol=1e-5, atol=1e-4)
+    monkeypatch.setattr("evojax_align.alignment.stages.STREAM_ABOVE", 64)  # one sample at a time
+    chex.assert_trees_all_close(relate(spec, apply, *shallow, x), whole, rtol=1e-5, atol=1e-4)
+    assert_same(ea.align(apply, *shallow, x, chunk=25), ea.align(apply, *shallow, x))
+
+
+def test_samples_of_a_wide_layer_are_streamed(apply):
+    """50 000 samples of 4096 neurons are 1.6 GB for two networks; no more than a part of it exists at a time."""
+    shapes = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    network = [{"kernel": shapes(8, 4096), "bias": shapes(4096)}, {"kernel": shapes(4096, 2)}]
+    x = shapes(50_000, 8)
+    spec = symmetry.infer(apply, network, x)
+    program = jax.jit(lambda a, b, x: relate(spec, apply, a, b, x)).lower(network, network, x).compile()
+    moments = 3 * 4096**2
+    assert program.memory_analysis().temp_size_in_bytes < 4 * (3 * STREAM_ABOVE // 4 + 3 * moments)
+
+
+def test_scores_are_the_correlations_of_partners(apply, x, deep):
+    out = ea.align(apply, *deep, x, method="cca")
+    spec = symmetry.infer(apply, out.a, x)
+    of_a, of_b = (symmetry.activations(spec, apply, network, x) for network in (out.a, out.b))
+    for group in spec.groups:
+        both = np.corrcoef(of_a[group], of_b[group], rowvar=False)
+        size = spec.groups[group]
+        np.testing.assert_allclose(out.scores[group], np.diag(both[:size, size:]), atol=1e-5)
+
+
+def residual(params, x):
+    x = jax.nn.relu(x @ params["in"])
+    x = x + jax.nn.relu(x @ params["up"]) @ params["down"]
+    return x @ params["out"]
+
+
+def test_a_group_that_is_seen_at_several_places_is_matched_by_all_of_them(x):
+    rng = np.random.default_rng(0)
+    shapes = {"in": (4, 6), "up": (6, 5), "down": (5, 6), "out": (6, 3)}
+    a = {name: jnp.asarray(rng.normal(size=shape).astype(np.float32)) for name, shape in shapes.items()}
+    b, orders = shuffled(a, residual, x)
+    spec = symmetry.infer(residual, a, x)
+    relation = relate(spec, residual, a, b, x)
+    stream = next(group for group, size in spec.groups.items() if size == 6)
+    assert relation[stream].samples == 2 * len(x)
+    out = ea.align(residual, a, b, x)
+    chex.assert_trees_all_equal(out.a, out.b)
+    np.testing.assert_allclose(residual(out.b, x), residual(b, x), atol=1e-4)
+    assert set(out.permutations_a) == set(orders)
+
+
+def test_a_network_without_any_group_comes_back_as_it_is(x):
+    linear = lambda params, x: x @ params["kernel"]
+    a, b = {"kernel": jnp.ones((4, 3))}, {"kernel": jnp.zeros((4, 3))}
+    for method in ("correlation", "cca"):
+        out = ea.align(linear, a, b, x, method=method)
+        chex.assert_trees_all_equal((out.a, out.b), (a, b))
+        assert out.permutations_a == {} == out.scores and out.valid and out.all_finite
+    pairs = ea.align_pairs(linear, *(population.stack([p, p]) for p in (a, b)), x)
+    chex.assert_trees_all_equal(population.take(pairs.a, 1), a)
+    assert pairs.valid.shape == (2,)
+
+
+def test_dead_neurons_are_paired_with_dead_and_counted(apply, x, shallow):
+    a, b = jax.tree.map(np.array, shallow)
+    a[0]["kernel"][:, 2], a[0]["bias"][2] = 0.0, 1.0
+    b[0]["bias"][4] = -100.0
+    for method in METHODS:
+        out = ea.align(apply, a, b, x, method=method)
+        assert (out.dead_a, out.dead_b) == ({"0": 1}, {"0": 1})
+        partners = dict(zip(out.permutations_a["0"].tolist(), out.permutations_b["0"].tolist(), strict=True))
+        assert partners[2] == 4
+
+
+@pytest.mark.parametrize("method", ["correlation", "cca", "semi"])
+def test_gradients_flow_through_the_child_of_aligned_parents(method, apply, x, shallow):
+    def loss(a, b):
+        out = ea.align(apply, a, b, x, method=method)
+        return jnp.mean(apply(crossover.arithmetic(out.a, out.b, 0.5), x) ** 2)
+
+    fixed = ea.align(apply, *shallow, x, method=method)
+    spec = symmetry.infer(apply, fixed.a, x)
+
+    def loss_of_fixed_order(a, b):
+        moved = symmetry.select(spec, a, fixed.permutations_a), symmetry.select(spec, b, fixed.permutations_b)
+        return jnp.mean(apply(crossover.arithmetic(*moved, 0.5), x) ** 2)
+
+    found, expected = (jax.jit(jax.grad(of, argnums=(0, 1)))(*shallow) for of in (loss, loss_of_fixed_order))
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+    assert all(leaf.any() for leaf in jax.tree.leaves(found))
+
+
+def test_a_ridge_may_be_traced_and_another_value_compiles_nothing(apply, x, shallow, caplog):
+    ridges = [0.05, 0.5, 5.0]
+    align = lambda ridge: ea.align(apply, *shallow, x, method="cca", ridge=ridge).permutations_b["0"]
+    lifted = jax.jit(jax.vmap(align))(jnp.array(ridges))
+    align(ridges[0])
+    with jax.log_compiles():
+        found = [align(ridge) for ridge in ridges]
+    assert "whole" not in caplog.text
+    assert [order.tolist() for order in found] == lifted.tolist()
+
+
+def test_networks_and_inputs_may_be_any_trees_of_any_arrays(x, shallow):
+    a, b = shallow
+
+    def two_inputs(params, inputs):
+        hidden = jnp.tanh(inputs["left"] @ params["left"] + inputs["right"] @ params["right"])
+        return hidden @ params["out"]
+
+    first, second = (
+        {"left": layers[0]["kernel"], "right": -layers[0]["kernel"][::-1], "out": layers[1]["kernel"]}
+        for layers in jax.tree.map(np.asarray, (a, b))
+    )
+    inputs = {"left": np.asarray(x), "right": np.asarray(x)[::-1]}
+    out = ea.align(two_inputs, first, second, inputs, chunk=25)
+    np.testing.assert_allclose(two_inputs(out.b, inputs), two_inputs(second, inputs), atol=1e-5)
+
+
+def test_bfloat16_networks_keep_their_type(apply, x, shallow):
+    a, b = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), shallow)
+    out = ea.align(apply, a, b, x.astype(jnp.bfloat16))
+    chex.assert_trees_all_equal_dtypes((out.a, out.b), (a, b))
+    assert out.scores["0"].dtype == jnp.float32

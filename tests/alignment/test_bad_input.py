@@ -1,0 +1,177 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evojax_align as ea
+from evojax_align.alignment.stages import METHODS
+
+
+def changed(network, leaf, change):
+    """The network with one array replaced; `leaf` as "0/kernel"."""
+    layer, name = leaf.split("/")
+    copy = [dict(part) for part in network]
+    copy[int(layer)][name] = change(np.array(copy[int(layer)][name]))
+    return copy
+
+
+def put(bad):
+    """Write a value into an array."""
+
+    def change(leaf):
+        leaf[0, 1] = bad
+        return leaf
+
+    return change
+
+
+def test_parents_of_different_shape_name_the_leaf(apply, x, shallow):
+    a, b = shallow
+    b = changed(b, "0/bias", lambda leaf: leaf[:5])
+    for call in (ea.align, jax.jit(ea.align, static_argnums=0)):
+        with pytest.raises(ValueError, match=r"a, b: got shape \(6,\) and \(5,\) at the leaf '0/bias'"):
+            call(apply, a, b, x)
+
+
+def test_parents_of_different_dtype_name_the_leaf(apply, x, shallow):
+    a, b = shallow
+    b = changed(b, "1/kernel", lambda leaf: leaf.astype(jnp.bfloat16))
+    with pytest.raises(ValueError, match=r"a, b: got dtype float32 and bfloat16 at the leaf '1/kernel'"):
+        ea.align(apply, a, b, x)
+
+
+def test_parents_of_different_structure_name_the_leaf(apply, x, shallow):
+    a, b = shallow
+    b = [b[0], {"kernel": b[1]["kernel"], "bias": jnp.zeros(3)}]
+    with pytest.raises(ValueError, match=r"a, b: got the leaf '1/bias' in b alone"):
+        ea.align(apply, a, b, x)
+
+
+def test_inputs_that_do_not_fit_the_network_are_refused(apply, x, shallow):
+    with pytest.raises(ValueError, match=r"x: got shapes \[\(60, 3\)\]"):
+        ea.align(apply, *shallow, x[:, :3])
+    network = ea.models.MLP(hidden=(5,))
+    a, b = (network.init(jax.random.key(seed), x) for seed in (0, 1))
+    with pytest.raises(ValueError, match=r"x: got shapes \[\(60, 3\)\]"):
+        ea.align(network.apply, a, b, x[:, :3])
+
+
+def test_no_inputs_are_refused(apply, x, shallow):
+    for call in (ea.align, jax.jit(ea.align, static_argnums=0)):
+        with pytest.raises(ValueError, match=r"x: got shapes \[\(0, 4\)\].*at least one"):
+            call(apply, *shallow, x[:0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("method", METHODS)
+def test_parameters_that_are_not_finite_name_the_leaf(method, bad, apply, x, shallow):
+    a, b = shallow
+    for leaf in ("0/kernel", "1/kernel"):  # the second reaches no activation
+        broken = changed(b, leaf, put(bad))
+        with pytest.raises(ValueError, match=f"b: got 1 values that are NaN or infinite at the leaf '{leaf}'"):
+            ea.align(apply, a, broken, x, method=method)
+
+
+def test_under_a_trace_the_result_tells_what_was_not_finite(apply, x, shallow):
+    a, b = shallow
+    align = jax.jit(lambda a, b, x: ea.align(apply, a, b, x))
+    assert align(a, b, x).all_finite
+    for broken in (changed(b, leaf, put(np.nan)) for leaf in ("0/kernel", "1/kernel")):
+        out = align(a, broken, x)
+        assert not out.all_finite and out.valid and np.isfinite(out.scores["0"]).all()
+    assert not align(a, b, x.at[0, 0].set(np.inf)).all_finite
+
+
+def test_activations_that_are_not_finite_are_refused(apply, x, shallow):
+    a, b = shallow
+    with pytest.raises(ValueError, match=r"a: got NaN or infinite activations in group '0'; expected finite"):
+        ea.align(apply, a, b, x.at[3, 0].set(np.nan))
+    loud = changed(b, "0/kernel", lambda leaf: leaf * 1e38)
+    with pytest.raises(ValueError, match=r"b: got NaN or infinite activations in group '0'"):
+        ea.align(apply, a, loud, x)
+
+
+@pytest.mark.parametrize("method", ["cca", "loadings"])
+def test_too_few_samples_for_cca_are_refused_unless_a_ridge_or_a_rank_makes_them_enough(method, apply, x, shallow):
+    with pytest.raises(ValueError, match=r"x: got 6 samples for 6 neurons.*ridge > 0, or a rank"):
+        ea.align(apply, *shallow, x[:6], method=method)
+    align = (
+        lambda **settings: jax.eval_shape(  # what is refused, is refused while tracing
+            lambda a, b: jax.tree.leaves(ea.align(apply, a, b, x[:6], method=method, **settings)), *shallow
+        )
+    )
+    assert align(ridge=0.1) and align(rank=3)
+    with pytest.raises(ValueError, match="more samples than neurons"):
+        align(rank=6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_layer_of_dead_neurons_is_refused(method, apply, x, shallow):
+    a, b = shallow
+    dead = changed(a, "0/bias", lambda leaf: leaf - 100)
+    with pytest.raises(ValueError, match=r"a: got only dead neurons .* in group '0'; expected at least one"):
+        ea.align(apply, dead, b, x, method=method)
+    with pytest.raises(ValueError, match="b: got only dead"):
+        ea.align(apply, a, dead, x, method=method)
+
+
+def test_one_sample_tells_nothing(apply, x, shallow):
+    with pytest.raises(ValueError, match=r"only dead neurons .constant over the samples."):
+        ea.align(apply, *shallow, x[:1])
+
+
+@pytest.mark.parametrize("rank", [0, -2, 7])
+def test_a_rank_outside_the_width_is_refused(rank, apply, x, shallow):
+    with pytest.raises(ValueError, match=f"rank: got {rank}; expected"):
+        ea.align(apply, *shallow, x, method="cca", rank=rank)
+
+
+@pytest.mark.parametrize("ridge", [-1.0, np.nan])
+def test_a_ridge_that_is_negative_or_not_finite_is_refused(ridge, apply, x, shallow):
+    with pytest.raises(ValueError, match=r"ridge: got .*; expected a finite number of at least 0"):
+        ea.align(apply, *shallow, x, method="cca", ridge=float(ridge))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "near"),
+    [
+        ("method", "corelation", "correlation"),
+        ("method", "loading", "loadings"),
+        ("mode", "txt", "text"),
+        ("engine", "compile", "compiled"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(setting, value, near, apply, x, shallow):
+    with pytest.raises(ValueError, match=f"{setting}: got '{value}'; expected one of .*Did you mean '{near}'"):
+        ea.align(apply, *shallow, x, **{setting: value})
+    with pytest.raises(ValueError, match=r"direction: got 'z'; expected one of 'x', 'y'"):
+        ea.align(apply, *shallow, x, method="semi", direction="z")
+
+
+OTHERS = {"rank": 2, "ridge": 0.5, "mode": "code", "direction": "y", "engine": "host"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_setting_that_a_method_does_not_take_is_refused(method, apply, x, shallow):
+    for setting, value in OTHERS.items():
+        if setting in METHODS[method].takes:
+            continue
+        with pytest.raises(ValueError, match=f"{setting}: got .* with method='{method}'.*Leave it out, or use method="):
+            ea.align(apply, *shallow, x, method=method, **{setting: value})
+
+
+@pytest.mark.parametrize("chunk", [0, -5])
+def test_a_chunk_without_samples_is_refused(chunk, apply, x, shallow):
+    with pytest.raises(ValueError, match=f"chunk: got {chunk}; expected an integer of at least 1"):
+        ea.align(apply, *shallow, x, chunk=chunk)
+
+
+def test_a_network_that_is_no_key_is_refused_with_the_mend(x, shallow):
+    class Network:
+        __hash__ = None
+
+        def __call__(self, params, x):
+            return x
+
+    with pytest.raises(ValueError, match=r"apply: got an object without a hash .*def apply"):
+        ea.align(Network(), *shallow, x)

@@ -1,0 +1,218 @@
+"""Stopping at any moment, and going on to the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evojax_align import lab
+
+TOTAL = 6
+
+
+def walk(number, state):
+    """A random walk: every step needs all that came before."""
+    key, draw = jax.random.split(state["key"])
+    state = {"key": key, "at": state["at"] + jax.random.normal(draw, (3,)), "seen": state["seen"].copy()}
+    state["seen"][number] = float(state["at"].sum())
+    return state, {"at": float(state["at"][0])}
+
+
+def start():
+    return {"key": jax.random.key(0), "at": jnp.zeros(3), "seen": np.full(TOTAL, np.nan)}
+
+
+def whole_run(folder, step=walk, every=0.0):
+    run = lab.Run(folder, quiet=True, every=every)
+    with run.listening():
+        first = run.loop("walk", start(), step, total=TOTAL)
+        second = run.loop("second walk", start() | {"at": first["at"]}, step, total=TOTAL)
+    return first, second
+
+
+@pytest.fixture
+def expected(tmp_path):
+    folder = lab.RunFolder.create(tmp_path / "expected", "toy")
+    return whole_run(folder), (folder.path / "log.jsonl").read_bytes()
+
+
+def same(found, expected):
+    for p, q in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        if jnp.issubdtype(p.dtype, jax.dtypes.prng_key):
+            p, q = jax.random.key_data(p), jax.random.key_data(q)
+        np.testing.assert_array_equal(np.asarray(p), np.asarray(q))
+
+
+@pytest.mark.parametrize("stop_at", range(1, 2 * TOTAL))
+@pytest.mark.parametrize("every", [0.0, 3600.0])
+def test_a_run_that_dies_at_any_step_goes_on_to_the_same_bits_and_the_same_log(tmp_path, expected, stop_at, every):
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+    steps = 0
+
+    def dies(number, state):
+        nonlocal steps
+        steps += 1
+        if steps > stop_at:
+            raise RuntimeError("lightning")
+        return walk(number, state)
+
+    with pytest.raises(RuntimeError, match="lightning"):
+        whole_run(folder, dies, every)
+    same(whole_run(folder, every=every), expected[0])
+    assert (folder.path / "log.jsonl").read_bytes() == expected[1]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, expected, capsys):
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+    whole_run(folder)
+    saved = sorted((folder.path / "checkpoints").glob("second*"))
+    assert [path.name[-5:-4] for path in saved] == ["5", "6"]  # the last two are kept
+    saved[-1].write_bytes(saved[-1].read_bytes()[:-20])
+    same(whole_run(folder), expected[0])
+    assert saved[-1].name in (said := capsys.readouterr().err) and "going back to the checkpoint before" in said
+    for path in (folder.path / "checkpoints").iterdir():
+        path.write_bytes(b"nonsense")
+    same(whole_run(folder), expected[0])
+    assert (folder.path / "log.jsonl").read_bytes() == expected[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_step_end_and_saves_it(tmp_path, expected, number):
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+
+    def interrupted(step, state):
+        if step == 2:
+            os.kill(os.getpid(), number)
+        return walk(step, state)
+
+    with pytest.raises(lab.Stopped) as stop:
+        whole_run(folder, interrupted, every=3600.0)
+    assert stop.value.code == 128 + number
+    assert [path.name for path in (folder.path / "checkpoints").iterdir()] == ["walk-00000003.npz"]
+    same(whole_run(folder), expected[0])
+
+
+def test_a_full_disk_stops_the_run_with_its_last_checkpoint_intact(tmp_path, expected, monkeypatch):
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+    real, writes = os.fsync, 0
+
+    def full(handle):
+        nonlocal writes
+        writes += 1
+        if writes > 6:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        whole_run(folder)
+    monkeypatch.setattr(os, "fsync", real)
+    assert sorted(path.suffix for path in (folder.path / "checkpoints").iterdir()) == [".npz", ".npz"]
+    same(whole_run(folder), expected[0])
+
+
+def test_a_second_process_is_refused_with_the_firsts_id_and_a_dead_one_leaves_no_lock(tmp_path):
+    code = """
+        import sys, time
+        from pathlib import Path
+        from evojax_align.lab import locked
+        with locked(Path(sys.argv[1])):
+            print("held", flush=True)
+            time.sleep(60)
+    """
+    holder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    with pytest.raises(lab.Locked, match=f"in use by process {holder.pid} on "), lab.locked(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with lab.locked(tmp_path):
+        pass
+
+
+TOY = """
+    import dataclasses, sys, time
+    import numpy as np, jax, jax.numpy as jnp
+    from evojax_align import lab
+
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        dataset: str = "digits"
+        mode: str = "clean"
+        seed: int = 0
+        steps: int = 6
+
+    def run(config, data, run):
+        def step(number, state):
+            key, draw = jax.random.split(state["key"])
+            time.sleep(0.05)
+            return {"key": key, "at": state["at"] + jax.random.normal(draw, (3,))}, {"at": state["at"][0]}
+        state = {"key": jax.random.key(config.seed), "at": jnp.zeros(3)}
+        return {"at": run.loop("walk", state, step, total=config.steps)["at"]}
+
+    def judge(arrays):
+        return [], {"at": [{"x": float(arrays["at"][0])}]}
+
+    toy = lab.Experiment("toy", "A toy.", {"demo": Config()}, {"demo": "-"}, {"clean": "-", "text": "-"},
+                         run, lambda arrays, folder: None, judge)
+    sys.exit(lab.main(toy, sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    script = tmp_path / "toy.py"
+    script.write_text(textwrap.dedent(TOY))
+
+    def call(*flags, **settings):
+        command = [sys.executable, str(script), "--checkpoint-every", "0", "--quiet", *flags]
+        return subprocess.Popen(
+            command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings
+        )
+
+    return call
+
+
+@pytest.mark.slow
+def test_the_command_stops_by_convention_and_resumes_to_the_same_files(toy, tmp_path):
+    whole = toy("--out", "whole")
+    assert (whole.communicate(timeout=60), whole.returncode)[1] == 0
+    stopped = toy("--out", "run", "--set", "steps=6")
+    while not list((tmp_path / "run" / "checkpoints").glob("*.npz")):
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.send_signal(signal.SIGTERM)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 143 and "stopped by SIGTERM" in said and "--resume run" in said
+    for flags, message in (
+        (["--seed", "1"], "resume, seed: got 1; expected 0"),
+        (["--set", "steps=7"], "resume, steps: got 7; expected 6"),
+        (["--preset", "small"], "resume, preset: got small; expected demo"),
+    ):
+        refused = toy("--resume", "run", *flags)
+        assert message in refused.communicate(timeout=60)[1] and refused.returncode == 2
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    old = manifest | {"versions": manifest["versions"] | {"evojax_align": "0.0.1"}}
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(old))
+    refused = toy("--resume", "run")
+    assert "resume, evojax_align: got 0.1.0; expected 0.0.1" in refused.communicate(timeout=60)[1]
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    resumed = toy("--resume", "run")
+    assert (resumed.communicate(timeout=60), resumed.returncode)[1] == 0
+    for name in ("results.json", "arrays/results.npz", "log.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    again = toy("--resume", "run")
+    assert (again.communicate(timeout=60), again.returncode)[1] == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == files
