@@ -56,11 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
         every = arguments.checkpoint_every
         found = compare(lambda: demo(Bare), lambda: demo(lab.Run, every=every), repeats=arguments.repeats)
-    low, high = found.spread
+    median, low, high = (100 * (ratio - 1) for ratio in (found.ratio, *found.spread))
     print(f"bare {found.ours:.3f} s, with the lab {found.peer:.3f} s (medians of {arguments.repeats})")
-    print(
-        f"overhead {100 * (found.ratio - 1):+.1f} % (median of ratios; {100 * (low - 1):+.1f} to {100 * (high - 1):+.1f} %)"
-    )
+    print(f"overhead {median:+.1f} % (median of ratios; {low:+.1f} to {high:+.1f} %)")
     return 0
 
 
