@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, Key, PRNGKey, PyTree
@@ -145,6 +146,7 @@ def fit(
     patience: int | None = None,
     keep_best: bool = False,
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[PyTree, History]:
     """Train every member of a population, in one compiled call an epoch.
 
@@ -161,6 +163,9 @@ def fit(
         validation: inputs and labels that are evaluated after every epoch.
         patience: stop a member when its validation loss has not fallen for this many epochs.
         keep_best: return every member's parameters of its lowest validation loss, not its last.
+        mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
+            trains members side by side: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
+            `mesh=jax.make_mesh((cores,), ("members",))`.
         on_epoch: called after every epoch with its number, from 1, and the metrics of the members, on the host.
 
     Returns:
@@ -184,7 +189,14 @@ def fit(
     members = init(pop, optimizer, epochs=epochs, key=key, validated=validation is not None, keep_best=keep_best)
     for number in range(epochs):
         members = step_epoch(
-            apply, members, (x, y), optimizer, batch_size=batch_size, validation=validation, patience=patience
+            apply,
+            members,
+            (x, y),
+            optimizer,
+            batch_size=batch_size,
+            validation=validation,
+            patience=patience,
+            mesh=mesh,
         )
         if on_epoch is not None:
             on_epoch(number + 1, {name: np.asarray(rows[:, number]) for name, rows in members.history.items()})
@@ -215,6 +227,7 @@ def step_epoch(
     batch_size: int,
     validation: Iterable[Any] | None = None,
     patience: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Member:
     """One more epoch of every member, in one compiled call: the step that `fit` repeats.
 
@@ -223,7 +236,7 @@ def step_epoch(
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     if validation is not None:
         validation = jax.tree.map(jnp.asarray, tuple(validation))
-    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience)
+    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, mesh)
 
 
 def finish(members: Member) -> tuple[PyTree, History]:
@@ -261,7 +274,7 @@ def _init(
     return population.map(start, pop, keys)
 
 
-@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience"), donate_argnums=2)
+@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience", "mesh"), donate_argnums=2)
 def _step_epoch(
     apply: Apply,
     optimizer: optax.GradientTransformation,
@@ -271,6 +284,7 @@ def _step_epoch(
     validation: tuple[PyTree, Array] | None,
     batch_size: int,
     patience: int | None,
+    mesh: Mesh | None,
 ) -> Member:
     def train(member: Member) -> Member:
         key = jax.random.fold_in(member.key, member.epoch)
@@ -291,7 +305,7 @@ def _step_epoch(
     def one(member: Member) -> Member:
         return train(member) if patience is None else jax.lax.cond(member.active, train, lambda m: m, member)
 
-    return population.map(one, members)
+    return population.map(one, members, mesh=mesh)
 
 
 def _judged(member: Member, loss: Array, patience: int | None) -> Member:

@@ -119,6 +119,16 @@ def test_a_diverged_member_is_never_the_best(network, task, key):
     chex.assert_trees_all_equal(best, pop)
 
 
+def test_members_shared_out_over_a_mesh_train_alike(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 3)
+    settings = {"epochs": 2, "batch_size": 16, "key": key, "validation": task, "patience": 1, "keep_best": True}
+    plain, history = training.fit(apply, pop, task, ADAM, **settings)
+    shared, same = training.fit(apply, pop, task, ADAM, mesh=jax.make_mesh((1,), ("members",)), **settings)
+    chex.assert_trees_all_close(plain, shared, atol=1e-6)
+    chex.assert_trees_all_close(history, same, atol=1e-6)
+
+
 def test_one_epoch_compiles_once(network, task, key):
     apply, init = network
     counted = chex.assert_max_traces(n=8)(lambda params, x: apply(params, x))

@@ -56,7 +56,8 @@ def align(
 
     The permutable groups are read from the network's trace. Both networks answer to the same inputs, the answers are
     compared, the neurons matched, and the parameters permuted. Written for one pair: `align_pairs` does many in one
-    call, and under `jit`, or lifted by `population.map`, it is one pure program that compiles once.
+    call, and under `jit`, or lifted by `population.map`, it is one pure program that compiles once. Gradients flow
+    through the parameters to their new places, not through the choice of partners.
 
     Main arguments:
         apply: `apply(params, x)`, traceable by JAX. Give the same function each time, so that nothing is compiled
@@ -116,7 +117,10 @@ def align_pairs(
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
 ) -> Alignment:
-    """Align many pairs in one call: two compiled programs, and between them exact assignments on the host's cores.
+    """Align many pairs in one call.
+
+    All is one compiled program. Only where the method is an exact assignment, the host's cores solve it between two
+    programs (with `engine="compiled"`, or under a trace, that too is inside).
 
     Args:
         apply: the network.

@@ -98,6 +98,7 @@ class Relation:
     """What two networks' activations of one group have in common."""
 
     moments: Moments
+    """`x` is the first network, `y` the second; standardised and pooled where the group is seen at several places."""
     samples: int = struct.field(pytree_node=False)
 
 

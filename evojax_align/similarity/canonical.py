@@ -1,7 +1,13 @@
 """Canonical correlation analysis of two sets of neurons: plain, of main directions (SVCCA), and with a ridge.
 
 Uriot & Izzo 2020, section 3.2 and equation (2); SVCCA: Raghu et al. 2017; canonical ridge: Vinod 1976.
+
+On a CPU the decompositions are LAPACK's, from the OpenBLAS that scipy carries. Its threads wait for each other: with
+`OPENBLAS_NUM_THREADS=1` in the environment, two sets of 512 neurons take 0.7 of the time, and on cores that other work
+keeps busy 128 neurons were measured 100 times faster.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -67,16 +73,23 @@ def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None,
 
     Raises:
         ValueError: for at most as many samples as neurons (every correlation would be 1), unless `ridge` is
-            positive or `rank` below the number of samples; for a rank outside 1..min(p, q); a negative ridge.
+            positive or `rank` below the number of samples; for a rank outside 1..min(p, q); a negative ridge;
+            and, where values are known, NaN or no live neuron.
+
+    Example:
+        >>> import jax
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> bool((cca(x, 2 * x[:, ::-1] + 1).correlations > 0.999).all())
+        True
     """
     check_pair(x, y)
     check_rank(rank, jnp.shape(x)[1], jnp.shape(y)[1])
     if _checks.is_concrete(ridge):
         ridge = check_ridge(ridge)
     check_samples(jnp.shape(x)[0], max(jnp.shape(x)[1], jnp.shape(y)[1]), rank, ridge)
-    m = _moments(x, y)  # a program of its own: in one, XLA's and LAPACK's threads would run against each other
+    result, m = _cca(x, y, rank, ridge)
     check_values(m)
-    return _cca_of(m, rank, ridge)
+    return result
 
 
 def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
@@ -173,8 +186,10 @@ def _svd_by_eigh(matrix: Array) -> tuple[Array, Array, Array]:
     return (u * jnp.where(s < 0, -1.0, 1.0)[None])[:, order], jnp.abs(s)[order], v.T[order]
 
 
-_moments = jax.jit(moments)
-_cca_of = jax.jit(cca_of, static_argnames="rank")
+@partial(jax.jit, static_argnames="rank")
+def _cca(x: Array, y: Array, rank: int | None, ridge: float | Array) -> tuple[CCA, Moments]:
+    m = moments(x, y)
+    return cca_of(m, rank, ridge), m
 
 
 def check_rank(rank: int | None, p: int, q: int) -> None:

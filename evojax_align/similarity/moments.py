@@ -119,7 +119,8 @@ def check_pair(x: Array, y: Array) -> None:
     """Refuse matrices without samples or neurons, or of different samples."""
     for name, value in (("x", x), ("y", y)):
         if jnp.ndim(value) != 2 or 0 in jnp.shape(value):
-            raise _checks.bad(name, f"shape {jnp.shape(value)}", "[samples, neurons], neither 0", "Pass activations.")
+            mend = "Pass activations, one neuron a column."
+            raise _checks.bad(name, f"shape {jnp.shape(value)}", "[samples, neurons], neither 0", mend)
     if jnp.shape(x)[0] != jnp.shape(y)[0]:
         came = f"{jnp.shape(x)[0]} and {jnp.shape(y)[0]} samples"
         raise _checks.bad("x, y", came, "the same samples in both", "Run both networks on the same inputs.")

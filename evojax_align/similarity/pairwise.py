@@ -23,7 +23,7 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
     Example:
         >>> import jax.numpy as jnp
         >>> x = jnp.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
-        >>> correlation(x, -x).tolist()
+        >>> correlation(x, -x).round(5).tolist()
         [[-1.0, 0.0], [0.0, 0.0]]
     """
     check_pair(x, y)

@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=BENCHMARKS, default=list(BENCHMARKS))
     parser.add_argument("--out", help="write the rows to this JSON file too")
     arguments = parser.parse_args(argv)
+    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     data = ea.data.load("mnist", data_dir=arguments.data_dir)
     rows = []
     for name in arguments.only:
@@ -79,10 +80,11 @@ def training(data: ea.data.Dataset, repeats: int) -> list[dict[str, Any]]:
     x_torch, y_torch = torch.from_numpy(x), torch.from_numpy(y).long()
     x_jax, y_jax = jnp.asarray(x), jnp.asarray(y)
     losses: dict[str, float] = {}
+    mesh = jax.make_mesh((jax.device_count(),), ("members",))
 
     def ours() -> Any:
         trained, history = ea.training.fit(
-            NETWORK.apply, pop, (x_jax, y_jax), ADAM, epochs=1, batch_size=128, key=jax.random.key(1)
+            NETWORK.apply, pop, (x_jax, y_jax), ADAM, epochs=1, batch_size=128, key=jax.random.key(1), mesh=mesh
         )
         losses["ours"] = float(history.loss.mean())
         return trained

@@ -48,3 +48,14 @@ def shallow():
 def deep():
     """Two networks of three hidden layers, all of whose neurons are alive on `x`."""
     return tuple(init(seed, (4, 7, 6, 5, 3)) for seed in (4, 10))
+
+
+@pytest.fixture(scope="session")
+def many(shallow):
+    """Three pairs like that of one hidden layer, which differ a little."""
+    rng = np.random.default_rng(5)
+
+    def noisy(leaf):
+        return jnp.asarray(np.asarray(leaf) + 0.2 * rng.normal(size=(3, *leaf.shape)).astype(np.float32))
+
+    return jax.tree.map(noisy, shallow)

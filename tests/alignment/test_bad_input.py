@@ -95,11 +95,11 @@ def test_activations_that_are_not_finite_are_refused(apply, x, shallow):
 def test_too_few_samples_for_cca_are_refused_unless_a_ridge_or_a_rank_makes_them_enough(method, apply, x, shallow):
     with pytest.raises(ValueError, match=r"x: got 6 samples for 6 neurons.*ridge > 0, or a rank"):
         ea.align(apply, *shallow, x[:6], method=method)
-    align = (
-        lambda **settings: jax.eval_shape(  # what is refused, is refused while tracing
-            lambda a, b: jax.tree.leaves(ea.align(apply, a, b, x[:6], method=method, **settings)), *shallow
-        )
-    )
+
+    def align(**settings):  # traced only: that is where it is refused
+        call = lambda a, b: jax.tree.leaves(ea.align(apply, a, b, x[:6], method=method, **settings))
+        return jax.eval_shape(call, *shallow)
+
     assert align(ridge=0.1) and align(rank=3)
     with pytest.raises(ValueError, match="more samples than neurons"):
         align(rank=6)

@@ -8,19 +8,11 @@ from evojax_align.alignment import match, match_pairs, rearrange, relate, relate
 from evojax_align.alignment.stages import Settings
 
 
-@pytest.fixture
-def pairs(shallow):
-    first = population.stack([shallow[0], jax.tree.map(lambda leaf: leaf[::-1], shallow[1])])
-    return first, population.stack([shallow[1], shallow[0]])
-
-
-def test_statistics_computed_once_serve_every_method(apply, x, pairs):
-    first, second = pairs
-    spec = symmetry.infer(apply, population.take(first, 0), x)
-    relations = relate_pairs(apply, first, second, x, spec=spec)
+def test_statistics_computed_once_serve_every_method(apply, x, many):
+    relations = relate_pairs(apply, *many, x)
     for method in ("correlation", "cca"):
         matches = match_pairs(relations, method=method)
-        out = ea.align_pairs(apply, first, second, x, method=method, spec=spec)
+        out = ea.align_pairs(apply, *many, x, method=method)
         for group, found in matches.items():
             np.testing.assert_array_equal(found.x, out.permutations_a[group])
             np.testing.assert_array_equal(found.y, out.permutations_b[group])
@@ -32,41 +24,49 @@ def test_the_stages_in_a_row_are_align(apply, x, shallow):
     a, b = shallow
     spec = symmetry.infer(apply, a, x)
     settings = Settings("correlation")
-    relations = relate(spec, apply, a, b, x, covariances=False)
-    matches = {group: match(relation, settings) for group, relation in relations.items()}
-    new_a, new_b = rearrange(spec, a, b, matches)
+
+    @jax.jit
+    def stages(a, b):
+        relations = relate(spec, apply, a, b, x, covariances=False)
+        return rearrange(spec, a, b, {group: match(relation, settings) for group, relation in relations.items()})
+
+    new_a, new_b = stages(a, b)
     out = ea.align(apply, a, b, x)
     for found, expected in zip(jax.tree.leaves((new_a, new_b)), jax.tree.leaves((out.a, out.b)), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_the_statistics_of_a_program_are_those_outside(apply, x, pairs):
-    inside = jax.jit(lambda a, b: match_pairs(relate_pairs(apply, a, b, x), method="semi"))(*pairs)
-    outside = match_pairs(relate_pairs(apply, *pairs, x), method="semi")
+@pytest.mark.slow
+def test_the_statistics_of_a_program_are_those_outside(apply, x, many):
+    inside = jax.jit(lambda a, b: match_pairs(relate_pairs(apply, a, b, x), method="semi"))(*many)
+    outside = match_pairs(relate_pairs(apply, *many, x), method="semi")
     for group, found in inside.items():
         np.testing.assert_array_equal(found.y, outside[group].y)
 
 
-def test_without_covariances_there_is_no_cca(apply, x, pairs):
-    relations = relate_pairs(apply, *pairs, x, covariances=False)
+def test_without_covariances_there_is_no_cca(apply, x, many):
+    relations = relate_pairs(apply, *many, x, covariances=False)
     match_pairs(relations)
     with pytest.raises(ValueError, match="within=True"):
         match_pairs(relations, method="cca")
 
 
-def test_populations_of_different_size_are_refused(apply, x, pairs):
-    first, second = pairs
+def test_populations_of_different_size_are_refused(apply, x, many):
+    first, second = many
     for call in (ea.align_pairs, relate_pairs):
-        with pytest.raises(ValueError, match=r"a, b: got shape \(2, .*\) and \(1, .*\) at the leaf '0/"):
+        with pytest.raises(ValueError, match=r"a, b: got shape \(3, .*\) and \(1, .*\) at the leaf '0/"):
             call(apply, first, population.take(second, slice(0, 1)), x)
 
 
-def test_a_broken_pair_is_named(apply, x, pairs):
-    first, second = pairs
-    still = jax.tree.map(lambda leaf: leaf.at[1].set(0.0), second)
+def test_a_broken_pair_is_named(apply, x, many):
+    first, second = many
+    still, loud = (jax.tree.map(np.array, networks) for networks in (second, first))
+    for leaf in jax.tree.leaves(still):
+        leaf[1] = 0.0
+    for leaf in jax.tree.leaves(loud):
+        leaf[0] = 3e38
     for call in (ea.align_pairs, relate_pairs):
         with pytest.raises(ValueError, match=r"b: got only dead neurons .* in group '0' of pair 1"):
             call(apply, first, still, x)
-    loud = jax.tree.map(lambda leaf: leaf.at[0].set(3e38), first)
-    with pytest.raises(ValueError, match=r"a: got NaN or infinite activations in group '0' of pair 0"):
-        ea.align_pairs(apply, loud, second, x)
+        with pytest.raises(ValueError, match=r"a: got NaN or infinite activations in group '0' of pair 0"):
+            call(apply, loud, second, x)

@@ -132,10 +132,10 @@ def test_dead_neurons_on_one_side_only_change_nothing():
     assert one_to_one(scores, jnp.ones(6, bool), jnp.ones(6, bool)).y.tolist() == list(range(6))
 
 
-@pytest.mark.parametrize(("engine", "size"), [("host", 6), ("compiled", 20), ("auto", 6), ("auto", 20)])
+@pytest.mark.parametrize(("engine", "size"), [("host", 6), ("auto", 6), ("auto", 20)])
 def test_it_runs_under_jit_and_vmap(engine, size):
-    scores = jnp.stack([jnp.asarray(draw("plain", size, seed)) for seed in range(5)])
-    dead = jnp.arange(size)[None] < jnp.arange(5)[:, None] // 2
+    scores = jnp.asarray(np.stack([draw("plain", size, seed) for seed in range(5)]))
+    dead = jnp.asarray(np.arange(size) < np.arange(5)[:, None] // 2)
 
     def one(scores, dead):
         m = one_to_one(scores, dead, dead[::-1], engine=engine)
@@ -150,7 +150,7 @@ def test_it_runs_under_jit_and_vmap(engine, size):
 
 
 def test_a_batch_is_matched_member_by_member():
-    scores = jnp.stack([jnp.asarray(draw("plain", 8, seed)) for seed in range(4)])
+    scores = jnp.asarray(np.stack([draw("plain", 8, seed) for seed in range(4)]))
     dead_x, dead_y = jnp.asarray(np.random.default_rng(0).random((2, 4, 8)) < 0.3)
     for masks in ((), (dead_x, dead_y)):
         m = one_to_one_batch(scores, *masks)
@@ -161,7 +161,7 @@ def test_a_batch_is_matched_member_by_member():
 
 
 def test_many_calls_to_the_host_from_running_programs_end():
-    scores = jnp.stack([jnp.asarray(draw("plain", 64, seed)) for seed in range(8)])
+    scores = jnp.asarray(np.stack([draw("plain", 64, seed) for seed in range(8)]))
     program = jax.jit(lambda s: jax.lax.map(lambda one: one_to_one(one, engine="host").y, s))
     found = [program(scores + i) for i in range(10)]
     assert all(one.tolist() == found[0].tolist() for one in found)

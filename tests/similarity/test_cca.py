@@ -118,7 +118,7 @@ def test_loadings_are_the_correlations_of_neurons_with_variates(damaged, setting
         np.testing.assert_allclose(loadings, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("rank", [1, 12])
+@pytest.mark.parametrize("rank", [12, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_rank_is_cca_of_the_main_directions(trained, rank):
     result = cca(*as_arrays(trained), rank=rank)
     expected, weights_x, weights_y = oracle(*trained, rank=rank)
@@ -142,6 +142,7 @@ def test_a_ridge_solves_the_generalised_eigenproblem(damaged, ridge, rank):
         np.testing.assert_allclose(norms, np.eye(len(norms)), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_tiny_ridge_is_almost_no_ridge():
     x, y = small()
     np.testing.assert_allclose(cca(x, y, ridge=1e-6).correlations, cca(x, y).correlations, atol=1e-4)
@@ -241,6 +242,7 @@ def test_streamed_moments_give_the_same(trained):
     np.testing.assert_allclose(halves(x, y).correlations, cca(x, y).correlations, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_runs_in_float64(x64):
     x, y = (jnp.asarray(np.asarray(side), jnp.float64) for side in small())
     result = cca(x, y)
@@ -267,6 +269,7 @@ def test_it_runs_under_jit_and_vmap_with_a_traced_ridge():
         chex.assert_trees_all_close([leaf[i] for leaf in lifted], jax.tree.leaves(one), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_can_be_differentiated():
     x, y = small()
     slope = jax.grad(lambda x: cca(x, y).correlations[0])(x)
@@ -290,6 +293,7 @@ print(hashlib.sha256(b"".join(leaf.tobytes() for leaf in map(jax.device_get, jax
 """
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_bits(capsys):
     exec(SCRIPT, {})
     run = subprocess.run([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, check=True)
