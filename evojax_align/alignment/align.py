@@ -179,8 +179,7 @@ def _whole(
 
     def one(a: PyTree, b: PyTree) -> tuple[Alignment, tuple[Health, Health]]:
         known = spec or infer(apply, a, x)
-        fixed_a, fixed_b = jax.lax.stop_gradient((a, b))  # who matches whom does not change with small steps
-        relations = relate(known, apply, fixed_a, fixed_b, x, covariances=kind.needs_covariances, chunk=chunk)
+        relations = relate(known, apply, a, b, x, covariances=kind.needs_covariances, chunk=chunk)
         matches = {group: match(relation, settings) for group, relation in relations.items()}
         return _assemble(known, a, b, matches, kind.bijective), examine(a, b, relations)
 

@@ -124,29 +124,36 @@ def cca(data: ea.data.Dataset, repeats: int) -> list[dict[str, Any]]:
         # The peer weighs neurons by their variance, which SVCCA's choice of directions depends on and CCA does not.
         check = ""
         if rank is None:
-            ours, theirs = np.asarray(ea.similarity.cca(x, y).correlations), numpy_cca(x_numpy, y_numpy, None)
+            ours, theirs = np.asarray(ea.similarity.cca(x, y).correlations), numpy_cca(x_numpy, y_numpy, None)[0]
             live = min(int((theirs > 0).sum()), int((ours > 0).sum()))
             check = f"correlations within {np.abs(ours[:live] - theirs[:live]).max():.1e}"
         rows.append(row(f"{name} of two 10 000 x 512", "NumPy, covariances", at_least, found, check))
     return rows
 
 
-def numpy_cca(x: np.ndarray, y: np.ndarray, rank: int | None) -> np.ndarray:
-    """Canonical correlations as common NumPy programs find them: joint covariance, inverse roots, one SVD."""
-    x, y = (v - v.mean(axis=0) for v in (x, y))
+def numpy_cca(x: np.ndarray, y: np.ndarray, rank: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """CCA by the steps of the program that came with SVCCA (google/svcca), for neurons in rows: the joint covariance,
+    scaled; pseudo-inverses; their roots; one SVD; the coefficients of all neurons, and the neurons' means."""
+    x, y = x.T, y.T
     if rank is not None:
-        (_, s, v), (_, t, w) = (np.linalg.svd(m.T, full_matrices=False) for m in (x, y))
-        x, y = (s[:rank, None] * v[:rank]).T, (t[:rank, None] * w[:rank]).T
-    width = x.shape[1]
-    covariance = np.cov(x, y, rowvar=False)
+        x, y = (m - m.mean(axis=1, keepdims=True) for m in (x, y))
+        (_, s, v), (_, t, w) = (np.linalg.svd(m, full_matrices=False) for m in (x, y))
+        x, y = np.dot(s[:rank] * np.eye(rank), v[:rank]), np.dot(t[:rank] * np.eye(rank), w[:rank])
+    width = x.shape[0]
+    covariance = np.cov(x, y)
     within_x, between, within_y = covariance[:width, :width], covariance[:width, width:], covariance[width:, width:]
-    return np.linalg.svd(inverse_root(within_x) @ between @ inverse_root(within_y))[1]
+    scale_x, scale_y = np.abs(within_x).max(), np.abs(within_y).max()
+    root_x, root_y = inverse_root(within_x / scale_x), inverse_root(within_y / scale_y)
+    u, s, v = np.linalg.svd(np.dot(root_x, np.dot(between / np.sqrt(scale_x * scale_y), root_y)))
+    means = np.mean(x, axis=1, keepdims=True), np.mean(y, axis=1, keepdims=True)
+    del means  # that program returns them
+    return s, np.dot(root_x, u), np.dot(root_y, v.T)
 
 
 def inverse_root(matrix: np.ndarray) -> np.ndarray:
     """The root of the pseudo-inverse of a covariance matrix."""
-    values, vectors = np.linalg.eigh(np.linalg.pinv(matrix / np.abs(matrix).max(), rcond=1e-10, hermitian=False))
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T / np.sqrt(np.abs(matrix).max())
+    values, vectors = np.linalg.eigh(np.linalg.pinv(matrix, rcond=1e-10))
+    return np.dot(vectors, np.dot(np.diag(np.sqrt(np.maximum(values, 0))), vectors.T))
 
 
 def sweeping(data: ea.data.Dataset, repeats: int) -> list[dict[str, Any]]:

@@ -8,6 +8,9 @@ from typing import Any
 
 import jax
 
+REST = 0.2
+"""Seconds between two timed calls."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -23,16 +26,18 @@ class Comparison:
 
 def compare(ours: Callable[[], Any], peer: Callable[[], Any], *, repeats: int) -> Comparison:
     """Run both once to warm up, and then in turns."""
-    seconds = (time_of(ours), time_of(peer))
+    for call in (ours, peer):
+        time_of(call)
     rounds = [(time_of(ours), time_of(peer)) for _ in range(repeats)]
-    del seconds
     ratios = [theirs / mine for mine, theirs in rounds]
     mine, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
     return Comparison(mine, theirs, statistics.median(ratios), (min(ratios), max(ratios)))
 
 
 def time_of(call: Callable[[], Any]) -> float:
-    """Seconds until the result is there."""
+    """Seconds until the result is there, on threads that have come to rest: those of BLAS libraries go on spinning for
+    a while after a call, and would slow down whoever comes next."""
+    time.sleep(REST)
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start

@@ -10,7 +10,7 @@ from evojax_align.alignment.stages import Settings
 
 def test_statistics_computed_once_serve_every_method(apply, x, many):
     relations = relate_pairs(apply, *many, x)
-    for method in ("correlation", "cca"):
+    for method in ("correlation", "semi"):
         matches = match_pairs(relations, method=method)
         out = ea.align_pairs(apply, *many, x, method=method)
         for group, found in matches.items():

@@ -140,7 +140,7 @@ def test_figure_1_pairs_1_with_2_and_3_with_1_and_2_with_3(mode):
         np.testing.assert_array_equal(np.asarray(x)[:, m.x], np.asarray(y)[:, m.y])
 
 
-@pytest.mark.parametrize("mode", ["text", "code"])
+@pytest.mark.parametrize("mode", ["text", pytest.param("code", marks=pytest.mark.slow)])
 def test_it_runs_under_jit_and_vmap_and_in_bfloat16(mode):
     rng = np.random.default_rng(0)
     x, y = (jnp.asarray(w) for w in rng.normal(size=(2, 3, 6, 4)).astype(np.float32))

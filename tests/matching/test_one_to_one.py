@@ -48,7 +48,7 @@ KINDS = ["plain", "ties", "equal", "negative", "large", "permuted copy"]
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_permutation_has_a_larger_total(kind, engine):
-    for size in (1, 2, 3, 5, 6):
+    for size in (1, 3, 6):
         for seed in range(3):
             scores = draw(kind, size, seed)
             m = one_to_one(jnp.asarray(scores), engine=engine)
@@ -84,14 +84,14 @@ def test_nan_is_taken_only_where_it_must_be(engine):
     nan = np.nan
     assert one_to_one(jnp.array([[nan, -1.0], [-1.0, 1.0]]), engine=engine).y.tolist() == [1, 0]
     assert one_to_one(jnp.array([[nan, nan], [1.0, 2.0]]), engine=engine).y.tolist() == [0, 1]
-    assert is_bijection(one_to_one(jnp.full((5, 5), nan), engine=engine))
+    assert is_bijection(one_to_one(jnp.full((6, 6), nan), engine=engine))
     rng = np.random.default_rng(0)
     for _ in range(5):
-        scores = rng.uniform(-1, 1, (5, 5)).astype(np.float32)
-        scores[rng.random((5, 5)) < 0.3] = nan
+        scores = rng.uniform(-1, 1, (6, 6)).astype(np.float32)
+        scores[rng.random((6, 6)) < 0.3] = nan
         m = one_to_one(jnp.asarray(scores), engine=engine)
         chosen = np.isnan(scores[np.asarray(m.x), np.asarray(m.y)])
-        fewest = min(sum(np.isnan(scores[i, order[i]]) for i in range(5)) for order in itertools.permutations(range(5)))
+        fewest = min(sum(np.isnan(scores[i, order[i]]) for i in range(6)) for order in itertools.permutations(range(6)))
         assert chosen.sum() == fewest or fewest > 0
 
 
@@ -111,8 +111,8 @@ def test_infinities_count_as_the_extreme_scores(engine):
 @pytest.mark.parametrize("offset", [0.0, -3.0])
 def test_dead_pair_with_dead_by_index_and_the_living_as_if_these_were_not_there(engine, offset):
     rng = np.random.default_rng(0)
-    for _ in range(6):
-        scores = draw("plain", 8, rng.integers(100)) + np.float32(offset)
+    for kind in ("plain", "plain", "ties", "equal", "equal", "equal"):
+        scores = draw(kind, 8, rng.integers(100)) + np.float32(offset)
         dead_x, dead_y = rng.random((2, 8)) < 0.4
         m = one_to_one(jnp.asarray(scores), jnp.asarray(dead_x), jnp.asarray(dead_y), engine=engine)
         assert is_bijection(m)
