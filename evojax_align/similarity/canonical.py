@@ -7,7 +7,6 @@ On a CPU the decompositions are LAPACK's, from the OpenBLAS that scipy carries. 
 keeps busy 128 neurons were measured 100 times faster.
 """
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
