@@ -7,10 +7,13 @@ the two parents: naive crossover against SC-CCA (all directions, and SVCCA) and 
 """
 
 import dataclasses
+import os
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: LAPACK's own threads stall beside XLA's
 
 import jax
 import jax.numpy as jnp

@@ -62,8 +62,8 @@ class RunFolder:
         write(self.path / name, lambda file: file.write(text.encode()))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write `arrays/NAME.npz` whole or not at all."""
-        plain = {key: np.asarray(value) for key, value in arrays.items()}
+        """Write `arrays/NAME.npz` whole or not at all; the order of the names does not matter."""
+        plain = {key: np.asarray(arrays[key]) for key in sorted(arrays)}
         write(self.path / "arrays" / f"{name}.npz", lambda file: np.savez(file, allow_pickle=False, **plain))
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:

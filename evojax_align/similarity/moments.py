@@ -57,15 +57,17 @@ def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = Tr
     x, y = _working(x), _working(y)
     mean_x, mean_y = jnp.mean(x, axis=0), jnp.mean(y, axis=0)
     x, y = x - mean_x[None], y - mean_y[None]
+    within_x = product(x.T, x) if within else None
+    within_y = product(y.T, y) if within else None
     return Moments(
         samples=jnp.asarray(x.shape[0], x.dtype),
         mean_x=mean_x,
         mean_y=mean_y,
-        square_x=jnp.sum(x * x, axis=0),
-        square_y=jnp.sum(y * y, axis=0),
+        square_x=jnp.sum(x * x, axis=0) if within_x is None else jnp.diagonal(within_x),
+        square_y=jnp.sum(y * y, axis=0) if within_y is None else jnp.diagonal(within_y),
         cross=product(x.T, y),
-        within_x=product(x.T, x) if within else None,
-        within_y=product(y.T, y) if within else None,
+        within_x=within_x,
+        within_y=within_y,
     )
 
 

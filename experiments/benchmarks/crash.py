@@ -97,7 +97,10 @@ def command(run: Path) -> list[str]:
 def differing(run: Path, whole: Path) -> int:
     """The number of files that are not equal, bit for bit, figures included."""
     names = [*COMPARED, *(f"figures/{path.name}" for path in (whole / "figures").iterdir())]
-    return sum((run / name).read_bytes() != (whole / name).read_bytes() for name in names)
+    different = [name for name in names if (run / name).read_bytes() != (whole / name).read_bytes()]
+    if different:
+        print(f"{run.name} differs in {', '.join(different)}", file=sys.stderr)
+    return len(different)
 
 
 if __name__ == "__main__":
