@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import ThreadpoolController
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -40,6 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", help="write the rows to this JSON file too")
     arguments = parser.parse_args(argv)
     jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    for library in ThreadpoolController().lib_controllers:
+        if "scipy.libs" in library.filepath:  # the LAPACK that JAX calls; as the experiments do, and NumPy's keeps all cores
+            library.set_num_threads(1)
     data = ea.data.load("mnist", data_dir=arguments.data_dir)
     rows = []
     for name in arguments.only:
