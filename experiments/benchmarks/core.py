@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     for library in ThreadpoolController().lib_controllers:
-        if "scipy.libs" in library.filepath:  # the LAPACK that JAX calls; as the experiments do, and NumPy's keeps all cores
+        if "scipy.libs" in library.filepath:  # the LAPACK that JAX calls; NumPy's own keeps all cores
             library.set_num_threads(1)
     data = ea.data.load("mnist", data_dir=arguments.data_dir)
     rows = []
