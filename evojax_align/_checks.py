@@ -15,9 +15,13 @@ from jax.core import Tracer
 from evojax_align._types import PyTree
 
 
-def bad(argument: str, came: object, expected: str, mend: str) -> ValueError:
+class BadInput(ValueError):
+    """Something was given that cannot be worked with."""
+
+
+def bad(argument: str, came: object, expected: str, mend: str) -> BadInput:
     """The error that every check raises, in its one form."""
-    return ValueError(f"{argument}: got {came}; expected {expected}. {mend}")
+    return BadInput(f"{argument}: got {came}; expected {expected}. {mend}")
 
 
 def one_of(argument: str, value: str, known: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """Paths between two parents: sweeps over t with shared work, and barriers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -92,6 +92,60 @@ def sweep(
     of_a, of_b = (dict(p) if several and p else {} for p in (permutations_a, permutations_b))
     loss, accuracy = _sweep(apply, a, b, x, y, ts, spec if several else None, of_a, of_b, min(chunk, y.shape[0]))
     return Sweep(ts=ts, loss=loss if several else loss[0], accuracy=accuracy if several else accuracy[0])
+
+
+def sweep_pairs(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    y: Int[ArrayLike, " n"],
+    *,
+    ts: Float[ArrayLike, " t"],
+    chunk: int = CHUNK,
+    spec: PermutationSpec | None = None,
+    permutations_a: Mapping[str, Array] | None = None,
+    permutations_b: Mapping[str, Array] | None = None,
+) -> Sweep:
+    """Sweep over the lines of many pairs in one compiled program.
+
+    Args:
+        apply: the network.
+        a: the population of parents at t = 0.
+        b: the population of parents at t = 1, of the same size.
+        x: inputs, shared by all.
+        y: and all further arguments as in `sweep`; permutations have a leading axis of pairs before that of
+            alignments.
+
+    Returns:
+        A `Sweep` with a leading axis of pairs.
+
+    Raises:
+        ValueError: as `sweep`.
+    """
+    _checks.same_trees("a", a, "b", b)
+    check_labels("x, y", apply, population.take(a, 0), x, jnp.asarray(y))
+    return _sweep_pairs(apply, a, b, x, jnp.asarray(y), ts, chunk, spec, permutations_a, permutations_b)
+
+
+@partial(jax.jit, static_argnames=("apply", "chunk", "spec"))
+def _sweep_pairs(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    y: Array,
+    ts: Array,
+    chunk: int,
+    spec: PermutationSpec | None,
+    of_a: Mapping[str, Array] | None,
+    of_b: Mapping[str, Array] | None,
+) -> Sweep:
+    def one(args: tuple[PyTree, ...]) -> Sweep:
+        a, b, of_a, of_b = args
+        return sweep(apply, a, b, x, y, ts=ts, chunk=chunk, spec=spec, permutations_a=of_a, permutations_b=of_b)
+
+    return population.map(one, (a, b, of_a, of_b))
 
 
 def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
@@ -209,7 +263,7 @@ def _score(logits: Array, labels: Array) -> tuple[Array, Array]:
     return jnp.sum(loss), jnp.sum(jnp.argmax(logits, axis=-1) == labels).astype(loss.dtype)
 
 
-def _sum_over_chunks(totals, data: PyTree, chunk: int) -> PyTree:  # noqa: ANN001
+def _sum_over_chunks(totals: Callable[[Any], PyTree], data: PyTree, chunk: int) -> PyTree:
     """Sum `totals(part)` over the chunks of the data, the last of which may be shorter."""
     count = jax.tree.leaves(data)[0].shape[0]
     whole, rest = divmod(count, chunk)

@@ -94,8 +94,8 @@ def map(
         *populations: of equal size.
         strategy: "vmap" runs the members side by side, "scan" one after the other; "auto" is "vmap" on an
             accelerator and "scan" on a CPU.
-        chunk: with "scan", how many members run side by side at each step (1 by default); with "auto" on an
-            accelerator, a bound on how many do, for populations that would not fit into memory at once.
+        chunk: how many members run side by side at each step (with "scan", 1 by default); with "auto" it also bounds
+            how many do on an accelerator, for populations that would not fit into memory at once.
         mesh: shares the members out over all axes of this mesh; each device lifts its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and cut again.
 

@@ -9,7 +9,6 @@ the two parents: naive crossover against SC-CCA (all directions, and SVCCA) and 
 import dataclasses
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import evojax_align as ea
 from evojax_align import lab, plotting, statistics
 from evojax_align.alignment import GroupMatch, Relation, match_pairs, relate_pairs
 from evojax_align.data import Dataset
-from evojax_align.interpolation import Sweep, barrier
+from evojax_align.interpolation import Sweep, barrier, sweep_pairs
 from evojax_align.similarity import CCA
 
 METHODS = {
@@ -84,9 +83,10 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
         here = slice(number * config.at_once, (number + 1) * config.at_once)
         a, b = ea.population.take(first, here), ea.population.take(second, here)
         relations = relate_pairs(network.apply, a, b, inputs, spec=spec)
-        rows = compare(config, network, spec, a, b, relations, data) | correspondences(relations)
+        matches = {method: matched(config, relations, method) for method in METHODS}
+        rows = compare(config, network, spec, a, b, relations, matches, data) | correspondences(relations, matches)
         if number == 0:
-            rows |= {name: matrix[None] for name, matrix in matrices(config, relations).items()}
+            rows |= {name: matrix[None] for name, matrix in matrices(relations, matches).items()}
         for name, values in rows.items():
             found[name][here] = values
         naive, best = (rows["loss"][:, name, config.points // 2].mean() for name in (0, 3))
@@ -150,19 +150,19 @@ def compare(
     a: Any,
     b: Any,
     relations: dict[str, Relation],
+    matches: dict[str, dict[str, GroupMatch]],
     data: Dataset,
 ) -> dict[str, np.ndarray]:
     """The lines between some parents by every method, and halfway by every number of directions."""
 
     def lines(matches: list[dict[str, GroupMatch]], ts: np.ndarray) -> Sweep:
-        x_of, y_of = (
+        of_a, of_b = (
             {g: jnp.stack([getattr(m[g], side) for m in matches], axis=1) for g in relations} for side in "xy"
         )
-        return sweep_pairs(
-            network.apply, spec, a, b, jnp.asarray(data.test.x), jnp.asarray(data.test.y), ts, x_of, y_of
-        )
+        chosen = {"spec": spec, "permutations_a": of_a, "permutations_b": of_b}
+        return sweep_pairs(network.apply, a, b, jnp.asarray(data.test.x), data.test.y, ts=ts, **chosen)
 
-    methods = lines([matched(config, relations, method) for method in METHODS], ts_of(config))
+    methods = lines([matches[method] for method in METHODS], ts_of(config))
     ranks = [matched(dataclasses.replace(config, rank=rank), relations, "svcca") for rank in config.ranks]
     halfway = lines(ranks, np.array([0.5], np.float32))
     return {
@@ -178,40 +178,16 @@ def matched(config: Config, relations: dict[str, Relation], method: str) -> dict
     code = config.mode == "code"
     found = {}
     for group, relation in relations.items():
-        width = relation.moments.mean_x.shape[-1]
+        rank = min(config.rank, relation.moments.mean_x.shape[-1])
         settings: dict[str, Any] = {
-            "naive": {"method": "semi"},
+            "naive": {"method": "none"},
             "cca": {"method": "cca", "mode": "code" if code else "text"},
-            "svcca": {"method": "cca", "mode": "code" if code else "text", "rank": min(config.rank, width)},
+            "svcca": {"method": "cca", "mode": "code" if code else "text", "rank": rank},
             "one_to_one": {"method": "greedy" if code else "correlation"},
             "semi": {"method": "semi", "direction": "y" if code else "x"},
         }[method]
-        match = match_pairs({group: relation}, **settings)[group]
-        if method == "naive":
-            same = jnp.broadcast_to(jnp.arange(width), match.x.shape)
-            match = dataclasses.replace(match, x=same, y=same)
-        found[group] = match
+        found |= match_pairs({group: relation}, **settings)
     return found
-
-
-@partial(jax.jit, static_argnames=("apply", "spec"))
-def sweep_pairs(
-    apply: Any,
-    spec: ea.symmetry.PermutationSpec,
-    a: Any,
-    b: Any,
-    x: jax.Array,
-    y: jax.Array,
-    ts: jax.Array,
-    of_a: dict[str, jax.Array],
-    of_b: dict[str, jax.Array],
-) -> Sweep:
-    """The lines between parents for several matchings at once: loss and accuracy [pairs, matchings, t]."""
-
-    def one(a: Any, b: Any, of_a: dict[str, jax.Array], of_b: dict[str, jax.Array]) -> Sweep:
-        return ea.interpolation.sweep(apply, a, b, x, y, ts=ts, spec=spec, permutations_a=of_a, permutations_b=of_b)
-
-    return ea.population.map(one, a, b, of_a, of_b)
 
 
 @jax.jit
@@ -220,10 +196,10 @@ def cca_pairs(relation: Relation) -> CCA:
     return ea.population.map(lambda r: ea.similarity.cca_of(r.moments), relation)
 
 
-def correspondences(relations: dict[str, Relation]) -> dict[str, np.ndarray]:
+def correspondences(relations: dict[str, Relation], matches: dict[str, dict[str, GroupMatch]]) -> dict[str, np.ndarray]:
     """Numbers of significant canonical relations and of strongly correlated partners, [pairs, groups]."""
     counts, strong = [], []
-    for relation in relations.values():
+    for group, relation in relations.items():
         result = cca_pairs(relation)
         ranks = zip(np.asarray(result.rank_x).tolist(), np.asarray(result.rank_y).tolist(), strict=True)
         tests = [
@@ -231,12 +207,11 @@ def correspondences(relations: dict[str, Relation]) -> dict[str, np.ndarray]:
             for rho, (p, q) in zip(np.asarray(result.correlations), ranks, strict=True)
         ]
         counts.append([test.count for test in tests])
-        partners = match_pairs({"": relation}, method="correlation")[""]
-        strong.append(np.sum(np.asarray(partners.score) >= STRONG, axis=1))
+        strong.append(np.sum(np.asarray(matches["one_to_one"][group].score) >= STRONG, axis=1))
     return {"significant": np.array(counts).T, "strong": np.array(strong).T}
 
 
-def matrices(config: Config, relations: dict[str, Relation]) -> dict[str, np.ndarray]:
+def matrices(relations: dict[str, Relation], matches: dict[str, dict[str, GroupMatch]]) -> dict[str, np.ndarray]:
     """Figure 4: the correlations of the first layer's neurons in the first pair, before and after matching."""
     group = next(iter(relations))
     m = ea.population.take(relations[group], 0).moments
@@ -245,7 +220,7 @@ def matrices(config: Config, relations: dict[str, Relation]) -> dict[str, np.nda
     for net, side in (("a", "x"), ("b", "y")):
         found[f"correlation_{net}"] = ea.similarity.within_correlations(m, side)
     for method in ("svcca", "one_to_one"):
-        match = ea.population.take(matched(config, relations, method)[group], 0)
+        match = ea.population.take(matches[method][group], 0)
         found[f"correlation_{method}"] = cross[np.asarray(match.x)][:, np.asarray(match.y)]
     return {name: np.asarray(matrix) for name, matrix in found.items()}
 

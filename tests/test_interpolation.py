@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import evojax_align as ea
-from evojax_align.interpolation import Sweep, barrier, sweep
+from evojax_align.interpolation import Sweep, barrier, sweep, sweep_pairs
 from evojax_align.symmetry.inference import label
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import trace_network
@@ -202,3 +202,26 @@ def test_parents_of_different_structure_are_refused_by_leaf(network, task, key):
     other = ea.models.MLP(hidden=(8, 4), classes=3).init(key, task[0])
     with pytest.raises(ValueError, match=r"hidden_1/(kernel|bias)"):
         sweep(apply, init(key), other, *task, ts=TS)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_many_lines_in_one_call_are_the_single_ones(several):
+    make, init = NETWORKS["one hidden layer"]
+    a, b = (ea.population.init(init, jax.random.key(seed), 3) for seed in (0, 1))
+    x, y = jax.random.normal(jax.random.key(2), (9, 6)), jnp.arange(9) % 3
+    settings = [{}] * 3
+    lifted = {}
+    if several:
+        spec = ea.symmetry.infer(make, ea.population.take(a, 0), x)
+        orders = jax.random.randint(jax.random.key(3), (2, 3, 4, 8), 0, 8)  # sides, pairs, alignments, neurons
+        (group,) = spec.groups
+        names = ("permutations_a", "permutations_b")
+        lifted = {"spec": spec} | {name: {group: side} for name, side in zip(names, orders, strict=True)}
+        settings = [
+            {"spec": spec} | {name: {group: side[i]} for name, side in zip(names, orders, strict=True)}
+            for i in range(3)
+        ]
+    found = sweep_pairs(make, a, b, x, y, ts=TS, **lifted)
+    for i, setting in enumerate(settings):
+        one = sweep(make, ea.population.take(a, i), ea.population.take(b, i), x, y, ts=TS, **setting)
+        chex.assert_trees_all_close(ea.population.take(found, i), one, atol=1e-6)

@@ -30,7 +30,7 @@ def member(p, scale):
     return {"sum": jnp.sum(p["w"]) * scale, "next": p["n"] + 1, "w": jnp.sin(p["w"])}
 
 
-def same(a, b):
+def assert_same(a, b):
     chex.assert_trees_all_close(a, b, rtol=1e-6)
     chex.assert_trees_all_equal_dtypes(a, b)
 
@@ -39,17 +39,17 @@ def same(a, b):
 def test_every_strategy_gives_what_a_loop_gives(name):
     scales = jnp.linspace(0, 1, 5)
     expected = population.stack([member(p, s) for p, s in zip(population.unstack(POPULATION), scales, strict=True)])
-    same(jax.jit(lambda *p: population.map(member, *p, **STRATEGIES[name]))(POPULATION, scales), expected)
+    assert_same(jax.jit(lambda *p: population.map(member, *p, **STRATEGIES[name]))(POPULATION, scales), expected)
 
 
 def test_a_map_runs_outside_of_jit_too():
-    same(population.map(lambda p: 2 * p["w"], POPULATION), 2 * POPULATION["w"])
+    assert_same(population.map(lambda p: 2 * p["w"], POPULATION), 2 * POPULATION["w"])
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_one_member_is_a_population_too(name):
     one = population.take(POPULATION, slice(0, 1))
-    same(population.map(lambda p: 2 * p["w"], one, **STRATEGIES[name]), 2 * one["w"])
+    assert_same(population.map(lambda p: 2 * p["w"], one, **STRATEGIES[name]), 2 * one["w"])
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -1,6 +1,7 @@
 """The front door: two networks in, the same two networks out, with corresponding neurons at the same places."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,9 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
-from evojax_align.alignment.health import Health, all_finite, examine, refuse
-from evojax_align.alignment.pairs import check_hashable, lift, match_all, related
-from evojax_align.alignment.stages import METHODS, GroupMatch, Settings, match, rearrange, relate
+from evojax_align.alignment.health import all_finite
+from evojax_align.alignment.pairs import lift, match_all, related
+from evojax_align.alignment.stages import METHODS, GroupMatch, Settings, rearrange
 from evojax_align.symmetry import PermutationSpec, infer
 
 
@@ -68,7 +69,8 @@ def align(
         method: "correlation" matches one to one by largest total correlation (SC-PwC); "semi" gives each neuron of
             one side its best partner (SC-PwC, semi-matching); "cca" is Algorithm 1 on canonical weights (SC-CCA);
             "loadings" matches one to one by what neurons share in canonical space; "greedy" lets the second
-            network's neurons choose in index order, as the paper's authors did.
+            network's neurons choose in index order, as the paper's authors did; "none" leaves every neuron at its
+            place, the control of naive crossover.
 
     Other arguments:
         rank: with "cca" and "loadings", number of main directions kept first (SVCCA).
@@ -119,8 +121,8 @@ def align_pairs(
 ) -> Alignment:
     """Align many pairs in one call.
 
-    All is one compiled program. Only where the method is an exact assignment, the host's cores solve it between two
-    programs (with `engine="compiled"`, or under a trace, that too is inside).
+    Each stage is one compiled program. Where the method is an exact assignment, the host's cores solve it between two
+    programs (with `engine="compiled"`, or under a trace, that too is inside one).
 
     Args:
         apply: the network.
@@ -151,42 +153,14 @@ def _align(
     *,
     many: bool,
 ) -> Alignment:
-    check_hashable(apply)
-    if not _checks.is_concrete(a, b, x, settings.ridge):
-        return _whole(apply, a, b, x, spec, *settings.parts(), chunk, many)[0]
-    if settings.on_host:
-        kind = METHODS[settings.method]
-        relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, many=many)
-        matches = match_all(relations, settings, many=many)
-        return _rearrange_program(apply, a, b, x, spec, matches, kind.bijective, many)
-    out, healths = _whole_program(apply, a, b, x, spec, *settings.parts(), chunk, many)
-    refuse(healths, a, b)
-    return out
+    kind = METHODS[settings.method]
+    relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, many=many)
+    matches = match_all(relations, settings, many=many)
+    return _rearranged(apply, a, b, x, spec, matches, kind.bijective, many)
 
 
-def _whole(
-    apply: Apply,
-    a: PyTree,
-    b: PyTree,
-    x: PyTree,
-    spec: PermutationSpec | None,
-    settings: Settings,
-    ridge: float | Array | None,
-    chunk: int | None,
-    many: bool,
-) -> tuple[Alignment, tuple[Health, Health]]:
-    settings, kind = settings.with_ridge(ridge), METHODS[settings.method]
-
-    def one(a: PyTree, b: PyTree) -> tuple[Alignment, tuple[Health, Health]]:
-        known = spec or infer(apply, a, x)
-        relations = relate(known, apply, a, b, x, covariances=kind.needs_covariances, chunk=chunk)
-        matches = {group: match(relation, settings) for group, relation in relations.items()}
-        return _assemble(known, a, b, matches, kind.bijective), examine(a, b, relations)
-
-    return lift(many, one, a, b)
-
-
-def _rearrange(
+@partial(jax.jit, static_argnames=("apply", "spec", "bijective", "many"))
+def _rearranged(
     apply: Apply,
     a: PyTree,
     b: PyTree,
@@ -200,10 +174,6 @@ def _rearrange(
         return _assemble(spec or infer(apply, a, x), a, b, matches, bijective)
 
     return lift(many, one, a, b, matches)
-
-
-_whole_program = jax.jit(_whole, static_argnames=("apply", "spec", "settings", "chunk", "many"))
-_rearrange_program = jax.jit(_rearrange, static_argnames=("apply", "spec", "bijective", "many"))
 
 
 def _assemble(

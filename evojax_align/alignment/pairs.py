@@ -87,19 +87,16 @@ def related(
 ) -> dict[str, Relation]:
     """The first stage: an error for what cannot be aligned, where values are known."""
     check_hashable(apply)
-    if not _checks.is_concrete(a, b, x):
-        return _relate(apply, a, b, x, spec, covariances, chunk, many)[0]
-    relations, healths = _relate_program(apply, a, b, x, spec, covariances, chunk, many)
-    refuse(healths, a, b)
+    relations, healths = _related(apply, a, b, x, spec, covariances, chunk, many)
+    if _checks.is_concrete(healths):
+        refuse(healths, a, b)
     return relations
 
 
 def match_all(relations: Mapping[str, Relation], settings: Settings, *, many: bool) -> dict[str, GroupMatch]:
     """The second stage: the host solves assignments between two programs; all else is one program."""
-    if not _checks.is_concrete(relations, settings.ridge):
-        return _match(dict(relations), *settings.parts(), many)
-    if not settings.on_host:
-        return _match_program(dict(relations), *settings.parts(), many)
+    if not (settings.on_host and _checks.is_concrete(relations, settings.ridge)):
+        return _matched(dict(relations), *settings.parts(), many)
     solve = one_to_one_batch if many else partial(one_to_one, engine="host")
     questions = _questions_program(dict(relations), *settings.parts(), many)
     answers = {group: solve(*question) for group, question in questions.items()}
@@ -116,7 +113,8 @@ def check_hashable(apply: Apply) -> None:
         raise _checks.bad("apply", f"an object without a hash ({error})", "a function", mend) from error
 
 
-def _relate(
+@partial(jax.jit, static_argnames=("apply", "spec", "covariances", "chunk", "many"))
+def _related(
     apply: Apply,
     a: PyTree,
     b: PyTree,
@@ -134,15 +132,12 @@ def _relate(
     return lift(many, one, a, b)
 
 
-def _match(
+@partial(jax.jit, static_argnames=("settings", "many"))
+def _matched(
     relations: dict[str, Relation], settings: Settings, ridge: float | Array | None, many: bool
 ) -> dict[str, GroupMatch]:
     settings = settings.with_ridge(ridge)
     return {group: lift(many, lambda r: match(r, settings), relation) for group, relation in relations.items()}
-
-
-_relate_program = jax.jit(_relate, static_argnames=("apply", "spec", "covariances", "chunk", "many"))
-_match_program = jax.jit(_match, static_argnames=("settings", "many"))
 
 
 @partial(jax.jit, static_argnames=("settings", "many"))

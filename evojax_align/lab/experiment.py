@@ -60,16 +60,19 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             with locked(_run_path(folder)):
                 _show(_judged(experiment, folder), folder)
             return 0
-        folder, config = _resumed(experiment, arguments) if arguments.resume else _new(experiment, arguments)
-        if folder.read_json("manifest.json")["end"] is None:
-            _run(experiment, folder, config, arguments)
+        if not arguments.checkpoint_every >= 0:
+            came = arguments.checkpoint_every
+            raise _checks.bad("checkpoint-every", came, "0 or more seconds", "Pass 0 for every step.")
+        folder, config = _resumed(experiment, arguments) if arguments.resume else (None, _chosen(experiment, arguments))
+        if folder is None or folder.read_json("manifest.json")["end"] is None:
+            data = load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)  # refused: no folder is made
+            folder = folder or _new(experiment, config, arguments)
+            _run(experiment, folder, config, data, arguments)
         _show(folder.read_json("results.json"), folder)
     except (Stopped, KeyboardInterrupt) as stop:
         print(f"{stop or 'stopped'}; {_go_on(experiment, folder)}", file=sys.stderr)
         return stop.code if isinstance(stop, Stopped) else 130
-    except (ValueError, FileNotFoundError, ModuleNotFoundError, Locked) as error:
-        if os.environ.get("EVOJAX_ALIGN_TRACEBACK"):
-            raise
+    except (_checks.BadInput, FileNotFoundError, ModuleNotFoundError, Locked) as error:
         print(f"{experiment.name}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -78,16 +81,23 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _new(experiment: Experiment, arguments: argparse.Namespace) -> tuple[RunFolder, Any]:
+def _chosen(experiment: Experiment, arguments: argparse.Namespace) -> Any:
+    """The configuration of a new run."""
+    preset = _checks.one_of("preset", _preset(experiment, arguments), experiment.presets)
+    return _with_flags(experiment, experiment.presets[preset], arguments)
+
+
+def _preset(experiment: Experiment, arguments: argparse.Namespace) -> str:
+    return arguments.preset or next(iter(experiment.presets))
+
+
+def _new(experiment: Experiment, config: Any, arguments: argparse.Namespace) -> RunFolder:
     """A new run folder with its manifest."""
-    preset = arguments.preset or next(iter(experiment.presets))
-    _checks.one_of("preset", preset, experiment.presets)
-    config = _with_flags(experiment, experiment.presets[preset], arguments)
-    load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)  # what cannot be read leaves no folder behind
+    preset = _preset(experiment, arguments)
     folder = RunFolder.create(arguments.out, f"{experiment.name}-{preset}-{config.dataset}")
     configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
     folder.write_json("manifest.json", manifest(experiment.name, preset, configuration, VERSION))
-    return folder, config
+    return folder
 
 
 def _resumed(experiment: Experiment, arguments: argparse.Namespace) -> tuple[RunFolder, Any]:
@@ -129,13 +139,10 @@ def _with_flags(experiment: Experiment, config: Any, arguments: argparse.Namespa
     return config
 
 
-def _run(experiment: Experiment, folder: RunFolder, config: Any, arguments: argparse.Namespace) -> None:
+def _run(experiment: Experiment, folder: RunFolder, config: Any, data: Dataset, arguments: argparse.Namespace) -> None:
     """From the configuration to the report; every file is written whole, the manifest's end last."""
-    if not arguments.checkpoint_every >= 0:
-        raise _checks.bad("checkpoint-every", arguments.checkpoint_every, "0 or more seconds", "Pass 0 for every step.")
     compile_cache(arguments.compile_cache)
     with locked(folder.path):
-        data = load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)
         callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
         run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=arguments.checkpoint_every)
         with run.listening():
@@ -241,16 +248,17 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
     add("--data-dir", metavar="DIR", help="folder with NAME.npz, IDX or CIFAR files; nothing is downloaded")
     add("--seed", type=int, help="the same seed gives the same bits")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any of: {fields}")
-    add("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
-    add("--resume", metavar="DIR", help="go on after a stop or a crash, to the same bits as an uninterrupted run")
-    add("--report", metavar="DIR", help="rebuild figures, claims and report of a run from its arrays")
+    one_of = parser.add_mutually_exclusive_group().add_argument
+    one_of("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
+    one_of("--resume", metavar="DIR", help="go on after a stop or a crash, to the same bits as an uninterrupted run")
+    one_of("--report", metavar="DIR", help="rebuild figures, claims and report of a run from its arrays")
+    one_of("--list", action="store_true", help="show presets with their cost, modes and data sets, and leave")
     add(
         "--checkpoint-every", type=float, default=30.0, metavar="SECONDS", help="0 saves after every step (default: 30)"
     )
     add("--compile-cache", default=cache, metavar="DIR", help=f'or "off" (default: {cache})')
     add("--tensorboard", action="store_true", help="write events to tensorboard/ in the run folder too")
     add("--quiet", action="store_true", help="show no progress")
-    add("--list", action="store_true", help="show presets with their cost, modes and data sets, and leave")
     return parser
 
 

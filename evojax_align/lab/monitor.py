@@ -1,5 +1,6 @@
 """Progress that a person can follow, and the time that each phase took, compiling told apart from running."""
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,10 @@ class _CompileClock:
             self.seconds += duration_secs
 
 
-_COMPILE_CLOCK = _CompileClock()
+@functools.cache
+def _compile_clock() -> _CompileClock:
+    """The one clock of the process; JAX keeps its listeners for good."""
+    return _CompileClock()
 
 
 class Monitor:
@@ -49,14 +53,15 @@ class Monitor:
     @contextmanager
     def phase(self, name: str, total: int | None = None, *, done: int = 0) -> Iterator["Bar"]:
         """A named part of the run, of `total` steps of which some may be done; its time goes to `seconds`."""
-        start, compiled = time.perf_counter(), _COMPILE_CLOCK.seconds
+        clock = _compile_clock()
+        start, compiled = time.perf_counter(), clock.seconds
         bar = Bar(name, total, done, quiet=self._quiet, tell=self._tell)
         try:
             yield bar
         finally:
             spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
             spent["total"] += time.perf_counter() - start
-            spent["compile"] += _COMPILE_CLOCK.seconds - compiled
+            spent["compile"] += clock.seconds - compiled
             bar.close(**spent)
 
     def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:

@@ -126,8 +126,8 @@ class Run(Monitor):
             try:
                 state, notes = checkpoint.load(path, state)
             except checkpoint.Damaged as error:
-                print(f"{error}; going back to the checkpoint before", file=sys.stderr)
-                path.unlink()
+                aside = path.replace(path.with_suffix(".damaged"))
+                print(f"{error}; kept as {aside.name}, going back to the checkpoint before", file=sys.stderr)
                 continue
             self._log_from, self._steps = notes["log"], notes["steps"]
             self.seconds |= notes["seconds"]

@@ -11,8 +11,9 @@ import evojax_align as ea
 from evojax_align import crossover, population, symmetry
 from evojax_align.alignment.stages import METHODS, STREAM_ABOVE, relate
 
+MATCHING = [method for method in METHODS if method != "none"]
 VARIANTS = {
-    **{method: {"method": method} for method in METHODS},
+    **{method: {"method": method} for method in MATCHING},
     "semi, other side": {"method": "semi", "direction": "y"},
     "cca, code": {"method": "cca", "mode": "code"},
     "cca of 3 directions": {"method": "cca", "rank": 3},
@@ -71,6 +72,14 @@ def test_a_few_directions_pair_as_many_neurons_of_a_permuted_copy_rightly(apply,
         np.testing.assert_array_equal(order[out.permutations_b[group][:3]], out.permutations_a[group][:3])
         rest = out.permutations_a[group][3:]
         assert rest.tolist() == sorted(rest.tolist())
+
+
+def test_the_method_none_is_the_control_that_moves_nothing(apply, x, deep):
+    out = ea.align(apply, *deep, x, method="none")
+    chex.assert_trees_all_equal((out.a, out.b), deep)
+    assert out.bijective and out.valid
+    moved = ea.align(apply, *deep, x)
+    assert all(jnp.mean(moved.scores[g]) > jnp.mean(out.scores[g]) for g in out.scores)
 
 
 def test_semi_matching_keeps_one_network_and_copies_from_the_other(apply, x, shallow):
@@ -260,7 +269,7 @@ def test_dead_neurons_are_paired_with_dead_and_counted(apply, x, shallow):
     a, b = jax.tree.map(np.array, shallow)
     a[0]["kernel"][:, 2], a[0]["bias"][2] = 0.0, 1.0
     b[0]["bias"][4] = -100.0
-    for method in METHODS:
+    for method in MATCHING:
         out = ea.align(apply, a, b, x, method=method)
         assert (out.dead_a, out.dead_b) == ({"0": 1}, {"0": 1})
         partners = dict(zip(out.permutations_a["0"].tolist(), out.permutations_b["0"].tolist(), strict=True))

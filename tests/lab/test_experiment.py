@@ -92,6 +92,7 @@ def test_a_report_is_rebuilt_from_stored_arrays_alone(monkeypatch, tmp_path):
         (["--dataset", "digit"], "Did you mean 'digits'?"),
         (["--set", "rat=1"], "Did you mean 'rate'?"),
         (["--set", "rate"], "key=value"),
+        (["--checkpoint-every", "-1"], "0 or more seconds"),
         (["--set", "seed=1.5"], "a value like 0 for seed"),
         (["--report", "nowhere"], "nowhere/manifest.json does not exist"),
     ],
@@ -100,6 +101,14 @@ def test_bad_flags_are_refused_with_the_mend_and_leave_nothing(monkeypatch, tmp_
     assert lab.main(toy(monkeypatch, tmp_path), arguments) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_experiment_itself_is_not_taken_for_a_bad_flag(monkeypatch, tmp_path):
+    def broken(*_):
+        raise ValueError("shapes do not fit")
+
+    with pytest.raises(ValueError, match="shapes do not fit"):
+        lab.main(dataclasses.replace(toy(monkeypatch, tmp_path), run=broken), ["--quiet"])
 
 
 def test_a_folder_that_holds_files_is_not_written_to(monkeypatch, tmp_path, capsys):

@@ -78,6 +78,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, expe
     saved[-1].write_bytes(saved[-1].read_bytes()[:-20])
     same(whole_run(folder), expected[0])
     assert saved[-1].name in (said := capsys.readouterr().err) and "going back to the checkpoint before" in said
+    assert saved[-1].with_suffix(".damaged").exists()
     for path in (folder.path / "checkpoints").iterdir():
         path.write_bytes(b"nonsense")
     same(whole_run(folder), expected[0])

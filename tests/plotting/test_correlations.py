@@ -46,7 +46,8 @@ def test_a_colour_bar_serves_a_single_panel(ax):
 
 
 def test_the_rounding_of_float32_is_forgiven(ax):
-    plotting.plot_correlations(np.array([[np.float32(1.0000001)]]), ax)
+    image = plotting.plot_correlations(np.array([[np.float32(1.0000001)]]), ax)
+    assert image.get_array().max() == pytest.approx(1)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -57,7 +57,7 @@ def as_arrays(pair):
     return tuple(map(jnp.asarray, pair))
 
 
-def same_up_to_sign(found, expected, atol):
+def assert_same_up_to_sign(found, expected, atol):
     found = np.asarray(found)
     sign = np.sign(np.sum(found * expected, axis=0))
     np.testing.assert_allclose(found * sign, expected, atol=atol)
@@ -86,8 +86,8 @@ def test_it_agrees_with_float64_on_real_activations(which, request):
 def test_the_first_directions_agree_with_float64_on_real_activations(damaged):
     _, weights_x, weights_y = oracle(*damaged)
     result = cca(*as_arrays(damaged))
-    same_up_to_sign(result.weights_x[:, :3], weights_x[:, :3], atol=0.01)
-    same_up_to_sign(result.weights_y[:, :3], weights_y[:, :3], atol=0.01)
+    assert_same_up_to_sign(result.weights_x[:, :3], weights_x[:, :3], atol=0.01)
+    assert_same_up_to_sign(result.weights_y[:, :3], weights_y[:, :3], atol=0.01)
 
 
 def test_variates_have_unit_variance_are_uncorrelated_and_correlate_by_rho(damaged):
@@ -125,8 +125,8 @@ def test_a_rank_is_cca_of_the_main_directions(trained, rank):
     assert result.weights_x.shape == result.weights_y.shape == (64, rank)
     assert int(result.rank_x) == int(result.rank_y) == rank
     np.testing.assert_allclose(result.correlations, expected, atol=1e-3)
-    same_up_to_sign(result.weights_x[:, :1], weights_x[:, :1], atol=0.01)
-    same_up_to_sign(result.weights_y[:, :1], weights_y[:, :1], atol=0.01)
+    assert_same_up_to_sign(result.weights_x[:, :1], weights_x[:, :1], atol=0.01)
+    assert_same_up_to_sign(result.weights_y[:, :1], weights_y[:, :1], atol=0.01)
 
 
 @pytest.mark.parametrize("rank", [None, 12])
@@ -162,8 +162,8 @@ def test_the_two_sides_may_differ_in_width(p, q):
     expected, weights_x, weights_y = oracle(x, y)
     assert result.weights_x.shape == (p, min(p, q)) and result.weights_y.shape == (q, min(p, q))
     np.testing.assert_allclose(result.correlations, expected, atol=1e-5)
-    same_up_to_sign(result.weights_x, weights_x, atol=1e-4)
-    same_up_to_sign(result.weights_y, weights_y, atol=1e-4)
+    assert_same_up_to_sign(result.weights_x, weights_x, atol=1e-4)
+    assert_same_up_to_sign(result.weights_y, weights_y, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_swapping_the_sides_swaps_the_result():
     x, y = small(q=2)
     here, there = cca(x, y), cca(y, x)
     np.testing.assert_allclose(here.correlations, there.correlations, atol=1e-6)
-    same_up_to_sign(here.weights_x, np.asarray(there.weights_y), atol=1e-4)
+    assert_same_up_to_sign(here.weights_x, np.asarray(there.weights_y), atol=1e-4)
 
 
 @pytest.mark.parametrize("rank", [None, 12])
@@ -253,7 +253,7 @@ def test_it_runs_in_float64(x64):
     expected, weights_x, _ = oracle(x, y)
     assert result.correlations.dtype == jnp.float64
     np.testing.assert_allclose(result.correlations, expected, atol=1e-12)
-    same_up_to_sign(result.weights_x, weights_x, atol=1e-10)
+    assert_same_up_to_sign(result.weights_x, weights_x, atol=1e-10)
 
 
 def test_bfloat16_is_computed_in_float32():

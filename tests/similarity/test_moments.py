@@ -21,7 +21,7 @@ def draw(seed, samples, x=5, y=4, offset=0.0):
     return jnp.asarray(of_x + offset, jnp.float32), jnp.asarray(base[:, :y] + offset, jnp.float32)
 
 
-def close(a, b, atol=1e-3):
+def assert_close(a, b, atol=1e-3):
     for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-5, atol=atol)
 
@@ -30,9 +30,9 @@ def test_they_are_the_sums_of_numpy():
     x, y = draw(0, 30)
     m = moments(x, y)
     both = 30 * np.cov(np.asarray(x, np.float64), np.asarray(y, np.float64), rowvar=False, bias=True)
-    close((m.within_x, m.cross, m.within_y), (both[:5, :5], both[:5, 5:], both[5:, 5:]), atol=1e-5)
-    close((m.square_x, m.square_y), (np.diag(both)[:5], np.diag(both)[5:]), atol=1e-5)
-    close((m.mean_x, m.mean_y), (np.mean(x, 0), np.mean(y, 0)), atol=1e-6)
+    assert_close((m.within_x, m.cross, m.within_y), (both[:5, :5], both[:5, 5:], both[5:, 5:]), atol=1e-5)
+    assert_close((m.square_x, m.square_y), (np.diag(both)[:5], np.diag(both)[5:]), atol=1e-5)
+    assert_close((m.mean_x, m.mean_y), (np.mean(x, 0), np.mean(y, 0)), atol=1e-6)
 
 
 @pytest.mark.parametrize("cuts", [[15], [1], [29], list(range(1, 30))])
@@ -40,12 +40,12 @@ def test_they_are_the_sums_of_numpy():
 def test_merging_any_chunks_gives_the_moments_of_the_whole(cuts, within):
     x, y = draw(0, 30, offset=7.0)
     parts = [moments(p, q, within=within) for p, q in zip(np.split(x, cuts), np.split(y, cuts), strict=True)]
-    close(reduce(merge, parts), moments(x, y, within=within))
+    assert_close(reduce(merge, parts), moments(x, y, within=within))
 
 
 def test_the_order_of_merging_does_not_matter():
     first, second, third = (moments(*draw(seed, 10 + seed, offset=seed)) for seed in range(3))
-    close(merge(merge(first, second), third), merge(first, merge(third, second)))
+    assert_close(merge(merge(first, second), third), merge(first, merge(third, second)))
 
 
 def test_nothing_is_the_neutral_element():
@@ -83,7 +83,7 @@ def test_pooling_is_the_correlation_over_standardised_places_laid_end_to_end():
     pooled = pool([moments(x, y) for x, y in places])
     np.testing.assert_allclose(correlation_of(pooled), expected, atol=1e-5)
     whole = moments(*(jnp.asarray(side, jnp.float32) for side in ends))
-    close(pooled, whole)
+    assert_close(pooled, whole)
 
 
 def test_a_neuron_that_is_dead_at_one_place_is_known_by_the_others():
