@@ -14,8 +14,9 @@ from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.symmetry import PermutationSpec, select
-from evojax_align.symmetry.inference import Labels, label
-from evojax_align.symmetry.reading import groups_of_classes
+from evojax_align.symmetry.following import Labels, label
+from evojax_align.symmetry.permuting import reorder
+from evojax_align.symmetry.reading import groups_of_classes, layouts_of
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import evaluate, trace_network
 from evojax_align.training import check_labels
@@ -219,6 +220,7 @@ class _Children:
         self._labels: Labels = label(network)
         self._shared = shared_values(self._labels)
         self._groups = groups_of_classes(spec, self._labels) if spec else {}
+        self._parents = spec.parents if spec else {}
         data = dict(zip(network.data, map(jnp.asarray, jax.tree.leaves(inputs)), strict=True))
         self._constant = dict(
             zip(self._shared.constant, evaluate(network.trace, data, self._shared.constant), strict=True)
@@ -239,7 +241,8 @@ class _Children:
                 found.append((value, at_a, at_b))
         for value, *both in zip(self._shared.linear, *self._linear, strict=True):
             if indices:
-                both = [self._reordered(value, v, index) for v, index in zip(both, indices, strict=True)]
+                layouts = layouts_of(self._labels, self._groups, value)
+                both = [reorder(v, layouts, index, self._parents) for v, index in zip(both, indices, strict=True)]
             found.append((value, *both))
         return found
 
@@ -248,13 +251,6 @@ class _Children:
         known: dict[int, Any] = {value: lerp(at_a, at_b, t) for value, at_a, at_b in ends}
         trace = self._labels.network.trace
         return evaluate(trace, self._constant | known, trace.outputs[:1])[0]
-
-    def _reordered(self, value: int, array: Array, index: Mapping[str, Array]) -> Array:
-        for axis, node in enumerate(self._labels.axes[value]):
-            group = None if node is None else self._groups.get(self._labels.classes.find(node))
-            if group is not None and group in index:
-                array = jnp.take(array, index[group], axis=axis, mode="clip")
-        return array
 
 
 def _score(logits: Array, labels: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align.interpolation import Sweep, barrier, sweep, sweep_pairs
-from evojax_align.symmetry.inference import label
+from evojax_align.symmetry.following import label
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import trace_network
 

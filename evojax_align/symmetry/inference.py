@@ -1,48 +1,17 @@
 """Reading a network's permutation symmetry from its trace."""
 
-import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from evojax_align import _checks
 from evojax_align._types import Apply, PyTree
-from evojax_align.symmetry.rules import (
-    BY_DESIGN,
-    RULES,
-    Axes,
-    Classes,
-    Use,
-    inner_program,
-    summed_axes,
-)
+from evojax_align.symmetry.classes import BY_DESIGN, Classes, Reason
+from evojax_align.symmetry.following import Labels, label
+from evojax_align.symmetry.layout import Factors, Layout, Segments, groups_in
+from evojax_align.symmetry.nesting import nested
 from evojax_align.symmetry.spec import Frozen, PermutationSpec
-from evojax_align.symmetry.trace import (
-    Equation,
-    NetworkTrace,
-    Trace,
-    depends_on,
-    flatten,
-    needed,
-    trace_network,
-)
+from evojax_align.symmetry.trace import trace_network
 
-
-@dataclasses.dataclass
-class Labels:
-    """A trace with a node for every axis of every value."""
-
-    network: NetworkTrace
-    classes: Classes
-    axes: dict[int, Axes]
-    """Axes of every value of the trace that the outputs need."""
-    leaf_axes: tuple[Axes, ...]
-    """Axes of each leaf of the parameters."""
-    uses: list[Use]
-    """Every axis that an equation sums over, in order."""
+COLLECTIONS = ("params", "batch_stats", "state")
+"""Where Flax and Haiku keep what a network is made of: no part of a name."""
 
 
 def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
@@ -68,160 +37,144 @@ def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
     return describe(label(trace_network(apply, params, x)))
 
 
-def label(network: NetworkTrace) -> Labels:
-    """Follow every axis of every value through the trace."""
-    trace, classes = network.trace, Classes()
-    axes: dict[int, Axes] = {}
-    for value in trace.inputs:
-        axes[value] = _fresh(trace.shapes[value], classes)
-    leaf_axes = tuple(axes[value] for value in network.params)
-    for value in network.data:
-        _freeze(axes[value], classes, "data")
-    uses = _follow(trace, axes, classes, network.data)
-    for value in trace.outputs:
-        _freeze(axes[value], classes, "output")
-    return Labels(network, classes, axes, leaf_axes, uses)
-
-
-def _follow(trace: Trace, axes: dict[int, Axes], classes: Classes, data: Iterable[int]) -> list[Use]:
-    """Add the axes of every value that the outputs need, and return every axis that is summed over."""
-    for value, constant in trace.constants.items():
-        axes[value] = _constant(constant, classes)
-    from_data, uses = depends_on(trace, data), []
-    for equation in needed(trace, trace.outputs):
-        given = [axes[value] for value in equation.inputs]
-        shapes = [trace.shapes[value] for value in equation.inputs]
-        for i, axis in summed_axes(equation):
-            value, node = equation.inputs[i], given[i][axis]
-            if node is not None:
-                uses.append(Use(value, axis, node, equation.name, value in from_data))
-        made, inner_uses = _apply_rule(equation, given, shapes, classes, trace, from_data)
-        uses += inner_uses
-        for value, of_value in zip(equation.outputs, made, strict=True):
-            shape = trace.shapes[value]
-            axes[value] = tuple(n if size > 1 else None for n, size in zip(of_value, shape, strict=True))
-    return uses
-
-
-def _apply_rule(
-    equation: Equation,
-    given: Sequence[Axes],
-    shapes: Sequence[tuple[int, ...]],
-    classes: Classes,
-    trace: Trace,
-    from_data: set[int],
-) -> tuple[list[Axes], list[Use]]:
-    rule = RULES.get(equation.name)
-    if rule is not None:
-        return rule(equation, given, shapes, classes), []
-    program = inner_program(equation)
-    if program is not None:
-        inner = flatten(program)
-        axes = dict(zip(inner.inputs, given, strict=True))
-        outside = dict(zip(inner.inputs, equation.inputs, strict=True))
-        uses = _follow(inner, axes, classes, [value for value in inner.inputs if outside[value] in from_data])
-        uses = [dataclasses.replace(use, value=None if use.value is None else outside.get(use.value)) for use in uses]
-        return [axes[value] for value in inner.outputs], uses
-    touched = [node for axes in given for node in axes]  # no rule: nothing that it touches may be permuted
-    return classes.stop(touched, [trace.shapes[value] for value in equation.outputs], equation), []
-
-
-def _fresh(shape: tuple[int, ...], classes: Classes) -> Axes:
-    return tuple(classes.new() if size > 1 else None for size in shape)
-
-
-def _freeze(axes: Axes, classes: Classes, why: str) -> None:
-    for node in axes:
-        classes.freeze(node, why, "")
-
-
-def _constant(value: Any, classes: Classes) -> Axes:
-    """An array written into the network binds the axes along which its entries differ."""
-    shape = jnp.shape(value)
-    axes = list(_fresh(shape, classes))
-    for axis, node in enumerate(axes):
-        if node is None:
-            continue
-        if _is_array_of_numbers(value):
-            entries = np.asarray(value)
-            if (entries == entries.take([0], axis)).all():
-                axes[axis] = None
-                continue
-        classes.freeze(node, "constant", "an array that the network closes over")
-    return tuple(axes)
-
-
-def _is_array_of_numbers(value: Any) -> bool:
-    """Whether entries can be looked at: not those of tracers, random keys, and references to memory that may change."""
-    if not isinstance(value, np.ndarray | jax.Array) or not _checks.is_concrete(value):
-        return False
-    return not jnp.issubdtype(value.dtype, jax.dtypes.extended)
+def layout(classes: Classes, names: Mapping[int, str], node: int | None) -> Layout:
+    """How the named groups lie along an axis."""
+    if node is None or not any(atom in names for atom in classes.atoms(node)):
+        return None
+    parts = classes.parts(node)
+    if parts is None:
+        return names[classes.find(node)]
+    kind = Segments if parts.segments else Factors
+    pieces = classes.pieces(node, classes.size(node), segments=parts.segments)
+    return kind(tuple((layout(classes, names, part), size) for part, size in pieces))
 
 
 def describe(labels: Labels) -> PermutationSpec:
     """Turn labels into a specification: name the classes that hold axes of parameters and are not frozen."""
     network, classes = labels.network, labels.classes
-    trace = network.trace
-    live = needed(trace, trace.outputs)
-    first_use = {value: position for position, eqn in reversed(list(enumerate(live))) for value in eqn.inputs}
-    first_use |= {value: len(live) for value in trace.outputs if value not in first_use}
+    equations = labels.programs[0].equations
+    first_use = {value: place for place, eqn in reversed(list(enumerate(equations))) for value in eqn.inputs}
+    first_use |= {value: len(equations) for value in network.trace.outputs if value not in first_use}
     used = [i for i, value in enumerate(network.params) if value in first_use]
-    unit_axes = _unit_axes(labels)
+    order = sorted(used, key=lambda i: (first_use[network.params[i]], i))
+    axes = [
+        (leaf, axis, node) for leaf in order for axis, node in enumerate(labels.leaf_axes[leaf]) if node is not None
+    ]
 
-    members: dict[int, list[tuple[int, int]]] = {}  # class -> its (leaf, axis)
-    for leaf in sorted(used, key=lambda i: (first_use[network.params[i]], i)):
-        for axis, node in enumerate(labels.leaf_axes[leaf]):
-            if node is not None:
-                members.setdefault(classes.find(node), []).append((leaf, axis))
-    names = _names(members, unit_axes, network.paths, classes.why_frozen)
-
-    groups, axes, units = {}, {}, {}
-    frozen: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for root, of_class in members.items():
-        why = classes.why_frozen(root)
-        leaf, axis = of_class[0]
-        if why is None:
-            groups[names[root]] = trace.shapes[network.params[leaf]][axis]
-        elif why[0] not in BY_DESIGN:
-            frozen.setdefault(why, []).extend((network.paths[i], j) for i, j in of_class)
-    for leaf, path in enumerate(network.paths):
-        roots = [None if node is None else classes.find(node) for node in labels.leaf_axes[leaf]]
-        axes[path] = tuple(names[r] if r is not None and names.get(r) in groups else None for r in roots)
-        of_leaf = [axis for axis in unit_axes[leaf] if roots[axis] in names]
-        if of_leaf:
-            units[path] = (of_leaf[-1], names[roots[of_leaf[-1]]])  # pyright: ignore[reportArgumentType]
+    inside = nested(labels)
+    names, of_axis = _Names(labels, axes, inside).given()
+    in_parameters = dict.fromkeys(atom for *_, node in axes for atom in classes.atoms(node))
+    sizes = {names[atom]: classes.size(atom) for atom in in_parameters if atom in names}
+    frozen: dict[Reason, list[tuple[str, int]]] = {}
+    for leaf, axis, node in axes:
+        why = classes.why_frozen(node)
+        if not any(atom in names for atom in classes.atoms(node)) and why is not None and why[0] not in BY_DESIGN:
+            frozen.setdefault(why, []).append((network.paths[leaf], axis))
+    live = {leaf for leaf, *_ in axes}
+    summed = frozenset().union(*(classes.origins(use.node) for use in labels.uses if not use.from_data))
+    spec_axes, units = {}, {}
+    for leaf, (path, nodes) in enumerate(zip(network.paths, labels.leaf_axes, strict=True)):
+        spec_axes[path] = tuple(layout(classes, names, node) if leaf in live else None for node in nodes)
+        feeding = [j for j, node in enumerate(nodes) if leaf in live and node is not None and node not in summed]
+        feeding = [j for j in feeding if nodes[j] is not None and classes.find(nodes[j]) in of_axis]  # pyright: ignore
+        if feeding:
+            units[path] = (feeding[-1], of_axis[classes.find(nodes[feeding[-1]])])  # pyright: ignore
+    held = {group for of_leaf in spec_axes.values() for entry in of_leaf for group in groups_in(entry)}
     return PermutationSpec(
-        groups=groups,
-        axes=axes,
+        groups={name: size for name, size in sizes.items() if name in held},
+        axes=spec_axes,
         units=units,
         frozen=tuple(Frozen(name, source, tuple(of)) for (name, source), of in frozen.items()),
+        parents={names[inner]: names[outer] for inner, outer in inside.items() if inner in names and outer in names},
     )
 
 
-def _unit_axes(labels: Labels) -> list[list[int]]:
-    """For each leaf, the axes that run over what it feeds: those that are not summed before data come in."""
-    summed = frozenset().union(*(labels.classes.origins(use.node) for use in labels.uses if not use.from_data))
-    return [[j for j, node in enumerate(axes) if node is not None and node not in summed] for axes in labels.leaf_axes]
+class _Names:
+    """Names a person understands, from the paths of the parameters.
 
+    A class is named after the module of the first leaf that feeds it, or that leaf, or that leaf and axis; a class with
+    groups inside after what all its leaves have in common; a part of an axis after that axis.
+    """
 
-def _names(
-    members: dict[int, list[tuple[int, int]]],
-    unit_axes: list[list[int]],
-    paths: tuple[str, ...],
-    frozen: Callable[[int], object],
-) -> dict[int, str]:
-    """Name each class after the module of the first leaf that feeds it, or that leaf, or that leaf and axis."""
-    prefix = "params/" if all(path.startswith("params/") for path in paths) else ""  # of flax.linen
-    suffix = "/value" if all(path.endswith("/value") for path in paths) else ""  # of flax.nnx
-    feeding = {root: [(i, axis) for i, axis in of if axis in unit_axes[i]] for root, of in members.items()}
-    names: dict[int, str] = {}
-    for root in sorted(members, key=lambda root: (frozen(root) is not None, not feeding[root])):  # who chooses first
-        leaf, axis = (feeding[root] or members[root])[0]
-        path = paths[leaf].removeprefix(prefix).removesuffix(suffix)
-        for name in (path.rpartition("/")[0] or path, path, f"{path}[{axis}]"):
-            if name and name not in names.values():
-                names[root] = name
-                break
-        else:
-            names[root] = f"{path}[{axis}]#{root}"
-    return names
+    def __init__(self, labels: Labels, axes: list[tuple[int, int, int]], inside: Mapping[int, int]) -> None:
+        self._classes, self._inside = labels.classes, inside
+        summed = frozenset().union(*(labels.classes.origins(u.node) for u in labels.uses if not u.from_data))
+        self._axes = sorted(axes, key=lambda entry: entry[2] in summed)  # what feeds, before what is fed
+        self._feeding = {labels.classes.find(node) for *_, node in axes if node not in summed}
+        paths = labels.network.paths
+        collections = all(path.split("/")[0] in COLLECTIONS for path in paths)
+        suffix = "/value" if all(path.endswith("/value") for path in paths) else ""  # of flax.nnx
+        self._paths = [(path.partition("/")[2] if collections else path).removesuffix(suffix) for path in paths]
+        self._taken: set[str] = set()
+
+    def given(self) -> tuple[dict[int, str], dict[int, str]]:
+        """Names of the free atoms, and of every class that is a whole axis of a parameter."""
+        of_axis: dict[int, str] = {}
+        names: dict[int, str] = {}
+        for outer in dict.fromkeys(self._inside.values()):
+            first = self._first_path(outer)
+            shared = self._shared_module(outer)
+            names[outer] = self._first_free(iter((shared, first.rpartition("/")[0] or first, f"{first}.outer")))
+        whole = list(dict.fromkeys(self._classes.find(node) for *_, node in self._axes))
+        whole.sort(key=lambda root: (not self._classes.is_free(root), root not in self._feeding))  # who chooses first
+        for root in whole:
+            leaf, axis = next((leaf, axis) for leaf, axis, n in self._axes if self._classes.find(n) == root)
+            of_axis[root] = names.get(root) or self._first_free(self._candidates(leaf, axis))
+        names |= {root: name for root, name in of_axis.items() if self._is_group(root)}
+        for root in whole:
+            for atom, part in self._parts(root, of_axis[root]):
+                if atom not in names and self._is_group(atom):
+                    names[atom] = self._first_free(iter((part,)))
+        return names, of_axis
+
+    def _holding(self, atom: int) -> list[int]:
+        """The leaves that have the atom on some axis."""
+        return [leaf for leaf, _, node in self._axes if atom in self._classes.atoms(node)]
+
+    def _first_path(self, atom: int) -> str:
+        return next((self._paths[leaf] for leaf in self._holding(atom)), "")
+
+    def _shared_module(self, atom: int) -> str:
+        """What the modules of all leaves that have the atom share."""
+        modules = [self._paths[leaf].split("/")[:-1] for leaf in self._holding(atom)]
+        shared = [names[0] for names in zip(*modules, strict=False) if len(set(names)) == 1] if modules else []
+        return "/".join(shared)
+
+    def _is_group(self, atom: int) -> bool:
+        is_atom = self._classes.parts(atom) is None
+        return is_atom and self._classes.why_frozen(atom) is None and self._classes.size(atom) > 1
+
+    def _candidates(self, leaf: int, axis: int) -> Iterator[str]:
+        path = self._paths[leaf]
+        yield path.rpartition("/")[0] or path
+        yield path
+        yield f"{path}[{axis}]"
+
+    def _parts(self, node: int | None, name: str) -> Iterator[tuple[int, str]]:
+        """The atoms below an axis, with names that say where they lie."""
+        parts = None if node is None else self._classes.parts(node)
+        if node is None or parts is None:
+            if node is not None:
+                yield self._classes.find(node), name
+            return
+        start = 0
+        pieces = self._classes.pieces(node, self._classes.size(node), segments=parts.segments)
+        for number, (part, size) in enumerate(pieces):
+            if parts.segments:
+                suffix = f"[{start}:{start + size}]"
+            else:
+                suffix = ".inner" if part is not None and self._classes.find(part) in self._inside else f".{number}"
+            yield from self._parts(part, name + suffix)
+            start += size
+
+    def _first_free(self, candidates: Iterator[str]) -> str:
+        last = ""
+        for last in candidates:
+            if last and last not in self._taken:
+                self._taken.add(last)
+                return last
+        number = 2
+        while f"{last}#{number}" in self._taken:
+            number += 1
+        self._taken.add(f"{last}#{number}")
+        return f"{last}#{number}"

@@ -1,6 +1,6 @@
 """Applying permutations to parameters by gather, and checking that the function stays the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, ArrayLike, Float, PRNGKey, PyTree
+from evojax_align.symmetry.layout import Layout, Occurrence, occurrences
 from evojax_align.symmetry.spec import PermutationSpec
 
 
@@ -57,21 +58,95 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
     def gather(path: tuple[Any, ...], leaf: Any) -> Any:
         name = _checks.path_string(path)
         spec.check_leaf(name, jnp.shape(leaf))
-        for axis, group in enumerate(spec.axes[name]):
-            if group is not None and group in indices:
-                leaf = jnp.take(leaf, jnp.asarray(indices[group]), axis=axis, mode="clip")
-        return leaf
+        return reorder(leaf, spec.axes[name], indices, spec.parents)
 
     return jax.tree_util.tree_map_with_path(gather, params)
+
+
+def reorder(array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], parents: Mapping[str, str]) -> Any:
+    """Gather the entries of one array whose axes run over groups; groups without an index are untouched.
+
+    An inner group is put in order first, neuron by neuron of the outer one, and then the outer group.
+    """
+    shape = jnp.shape(array)
+    found = [occurrences(layout, size) for layout, size in zip(layouts, shape, strict=True)]
+    late: list[tuple[int, Any]] = []
+    for axis, (layout, here) in enumerate(zip(layouts, found, strict=True)):
+        if not any(of.group in indices for of in here):
+            continue
+        if isinstance(layout, str) and layout not in parents:
+            late.append((axis, jnp.asarray(indices[layout])))
+            continue
+        place = np.arange(shape[axis])
+        index: Any = place
+        across: list[tuple[int, Occurrence, Occurrence]] = []
+        for of in here:
+            if of.group not in indices:
+                continue
+            order = jnp.asarray(indices[of.group])
+            if of.group not in parents:
+                moved = order[of.neuron]
+            else:
+                outer = _outer_of(of, parents[of.group], axis, found)
+                if outer[0] != axis:
+                    across.append((outer[0], outer[1], of))
+                    continue
+                old = outer[1].neuron
+                if parents[of.group] in indices:
+                    old = jnp.asarray(indices[parents[of.group]])[old]
+                moved = order[old, of.neuron]
+            index = index + jnp.where(of.neuron >= 0, (moved - of.neuron) * of.step, 0)
+        for other, outer, of in across:
+            order = jnp.asarray(indices[of.group])
+            moved = order[outer.neuron[:, None], of.neuron[None, :]]
+            there = (outer.neuron >= 0)[:, None] & (of.neuron >= 0)[None, :]
+            inner = place[None, :] + jnp.where(there, (moved - of.neuron[None, :]) * of.step[None, :], 0)
+            array = _take_across(array, inner, other, axis)
+        if index is not place:
+            late.append((axis, index))
+    for axis, index in late:
+        array = jnp.take(array, index, axis=axis, mode="clip")
+    return array
+
+
+def _outer_of(
+    inner: Occurrence, group: str, axis: int, found: Sequence[Sequence[Occurrence]]
+) -> tuple[int, Occurrence]:
+    """The appearance of the outer group that an inner one goes with: on the same axis, or else on the only other."""
+    here = [of for of in found[axis] if of.group == group and (of.neuron[inner.neuron >= 0] >= 0).all()]
+    if here:
+        return axis, here[0]
+    elsewhere = [(i, of) for i, others in enumerate(found) for of in others if of.group == group and i != axis]
+    if not elsewhere:
+        came = f"an axis over {inner.group!r} without one over {group!r}"
+        raise _checks.bad("axes", came, f"{group!r} on every leaf that has {inner.group!r}", "Mend `parents`.")
+    other = elsewhere[0][0]
+    neuron = np.max([of.neuron for i, of in elsewhere if i == other], axis=0)  # segments do not overlap
+    return other, Occurrence(group, neuron, elsewhere[0][1].step)
+
+
+def _take_across(array: Any, index: Array, outer: int, inner: int) -> Array:
+    """Along one axis, the entries that `index` [outer, inner] names for each place of another axis."""
+    shape = [1] * array.ndim
+    shape[outer], shape[inner] = index.shape
+    index = (index if outer < inner else index.T).reshape(shape)
+    return jnp.take_along_axis(array, index, axis=inner, mode="clip")
 
 
 def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]:
     """One random permutation of every group."""
     keys = jax.random.split(key, max(1, len(spec.groups)))
     return {
-        group: jax.random.permutation(of_group, size)
-        for of_group, (group, size) in zip(keys, spec.groups.items(), strict=False)
+        group: _random_order(of_group, spec.shape_of(group)) for of_group, group in zip(keys, spec.groups, strict=False)
     }
+
+
+def _random_order(key: PRNGKey, shape: tuple[int, ...]) -> Array:
+    """Each line along the last axis in a random order of its own."""
+    if len(shape) == 1:
+        return jax.random.permutation(key, shape[0])
+    lines = jnp.broadcast_to(jnp.arange(shape[-1]), shape)
+    return jax.random.permutation(key, lines, axis=-1, independent=True)
 
 
 def verify(
@@ -109,16 +184,12 @@ def verify(
 
 def _check_index(spec: PermutationSpec, group: str, index: Any) -> None:
     _checks.one_of("permutations", group, spec.groups)
-    size = spec.groups[group]
+    shape, size = spec.shape_of(group), spec.groups[group]
     dtype = getattr(index, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.integer) or jnp.shape(index) != (size,):
+    if dtype is None or not jnp.issubdtype(dtype, jnp.integer) or jnp.shape(index) != shape:
         came = type(index).__name__ if dtype is None else f"{dtype} of shape {jnp.shape(index)}"
-        raise _checks.bad(
-            f"permutations[{group!r}]",
-            came,
-            f"an array of {size} integers",
-            "Pass the `x` or the `y` of a matching.",
-        )
+        wanted = f"an array of {size} integers" if len(shape) == 1 else f"integers of shape {shape}"
+        raise _checks.bad(f"permutations[{group!r}]", came, wanted, "Pass the `x` or the `y` of a matching.")
     if _checks.is_concrete(index):
         values = np.asarray(index)
         if values.min() < 0 or values.max() >= size:
@@ -127,11 +198,12 @@ def _check_index(spec: PermutationSpec, group: str, index: Any) -> None:
 
 
 def _check_bijection(group: str, index: np.ndarray) -> None:
-    repeated = np.flatnonzero(np.bincount(index, minlength=index.size) > 1)
-    if repeated.size:
-        raise _checks.bad(
-            f"permutations[{group!r}]",
-            f"an index array that repeats neurons {repeated[:3].tolist()}",
-            f"each of 0 to {index.size - 1} once",
-            "A semi-matching is no permutation: apply it with `select`, or match with `one_to_one`.",
-        )
+    for line in index.reshape(-1, index.shape[-1]):
+        repeated = np.flatnonzero(np.bincount(line, minlength=line.size) > 1)
+        if repeated.size:
+            raise _checks.bad(
+                f"permutations[{group!r}]",
+                f"an index array that repeats neurons {repeated[:3].tolist()}",
+                f"each of 0 to {line.size - 1} once",
+                "A semi-matching is no permutation: apply it with `select`, or match with `one_to_one`.",
+            )

@@ -1,91 +1,191 @@
 """Reading the activations of every group from the network's own trace; no network needs hooks."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from evojax_align import _checks
 from evojax_align._types import Apply, Array, Float, PyTree
-from evojax_align.symmetry.inference import Labels, label
+from evojax_align.symmetry.following import Labels, label
+from evojax_align.symmetry.inference import layout
+from evojax_align.symmetry.layout import Layout, Segments, groups_in
+from evojax_align.symmetry.rules import PRODUCTS
 from evojax_align.symmetry.spec import PermutationSpec
-from evojax_align.symmetry.trace import evaluate, trace_network
+from evojax_align.symmetry.trace import depends_on, evaluate, trace_network
 
 
 def activations(
-    spec: PermutationSpec, apply: Apply, params: PyTree, x: PyTree
-) -> dict[str, Float[Array, "samples neurons"]]:
+    spec: PermutationSpec, apply: Apply, params: PyTree, x: PyTree, *, positions: int | None = None
+) -> dict[str, Float[Array, "samples *neurons"]]:
     """What every neuron of every group answers to the inputs.
 
     A group is read where the network itself uses it: at the values that are summed over its neurons, which is after
-    the nonlinearity where there is one. All other axes count as samples, but those that run over neurons themselves:
-    their order means nothing, and they are averaged. A group that is used at several places is read at each, and the
-    places are laid end to end along the samples. A group that data never reach is left out.
+    the nonlinearity where there is one. All other axes count as samples (so does every place of a map), but those that
+    run over neurons themselves: their order means nothing, and they are averaged. A group that is used at several
+    places is read at each, and the places are laid end to end along the samples. Where the uses lie inside a loop, the
+    group is read from what comes out of it. A group that data never reach, or that holds other groups, is left out.
 
     Args:
         spec: the network's symmetry.
         apply: the network.
         params: parameters of one network.
         x: a batch of inputs.
+        positions: of each sample, take at most this many places of a map, evenly spread; all by default.
 
     Returns:
-        For each group an array [samples, neurons]; permuting the network permutes its columns.
+        For each group an array [samples, neurons]; permuting the network permutes its columns. For a group inside
+        another, [samples, neurons of the outer one, neurons].
     """
     return {
         group: jnp.concatenate(places) if len(places) > 1 else places[0]
-        for group, places in places_of(spec, apply, params, x).items()
+        for group, places in places_of(spec, apply, params, x, positions=positions).items()
     }
 
 
-def places_of(spec: PermutationSpec, apply: Apply, params: PyTree, x: PyTree) -> dict[str, list[Array]]:
-    """As `activations`, one array [samples, neurons] for each place where a group is used."""
+def places_of(
+    spec: PermutationSpec, apply: Apply, params: PyTree, x: PyTree, *, positions: int | None = None
+) -> dict[str, list[Array]]:
+    """As `activations`, one array for each place where a group is used."""
+    if positions is not None:
+        _checks.positive("positions", positions)
     labels = label(trace_network(apply, params, x))
-    where = _places(spec, labels)
+    names = groups_of_classes(spec, labels)
+    where = _places(spec, labels, names)
     targets = sorted({place.value for places in where.values() for place in places})
     known = dict(zip(labels.network.trace.inputs, map(jnp.asarray, jax.tree.leaves((params, x))), strict=True))
     values = dict(zip(targets, evaluate(labels.network.trace, known, targets), strict=True))
-    return {group: [_as_columns(values[place.value], place) for place in places] for group, places in where.items()}
+    found: dict[str, list[Array]] = {}
+    for group, places in where.items():
+        for place in places:
+            layouts = layouts_of(labels, names, place.value)
+            found.setdefault(group, []).extend(
+                _columns(values[place.value], layouts, place.axis, group, spec, positions)
+            )
+    return found
+
+
+def layouts_of(labels: Labels, names: Mapping[int, str], value: int) -> tuple[Layout, ...]:
+    """How groups lie along each axis of a value of the trace."""
+    return tuple(layout(labels.classes, names, node) for node in labels.axes[value])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where a group is read."""
+    """A value where a group is read, and the axis that it lies on."""
 
     value: int
     axis: int
-    averaged: tuple[int, ...]
-    """The other axes that run over neurons."""
 
 
-def _as_columns(value: Array, place: _Place) -> Array:
-    value = jnp.mean(value, place.averaged, keepdims=True) if place.averaged else value
-    return jnp.moveaxis(value, place.axis, -1).reshape(-1, value.shape[place.axis])
+def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> dict[str, list[_Place]]:
+    """The places where each group is read: products, or else sums, or else where it comes out of a program."""
+    found: dict[str, dict[str, list[_Place]]] = {group: {} for group in spec.groups}
 
+    def add(value: int, axis: int, kind: str) -> None:
+        node = labels.axes[value][axis]
+        for atom in labels.classes.atoms(node):
+            if atom in names:
+                places = found[names[atom]].setdefault(kind, [])
+                if (place := _Place(value, axis)) not in places:
+                    places.append(place)
 
-def _places(spec: PermutationSpec, labels: Labels) -> dict[str, list[_Place]]:
-    """The places where each group is read."""
-    group_of = groups_of_classes(spec, labels)
-    found: dict[str, dict[str, list[_Place]]] = {}
+    trace = labels.network.trace
     for use in labels.uses:
-        group = group_of.get(labels.classes.find(use.node))
-        if group is not None and use.value is not None and use.from_data:
-            kind = "product" if use.primitive == "dot_general" else "sum"
-            nodes = enumerate(labels.axes[use.value])
-            neurons = [j for j, node in nodes if node is not None and labels.classes.find(node) in group_of]
-            place = _Place(use.value, use.axis, tuple(j for j in neurons if j != use.axis))
-            places = found.setdefault(group, {}).setdefault(kind, [])
-            if place not in places:
-                places.append(place)
-    return {group: found[group].get("product") or found[group]["sum"] for group in spec.groups if group in found}
+        if use.value is not None and use.value in labels.axes and use.from_data:
+            add(use.value, use.axis, "product" if use.primitive in PRODUCTS else "sum")
+    from_data = depends_on(trace, labels.network.data)
+    for equation in labels.programs[0].equations:
+        for value in equation.outputs if equation.name in ("scan", "while", "cond") else ():
+            if value in from_data and jnp.issubdtype(trace.dtypes[value], jnp.inexact):
+                for axis in range(len(trace.shapes[value])):
+                    add(value, axis, "passage")
+    holding = set(spec.parents.values())
+    kinds = ("product", "sum", "passage")
+    return {
+        group: next(places[kind] for kind in kinds if kind in places)
+        for group, places in found.items()
+        if places and group not in holding
+    }
 
 
-def groups_of_classes(spec: PermutationSpec, labels: Labels) -> Mapping[int, str]:
+def _columns(
+    value: Array, layouts: Sequence[Layout], axis: int, group: str, spec: PermutationSpec, positions: int | None
+) -> Iterator[Array]:
+    """The group's columns, one array for each of its appearances along the axis."""
+    outer = spec.parents.get(group)
+    for array, kinds, at in _exposed(value, layouts, axis, group):
+        if outer is None:
+            yield _as_columns(array, kinds, (at,), positions)
+            continue
+        if outer in kinds:
+            yield _as_columns(array, kinds, (kinds.index(outer), at), positions)
+            continue
+        (other,) = [i for i, kind in enumerate(kinds) if outer in groups_in(kind)]
+        for deeper, of_deeper, there in _exposed(array, kinds, other, outer):
+            shift = len(of_deeper) - len(kinds)
+            yield _as_columns(deeper, of_deeper, (there, at + (shift if other < at else 0)), positions)
+
+
+def _exposed(
+    value: Array, layouts: Sequence[Layout], axis: int, group: str
+) -> Iterator[tuple[Array, tuple[Layout, ...], int]]:
+    """Cut and unfold an axis until the group has one of its own; gives the array, its layouts, and that axis."""
+    layouts = tuple(layouts)
+    here = layouts[axis]
+    if here == group:
+        yield value, layouts, axis
+    elif isinstance(here, Segments):
+        start = 0
+        for part, size in here.parts:
+            if group in groups_in(part):
+                cut = jax.lax.slice_in_dim(value, start, start + size, axis=axis)
+                yield from _exposed(cut, (*layouts[:axis], part, *layouts[axis + 1 :]), axis, group)
+            start += size
+    elif here is not None and not isinstance(here, str):
+        sizes = [size for _, size in here.parts]
+        unfolded = value.reshape(*value.shape[:axis], *sizes, *value.shape[axis + 1 :])
+        parts = tuple(part for part, _ in here.parts)
+        for number, part in enumerate(parts):
+            if group in groups_in(part):
+                yield from _exposed(unfolded, (*layouts[:axis], *parts, *layouts[axis + 1 :]), axis + number, group)
+
+
+def _as_columns(value: Array, layouts: Sequence[Layout], neurons: tuple[int, ...], positions: int | None) -> Array:
+    """Average over other neurons, take the rest for samples, and put the neurons last."""
+    averaged = [i for i, kind in enumerate(layouts) if kind is not None and i not in neurons]
+    value = jnp.mean(value, averaged, keepdims=True) if averaged else value
+    value = jnp.moveaxis(value, neurons, range(-len(neurons), 0))
+    samples, shape = value.shape[: -len(neurons)], value.shape[-len(neurons) :]
+    count = math.prod(samples[1:])
+    if positions is not None and count > positions:
+        value = value.reshape(-1, count, *shape)
+        value = value[:, np.linspace(0, count - 1, positions).round().astype(int)]
+    return value.reshape(-1, *shape)
+
+
+def groups_of_classes(spec: PermutationSpec, labels: Labels) -> dict[int, str]:
     """Which class of the trace each group of the specification is."""
     group_of: dict[int, str] = {}
-    network = labels.network
+    network, classes = labels.network, labels.classes
     for path, leaf, nodes in zip(network.paths, network.params, labels.leaf_axes, strict=True):
         spec.check_leaf(path, network.trace.shapes[leaf])
-        for group, node in zip(spec.axes[path], nodes, strict=True):
-            if group is not None and node is not None:
-                group_of[labels.classes.find(node)] = group
-    return group_of
+        for entry, node in zip(spec.axes[path], nodes, strict=True):
+            group_of |= _pairs(entry, node, labels)
+    return {atom: group for atom, group in group_of.items() if classes.why_frozen(atom) is None}
+
+
+def _pairs(entry: Layout, node: int | None, labels: Labels) -> Iterable[tuple[int, str]]:
+    """Go down a layout and a class side by side, as far as they are made up in the same way."""
+    parts = None if node is None else labels.classes.parts(node)
+    if node is None or entry is None:
+        return ()
+    if isinstance(entry, str):
+        return ((labels.classes.find(node), entry),) if parts is None else ()
+    if parts is None or parts.segments != isinstance(entry, Segments) or len(parts.pieces) != len(entry.parts):
+        return ()
+    below = zip(entry.parts, parts.pieces, strict=True)
+    return [pair for (part, _), (piece, _) in below for pair in _pairs(part, piece, labels)]

@@ -1,13 +1,11 @@
 """How each primitive carries the axes of its inputs to its outputs: one function each.
 
-An axis of a value is known by a node, or is `None` where all entries along it are equal, so that no permutation
-changes it; an axis of length 1 is always `None`. Nodes that must be permuted alike are united; a node that must not be
-permuted at all is frozen. A rule promises: if the inputs are permuted along their axes, each by the permutation of its
-node's class, the outputs come out permuted in the same way. Inference is the composition of these promises, and what
-has no rule is frozen.
+A rule promises: if the inputs are permuted along their axes, each by the permutation of its node's class, the outputs
+come out permuted in the same way. Inference is the composition of these promises, and what has no rule is frozen.
 
 To teach a primitive, write a function `rule(equation, axes, shapes, classes) -> axes of each output` and register it.
-Whatever changes the meaning of the primitive (look at all its parameters) must be followed, or frozen by `stop`.
+Whatever changes the meaning of the primitive (look at all its parameters) must be followed, or frozen by
+`classes.stop`. An axis that comes out with length 1 is dropped by the caller.
 """
 
 import dataclasses
@@ -15,85 +13,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from jax.extend import core
-
+from evojax_align.symmetry.classes import Axes, Classes, Conflict, Shape
 from evojax_align.symmetry.trace import Equation
-
-Axes: TypeAlias = tuple[int | None, ...]
-Shape: TypeAlias = tuple[int, ...]
-
-BY_DESIGN = ("data", "output")
-"""Why the axes of data and outputs are frozen; this is no finding, and is not reported."""
-
-
-class Classes:
-    """Axes that must be permuted alike: a union-find whose classes may be frozen."""
-
-    def __init__(self) -> None:
-        self._parent: list[int] = []
-        self._origins: dict[int, frozenset[int]] = {}
-        self._frozen: dict[int, tuple[str, str]] = {}
-
-    def new(self) -> int:
-        """A node in a class of its own."""
-        self._parent.append(len(self._parent))
-        return len(self._parent) - 1
-
-    def find(self, node: int) -> int:
-        """The representative of the node's class."""
-        while self._parent[node] != node:
-            self._parent[node] = self._parent[self._parent[node]]
-            node = self._parent[node]
-        return node
-
-    def unite(self, *nodes: int | None) -> int | None:
-        """Require that these axes are permuted alike, and return the axis that they make together.
-
-        Entries that are all equal along `None` bind nothing. Different axes make a new one, of the same class, that
-        remembers its origins.
-        """
-        distinct = list(dict.fromkeys(node for node in nodes if node is not None))
-        if len(distinct) < 2:
-            return distinct[0] if distinct else None
-        joined = self.new()
-        self._origins[joined] = frozenset().union(*map(self.origins, distinct))
-        root, *others = sorted({self.find(node) for node in (*distinct, joined)})
-        for other in others:
-            self._parent[other] = root
-            if other in self._frozen:
-                self.freeze(root, *self._frozen.pop(other))
-        return joined
-
-    def origins(self, node: int) -> frozenset[int]:
-        """The axes that went into this one."""
-        return self._origins.get(node, frozenset((node,)))
-
-    def freeze(self, node: int | None, why: str, source: str) -> None:
-        """Require that this axis is not permuted; the first reason is kept, but those by design come before others."""
-        if node is not None:
-            root = self.find(node)
-            if root not in self._frozen or (why in BY_DESIGN and self._frozen[root][0] not in BY_DESIGN):
-                self._frozen[root] = (why, source)
-
-    def why_frozen(self, node: int) -> tuple[str, str] | None:
-        """The reason and its source, or None if the class may be permuted."""
-        return self._frozen.get(self.find(node))
-
-    def stop(self, nodes: Sequence[int | None], shapes: Sequence[Shape], equation: Equation) -> list[Axes]:
-        """Freeze these axes, which an equation mixes, and make frozen axes for the values that come out of them.
-
-        Where all of them were frozen before, the equation did no harm, and the old reason goes on.
-        """
-        reasons = [self.why_frozen(node) for node in nodes if node is not None]
-        old = [why for why in reasons if why is not None]
-        if not old or None in reasons:
-            why = equation.name, equation.source
-        else:
-            why = next((why for why in old if why[0] not in BY_DESIGN), old[0])
-        out: list[Axes] = [tuple(self.new() if size > 1 else None for size in shape) for shape in shapes]
-        for node in itertools.chain(nodes, *out):
-            self.freeze(node, *why)
-        return out
 
 
 @dataclasses.dataclass
@@ -101,7 +22,7 @@ class Use:
     """An input axis that an equation sums over."""
 
     value: int | None
-    """The value in the trace; None inside the program of a function with its own derivative."""
+    """The value in the trace; None inside a program whose values come and go, such as the body of a loop."""
     axis: int
     node: int
     primitive: str
@@ -112,13 +33,15 @@ class Use:
 Rule: TypeAlias = Callable[[Equation, Sequence[Axes], Sequence[Shape], Classes], list[Axes]]
 RULES: dict[str, Rule] = {}
 
-ELEMENTWISE = """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp
+ELEMENTWISE = """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz
 conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc exp exp2 expm1 floor ge gt igamma
 igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul name ne neg nextafter not
-optimization_barrier or polygamma pow real reduce_precision regularized_incomplete_beta rem round rsqrt select_n
-shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta"""
+optimization_barrier or polygamma population_count pow real reduce_precision regularized_incomplete_beta rem round
+rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan
+tanh xor zeta"""
 
 INVARIANT_REDUCTIONS = "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor"
+PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
 def register(names: str) -> Callable[[Rule], Rule]:
@@ -136,9 +59,16 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
     if equation.name == "dot_general":
         (left, right), _ = equation.params["dimension_numbers"]
         return [(0, axis) for axis in left] + [(1, axis) for axis in right]
+    if equation.name == "conv_general_dilated":
+        numbers = equation.params["dimension_numbers"]
+        return [(0, numbers.lhs_spec[1]), (1, numbers.rhs_spec[1])]
     if equation.name in INVARIANT_REDUCTIONS.split():
         return [(0, axis) for axis in equation.params["axes"]]
     return []
+
+
+def _without(nodes: Axes, axes: Sequence[int]) -> Axes:
+    return tuple(node for axis, node in enumerate(nodes) if axis not in axes)
 
 
 @register(ELEMENTWISE)
@@ -156,9 +86,36 @@ def _dot_general(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
     for i, j in zip(left_sum, right_sum, strict=True):
         classes.unite(left[i], right[j])
     batch = [classes.unite(left[i], right[j]) for i, j in zip(left_batch, right_batch, strict=True)]
-    rest = [node for i, node in enumerate(left) if i not in (*left_sum, *left_batch)]
-    rest += [node for j, node in enumerate(right) if j not in (*right_sum, *right_batch)]
-    return [(*batch, *rest)]
+    return [(*batch, *_without(left, (*left_sum, *left_batch)), *_without(right, (*right_sum, *right_batch)))]
+
+
+@register("conv_general_dilated")
+def _convolution(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Channels are summed over and made; places stay. Of a grouped convolution whole groups may move, and within each
+    the channels that it reads and those that it makes."""
+    numbers = equation.params["dimension_numbers"]
+    (batch, into, *places), (made, read, *window) = numbers.lhs_spec, numbers.rhs_spec
+    given, kernel = axes
+    groups = equation.params["feature_group_count"]
+    if equation.params["batch_group_count"] != 1:
+        return classes.stop([*given, *kernel], [equation.shapes[0]])
+    for axis in places:
+        classes.order(given[axis])
+    for axis in window:
+        classes.freeze(kernel[axis], ("position", equation.source))
+    if groups == 1:
+        classes.unite(given[into], kernel[read])
+    else:
+        group = classes.new(groups)
+        classes.unite(given[into], classes.factors([(group, groups), (kernel[read], shapes[1][read])]))
+        outer = classes.factors([(group, groups), (None, shapes[1][made] // groups)])
+        classes.unite(kernel[made], outer)
+    out: list[int | None] = [None] * len(given)
+    out_shape = equation.shapes[0]
+    out[numbers.out_spec[0]], out[numbers.out_spec[1]] = given[batch], kernel[made]
+    for axis in numbers.out_spec[2:]:
+        out[axis] = classes.fixed(out_shape[axis])
+    return [tuple(out)]
 
 
 @register("broadcast_in_dim")
@@ -169,6 +126,14 @@ def _broadcast(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape]
     return [tuple(out)]
 
 
+@register("tile")
+def _tile(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Repeats are equal, one after the other."""
+    repeats = map(int, equation.params["reps"])
+    given = zip(axes[0], shapes[0], repeats, strict=True)
+    return [tuple(classes.factors([(None, count), (node, size)]) for node, size, count in given)]
+
+
 @register("transpose")
 def _transpose(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
     return [tuple(axes[0][axis] for axis in equation.params["permutation"])]
@@ -176,31 +141,34 @@ def _transpose(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape]
 
 @register("squeeze")
 def _squeeze(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    return [tuple(node for axis, node in enumerate(axes[0]) if axis not in equation.params["dimensions"])]
+    return [_without(axes[0], equation.params["dimensions"])]
+
+
+@register("expand_dims")
+def _expand(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    kept = iter(axes[0])
+    new = equation.params["dimensions"]
+    return [tuple(None if axis in new else next(kept) for axis in range(len(shapes[0]) + len(new)))]
 
 
 @register("reshape")
 def _reshape(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Follow axes that keep their length; freeze those that are merged or split."""
+    """Merged axes are factors of the new one; an axis that is split is made of factors from then on."""
     order = equation.params.get("dimensions")  # the order in which entries are read; None: as they lie
     order = range(len(shapes[0])) if order is None else order
-    given = [axes[0][axis] for axis in order]
     out: list[int | None] = []
     for old, new in _matching_runs(tuple(shapes[0][axis] for axis in order), equation.params["new_sizes"]):
-        nodes = [given[axis] for axis, length in old if length > 1]
-        kept = [length for _, length in new if length > 1]
-        if len(nodes) == len(kept) == 1:
-            out += [nodes[0] if length > 1 else None for _, length in new]
-            continue
-        shape = tuple(length for _, length in new)
-        out += [None] * len(new) if all(node is None for node in nodes) else classes.stop(nodes, [shape], equation)[0]
+        given = [(axes[0][order[axis]], length) for axis, length in old]
+        sizes = [length for _, length in new]
+        try:
+            out += classes.split(given, sizes)
+        except Conflict:
+            out += classes.stop([node for node, _ in given], [tuple(sizes)])[0]
     return [tuple(out)]
 
 
 def _matching_runs(old: Shape, new: Shape) -> list[tuple[list[tuple[int, int]], list[tuple[int, int]]]]:
     """Split two shapes of the same number of entries into the shortest runs of (axis, length) of equal product."""
-    if 0 in old:
-        return [(list(enumerate(old)), list(enumerate(new)))]
     runs, left, right = [], list(enumerate(old)), list(enumerate(new))
     while left or right:
         a, b, of_a, of_b = [], [], 1, 1
@@ -217,33 +185,175 @@ def _matching_runs(old: Shape, new: Shape) -> list[tuple[list[tuple[int, int]], 
     return runs
 
 
+@register("concatenate")
+def _concatenate(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    joined = equation.params["dimension"]
+    out: list[int | None] = []
+    for axis in range(len(axes[0])):
+        if axis == joined:
+            out.append(classes.segments([(of[axis], shape[axis]) for of, shape in zip(axes, shapes, strict=True)]))
+        else:
+            out.append(classes.unite(*(of[axis] for of in axes)))
+    return [tuple(out)]
+
+
+@register("pad")
+def _pad(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """What is put before and after is the same everywhere; negative padding cuts off."""
+    out: list[int | None] = []
+    for node, size, padding in zip(axes[0], shapes[0], equation.params["padding_config"], strict=True):
+        low, high, between = map(int, padding)
+        if between:
+            classes.order(node)
+            out.append(classes.fixed(low + size + high + between * max(size - 1, 0)))
+            continue
+        start, stop = max(-low, 0), size - max(-high, 0)
+        kept = (classes.cut(node, start, stop), stop - start)
+        out.append(classes.segments([(None, max(low, 0)), kept, (None, max(high, 0))]))
+    return [tuple(out)]
+
+
+@register("slice")
+def _slice(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Stretches of an axis become segments of it; steps need an order."""
+    starts, stops = equation.params["start_indices"], equation.params["limit_indices"]
+    strides = equation.params["strides"] or (1,) * len(starts)
+    out: list[int | None] = []
+    for node, size, start, stop, stride, length in zip(
+        axes[0], shapes[0], starts, stops, strides, equation.shapes[0], strict=True
+    ):
+        if node is None or (start, length) == (0, size):
+            out.append(node)
+        elif stride == 1:
+            out.append(classes.cut(node, int(start), int(stop)))
+        else:
+            (made,) = classes.stop([node], [(length,)])
+            out += made
+    return [tuple(out)]
+
+
+@register("split")
+def _split(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    axis, sizes = equation.params["axis"], map(int, equation.params["sizes"])
+    ends = [0, *itertools.accumulate(sizes)]
+    return [
+        (*axes[0][:axis], classes.cut(axes[0][axis], start, stop), *axes[0][axis + 1 :])
+        for start, stop in itertools.pairwise(ends)
+    ]
+
+
 @register(INVARIANT_REDUCTIONS)
 def _reduce(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    return [tuple(node for axis, node in enumerate(axes[0]) if axis not in equation.params["axes"])]
+    return [_without(axes[0], equation.params["axes"])]
 
 
 @register("argmax argmin")
 def _arg_reduce(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
     """The result counts along the reduced axis, so that axis has an order."""
     for axis in equation.params["axes"]:
-        classes.freeze(axes[0][axis], equation.name, equation.source)
-    return [tuple(node for axis, node in enumerate(axes[0]) if axis not in equation.params["axes"])]
+        classes.freeze(axes[0][axis], classes.at)
+    return [_without(axes[0], equation.params["axes"])]
+
+
+@register("cumsum cumprod cummax cummin cumlogsumexp")
+def _cumulate(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    return [_ordered(axes[0], [equation.params["axis"]], shapes[0], classes)]
+
+
+@register("rev")
+def _reverse(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    return [_ordered(axes[0], equation.params["dimensions"], shapes[0], classes)]
+
+
+@register("sort")
+def _sort(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """All operands are put into one order."""
+    sorted_axis = equation.params["dimension"]
+    together = tuple(classes.unite(*nodes) for nodes in zip(*axes, strict=True))
+    return [_ordered(together, [sorted_axis], shapes[0], classes)] * len(axes)
+
+
+@register("top_k")
+def _top_k(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    axis = equation.params.get("axis", -1) % len(shapes[0])
+    (made,) = classes.stop([axes[0][axis]], [(equation.params["k"],)])
+    return [(*axes[0][:axis], *made, *axes[0][axis + 1 :])] * 2
+
+
+def _ordered(nodes: Axes, ordered: Sequence[int], shape: Shape, classes: Classes) -> Axes:
+    """The same axes, of which some are mixed."""
+    out = list(nodes)
+    for axis in ordered:
+        if shape[axis] != 1:
+            ((out[axis],),) = classes.stop([nodes[axis]], [(shape[axis],)])
+    return tuple(out)
+
+
+@register("reduce_window_max reduce_window_min reduce_window_sum reduce_window")
+def _window(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Pooling: axes that the window does not run along are kept."""
+    count = len(equation.shapes)
+    params, values = equation.params, axes[:count]
+    together = [classes.unite(*nodes) for nodes in zip(*values, strict=True)]
+    ones = (1,) * len(together)
+    base, dilated = params.get("base_dilation") or ones, params.get("window_dilation") or ones
+    settings = zip(params["window_dimensions"], params["window_strides"], params["padding"], base, dilated, strict=True)
+    for axis, setting in enumerate(settings):
+        if setting[0] != 1 or setting[1] != 1 or tuple(setting[2]) != (0, 0) or setting[3] != 1:
+            ((together[axis],),) = classes.stop([together[axis]], [(equation.shapes[0][axis],)])
+    return [tuple(together)] * count
 
 
 @register("iota")
 def _iota(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
     """Counts along one axis, and is the same along all others."""
     shape, dimension = equation.params["shape"], equation.params["dimension"]
-    counting = classes.new()
-    classes.freeze(counting, equation.name, equation.source)
-    return [tuple(counting if axis == dimension else None for axis in range(len(shape)))]
+    return [tuple(classes.fixed(n, "iota") if axis == dimension else None for axis, n in enumerate(shape))]
 
 
-def inner_program(equation: Equation) -> core.ClosedJaxpr | None:
-    """The program of a function with its own derivative: its axes are followed through that program."""
-    if equation.name.startswith(("custom_jvp_call", "custom_vjp_call")):
-        for name in ("call_jaxpr", "fun_jaxpr"):
-            inner = equation.params.get(name)
-            if isinstance(inner, core.ClosedJaxpr):
-                return inner
-    return None
+@register("gather")
+def _gather(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Axes that are taken whole are kept, those that are addressed by number are not permuted."""
+    numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+    operand, index = axes
+    for i, j in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True):
+        classes.unite(operand[i], index[j])
+    classes.freeze(index[-1], ("position", equation.source))
+    gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
+    whole = []
+    for axis, (node, size) in enumerate(zip(operand, sizes, strict=True)):
+        if axis in numbers.operand_batching_dims:
+            continue
+        if size == shapes[0][axis] and axis not in numbers.collapsed_slice_dims:
+            whole.append(node)
+            continue
+        if axis not in numbers.start_index_map and size != shapes[0][axis]:
+            node = classes.cut(node, 0, size)
+        else:
+            classes.stop([node], [()])
+            node = classes.fixed(size)
+        if axis not in gone:
+            whole.append(node)
+    slices, batch = iter(whole), iter(index[:-1])
+    rank = len(equation.shapes[0])
+    return [tuple(next(slices) if axis in numbers.offset_dims else next(batch) for axis in range(rank))]
+
+
+@register("dynamic_slice")
+def _dynamic_slice(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    cut = [axis for axis, size in enumerate(equation.params["slice_sizes"]) if size != shapes[0][axis]]
+    classes.stop([axes[0][axis] for axis in cut], [])
+    sizes = equation.params["slice_sizes"]
+    return [tuple(classes.fixed(sizes[axis]) if axis in cut else node for axis, node in enumerate(axes[0]))]
+
+
+@register("dynamic_update_slice")
+def _dynamic_update(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    out: list[int | None] = []
+    for node, new, size, of_new in zip(axes[0], axes[1], shapes[0], shapes[1], strict=True):
+        if size == of_new:
+            out.append(classes.unite(node, new))
+        else:
+            ((made,),) = classes.stop([node, new], [(size,)])
+            out.append(made)
+    return [tuple(out)]

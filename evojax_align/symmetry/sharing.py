@@ -9,13 +9,13 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from evojax_align.symmetry.inference import Labels
-from evojax_align.symmetry.rules import summed_axes
+from evojax_align.symmetry.following import Labels
+from evojax_align.symmetry.rules import PRODUCTS, summed_axes
 from evojax_align.symmetry.trace import Equation, depends_on, needed
 
 LINEAR = frozenset("add sub neg add_any reduce_sum reshape transpose broadcast_in_dim squeeze copy".split())
 """Linear in all inputs together."""
-BILINEAR = frozenset(("mul", "dot_general"))
+BILINEAR = frozenset(("mul", *PRODUCTS))
 """Linear in each input while the others are fixed."""
 
 
@@ -64,5 +64,4 @@ def _is_linear(equation: Equation, linear: set[int], from_params: set[int], labe
 
 
 def _is_permuted(labels: Labels, value: int, axis: int) -> bool:
-    node = labels.axes[value][axis]
-    return node is not None and labels.classes.why_frozen(node) is None
+    return labels.classes.is_free(labels.axes[value][axis])

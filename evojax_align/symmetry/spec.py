@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from evojax_align import _checks
+from evojax_align.symmetry.layout import Layout, groups_in, length_of, marked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,27 +34,44 @@ class PermutationSpec:
 
     groups: Mapping[str, int]
     """Number of neurons of each group. Empty where nothing can be permuted."""
-    axes: Mapping[str, tuple[str | None, ...]]
-    """For each leaf path, the group of each of its axes; None where the axis belongs to no group."""
+    axes: Mapping[str, tuple[Layout, ...]]
+    """For each leaf path, what each of its axes runs over: a group's name, None where it belongs to no group, or
+    `Segments` and `Factors` of these where the axis is composed."""
     units: Mapping[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
     """For each leaf that feeds units, (axis, name): the axis that runs over the units that it feeds (for a dense
     kernel and its bias, the outputs) and the name that all leaves feeding the same units share."""
     frozen: tuple[Frozen, ...] = ()
     """What could not be permuted because of an operation, and which."""
+    parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """For each group that lives inside another, that other one: every neuron of it has its own order of the inner
+    group, whose permutations are then arrays [neurons of the outer group, neurons of the inner]."""
 
     def __post_init__(self) -> None:
-        for field in ("groups", "axes", "units"):
+        for field in ("groups", "axes", "units", "parents"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
-        for path, names in self.axes.items():
-            for name in names:
-                if name is not None:
+        for path, layouts in self.axes.items():
+            for layout in layouts:
+                for name in groups_in(layout):
                     _checks.one_of(f"axes[{path!r}]", name, self.groups)
+        for inner, outer in self.parents.items():
+            for name in (inner, outer):
+                _checks.one_of("parents", name, self.groups)
+            if outer in self.parents:
+                came = f"{inner!r} in {outer!r} in {self.parents[outer]!r}"
+                raise _checks.bad("parents", came, "one level", "Let the innermost group have one order for all.")
 
     def __hash__(self) -> int:
-        return hash((*(frozenset(of.items()) for of in (self.groups, self.axes, self.units)), self.frozen))
+        fields = (self.groups, self.axes, self.units, self.parents)
+        return hash((*(frozenset(of.items()) for of in fields), self.frozen))
 
     def __reduce__(self) -> tuple[Any, ...]:  # so that a specification can be copied and sent to another process
-        return type(self), (dict(self.groups), dict(self.axes), dict(self.units), self.frozen)
+        fields = (self.groups, self.axes, self.units)
+        return type(self), (*map(dict, fields), self.frozen, dict(self.parents))
+
+    def shape_of(self, group: str) -> tuple[int, ...]:
+        """Shape of the group's index arrays: [neurons], or [neurons of the outer group, neurons]."""
+        outer = self.parents.get(group)
+        return (self.groups[group],) if outer is None else (self.groups[outer], self.groups[group])
 
     def check_leaf(self, path: str, shape: tuple[int, ...], argument: str = "params") -> None:
         """Refuse a leaf of the parameters that this specification does not describe.
@@ -69,22 +87,29 @@ class PermutationSpec:
         mend = "Infer the specification from these parameters; over a population, use `population.map`."
         if path not in self.axes:
             raise _checks.bad(argument, f"the leaf {path!r}", "a leaf that the specification describes", mend)
-        expected = tuple("any" if group is None else self.groups[group] for group in self.axes[path])
+        layouts = self.axes[path]
+        expected = tuple(
+            self.groups[layout] if isinstance(layout, str) else length_of(layout) or "any" for layout in layouts
+        )
         if len(shape) != len(expected) or any(e not in ("any", n) for e, n in zip(expected, shape, strict=True)):
             came = f"shape {shape} at the leaf {path!r}"
             raise _checks.bad(argument, came, f"lengths ({', '.join(map(str, expected))}) of its axes", mend)
 
     def __str__(self) -> str:
-        lines = []
+        rows = [("group", "neurons", "axes")]
         for group, size in self.groups.items():
             members = [
-                f"{path}[{axis}]"
-                for path, names in self.axes.items()
-                for axis, name in enumerate(names)
-                if name == group
+                f"{path}[{axis}]" if isinstance(layout, str) else f"{path}[{axis}: {marked(layout, group)}]"
+                for path, layouts in self.axes.items()
+                for axis, layout in enumerate(layouts)
+                if group in groups_in(layout)
             ]
-            lines.append(f"{group}  {size} neurons  {', '.join(members)}")
+            outer = self.parents.get(group)
+            rows.append((group, f"{size}" if outer is None else f"{size} in each {outer}", ", ".join(members)))
         for freeze in self.frozen:
             members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
-            lines.append(f"frozen by {freeze.primitive} ({freeze.source})  {members}")
-        return "\n".join(lines) or "no axis can be permuted"
+            rows.append(("frozen", freeze.primitive, f"{members} ({freeze.source})"))
+        if len(rows) == 1:
+            return "no axis can be permuted"
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)

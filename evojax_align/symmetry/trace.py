@@ -38,6 +38,8 @@ class Equation:
     params: Mapping[str, Any]
     source: str
     """File, line and function that wrote it."""
+    shapes: tuple[tuple[int, ...], ...]
+    """Shapes of the outputs."""
     mutates: bool = False
     """Whether it works on a reference to memory: then equations that do not take its outputs may see what it did."""
 
@@ -123,7 +125,10 @@ def _inline(
         made = tuple(trace.new_value(variable.aval) for variable in equation.outvars)
         numbers.update(zip(equation.outvars, made, strict=True))
         mutates = any(_is_reference(atom.aval) for atom in (*equation.invars, *equation.outvars))
-        trace.equations.append(Equation(equation.primitive, tuple(given), made, equation.params, source, mutates))
+        shapes = tuple(trace.shapes[value] for value in made)
+        trace.equations.append(
+            Equation(equation.primitive, tuple(given), made, equation.params, source, shapes, mutates)
+        )
     return tuple(number(atom) for atom in jaxpr.outvars)
 
 

@@ -14,8 +14,9 @@ def change():
         worst = 0.0
         for seed in range(draws):
             random = np.random.default_rng(seed)
-            shifted = {group: np.roll(np.arange(size), 1) for group, size in spec.groups.items()}
-            orders = {g: random.permutation(order) for g, order in shifted.items()} if seed else shifted
+            shapes = {group: spec.shape_of(group) for group in spec.groups}
+            shifted = {g: np.broadcast_to(np.roll(np.arange(s[-1]), 1), s) for g, s in shapes.items()}
+            orders = {g: random.permuted(order, axis=-1) for g, order in shifted.items()} if seed else shifted
             moved = jax.tree.leaves(apply(symmetry.permute(spec, params, orders), x))
             for p, q in zip(expected, moved, strict=True):
                 p, q = np.asarray(p, np.float32), np.asarray(q, np.float32)

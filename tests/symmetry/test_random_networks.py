@@ -27,6 +27,32 @@ def _mixed(x, w):
 
 _mixed.defvjp(lambda x, w: (_mixed(x, w), (x, w)), lambda saved, g: saved)
 
+
+def _blocks(function, v):
+    """Apply a function to columns in two blocks of two."""
+    return function(v.reshape(N, 2, 2)).reshape(N, N)
+
+
+def _attention(g):
+    weights = jax.nn.softmax(jnp.einsum("thd,shd->hts", g, jnp.tanh(g)), axis=-1)
+    return jnp.einsum("hts,shd->thd", weights, g)
+
+
+def _cell(w):
+    def step(state, row):
+        gate, new = jnp.split(state @ w[:2] + row, 2)
+        state = state + jax.nn.sigmoid(gate) * jnp.tanh(new)
+        return state, state
+
+    return step
+
+
+def _convolved(v, kernel, groups):
+    return jax.lax.conv_general_dilated(
+        v[None], kernel, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"), feature_group_count=groups
+    )[0]
+
+
 UNIFORM = np.full((N, N), 0.7, np.float32)
 UNEVEN = np.linspace(-1, 1, N * N, dtype=np.float32).reshape(N, N)
 ROWS = np.repeat(np.linspace(-1, 1, N, dtype=np.float32)[:, None], N, axis=1)
@@ -64,6 +90,23 @@ UNARY = {
     "diagonal": lambda v: v + jnp.diag(v)[None],
     "scan": lambda v: jax.lax.scan(lambda c, row: (0.5 * c + row, c), jnp.zeros(N), v)[1],
     "cond": lambda v: jax.lax.cond(v[0, 0] > 0, lambda u: u, lambda u: -u, v),
+    "gated halves": lambda v: jnp.tile(v[:, :2] * jax.nn.sigmoid(v[:, 2:]), 2),
+    "halves exchanged": lambda v: jnp.concatenate([jnp.tanh(v[:, 2:]), v[:, :2]], axis=1),
+    "three parts": lambda v: jnp.concatenate([p / (1 + jnp.max(p)) for p in jnp.split(v, [1, 3], axis=1)], axis=1),
+    "group norm": lambda v: _blocks(lambda g: g / (1 + jnp.std(g, axis=2, keepdims=True)), v),
+    "pairs": lambda v: _blocks(lambda g: g * jnp.max(g, axis=2, keepdims=True), v),
+    "same in every block": lambda v: _blocks(lambda g: g - jnp.mean(g, axis=1, keepdims=True), v),
+    "heads": lambda v: _blocks(_attention, v),
+    "heads of rows": lambda v: _blocks(_attention, v.T).T,
+    "padded and cut": lambda v: jnp.tanh(jnp.pad(v, ((0, 0), (1, 2))))[:, 1:-2],
+    "padded": lambda v: v + jnp.pad(v[:, 1:3], ((0, 0), (1, 1))),
+    "repeated": lambda v: v * jnp.repeat(jnp.max(v.reshape(N, 2, 2), axis=2), 2, axis=1),
+    "tiled": lambda v: v * jnp.tile(v[:, 1:3], 2),
+    "transposed blocks": lambda v: v.reshape(N, 2, 2).transpose(0, 2, 1).reshape(N, N),
+    "while": lambda v: jax.lax.while_loop(
+        lambda u: jnp.sum(u**2) > 9, lambda u: u / (1 + jnp.max(u, axis=1)[:, None] ** 2), v
+    ),
+    "pooled": lambda v: jax.lax.reduce_window(v, -jnp.inf, jax.lax.max, (2, 1), (1, 1), "SAME"),
     "noise": lambda v: v + jax.random.normal(jax.random.key(1), (N, N)),
 }
 BINARY = {
@@ -80,9 +123,24 @@ BINARY = {
     "mapped product": lambda v, w: jax.vmap(lambda row: w @ row)(v),
     "custom product": _mixed,
     "gathered": lambda v, w: v + w[jnp.array([2, 0, 1, 3])],
+    "recurrent": lambda v, w: jax.lax.scan(lambda c, row: (jnp.tanh(c @ w + row), c), jnp.zeros(N), v)[1],
+    "gated recurrent": lambda v, w: jax.lax.scan(_cell(w), jnp.zeros(2), v)[1] @ w[:2],
+    "layers of a scan": lambda v, w: jax.lax.scan(lambda c, row: (c * row, None), v, w)[0],
+    "grouped convolution": lambda v, w: _convolved(v, w.reshape(2, 2, N), 2),
+    "depthwise convolution": lambda v, w: _convolved(v, w[:3, None], N),
+    "convolution": lambda v, w: _convolved(v, w[None], 1),
+    "convolution of places": lambda v, w: _convolved(v.T, w[None], 1).T,
+    "product of heads": lambda v, w: jnp.einsum("thd,hde->te", v.reshape(N, 2, 2), w.reshape(2, 2, N)),
+    "own product in every block": lambda v, w: jnp.einsum(
+        "thd,hde->the", v.reshape(N, 2, 2), w[:2].reshape(2, 2, 2)
+    ).reshape(N, N),
+    "one product for all blocks": lambda v, w: _blocks(lambda g: jnp.tanh(g @ w[:2, :2]), v),
+    "scaled blocks": lambda v, w: _blocks(lambda g: g * w[0, :2], v),
     "joined": lambda v, w: jnp.concatenate([v[:, :2], w[:, :2]], axis=1),
 }
-SOUND = ("relu gelu tanh jit checkpoint custom_vjp centred normed bfloat16 add multiply where product einsum").split()
+SOUND = """relu,gelu,tanh,jit,checkpoint,custom_vjp,centred,normed,bfloat16,add,multiply,where,product,einsum,heads,
+group norm,gated halves,recurrent,product of heads,own product in every block,grouped convolution,convolution"""
+SOUND = SOUND.replace("\n", "").split(",")
 
 
 def network(seed):

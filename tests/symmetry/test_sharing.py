@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evojax_align.crossover import arithmetic, lerp
-from evojax_align.symmetry.inference import label
+from evojax_align.symmetry.following import label
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import evaluate, trace_network
 

@@ -1,0 +1,226 @@
+"""Following every axis of every value through a network's trace, and through the programs inside it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from evojax_align import _checks
+from evojax_align.symmetry.classes import Axes, Classes
+from evojax_align.symmetry.rules import RULES, Use, summed_axes
+from evojax_align.symmetry.trace import Equation, NetworkTrace, Trace, depends_on, flatten, needed
+
+
+@dataclasses.dataclass
+class Program:
+    """One straight list of equations, with a node for every axis of every value that its outputs need."""
+
+    trace: Trace
+    axes: dict[int, Axes]
+
+    @property
+    def equations(self) -> list[Equation]:
+        """The equations that the outputs need."""
+        return needed(self.trace, self.trace.outputs)
+
+
+@dataclasses.dataclass
+class Labels:
+    """A network's trace with a node for every axis of every value."""
+
+    network: NetworkTrace
+    classes: Classes
+    programs: list[Program]
+    """The network's own first, and then those inside it."""
+    leaf_axes: tuple[Axes, ...]
+    """Axes of each leaf of the parameters."""
+    uses: list[Use]
+    """Every axis that an equation sums over, in order."""
+
+    @property
+    def axes(self) -> dict[int, Axes]:
+        """Axes of every value of the network's own trace that the outputs need."""
+        return self.programs[0].axes
+
+
+def label(network: NetworkTrace) -> Labels:
+    """Follow every axis of every value through the trace."""
+    trace, classes = network.trace, Classes()
+    given = [_fresh(trace.shapes[value], classes) for value in trace.inputs]
+    axes = dict(zip(trace.inputs, given, strict=True))
+    for value in network.data:
+        _freeze(axes[value], classes, "data")
+    follower = _Follower(classes)
+    out, uses = follower.follow(trace, given, [value in network.data for value in trace.inputs])
+    for nodes in out:
+        _freeze(nodes, classes, "output")
+    return Labels(network, classes, follower.programs, tuple(axes[value] for value in network.params), uses)
+
+
+class _Follower:
+    """Goes through programs, and remembers them."""
+
+    def __init__(self, classes: Classes) -> None:
+        self.classes = classes
+        self.programs: list[Program] = []
+
+    def follow(
+        self, trace: Trace, given: Sequence[Axes], given_from_data: Sequence[bool]
+    ) -> tuple[list[Axes], list[Use]]:
+        """From the axes of a program's inputs to those of its outputs, and every axis that is summed over."""
+        axes = dict(zip(trace.inputs, given, strict=True))
+        self.programs.append(Program(trace, axes))
+        for value, constant in trace.constants.items():
+            axes[value] = _constant(constant, self.classes)
+        data = [value for value, is_data in zip(trace.inputs, given_from_data, strict=True) if is_data]
+        from_data, uses = depends_on(trace, data), []
+        for equation in needed(trace, trace.outputs):
+            self.classes.at = equation.name, equation.source
+            inputs = [axes[value] for value in equation.inputs]
+            shapes = [trace.shapes[value] for value in equation.inputs]
+            for i, axis in summed_axes(equation):
+                value, node = equation.inputs[i], inputs[i][axis]
+                if node is not None:
+                    uses.append(Use(value, axis, node, equation.name, value in from_data))
+            rule = RULES.get(equation.name)
+            if rule is not None:
+                made = rule(equation, inputs, shapes, self.classes)
+            else:
+                flags = [value in from_data for value in equation.inputs]
+                made, inner_uses = self._inside(equation, inputs, flags)
+                uses += inner_uses
+            for value, of_value, shape in zip(equation.outputs, made, equation.shapes, strict=True):
+                axes[value] = tuple(node if size != 1 else None for node, size in zip(of_value, shape, strict=True))
+        return [axes[value] for value in trace.outputs], uses
+
+    def _inside(
+        self, equation: Equation, given: Sequence[Axes], from_data: Sequence[bool]
+    ) -> tuple[list[Axes], list[Use]]:
+        """Through the programs of one equation."""
+        into = INSIDE.get(equation.name)
+        programs = None if into is None else programs_of(equation)
+        if into is None or programs is None:  # no rule: nothing that it touches may be permuted
+            touched = [node for axes in given for node in axes]
+            return self.classes.stop(touched, equation.shapes), []
+        uses: list[Use] = []
+
+        def through(number: int, given: Sequence[Axes], outside: Sequence[int | None]) -> list[Axes]:
+            """One of the programs; `outside` says which input of the equation each input of the program is."""
+            inner = flatten(programs[number])
+            flags = [any(from_data) if i is None else from_data[i] for i in outside]
+            out, found = self.follow(inner, given, flags)
+            known = {value: equation.inputs[i] for value, i in zip(inner.inputs, outside, strict=True) if i is not None}
+            uses.extend(dataclasses.replace(u, value=None if u.value is None else known.get(u.value)) for u in found)
+            return out
+
+        return into(equation, given, through, self.classes), uses
+
+
+Through = Callable[[int, Sequence[Axes], Sequence[int | None]], list[Axes]]
+
+
+def programs_of(equation: Equation) -> list[core.ClosedJaxpr] | None:
+    """The programs inside an equation, in a fixed order; None where there is none that could be followed."""
+    params = equation.params
+    if equation.name == "while":
+        return [params["cond_jaxpr"], params["body_jaxpr"]]
+    if equation.name == "cond":
+        return list(params["branches"])
+    for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+        if isinstance(params.get(name), core.ClosedJaxpr):
+            return [params[name]]
+    return None
+
+
+def _own_derivative(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
+    return through(0, given, range(len(given)))
+
+
+def _cond(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
+    """Each branch sees the same inputs, and gives the same outputs."""
+    count = len(equation.params["branches"])
+    outs = [through(number, given[1:], range(1, len(given))) for number in range(count)]
+    return [
+        tuple(classes.unite(*nodes) for nodes in zip(*of_output, strict=True)) for of_output in zip(*outs, strict=True)
+    ]
+
+
+def _while(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
+    """What is carried has the same axes before, during and after."""
+    of_condition, of_body = equation.params["cond_nconsts"], equation.params["body_nconsts"]
+    first = of_condition + of_body
+    carried = _carried(given[first:], equation.shapes, classes)
+    unknown = [None] * len(carried)
+    through(0, [*given[:of_condition], *carried], [*range(of_condition), *unknown])
+    out = through(1, [*given[of_condition:first], *carried], [*range(of_condition, first), *unknown])
+    return _tied(carried, out, classes)
+
+
+def _scan(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
+    """As a `while`; the axis that is gone along is kept in order."""
+    constants, count = equation.params["num_consts"], equation.params["num_carry"]
+    first = constants + count
+    carried = _carried(given[constants:first], equation.shapes[:count], classes)
+    for nodes in given[first:]:
+        classes.order(nodes[0])
+    rows = [nodes[1:] for nodes in given[first:]]
+    unknown = [None] * (len(given) - constants)
+    out = through(0, [*given[:constants], *carried, *rows], [*range(constants), *unknown])
+    steps = equation.params["length"]
+    return [*_tied(carried, out[:count], classes), *((classes.fixed(steps), *nodes) for nodes in out[count:])]
+
+
+def _carried(given: Sequence[Axes], shapes: Sequence[tuple[int, ...]], classes: Classes) -> list[Axes]:
+    """Axes of what is carried: those of its start, and new ones where entries are equal only at the start."""
+    fresh = [_fresh(shape, classes) for shape in shapes]
+    return [tuple(classes.unite(p, q) for p, q in zip(*both, strict=True)) for both in zip(given, fresh, strict=True)]
+
+
+def _tied(carried: Sequence[Axes], out: Sequence[Axes], classes: Classes) -> list[Axes]:
+    return [tuple(classes.unite(p, q) for p, q in zip(*both, strict=True)) for both in zip(carried, out, strict=True)]
+
+
+INSIDE: dict[str, Callable[[Equation, Sequence[Axes], Through, Classes], list[Axes]]] = {
+    "scan": _scan,
+    "while": _while,
+    "cond": _cond,
+    **dict.fromkeys(
+        ("custom_jvp_call", "custom_vjp_call", "custom_jvp_call_jaxpr", "custom_vjp_call_jaxpr"), _own_derivative
+    ),
+}
+"""Primitives with programs inside, and how axes go through them."""
+
+
+def _fresh(shape: tuple[int, ...], classes: Classes) -> Axes:
+    return tuple(classes.new(size) for size in shape)
+
+
+def _freeze(axes: Axes, classes: Classes, why: str) -> None:
+    for node in axes:
+        classes.freeze(node, (why, ""))
+
+
+def _constant(value: Any, classes: Classes) -> Axes:
+    """An array written into the network binds the axes along which its entries differ."""
+    axes = list(_fresh(jnp.shape(value), classes))
+    for axis, node in enumerate(axes):
+        if node is None:
+            continue
+        if _is_array_of_numbers(value):
+            entries = np.asarray(value)
+            if (entries == entries.take([0], axis)).all():
+                axes[axis] = None
+                continue
+        classes.freeze(node, ("constant", "an array that the network closes over"))
+    return tuple(axes)
+
+
+def _is_array_of_numbers(value: Any) -> bool:
+    """Whether entries can be looked at: not those of tracers, random keys, and references to memory that may change."""
+    if not isinstance(value, np.ndarray | jax.Array) or not _checks.is_concrete(value):
+        return False
+    return not jnp.issubdtype(value.dtype, jax.dtypes.extended)

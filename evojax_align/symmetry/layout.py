@@ -1,0 +1,101 @@
+"""How the neurons of groups lie along one axis, as data.
+
+An axis may run over one group; over nothing that can be permuted; over segments that lie end to end; or over factors,
+as the digits of a number: rows, columns and channels that were flattened, or heads and their channels.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Segments:
+    """Parts that lie end to end."""
+
+    parts: tuple[tuple["Layout", int], ...]
+    """Layout and length of each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Parts that an axis runs through, the outermost first; its length is the product of theirs."""
+
+    parts: tuple[tuple["Layout", int], ...]
+    """Layout and length of each."""
+
+    def __str__(self) -> str:
+        return " x ".join(
+            f"({part})" if isinstance(part, Segments) else describe(part, size) for part, size in self.parts
+        )
+
+
+Layout: TypeAlias = str | Segments | Factors | None
+"""A group's name where the axis runs over that group, None where nothing on it can be permuted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Occurrence:
+    """One appearance of a group along an axis."""
+
+    group: str
+    neuron: np.ndarray
+    """For each place of the axis, the neuron that it belongs to; -1 for none."""
+    step: np.ndarray
+    """For each place of the axis, the distance to the same place of the next neuron."""
+
+
+def occurrences(layout: Layout, size: int) -> list[Occurrence]:
+    """Where the groups of an axis of this length are found."""
+    if layout is None:
+        return []
+    if isinstance(layout, str):
+        return [Occurrence(layout, np.arange(size), np.ones(size, int))]
+    found: list[Occurrence] = []
+    if isinstance(layout, Segments):
+        start = 0
+        for part, length in layout.parts:
+            for inner in occurrences(part, length):
+                neuron, step = np.full(size, -1), np.zeros(size, int)
+                neuron[start : start + length], step[start : start + length] = inner.neuron, inner.step
+                found.append(Occurrence(inner.group, neuron, step))
+            start += length
+        return found
+    after = size
+    for part, length in layout.parts:
+        after //= length
+        before = size // (after * length)
+        for inner in occurrences(part, length):
+            neuron, step = (np.tile(np.repeat(of, after), before) for of in (inner.neuron, inner.step))
+            found.append(Occurrence(inner.group, neuron, step * after))
+    return found
+
+
+def groups_in(layout: Layout) -> Iterator[str]:
+    """The names of the groups along an axis, once for each appearance."""
+    if isinstance(layout, str):
+        yield layout
+    elif layout is not None:
+        for part, _ in layout.parts:
+            yield from groups_in(part)
+
+
+def length_of(layout: Layout) -> int | None:
+    """The length that a composed axis must have."""
+    if isinstance(layout, Segments):
+        return sum(size for _, size in layout.parts)
+    if isinstance(layout, Factors):
+        return int(np.prod([size for _, size in layout.parts]))
+    return None
+
+
+def marked(layout: Layout, group: str, size: int = 0) -> str:
+    """A composed layout in lengths, with a star before those of one group: `3 x *4 + 3 x *4 + 12`."""
+    if isinstance(layout, Segments):
+        return " + ".join(marked(part, group, size) for part, size in layout.parts)
+    if isinstance(layout, Factors):
+        parts = ((marked(part, group, size), isinstance(part, Segments)) for part, size in layout.parts)
+        return " x ".join(f"({text})" if of_segments else text for text, of_segments in parts)
+    return f"*{size}" if layout == group else f"{size}"

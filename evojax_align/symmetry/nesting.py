@@ -1,0 +1,145 @@
+"""Groups inside a group: the channels of every head may have an order of their own.
+
+A class is nested in another if each neuron of the outer one may permute the inner one differently. That holds where
+every value that has the inner axis has the outer one too, exactly once, and every operation goes along both in step:
+what happens to the inner entries of one outer neuron never touches those of another.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from evojax_align.symmetry.classes import Axes, Classes
+from evojax_align.symmetry.following import Labels, Program
+from evojax_align.symmetry.rules import ELEMENTWISE
+from evojax_align.symmetry.trace import Equation
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where an atom appears in a value: the axis, and within it the number of the run of factors."""
+
+    axis: int
+    run: int
+
+
+def nested(labels: Labels) -> dict[int, int]:
+    """For each class that lies inside another, the other one; nothing lies deeper than one level."""
+    classes = labels.classes
+    common: dict[int, set[int]] = {}  # what is found wherever an atom is found
+    for program in labels.programs:
+        for axes in program.axes.values():
+            counts: dict[int, int] = {}
+            here = {atom for node in axes for atom in classes.atoms(node) if classes.why_frozen(atom) is None}
+            for node in axes:
+                for atom in classes.atoms(node):
+                    counts[atom] = counts.get(atom, 0) + 1
+            for atom in here:
+                others = here - {atom}
+                common[atom] = common[atom] & others if atom in common else others
+    found: dict[int, int] = {}
+    sizes = {atom: classes.size(atom) for atom in common}
+    for inner, outers in sorted(common.items(), reverse=True):  # the later one was made inside the earlier
+        for outer in sorted(outers):
+            if sizes[inner] < 2 or outer in found or inner in found or inner in found.values():
+                continue
+            if all(_in_step(program, classes, inner, outer) for program in labels.programs):
+                found[inner] = outer
+    return found
+
+
+def _in_step(program: Program, classes: Classes, inner: int, outer: int) -> bool:
+    """Whether no operation of a program mixes the inner neurons of different outer ones."""
+    pairs: dict[int, dict[_Place, int]] = {}  # for each value, where the inner class is, the axis of its outer one
+    for value, axes in program.axes.items():
+        found = _partners(axes, classes, inner, outer)
+        if found is None:
+            return False
+        pairs[value] = found
+    return all(_keeps(equation, program.axes, pairs) for equation in program.equations)
+
+
+def _partners(axes: Axes, classes: Classes, inner: int, outer: int) -> dict[_Place, int] | None:
+    """For each appearance of the inner class, the axis of its outer neurons; None if that is unclear."""
+    runs = [(axis, run, atoms) for axis, node in enumerate(axes) for run, atoms in enumerate(_runs(node, classes))]
+    found: dict[_Place, int] = {}
+    for axis, run, atoms in runs:
+        if inner not in atoms:
+            continue
+        if atoms.count(inner) > 1 or atoms.count(outer) > 1:
+            return None
+        if outer in atoms:
+            found[_Place(axis, run)] = axis
+            continue
+        elsewhere = {i for i, _, others in runs if outer in others and i != axis}
+        if len(elsewhere) != 1:
+            return None
+        (other,) = elsewhere
+        if any(others.count(outer) != 1 for i, _, others in runs if i == other):
+            return None
+        found[_Place(axis, run)] = other
+    return found
+
+
+def _runs(node: int | None, classes: Classes) -> list[list[int]]:
+    """The segments of an axis, each as the atoms that it runs through."""
+    if node is None:
+        return [[]]
+    parts = classes.parts(node)
+    if parts is None:
+        return [[classes.find(node)]]
+    if parts.segments:
+        return [run for part, _ in parts.pieces for run in _runs(part, classes)]
+    made: list[list[int]] = [[]]
+    for part, _ in parts.pieces:
+        made = [[*run, *more] for run in made for more in _runs(part, classes)]
+    return made
+
+
+def _keeps(equation: Equation, axes: dict[int, Axes], pairs: dict[int, dict[_Place, int]]) -> bool:
+    """Whether one operation goes along the inner and the outer axis in step."""
+    given = [pairs[value] for value in equation.inputs]
+    if not any(given):
+        return True
+    if equation.name in ELEMENTWISE.split() and not equation.primitive.multiple_results:
+        found: dict[int, set[int]] = {}
+        for of_value in given:
+            for place, outer in of_value.items():
+                found.setdefault(place.axis, set()).add(outer)
+        return all(len(outers) == 1 for outers in found.values())
+    if equation.name == "dot_general":
+        return _product_keeps(equation, given)
+    if equation.name == "conv_general_dilated":
+        return _convolution_keeps(equation, given)
+    if equation.name.startswith("reduce_") and "axes" in equation.params:
+        gone = equation.params["axes"]
+        return all(place.axis in gone or outer not in gone for place, outer in given[0].items())
+    return True
+
+
+def _product_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bool:
+    """Axes that meet must belong to outer axes that meet; a free axis keeps its outer one."""
+    (left_sum, right_sum), (left_batch, right_batch) = equation.params["dimension_numbers"]
+    meets = (
+        dict(zip((*left_sum, *left_batch), (*right_sum, *right_batch), strict=True)),
+        dict(zip((*right_sum, *right_batch), (*left_sum, *left_batch), strict=True)),
+    )
+    for side, (of_value, summed) in enumerate(zip(given, (left_sum, right_sum), strict=True)):
+        for place, outer in of_value.items():
+            if place.axis not in meets[side]:
+                if outer in summed:
+                    return False
+                continue
+            there = {o for p, o in given[1 - side].items() if p.axis == meets[side][place.axis]}
+            if there and (outer not in meets[side] or there != {meets[side][outer]}):
+                return False
+    return True
+
+
+def _convolution_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bool:
+    """Groups of channels carry theirs along; all else must lie on one axis."""
+    made, read, *_ = equation.params["dimension_numbers"].rhs_spec
+    grouped = equation.params["feature_group_count"] > 1
+    of_data, of_kernel = given
+    return all(place.axis == outer for place, outer in of_data.items()) and all(
+        place.axis == outer or (grouped and (place.axis, outer) == (read, made)) for place, outer in of_kernel.items()
+    )
