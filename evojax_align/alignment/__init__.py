@@ -2,7 +2,8 @@
 
 from evojax_align.alignment.align import Alignment, align, align_pairs
 from evojax_align.alignment.pairs import match_pairs, relate_pairs
-from evojax_align.alignment.stages import GroupMatch, Relation, Settings, match, rearrange, relate
+from evojax_align.alignment.records import GroupMatch, Relation
+from evojax_align.alignment.stages import Settings, match, rearrange, relate
 
 __all__ = [
     "Alignment",

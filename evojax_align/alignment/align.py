@@ -11,7 +11,8 @@ from evojax_align import _checks
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
 from evojax_align.alignment.health import all_finite
 from evojax_align.alignment.pairs import lift, match_all, related
-from evojax_align.alignment.stages import METHODS, GroupMatch, Settings, rearrange
+from evojax_align.alignment.records import GroupMatch
+from evojax_align.alignment.stages import METHODS, Settings, rearrange
 from evojax_align.symmetry import PermutationSpec, infer
 
 

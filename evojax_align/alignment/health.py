@@ -9,7 +9,7 @@ import numpy as np
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, PyTree
-from evojax_align.alignment.stages import Relation
+from evojax_align.alignment.records import Relation
 
 MEND = "Drop this network, or train it again with a smaller learning rate."
 

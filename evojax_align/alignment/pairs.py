@@ -7,9 +7,11 @@ import jax
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, PyTree
+from evojax_align.alignment.families import Partners
 from evojax_align.alignment.health import Health, examine, refuse
-from evojax_align.alignment.stages import GroupMatch, Relation, Settings, assignment_scores, match, matched, relate
-from evojax_align.matching import one_to_one, one_to_one_batch
+from evojax_align.alignment.records import GroupMatch, Relation
+from evojax_align.alignment.stages import Settings, assignment_scores, each_block, match_groups, relate
+from evojax_align.matching import one_to_one_batch
 from evojax_align.symmetry import PermutationSpec, infer
 
 
@@ -95,13 +97,21 @@ def related(
 
 def match_all(relations: Mapping[str, Relation], settings: Settings, *, many: bool) -> dict[str, GroupMatch]:
     """The second stage: the host solves assignments between two programs; all else is one program."""
+    if not relations:
+        return {}
     if not (settings.on_host and _checks.is_concrete(relations, settings.ridge)):
         return _matched(dict(relations), *settings.parts(), many)
-    solve = one_to_one_batch if many else partial(one_to_one, engine="host")
-    questions = _questions_program(dict(relations), *settings.parts(), many)
-    answers = {group: solve(*question) for group, question in questions.items()}
-    found = {group: (m.x, m.y, m.valid) for group, m in answers.items()}
-    return _answers_program(dict(relations), found, many)
+    questions = _questions(dict(relations), *settings.parts(), many)
+    found = {group: _solved(*question) for group, question in questions.items()}
+    return _answered(dict(relations), found, settings.parts()[0], many)
+
+
+def _solved(scores: Array, dead_x: Array, dead_y: Array) -> Partners:
+    """The partners for any number of leading axes, on the host."""
+    batch = scores.shape[:-2]
+    flat = [v.reshape(-1, *v.shape[len(batch) :]) for v in (scores, dead_x, dead_y)]
+    m = one_to_one_batch(*flat)
+    return m.x.reshape(*batch, -1), m.y.reshape(*batch, -1), m.valid.reshape(batch)
 
 
 def check_hashable(apply: Apply) -> None:
@@ -136,12 +146,11 @@ def _related(
 def _matched(
     relations: dict[str, Relation], settings: Settings, ridge: float | Array | None, many: bool
 ) -> dict[str, GroupMatch]:
-    settings = settings.with_ridge(ridge)
-    return {group: lift(many, lambda r: match(r, settings), relation) for group, relation in relations.items()}
+    return lift(many, partial(match_groups, settings=settings.with_ridge(ridge)), relations)
 
 
 @partial(jax.jit, static_argnames=("settings", "many"))
-def _questions_program(
+def _questions(
     relations: dict[str, Relation], settings: Settings, ridge: float | Array | None, many: bool
 ) -> dict[str, tuple]:
     settings = settings.with_ridge(ridge)
@@ -149,12 +158,11 @@ def _questions_program(
     def one(relation: Relation) -> tuple[Array, Array, Array]:
         return assignment_scores(relation, settings), relation.moments.dead_x, relation.moments.dead_y
 
-    return {group: lift(many, one, relation) for group, relation in relations.items()}
+    return {group: lift(many, partial(each_block, one), relation) for group, relation in relations.items()}
 
 
-@partial(jax.jit, static_argnames="many")
-def _answers_program(relations: dict[str, Relation], found: dict[str, tuple], many: bool) -> dict[str, GroupMatch]:
-    def one(relation: Relation, answer: tuple[Array, Array, Array]) -> GroupMatch:
-        return matched(relation.moments, *answer)
-
-    return {group: lift(many, one, relation, found[group]) for group, relation in relations.items()}
+@partial(jax.jit, static_argnames=("settings", "many"))
+def _answered(
+    relations: dict[str, Relation], found: dict[str, Partners], settings: Settings, many: bool
+) -> dict[str, GroupMatch]:
+    return lift(many, lambda r, known: match_groups(r, settings, known), relations, found)

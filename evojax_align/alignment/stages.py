@@ -6,20 +6,22 @@ serves any number of methods.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
-from evojax_align import _checks
-from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
+from evojax_align import _checks, population
+from evojax_align._types import Apply, Array, Float, PyTree
+from evojax_align.alignment.families import Partners, blocks, resolve
+from evojax_align.alignment.records import GroupMatch, Relation, matched
 from evojax_align.matching import canonical, greedy_index, one_to_one, semi
 from evojax_align.matching.assignment import ENGINES
 from evojax_align.matching.best import DIRECTIONS
 from evojax_align.matching.canonical import MODES
 from evojax_align.similarity import CCA, Moments, cca_of, correlation_of, merge, moments, pool, structure_scores
 from evojax_align.similarity.canonical import check_rank, check_ridge, check_samples
-from evojax_align.similarity.moments import finite
 from evojax_align.symmetry import PermutationSpec, permute, select
 from evojax_align.symmetry.reading import places_of
 
@@ -94,32 +96,6 @@ class Settings:
         return self if ridge is None else dataclasses.replace(self, ridge=ridge)
 
 
-@struct.dataclass
-class Relation:
-    """What two networks' activations of one group have in common."""
-
-    moments: Moments
-    """`x` is the first network, `y` the second; standardised and pooled where the group is seen at several places."""
-    samples: int = struct.field(pytree_node=False)
-
-
-@struct.dataclass
-class GroupMatch:
-    """The partners in one group: `x[i]` of the first network and `y[i]` of the second."""
-
-    x: Int[Array, "*batch n"]
-    y: Int[Array, "*batch n"]
-    score: Float[Array, "*batch n"]
-    """Correlation of each pair of partners."""
-    dead_x: Int[Array, "*batch"]
-    """Number of dead neurons."""
-    dead_y: Int[Array, "*batch"]
-    valid: Bool[Array, "*batch"]
-    """Whether a matching that should be a bijection is one."""
-    all_finite: Bool[Array, "*batch"]
-    """Whether all activations were finite."""
-
-
 def relate(
     spec: PermutationSpec,
     apply: Apply,
@@ -129,6 +105,7 @@ def relate(
     *,
     covariances: bool = True,
     chunk: int | None = None,
+    positions: int | None = None,
 ) -> dict[str, Relation]:
     """Statistics of both networks' activations on the same inputs, group by group.
 
@@ -140,6 +117,7 @@ def relate(
         x: inputs, samples along the leading axis of every leaf.
         covariances: also those inside each network, which the methods "cca" and "loadings" need.
         chunk: samples at a time; by default all, unless their activations would take more than 256 MiB.
+        positions: of each sample, take at most this many places of a map, evenly spread; all by default.
 
     Returns:
         A `Relation` for every group that data reach. It does not depend on `chunk`, but for rounding.
@@ -149,29 +127,48 @@ def relate(
         _checks.positive("chunk", chunk)
 
     def of_chunk(part: PyTree) -> dict[str, list[Moments]]:
-        of_a, of_b = places_of(spec, apply, a, part), places_of(spec, apply, b, part)
+        of_a, of_b = read(a, part), read(b, part)
         return {
-            group: [moments(p, q, within=covariances) for p, q in zip(of_a[group], of_b[group], strict=True)]
+            group: [
+                moments(_flat(p), _flat(q), within=covariances) for p, q in zip(of_a[group], of_b[group], strict=True)
+            ]
             for group in of_a
         }
 
-    shapes = jax.eval_shape(lambda p, part: places_of(spec, apply, p, part), a, x)
+    def read(params: PyTree, part: PyTree) -> dict[str, list[Array]]:
+        return places_of(spec, apply, params, part, positions=positions)
+
+    shapes = jax.eval_shape(read, a, x)
     numbers = 2 * sum(place.size for places in shapes.values() for place in places)
     totals = _stream(of_chunk, x, count, min(chunk or _chunk_size(count, numbers), count))
     samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}
-    return {group: Relation(pool(places), samples[group]) for group, places in totals.items()}
+    return {
+        group: Relation(pool(places), samples[group], outer, None if outer is None else spec.groups[outer])
+        for group, places in totals.items()
+        for outer in [spec.parents.get(group)]
+    }
+
+
+def _flat(places: Array) -> Array:
+    """[samples, neurons], the neurons of all outer ones end to end."""
+    return places.reshape(places.shape[0], -1)
 
 
 def match(relation: Relation, settings: Settings) -> GroupMatch:
     """Match the neurons of one group by one method."""
+    return matched(relation.moments, *partners(relation, settings))
+
+
+def partners(relation: Relation, settings: Settings) -> Partners:
+    """Both sides of the match of one group."""
     m = relation.moments
     dead = {"dead_x": m.dead_x, "dead_y": m.dead_y}
     if settings.method == "none":
         as_it_is = jnp.arange(m.mean_x.size)
-        return matched(m, as_it_is, as_it_is, jnp.array(True))
+        return as_it_is, as_it_is, jnp.array(True)
     if settings.method == "semi":
-        partners = semi(correlation_of(m), **dead, direction=settings.direction)
-        return matched(m, partners.x, partners.y, jnp.array(True))
+        best = semi(correlation_of(m), **dead, direction=settings.direction)
+        return best.x, best.y, jnp.array(True)
     if settings.method == "cca":
         result = _cca(relation, settings)
         found = canonical(result.weights_x, result.weights_y, **dead, mode=settings.mode)
@@ -179,7 +176,21 @@ def match(relation: Relation, settings: Settings) -> GroupMatch:
         found = greedy_index(correlation_of(m), **dead)
     else:
         found = one_to_one(assignment_scores(relation, settings), **dead, engine=settings.engine)
-    return matched(m, found.x, found.y, found.valid)
+    return found.x, found.y, found.valid
+
+
+def match_groups(
+    relations: Mapping[str, Relation], settings: Settings, known: Mapping[str, Partners] | None = None
+) -> dict[str, GroupMatch]:
+    """Match all groups by one method; where the partners are known already, only put together what follows."""
+    if known is None:
+        known = {group: each_block(partial(partners, settings=settings), r) for group, r in relations.items()}
+    return resolve(relations, known, keep=settings.method == "none", engine=settings.engine)
+
+
+def each_block(fn: Callable[[Relation], Any], relation: Relation) -> Any:
+    """Apply a function to a relation, or, of a group inside another, to that of every pair of outer neurons."""
+    return fn(relation) if relation.parent is None else population.map(fn, blocks(relation))
 
 
 def assignment_scores(relation: Relation, settings: Settings) -> Float[Array, "p q"]:
@@ -187,19 +198,6 @@ def assignment_scores(relation: Relation, settings: Settings) -> Float[Array, "p
     if settings.method == "loadings":
         return structure_scores(_cca(relation, settings))
     return correlation_of(relation.moments)
-
-
-def matched(m: Moments, x: Int[Array, " n"], y: Int[Array, " n"], valid: Bool[Array, ""]) -> GroupMatch:
-    """Put what is known of a matching together."""
-    return GroupMatch(
-        x=x,
-        y=y,
-        score=correlation_of(m)[x, y],
-        dead_x=jnp.sum(m.dead_x),
-        dead_y=jnp.sum(m.dead_y),
-        valid=valid,
-        all_finite=finite(m),
-    )
 
 
 def rearrange(

@@ -48,6 +48,7 @@ class Classes:
         self._origins: dict[int, frozenset[int]] = {}
         self._frozen: dict[int, Reason] = {}
         self._parts: dict[int, Parts] = {}
+        self._parted: dict[int, Reason] = {}  # what gave a class its parts
 
     def new(self, size: int) -> int | None:
         """A node in a class of its own; None for a length of 1."""
@@ -117,7 +118,9 @@ class Classes:
     def why_frozen(self, node: int) -> Reason | None:
         """The reason and its source, or None if any part of the axis may be permuted."""
         reasons = [self._frozen.get(atom) for atom in self.atoms(node)]
-        if not reasons or None in reasons:
+        if not reasons:  # an axis that was taken to single entries
+            return self._frozen.get(self.find(node)) or self._parted.get(self.find(node))
+        if None in reasons:
             return self._frozen.get(self.find(node))
         return next((why for why in reasons if why and why[0] not in BY_DESIGN), reasons[0])
 
@@ -155,8 +158,8 @@ class Classes:
         """The stretch of an axis between two places, as parts of their own; frozen where the axis has no such parts."""
         if node is None or (start, stop) == (0, self._sizes[node]):
             return node
+        pieces = self.pieces(node, self._sizes[node], segments=True)
         try:
-            pieces = self.pieces(node, self._sizes[node], segments=True)
             for place in (start, stop):
                 pieces = self._cut_at(pieces, place)
         except Conflict:
@@ -233,6 +236,7 @@ class Classes:
         root = self.find(node)
         pieces: list[Piece] = [(self.new(size), size) for size in sizes]
         self._parts[root] = Parts(segments, tuple(pieces))
+        self._parted[root] = self.at
         if root in self._frozen:
             for part, _ in pieces:
                 self.freeze(part, self._frozen[root])
@@ -282,6 +286,8 @@ class Classes:
         self._leader[other] = root
         for old in roots:
             self._parts.pop(old, None)
+            if old in self._parted:
+                self._parted[root] = self._parted[old]
         if parts is not None:
             self._parts[root] = parts
         for why in reasons:
@@ -324,5 +330,5 @@ class Classes:
         same = [p for n, size in segments.pieces for p in self.pieces(n, size, segments=True)]
         if len(same) != count or len({size for _, size in same}) != 1:
             raise Conflict
-        self.freeze(outer, self.at)
+        outer = self.unite(outer, self.fixed(count, self.at[0]))
         return Parts(False, ((outer, count), (self.unite(self.factors(rest), *(part for part, _ in same)), same[0][1])))

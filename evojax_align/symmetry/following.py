@@ -21,6 +21,8 @@ class Program:
 
     trace: Trace
     axes: dict[int, Axes]
+    loop: Equation | None = None
+    """The `scan` of the network itself whose body this is."""
 
     @property
     def equations(self) -> list[Equation]:
@@ -91,16 +93,16 @@ class _Follower:
                 made = rule(equation, inputs, shapes, self.classes)
             else:
                 flags = [value in from_data for value in equation.inputs]
-                made, inner_uses = self._inside(equation, inputs, flags)
+                made, inner_uses = self._inside(equation, inputs, flags, top=trace is self.programs[0].trace)
                 uses += inner_uses
             for value, of_value, shape in zip(equation.outputs, made, equation.shapes, strict=True):
                 axes[value] = tuple(node if size != 1 else None for node, size in zip(of_value, shape, strict=True))
         return [axes[value] for value in trace.outputs], uses
 
     def _inside(
-        self, equation: Equation, given: Sequence[Axes], from_data: Sequence[bool]
+        self, equation: Equation, given: Sequence[Axes], from_data: Sequence[bool], *, top: bool
     ) -> tuple[list[Axes], list[Use]]:
-        """Through the programs of one equation."""
+        """Through the programs of one equation; `top` says whether that is one of the network's own."""
         into = INSIDE.get(equation.name)
         programs = None if into is None else programs_of(equation)
         if into is None or programs is None:  # no rule: nothing that it touches may be permuted
@@ -112,7 +114,12 @@ class _Follower:
             """One of the programs; `outside` says which input of the equation each input of the program is."""
             inner = flatten(programs[number])
             flags = [any(from_data) if i is None else from_data[i] for i in outside]
+            here = len(self.programs)
             out, found = self.follow(inner, given, flags)
+            if top and equation.name == "scan":
+                self.programs[here].loop = equation
+                uses.extend(dataclasses.replace(use, loop=here) for use in found if use.value is not None)
+                return out
             known = {value: equation.inputs[i] for value, i in zip(inner.inputs, outside, strict=True) if i is not None}
             uses.extend(dataclasses.replace(u, value=None if u.value is None else known.get(u.value)) for u in found)
             return out

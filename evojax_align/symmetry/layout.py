@@ -26,11 +26,6 @@ class Factors:
     parts: tuple[tuple["Layout", int], ...]
     """Layout and length of each."""
 
-    def __str__(self) -> str:
-        return " x ".join(
-            f"({part})" if isinstance(part, Segments) else describe(part, size) for part, size in self.parts
-        )
-
 
 Layout: TypeAlias = str | Segments | Factors | None
 """A group's name where the axis runs over that group, None where nothing on it can be permuted."""

@@ -55,7 +55,7 @@ def _in_step(program: Program, classes: Classes, inner: int, outer: int) -> bool
         if found is None:
             return False
         pairs[value] = found
-    return all(_keeps(equation, program.axes, pairs) for equation in program.equations)
+    return all(_keeps(equation, program.axes, pairs, classes, (inner, outer)) for equation in program.equations)
 
 
 def _partners(axes: Axes, classes: Classes, inner: int, outer: int) -> dict[_Place, int] | None:
@@ -95,7 +95,13 @@ def _runs(node: int | None, classes: Classes) -> list[list[int]]:
     return made
 
 
-def _keeps(equation: Equation, axes: dict[int, Axes], pairs: dict[int, dict[_Place, int]]) -> bool:
+def _keeps(
+    equation: Equation,
+    axes: dict[int, Axes],
+    pairs: dict[int, dict[_Place, int]],
+    classes: Classes,
+    nest: tuple[int, int],
+) -> bool:
     """Whether one operation goes along the inner and the outer axis in step."""
     given = [pairs[value] for value in equation.inputs]
     if not any(given):
@@ -109,6 +115,9 @@ def _keeps(equation: Equation, axes: dict[int, Axes], pairs: dict[int, dict[_Pla
     if equation.name == "dot_general":
         return _product_keeps(equation, given)
     if equation.name == "conv_general_dilated":
+        summed = set(classes.atoms(axes[equation.inputs[1]][equation.params["dimension_numbers"].rhs_spec[1]]))
+        if nest[1] in summed and nest[0] not in summed and given[0]:  # each channel with its own order of groups
+            return False
         return _convolution_keeps(equation, given)
     if equation.name.startswith("reduce_") and "axes" in equation.params:
         gone = equation.params["axes"]
@@ -125,9 +134,9 @@ def _product_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bo
     )
     for side, (of_value, summed) in enumerate(zip(given, (left_sum, right_sum), strict=True)):
         for place, outer in of_value.items():
+            if place.axis not in summed and outer in summed:  # a sum over outer neurons, each in its own order
+                return False
             if place.axis not in meets[side]:
-                if outer in summed:
-                    return False
                 continue
             there = {o for p, o in given[1 - side].items() if p.axis == meets[side][place.axis]}
             if there and (outer not in meets[side] or there != {meets[side][outer]}):

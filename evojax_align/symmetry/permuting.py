@@ -100,7 +100,7 @@ def reorder(array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], p
             order = jnp.asarray(indices[of.group])
             moved = order[outer.neuron[:, None], of.neuron[None, :]]
             there = (outer.neuron >= 0)[:, None] & (of.neuron >= 0)[None, :]
-            inner = place[None, :] + jnp.where(there, (moved - of.neuron[None, :]) * of.step[None, :], 0)
+            inner = jnp.asarray(place)[None, :] + jnp.where(there, (moved - of.neuron[None, :]) * of.step[None, :], 0)
             array = _take_across(array, inner, other, axis)
         if index is not place:
             late.append((axis, index))

@@ -15,7 +15,7 @@ from evojax_align.symmetry.inference import layout
 from evojax_align.symmetry.layout import Layout, Segments, groups_in
 from evojax_align.symmetry.rules import PRODUCTS
 from evojax_align.symmetry.spec import PermutationSpec
-from evojax_align.symmetry.trace import depends_on, evaluate, trace_network
+from evojax_align.symmetry.trace import depends_on, evaluate, evaluate_loop, trace_network
 
 
 def activations(
@@ -24,10 +24,11 @@ def activations(
     """What every neuron of every group answers to the inputs.
 
     A group is read where the network itself uses it: at the values that are summed over its neurons, which is after
-    the nonlinearity where there is one. All other axes count as samples (so does every place of a map), but those that
-    run over neurons themselves: their order means nothing, and they are averaged. A group that is used at several
-    places is read at each, and the places are laid end to end along the samples. Where the uses lie inside a loop, the
-    group is read from what comes out of it. A group that data never reach, or that holds other groups, is left out.
+    the nonlinearity where there is one. All other axes count as samples (so does every place of a map, and every step
+    of a `scan`), but those that run over neurons themselves: their order means nothing, and they are averaged. A group
+    that is used at several places is read at each, and the places are laid end to end along the samples. Where the uses
+    lie deep inside other programs, the group is read from what comes out of them. A group that data never reach, or
+    that holds other groups, is left out.
 
     Args:
         spec: the network's symmetry.
@@ -55,22 +56,41 @@ def places_of(
     labels = label(trace_network(apply, params, x))
     names = groups_of_classes(spec, labels)
     where = _places(spec, labels, names)
-    targets = sorted({place.value for places in where.values() for place in places})
     known = dict(zip(labels.network.trace.inputs, map(jnp.asarray, jax.tree.leaves((params, x))), strict=True))
-    values = dict(zip(targets, evaluate(labels.network.trace, known, targets), strict=True))
+    values = _values(labels, known, {(place.value, place.loop) for places in where.values() for place in places})
     found: dict[str, list[Array]] = {}
     for group, places in where.items():
         for place in places:
-            layouts = layouts_of(labels, names, place.value)
-            found.setdefault(group, []).extend(
-                _columns(values[place.value], layouts, place.axis, group, spec, positions)
-            )
+            layouts = layouts_of(labels, names, place.value, place.loop)
+            axis = place.axis + (place.loop is not None)
+            value = values[place.value, place.loop]
+            found.setdefault(group, []).extend(_columns(value, layouts, axis, group, spec, positions))
     return found
 
 
-def layouts_of(labels: Labels, names: Mapping[int, str], value: int) -> tuple[Layout, ...]:
-    """How groups lie along each axis of a value of the trace."""
-    return tuple(layout(labels.classes, names, node) for node in labels.axes[value])
+def _values(
+    labels: Labels, known: Mapping[int, Array], wanted: Iterable[tuple[int, int | None]]
+) -> dict[tuple[int, int | None], Array]:
+    """Values of the trace, and values inside its loops, with a leading axis of steps."""
+    trace = labels.network.trace
+    by_loop: dict[int | None, list[int]] = {}
+    for value, loop in sorted(wanted, key=str):
+        by_loop.setdefault(loop, []).append(value)
+    found: dict[tuple[int, int | None], Array] = {}
+    for loop, values in by_loop.items():
+        equation = None if loop is None else labels.programs[loop].loop
+        if loop is None or equation is None:
+            read = evaluate(trace, known, values)
+        else:
+            read = evaluate_loop(equation, labels.programs[loop].trace, evaluate(trace, known, equation.inputs), values)
+        found |= {(value, loop): array for value, array in zip(values, read, strict=True)}
+    return found
+
+
+def layouts_of(labels: Labels, names: Mapping[int, str], value: int, loop: int | None = None) -> tuple[Layout, ...]:
+    """How groups lie along each axis of a value of the trace, or of one inside a loop, after the axis of steps."""
+    axes = labels.programs[loop or 0].axes[value]
+    return (*(() if loop is None else (None,)), *(layout(labels.classes, names, node) for node in axes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,30 +99,32 @@ class _Place:
 
     value: int
     axis: int
+    loop: int | None = None
+    """The program whose value it is, if it lies inside a loop."""
 
 
 def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> dict[str, list[_Place]]:
     """The places where each group is read: products, or else sums, or else where it comes out of a program."""
     found: dict[str, dict[str, list[_Place]]] = {group: {} for group in spec.groups}
 
-    def add(value: int, axis: int, kind: str) -> None:
-        node = labels.axes[value][axis]
+    def add(place: _Place, kind: str) -> None:
+        node = labels.programs[place.loop or 0].axes[place.value][place.axis]
         for atom in labels.classes.atoms(node):
             if atom in names:
                 places = found[names[atom]].setdefault(kind, [])
-                if (place := _Place(value, axis)) not in places:
+                if place not in places:
                     places.append(place)
 
     trace = labels.network.trace
     for use in labels.uses:
-        if use.value is not None and use.value in labels.axes and use.from_data:
-            add(use.value, use.axis, "product" if use.primitive in PRODUCTS else "sum")
+        if use.value is not None and use.from_data:
+            add(_Place(use.value, use.axis, use.loop), "product" if use.primitive in PRODUCTS else "sum")
     from_data = depends_on(trace, labels.network.data)
     for equation in labels.programs[0].equations:
         for value in equation.outputs if equation.name in ("scan", "while", "cond") else ():
             if value in from_data and jnp.issubdtype(trace.dtypes[value], jnp.inexact):
                 for axis in range(len(trace.shapes[value])):
-                    add(value, axis, "passage")
+                    add(_Place(value, axis), "passage")
     holding = set(spec.parents.values())
     kinds = ("product", "sum", "passage")
     return {
@@ -185,7 +207,10 @@ def _pairs(entry: Layout, node: int | None, labels: Labels) -> Iterable[tuple[in
         return ()
     if isinstance(entry, str):
         return ((labels.classes.find(node), entry),) if parts is None else ()
-    if parts is None or parts.segments != isinstance(entry, Segments) or len(parts.pieces) != len(entry.parts):
+    if parts is None or parts.segments != isinstance(entry, Segments):
         return ()
-    below = zip(entry.parts, parts.pieces, strict=True)
+    pieces = labels.classes.pieces(node, labels.classes.size(node), segments=parts.segments)
+    if len(pieces) != len(entry.parts):
+        return ()
+    below = zip(entry.parts, pieces, strict=True)
     return [pair for (part, _), (piece, _) in below for pair in _pairs(part, piece, labels)]

@@ -22,12 +22,14 @@ class Use:
     """An input axis that an equation sums over."""
 
     value: int | None
-    """The value in the trace; None inside a program whose values come and go, such as the body of a loop."""
+    """The value in its trace; None where it lies too deep inside to be read."""
     axis: int
     node: int
     primitive: str
     from_data: bool
     """Whether the value depends on data."""
+    loop: int | None = None
+    """The program whose value it is, if that is the body of a `scan` of the network."""
 
 
 Rule: TypeAlias = Callable[[Equation, Sequence[Axes], Sequence[Shape], Classes], list[Axes]]

@@ -173,6 +173,20 @@ def evaluate(trace: Trace, known: Mapping[int, Any], targets: Sequence[int]) -> 
     return [values[target] for target in targets]
 
 
+def evaluate_loop(equation: Equation, body: Trace, given: Sequence[Any], targets: Sequence[int]) -> list[Any]:
+    """Run a `scan` from its inputs, and give values of its body at every step, with a leading axis of steps."""
+    constants, count = equation.params["num_consts"], equation.params["num_carry"]
+    first = constants + count
+
+    def step(carried: Sequence[Any], rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        known = dict(zip(body.inputs, [*given[:constants], *carried, *rows], strict=True))
+        values = evaluate(body, known, [*body.outputs[:count], *targets])
+        return values[:count], values[count:]
+
+    settings = {name: equation.params[name] for name in ("length", "reverse", "unroll")}
+    return jax.lax.scan(step, list(given[constants:first]), list(given[first:]), **settings)[1]
+
+
 def _bind_params(equation: Equation) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """What `bind` takes for this equation: newer versions of JAX no longer pass functions beside the parameters."""
     result = equation.primitive.get_bind_params(equation.params)

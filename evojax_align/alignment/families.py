@@ -1,0 +1,113 @@
+"""Groups inside a group: whole heads are matched, and inside two heads their channels.
+
+The channels of every head of one network are matched with those of every head of the other; the score of two heads is
+the total of their best match, summed over all groups that live inside. Heads are then matched one to one.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+
+from evojax_align._types import Array, Bool, Float, Int
+from evojax_align.alignment.records import GroupMatch, Relation, matched
+from evojax_align.matching import one_to_one
+from evojax_align.similarity import Moments, correlation_of
+from evojax_align.similarity.moments import finite
+
+Partners = tuple[Int[Array, "*batch n"], Int[Array, "*batch n"], Bool[Array, "*batch"]]
+"""Both sides of a matching, and whether it is a bijection."""
+
+
+def blocks(relation: Relation) -> Relation:
+    """The relation of every pair of outer neurons (i, j), with a leading axis of pairs, j running fastest."""
+    m, outer = relation.moments, relation.outer
+    if outer is None:
+        raise ValueError("this group lives in no other")
+    inner = m.mean_x.size // outer
+
+    def of_x(v: Array) -> Array:
+        return jnp.repeat(v.reshape(outer, inner), outer, axis=0)
+
+    def of_y(v: Array) -> Array:
+        return jnp.tile(v.reshape(outer, inner), (outer, 1))
+
+    def pairs(matrix: Array) -> Array:
+        return matrix.reshape(outer, inner, outer, inner).transpose(0, 2, 1, 3)
+
+    def own(matrix: Array) -> Array:
+        return pairs(matrix)[jnp.arange(outer), jnp.arange(outer)]
+
+    within_x, within_y = m.within_x, m.within_y
+    moments = Moments(
+        samples=jnp.full(outer * outer, m.samples),
+        mean_x=of_x(m.mean_x),
+        mean_y=of_y(m.mean_y),
+        square_x=of_x(m.square_x),
+        square_y=of_y(m.square_y),
+        cross=pairs(m.cross).reshape(-1, inner, inner),
+        within_x=None if within_x is None else jnp.repeat(own(within_x), outer, axis=0),
+        within_y=None if within_y is None else jnp.tile(own(within_y), (outer, 1, 1)),
+    )
+    return Relation(moments, relation.samples)
+
+
+def resolve(
+    relations: Mapping[str, Relation], partners: Mapping[str, Partners], *, keep: bool, engine: str
+) -> dict[str, GroupMatch]:
+    """All matches, from the partners in each group, or for a group inside another in each pair of outer neurons.
+
+    Args:
+        relations: of all groups that are read.
+        partners: for each of them; for an inner group with a leading axis of pairs of outer neurons.
+        keep: leave the outer neurons in place.
+        engine: what matches the outer neurons.
+
+    Returns:
+        A match for each group and for each outer group; of an inner one `x` [outer, inner] says for each old outer
+        neuron of the first network the old index of the inner neuron at each place, and `y` for the second.
+    """
+    found: dict[str, GroupMatch] = {}
+    families: dict[str, list[str]] = {}
+    for group, relation in relations.items():
+        if relation.parent is None:
+            found[group] = matched(relation.moments, *partners[group])
+        else:
+            families.setdefault(relation.parent, []).append(group)
+    for parent, children in families.items():
+        outer = relations[children[0]].outer or 1
+        inside = {child: _unfolded(relations[child], partners[child], outer) for child in children}
+        totals = jnp.stack([jnp.sum(scores, axis=-1) for *_, scores in inside.values()]).sum(axis=0)
+        count = sum(scores.shape[-1] for *_, scores in inside.values())
+        as_it_is = jnp.arange(outer)
+        best = one_to_one(totals, engine=engine)
+        x, y = (as_it_is, as_it_is) if keep else (best.x, best.y)
+        none = jnp.zeros((), int)
+        valid = jnp.all(jnp.array([best.valid, *(jnp.all(partners[child][2]) for child in children)]))
+        for child, (of_x, of_y, scores) in inside.items():
+            m = relations[child].moments
+            found[child] = GroupMatch(
+                x=_placed(of_x[x, y], x),
+                y=_placed(of_y[x, y], y),
+                score=scores[x, y],
+                dead_x=jnp.sum(m.dead_x),
+                dead_y=jnp.sum(m.dead_y),
+                valid=valid,
+                all_finite=finite(m),
+            )
+        found[parent] = GroupMatch(x, y, totals[x, y] / count, none, none, valid, jnp.array(True))
+    return found
+
+
+def _unfolded(relation: Relation, partners: Partners, outer: int) -> tuple[Array, Array, Float[Array, "o o n"]]:
+    """Partners [outer, outer, inner] on both sides, and their correlations."""
+    x, y, _ = partners
+    inner = x.shape[-1]
+    x, y = x.reshape(outer, outer, inner), y.reshape(outer, outer, inner)
+    scores = correlation_of(relation.moments).reshape(outer, inner, outer, inner)
+    i, j = jnp.arange(outer)[:, None, None], jnp.arange(outer)[None, :, None]
+    return x, y, scores[i, x, j, y]
+
+
+def _placed(orders: Int[Array, "outer inner"], outer: Int[Array, " outer"]) -> Int[Array, "outer inner"]:
+    """Orders of inner neurons, from the places of outer neurons to their old indices."""
+    return jnp.zeros_like(orders).at[outer].set(orders)
