@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from evojax_align import _checks
+from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
+from evojax_align.alignment.families import by_orders
 from evojax_align.alignment.health import all_finite
 from evojax_align.alignment.pairs import lift, match_all, related
-from evojax_align.alignment.records import GroupMatch
+from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.alignment.stages import METHODS, Settings, rearrange
+from evojax_align.alignment.weights import match_weights
 from evojax_align.symmetry import PermutationSpec, infer
 
 
@@ -51,8 +53,11 @@ def align(
     mode: str = "text",
     direction: str = "x",
     engine: str = "auto",
+    restarts: int = 8,
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
+    positions: int | None = None,
+    verify: bool = True,
 ) -> Alignment:
     """Bring the neurons of two networks into a common order, so that they can be recombined place by place.
 
@@ -71,16 +76,20 @@ def align(
             one side its best partner (SC-PwC, semi-matching); "cca" is Algorithm 1 on canonical weights (SC-CCA);
             "loadings" matches one to one by what neurons share in canonical space; "greedy" lets the second
             network's neurons choose in index order, as the paper's authors did; "none" leaves every neuron at its
-            place, the control of naive crossover.
+            place, the control of naive crossover; "weights" starts from "correlation" and from other orders, and raises
+            the inner product of both networks' parameters, all groups together (Git Re-Basin).
 
     Other arguments:
         rank: with "cca" and "loadings", number of main directions kept first (SVCCA).
         ridge: with "cca" and "loadings", what is added to the diagonal of the correlation matrices.
         mode: with "cca", "text" or "code" (see `matching.canonical`).
         direction: with "semi", the side of which every neuron is kept: "x" the first network, "y" the second.
-        engine: with "correlation" and "loadings", what solves the assignment (see `matching.one_to_one`).
+        engine: with "correlation", "loadings" and "weights", what solves the assignment (see `matching.one_to_one`).
+        restarts: with "weights", number of starts, of which the best end is kept.
         spec: the symmetry, if it is known already.
         chunk: samples at a time (see `alignment.relate`).
+        positions: of each sample, use at most this many places of a map, evenly spread.
+        verify: try the symmetry on random parameters first, once for each network and shapes.
 
     Returns:
         An `Alignment`. With a bijective method `apply(out.a, x)` equals `apply(a, x)`, and likewise for b, up to
@@ -100,9 +109,9 @@ def align(
         >>> bool((out.a["in"] == out.b["in"]).all())
         True
     """
-    settings = Settings(method, rank, ridge, mode, direction, engine)
+    settings = Settings(method, rank, ridge, mode, direction, engine, restarts)
     _checks.same_trees("a", a, "b", b)
-    return _align(apply, a, b, x, spec, settings, chunk, many=False)
+    return _align(apply, a, b, x, spec, settings, chunk, positions, verify, many=False)
 
 
 def align_pairs(
@@ -117,8 +126,11 @@ def align_pairs(
     mode: str = "text",
     direction: str = "x",
     engine: str = "auto",
+    restarts: int = 8,
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
+    positions: int | None = None,
+    verify: bool = True,
 ) -> Alignment:
     """Align many pairs in one call.
 
@@ -138,9 +150,9 @@ def align_pairs(
     Raises:
         ValueError: as `align`.
     """
-    settings = Settings(method, rank, ridge, mode, direction, engine)
+    settings = Settings(method, rank, ridge, mode, direction, engine, restarts)
     _checks.same_trees("a", a, "b", b)
-    return _align(apply, a, b, x, spec, settings, chunk, many=True)
+    return _align(apply, a, b, x, spec, settings, chunk, positions, verify, many=True)
 
 
 def _align(
@@ -151,13 +163,46 @@ def _align(
     spec: PermutationSpec | None,
     settings: Settings,
     chunk: int | None,
+    positions: int | None,
+    verify: bool,
     *,
     many: bool,
 ) -> Alignment:
     kind = METHODS[settings.method]
-    relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, many=many)
+    relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, positions, verify, many=many)
     matches = match_all(relations, settings, many=many)
+    if settings.method == "weights":
+        matches = _by_weights(apply, a, b, x, spec, relations, matches, settings, many=many)
     return _rearranged(apply, a, b, x, spec, matches, kind.bijective, many)
+
+
+def _by_weights(
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    spec: PermutationSpec | None,
+    relations: Mapping[str, Relation],
+    start: Mapping[str, GroupMatch],
+    settings: Settings,
+    *,
+    many: bool,
+) -> dict[str, GroupMatch]:
+    """From partners by activations to partners by weights."""
+
+    def one(args: tuple[PyTree, PyTree, Mapping[str, Relation], Mapping[str, GroupMatch]]) -> dict[str, GroupMatch]:
+        a, b, relations, start = args
+        known = spec or infer(apply, a, x)
+        by_activation = {group: m.y for group, m in start.items()}
+        orders = match_weights(known, a, b, by_activation, restarts=settings.restarts, engine=settings.engine)
+        return by_orders(known, relations, orders)
+
+    pairs = a, b, dict(relations), dict(start)
+    if not many:
+        return one(pairs)
+    if not _checks.is_concrete(pairs):
+        return population.map(one, pairs)
+    return population.stack([one(population.take(pairs, i)) for i in range(population.size(a))])
 
 
 @partial(jax.jit, static_argnames=("apply", "spec", "bijective", "many"))

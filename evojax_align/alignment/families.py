@@ -13,6 +13,7 @@ from evojax_align.alignment.records import GroupMatch, Relation, matched
 from evojax_align.matching import one_to_one
 from evojax_align.similarity import Moments, correlation_of
 from evojax_align.similarity.moments import finite
+from evojax_align.symmetry import PermutationSpec
 
 Partners = tuple[Int[Array, "*batch n"], Int[Array, "*batch n"], Bool[Array, "*batch"]]
 """Both sides of a matching, and whether it is a bijection."""
@@ -95,6 +96,33 @@ def resolve(
                 all_finite=finite(m),
             )
         found[parent] = GroupMatch(x, y, totals[x, y] / count, none, none, valid, jnp.array(True))
+    return found
+
+
+def by_orders(
+    spec: PermutationSpec, relations: Mapping[str, Relation], orders: Mapping[str, Array]
+) -> dict[str, GroupMatch]:
+    """The matches in which the first network stays and the second is put into these orders.
+
+    A group that no activations tell of has scores of 0.
+    """
+    found = {}
+    for group, y in orders.items():
+        x = jnp.broadcast_to(jnp.arange(y.shape[-1]), y.shape)
+        none = jnp.zeros((), int)
+        sure = jnp.array(True)
+        match = GroupMatch(x, y, jnp.zeros(y.shape), none, none, sure, sure)
+        if group in relations:
+            outer = spec.parents.get(group)
+            m = relations[group].moments
+            if outer is None:
+                match = matched(m, x, y, sure)
+            else:
+                heads, inner = jnp.arange(y.shape[0])[:, None], y.shape[1]
+                scores = correlation_of(m)[heads * inner + x, orders[outer][:, None] * inner + y[orders[outer]]]
+                dead_x, dead_y = jnp.sum(m.dead_x), jnp.sum(m.dead_y)
+                match = GroupMatch(x, y, scores, dead_x, dead_y, sure, finite(m))
+        found[group] = match
     return found
 
 

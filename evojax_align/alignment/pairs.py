@@ -13,6 +13,7 @@ from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.alignment.stages import Settings, assignment_scores, each_block, match_groups, relate
 from evojax_align.matching import one_to_one_batch
 from evojax_align.symmetry import PermutationSpec, infer
+from evojax_align.symmetry.checking import ensure_symmetry
 
 
 def relate_pairs(
@@ -24,6 +25,8 @@ def relate_pairs(
     spec: PermutationSpec | None = None,
     covariances: bool = True,
     chunk: int | None = None,
+    positions: int | None = None,
+    verify: bool = True,
 ) -> dict[str, Relation]:
     """The statistics of many pairs, in one compiled program, for `match_pairs` by any number of methods.
 
@@ -35,6 +38,8 @@ def relate_pairs(
         spec: the symmetry, if it is known already.
         covariances: also those inside each network, which the methods "cca" and "loadings" need.
         chunk: samples at a time (see `alignment.relate`).
+        positions: of each sample, use at most this many places of a map, evenly spread.
+        verify: try the symmetry on random parameters first, once for each network and shapes.
 
     Returns:
         For each group a `Relation` with a leading axis of pairs.
@@ -43,7 +48,7 @@ def relate_pairs(
         ValueError: as `align`.
     """
     _checks.same_trees("a", a, "b", b)
-    return related(apply, a, b, x, spec, covariances, chunk, many=True)
+    return related(apply, a, b, x, spec, covariances, chunk, positions, verify, many=True)
 
 
 def match_pairs(
@@ -84,15 +89,25 @@ def related(
     spec: PermutationSpec | None,
     covariances: bool,
     chunk: int | None,
+    positions: int | None,
+    verify: bool,
     *,
     many: bool,
 ) -> dict[str, Relation]:
     """The first stage: an error for what cannot be aligned, where values are known."""
     check_hashable(apply)
-    relations, healths = _related(apply, a, b, x, spec, covariances, chunk, many)
+    relations, healths = _related(apply, a, b, x, spec, covariances, chunk, positions, many)
+    if verify:
+        ensure_symmetry(spec, apply, _member(a) if many else a, x)
     if _checks.is_concrete(healths):
         refuse(healths, a, b)
     return relations
+
+
+def _member(networks: PyTree) -> PyTree:
+    """The shapes of one network of a population."""
+    population.size(networks)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), networks)
 
 
 def match_all(relations: Mapping[str, Relation], settings: Settings, *, many: bool) -> dict[str, GroupMatch]:
@@ -123,7 +138,7 @@ def check_hashable(apply: Apply) -> None:
         raise _checks.bad("apply", f"an object without a hash ({error})", "a function", mend) from error
 
 
-@partial(jax.jit, static_argnames=("apply", "spec", "covariances", "chunk", "many"))
+@partial(jax.jit, static_argnames=("apply", "spec", "covariances", "chunk", "positions", "many"))
 def _related(
     apply: Apply,
     a: PyTree,
@@ -132,11 +147,12 @@ def _related(
     spec: PermutationSpec | None,
     covariances: bool,
     chunk: int | None,
+    positions: int | None,
     many: bool,
 ) -> tuple[dict[str, Relation], tuple[Health, Health]]:
     def one(a: PyTree, b: PyTree) -> tuple[dict[str, Relation], tuple[Health, Health]]:
         known = spec or infer(apply, a, x)
-        relations = relate(known, apply, a, b, x, covariances=covariances, chunk=chunk)
+        relations = relate(known, apply, a, b, x, covariances=covariances, chunk=chunk, positions=positions)
         return relations, examine(a, b, relations)
 
     return lift(many, one, a, b)

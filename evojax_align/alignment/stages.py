@@ -47,6 +47,7 @@ METHODS = {
     "semi": Method(False, False, ("direction",), bijective=False),
     "cca": Method(True, False, ("rank", "ridge", "mode")),
     "loadings": Method(True, True, ("rank", "ridge", "engine")),
+    "weights": Method(False, True, ("restarts", "engine")),
 }
 
 
@@ -60,6 +61,7 @@ class Settings:
     mode: str = "text"
     direction: str = "x"
     engine: str = "auto"
+    restarts: int = 8
 
     def __post_init__(self) -> None:
         _checks.one_of("method", self.method, METHODS)
@@ -68,6 +70,7 @@ class Settings:
         _checks.one_of("engine", self.engine, ENGINES)
         if _checks.is_concrete(self.ridge):
             object.__setattr__(self, "ridge", check_ridge(self.ridge))
+        _checks.positive("restarts", self.restarts)
         takes = METHODS[self.method].takes
         for field in dataclasses.fields(self)[1:]:
             value = getattr(self, field.name)

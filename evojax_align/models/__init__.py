@@ -1,5 +1,6 @@
-"""The papers' networks, as Flax modules."""
+"""The papers' networks, as Flax modules, and the convolution and pooling that they are made of."""
 
+from evojax_align.models.convolution import Conv, conv, max_pool
 from evojax_align.models.mlp import MLP
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "Conv", "conv", "max_pool"]

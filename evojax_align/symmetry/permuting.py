@@ -133,6 +133,51 @@ def _take_across(array: Any, index: Array, outer: int, inner: int) -> Array:
     return jnp.take_along_axis(array, index, axis=inner, mode="clip")
 
 
+def compose(spec: PermutationSpec, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Array]:
+    """The permutations that do in one step what `first` and then `second` do.
+
+    Args:
+        spec: the network's symmetry.
+        first: for each group an index array; groups that are left out are untouched.
+        second: likewise.
+
+    Returns:
+        Index arrays of every group, with `permute(spec, p, compose(spec, f, s))` equal to
+        `permute(spec, permute(spec, p, f), s)`.
+    """
+    f, s = _complete(spec, first), _complete(spec, second)
+    found = {}
+    for group in spec.groups:
+        outer = spec.parents.get(group)
+        if outer is None:
+            found[group] = f[group][s[group]]
+        else:  # the neuron k of the outer group that `second` sees is the old one f[outer][k]
+            moved = jnp.take_along_axis(f[group][f[outer]], s[group], axis=-1)
+            found[group] = jnp.zeros_like(moved).at[f[outer]].set(moved)
+    return found
+
+
+def inverse(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str, Array]:
+    """The permutations that undo these: `permute` by one and then by the other gives back every bit."""
+    given = _complete(spec, permutations)
+    found = {}
+    for group, index in given.items():
+        outer = spec.parents.get(group)
+        found[group] = jnp.argsort(index if outer is None else index[given[outer]], axis=-1)
+    return found
+
+
+def identity(spec: PermutationSpec) -> dict[str, Array]:
+    """The permutations that leave every neuron in place."""
+    return {g: jnp.broadcast_to(jnp.arange(size), spec.shape_of(g)) for g, size in spec.groups.items()}
+
+
+def _complete(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str, Array]:
+    for group, index in permutations.items():
+        _check_index(spec, group, index)
+    return identity(spec) | {group: jnp.asarray(index) for group, index in permutations.items()}
+
+
 def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]:
     """One random permutation of every group."""
     keys = jax.random.split(key, max(1, len(spec.groups)))

@@ -139,7 +139,7 @@ def _columns(
 ) -> Iterator[Array]:
     """The group's columns, one array for each of its appearances along the axis."""
     outer = spec.parents.get(group)
-    for array, kinds, at in _exposed(value, layouts, axis, group):
+    for array, kinds, at in exposed(value, layouts, axis, group):
         if outer is None:
             yield _as_columns(array, kinds, (at,), positions)
             continue
@@ -147,12 +147,12 @@ def _columns(
             yield _as_columns(array, kinds, (kinds.index(outer), at), positions)
             continue
         (other,) = [i for i, kind in enumerate(kinds) if outer in groups_in(kind)]
-        for deeper, of_deeper, there in _exposed(array, kinds, other, outer):
+        for deeper, of_deeper, there in exposed(array, kinds, other, outer):
             shift = len(of_deeper) - len(kinds)
             yield _as_columns(deeper, of_deeper, (there, at + (shift if other < at else 0)), positions)
 
 
-def _exposed(
+def exposed(
     value: Array, layouts: Sequence[Layout], axis: int, group: str
 ) -> Iterator[tuple[Array, tuple[Layout, ...], int]]:
     """Cut and unfold an axis until the group has one of its own; gives the array, its layouts, and that axis."""
@@ -165,7 +165,7 @@ def _exposed(
         for part, size in here.parts:
             if group in groups_in(part):
                 cut = jax.lax.slice_in_dim(value, start, start + size, axis=axis)
-                yield from _exposed(cut, (*layouts[:axis], part, *layouts[axis + 1 :]), axis, group)
+                yield from exposed(cut, (*layouts[:axis], part, *layouts[axis + 1 :]), axis, group)
             start += size
     elif here is not None and not isinstance(here, str):
         sizes = [size for _, size in here.parts]
@@ -173,7 +173,7 @@ def _exposed(
         parts = tuple(part for part, _ in here.parts)
         for number, part in enumerate(parts):
             if group in groups_in(part):
-                yield from _exposed(unfolded, (*layouts[:axis], *parts, *layouts[axis + 1 :]), axis + number, group)
+                yield from exposed(unfolded, (*layouts[:axis], *parts, *layouts[axis + 1 :]), axis + number, group)
 
 
 def _as_columns(value: Array, layouts: Sequence[Layout], neurons: tuple[int, ...], positions: int | None) -> Array:

@@ -1,0 +1,313 @@
+"""Convolution and pooling that train fast on a CPU, in loops too; on accelerators they are the native operations.
+
+XLA compiles the gradients of a convolution well for GPUs and TPUs. On a CPU, above all inside `lax.scan`, they are many
+times slower than the same sums written as matrix products: the filter gradient 26 times for the second layer of
+PADAWANN's MnistNet. So a pass that is to be differentiated is made of matrix products there: of patches of the images
+and filters, on as many images at a time as the cache holds. The choice falls when a program is compiled for its
+platform; a trace shows the native convolution. What is not differentiated is native everywhere.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial, reduce
+from typing import TypeAlias
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from evojax_align import _checks
+from evojax_align._types import Array, ArrayLike, Float
+
+PATCHES = 6 * 2**20
+"""Bytes of patches at a time: what the caches of two cores hold beside the rest."""
+
+Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after, for height and width."""
+
+
+def conv(
+    x: Float[ArrayLike, "n height width channels"],
+    kernel: Float[ArrayLike, "kernel_height kernel_width kernel_channels features"],
+    *,
+    strides: Sequence[int] = (1, 1),
+    padding: str | Sequence[Sequence[int]] = "SAME",
+    groups: int = 1,
+) -> Float[Array, "n out_height out_width features"]:
+    """A 2-D convolution (correlation, as everywhere in deep learning) whose gradients are fast on a CPU.
+
+        y[n, a, b, f] = Σ_ijc x[n, s a + i - p, s b + j - q, c] kernel[i, j, c, f]
+
+    It has the gradients of `lax.conv_general_dilated` to rounding, can be mapped, looped, recomputed (`jax.checkpoint`)
+    and differentiated again in either mode, but its first derivative is of reverse mode alone (`jax.grad`, `jax.vjp`).
+    Grouped convolutions are the native ones throughout.
+
+    Args:
+        x: images.
+        kernel: filters; of `channels / groups` channels.
+        strides: steps down and across.
+        padding: "SAME", "VALID", or the zeros to add: ((above, below), (left, right)).
+        groups: in how many groups channels and features fall that know nothing of each other.
+
+    Returns:
+        Feature maps, equal to `lax.conv_general_dilated(x, kernel, strides, padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups)`.
+
+    Raises:
+        ValueError: for axes or channels that do not fit, strides or a padding that are none, or a kernel beyond the
+            image.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), padding="VALID")[0, :, :, 0]
+        Array([[9., 9.],
+               [9., 9.]], dtype=float32)
+    """
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    for name, value, axes in (("x", x, "[n, height, width, channels]"), ("kernel", kernel, "[height, width, in, out]")):
+        if value.ndim != 4:
+            raise _checks.bad(name, f"shape {value.shape}", f"four axes, {axes}", "A single image is x[None].")
+    _checks.positive("groups", groups)
+    if x.shape[3] != kernel.shape[2] * groups or kernel.shape[3] % groups:
+        raise _checks.bad(
+            "x, kernel, groups",
+            f"{x.shape[3]} channels, a kernel {kernel.shape} and {groups} groups",
+            "channels / groups of x in the kernel's third axis, and features that the groups divide",
+            "Axes are [n, height, width, channels] and [height, width, in, out].",
+        )
+    strides = pair("strides", strides)
+    pads = _pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    _fits("kernel", kernel.shape[:2], [size + sum(zeros) for size, zeros in zip(x.shape[1:3], pads, strict=True)])
+    dtype = jnp.promote_types(x.dtype, kernel.dtype)
+    function = _conv if groups == 1 else partial(_native, groups=groups)
+    return function(x.astype(dtype), kernel.astype(dtype), strides, pads)
+
+
+def max_pool(
+    x: Float[ArrayLike, "n height width channels"], window: Sequence[int], strides: Sequence[int] | None = None
+) -> Float[Array, "n out_height out_width channels"]:
+    """The largest value in each window, without padding; fast to differentiate where windows do not overlap.
+
+    Where several values of a window are the largest, windows that do not overlap share their gradient equally among
+    them; overlapping ones (`flax.linen.max_pool`) give it to the first.
+
+    Args:
+        x: feature maps.
+        window: height and width.
+        strides: steps down and across; the window's size if None.
+
+    Returns:
+        The values of `flax.linen.max_pool(x, window, strides)`. What the last window does not reach is dropped.
+
+    Raises:
+        ValueError: for a window or strides that are no two positive integers, axes that do not fit, or a window beyond
+            the map.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), (2, 2))[0, :, :, 0]
+        Array([[ 5.,  7.],
+               [13., 15.]], dtype=float32)
+    """
+    x = jnp.asarray(x)
+    if x.ndim != 4:
+        raise _checks.bad("x", f"shape {x.shape}", "four axes, [n, height, width, channels]", "One image is x[None].")
+    window = pair("window", window)
+    strides = window if strides is None else pair("strides", strides)
+    _fits("window", window, x.shape[1:3])
+    if strides != window:
+        return nn.max_pool(x, window, strides)
+    height, width = (size - size % side for size, side in zip(x.shape[1:3], window, strict=True))
+    return _pool(x[:, :height, :width], window)
+
+
+class Conv(nn.Module):
+    """A convolution layer: `conv`, and a bias; parameters have the names and shapes of `flax.linen.Conv`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer = Conv(32, (3, 3), padding="VALID")
+        >>> params = layer.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+        >>> jax.tree.map(jnp.shape, params)
+        {'params': {'bias': (32,), 'kernel': (3, 3, 1, 32)}}
+    """
+
+    features: int
+    kernel_size: Sequence[int]
+    strides: Sequence[int] = (1, 1)
+    padding: str | Sequence[Sequence[int]] = "SAME"
+    groups: int = 1
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[ArrayLike, "n height width channels"]
+    ) -> Float[Array, "n out_height out_width features"]:
+        """Feature maps."""
+        window = pair("kernel_size", self.kernel_size)
+        channels = jnp.shape(x)[-1] // self.groups
+        kernel = self.param("kernel", self.kernel_init, (*window, channels, self.features))
+        y = conv(x, kernel, strides=self.strides, padding=self.padding, groups=self.groups)
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", self.bias_init, (self.features,))
+        return y + bias[None, None, None]
+
+
+def pair(argument: str, value: Sequence[int]) -> tuple[int, int]:
+    """Require two positive integers."""
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise _checks.bad(argument, repr(value), "two integers, for height and width", f"Pass {argument}=(2, 2).")
+    return _checks.positive(argument, value[0]), _checks.positive(argument, value[1])
+
+
+def _fits(argument: str, window: Sequence[int], size: Sequence[int]) -> None:
+    """Require a window no larger than what it is laid on."""
+    if window[0] > size[0] or window[1] > size[1]:
+        came, expected = f"{window[0]} x {window[1]}", f"at most {size[0]} x {size[1]}, the map with its padding"
+        raise _checks.bad(argument, came, expected, "Make the images larger, or leave out a layer that shrinks them.")
+
+
+def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: str | Sequence) -> Pads:
+    """The padding in numbers."""
+    if isinstance(padding, str):
+        _checks.one_of("padding", padding, ("SAME", "VALID"))
+        padding = lax.padtype_to_pads(size, window, strides, padding)
+    try:
+        (above, below), (left, right) = ((int(first), int(last)) for first, last in padding)
+    except (TypeError, ValueError):
+        above = below = left = right = -1
+    if min(above, below, left, right) < 0:
+        expected = '"SAME", "VALID" or ((above, below), (left, right)), none of them negative'
+        raise _checks.bad("padding", repr(padding), expected, "Pass padding=((1, 1), (1, 1)).")
+    return (above, below), (left, right)
+
+
+def _native(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, groups: int = 1) -> Array:
+    """The convolution of XLA."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=layout, feature_group_count=groups)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
+    """What a trace shows of the convolution: the native one."""
+    return _native(x, kernel, strides, pads)
+
+
+def _forward(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> tuple[Array, tuple[Array, Array]]:
+    cpu, default = (partial(way, strides=strides, pads=pads) for way in (_product, _native))
+    return lax.platform_dependent(x, kernel, cpu=cpu, default=default), (x, kernel)
+
+
+def _backward(strides: tuple[int, int], pads: Pads, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+
+    def native_of_x(x: Array, kernel: Array, gradient: Array) -> Array:
+        return jax.linear_transpose(lambda x: _native(x, kernel, strides, pads), x)(gradient)[0]
+
+    def native_of_kernel(x: Array, kernel: Array, gradient: Array) -> Array:
+        return jax.linear_transpose(lambda kernel: _native(x, kernel, strides, pads), kernel)(gradient)[0]
+
+    # Two choices, so that the compiler can drop the one that nobody uses: a first layer needs none for its inputs.
+    of_x = partial(_gradient_of_x, strides=strides, pads=pads)
+    of_kernel = partial(_gradient_of_kernel, strides=strides, pads=pads)
+    return (
+        lax.platform_dependent(x, kernel, gradient, cpu=of_x, default=native_of_x),
+        lax.platform_dependent(x, kernel, gradient, cpu=of_kernel, default=native_of_kernel),
+    )
+
+
+_conv.defvjp(_forward, _backward)
+
+
+def _product(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
+    """The convolution as patches times filters."""
+    matrix = kernel.reshape(-1, kernel.shape[3])
+
+    def of_images(x: Array) -> Array:
+        patches = _patches(x, kernel.shape[:2], strides, pads)
+        return lax.dot_general(patches, matrix, (((3,), (0,)), ((), ())))
+
+    parts = lax.map(of_images, _split(x, x, kernel, strides, pads))
+    return parts.reshape(x.shape[0], *parts.shape[2:])
+
+
+def _gradient_of_x(x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads) -> Array:
+    """Gradients times filters, each patch added where it was cut out."""
+    matrix = kernel.reshape(-1, kernel.shape[3])
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def of_images(gradient: Array) -> Array:
+        patches = lax.dot_general(gradient, matrix, (((3,), (1,)), ((), ())), preferred_element_type=wide)
+        images = jax.ShapeDtypeStruct((gradient.shape[0], *x.shape[1:]), wide)
+        cut = partial(_patches, window=kernel.shape[:2], strides=strides, pads=pads)
+        return jax.linear_transpose(cut, images)(patches)[0].astype(x.dtype)
+
+    return lax.map(of_images, _split(gradient, x, kernel, strides, pads)).reshape(x.shape)
+
+
+def _gradient_of_kernel(x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads) -> Array:
+    """Patches times gradients, summed over images."""
+    inputs, features = math.prod(kernel.shape[:3]), kernel.shape[3]
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        x, gradient = part
+        patches = _patches(x, kernel.shape[:2], strides, pads).reshape(-1, inputs)
+        operands = sorted((patches, gradient.reshape(-1, features)), key=lambda operand: operand.shape[1])
+        # Behind the barrier the narrower operand is turned once, and not over and over inside the product.
+        turned = lax.optimization_barrier(operands[0].T)
+        return total + lax.dot(turned, operands[1], preferred_element_type=wide), None
+
+    parts = _split(x, x, kernel, strides, pads), _split(gradient, x, kernel, strides, pads)
+    total, _ = lax.scan(add, jnp.zeros(sorted((inputs, features)), wide), parts)
+    total = total if inputs <= features else total.T
+    return total.reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _patches(x: Array, window: Sequence[int], strides: tuple[int, int], pads: Pads) -> Array:
+    """What each window sees, in the order of a kernel's first three axes: [n, height, width, window x channels]."""
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
+    n, height, width, channels = x.shape
+    down, across = height - window[0], width - window[1]
+    cuts = [
+        lax.slice(x, (0, i, j, 0), (n, i + down + 1, j + across + 1, channels), (1, *strides, 1))
+        for i in range(window[0])
+        for j in range(window[1])
+    ]
+    return lax.concatenate(cuts, dimension=3)
+
+
+def _split(images: Array, x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
+    """Images in chunks of as many as `PATCHES` allows, and as divide them: [chunks, images of one, ...]."""
+    patches = jax.eval_shape(partial(_patches, window=kernel.shape[:2], strides=strides, pads=pads), x)
+    count = images.shape[0]
+    most = min(count, PATCHES * count // max(1, patches.size * x.dtype.itemsize))
+    size = next((size for size in range(most, 0, -1) if count % size == 0), 1)
+    return images.reshape(count // size, size, *images.shape[1:])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _pool(x: Array, window: tuple[int, int]) -> Array:
+    """The largest values in windows that tile the map."""
+    return reduce(jnp.maximum, _corners(x, window))
+
+
+@_pool.defjvp
+def _pool_tangent(window: tuple[int, int], primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    largest = _pool(x, window)
+    ties = sum((corner == largest).astype(x.dtype) for corner in _corners(x, window))
+    n, down, across, channels = largest.shape
+    tiles = (n, down, window[0], across, window[1], channels)
+    taken = x.reshape(tiles) == largest[:, :, None, :, None]
+    return largest, jnp.sum(jnp.where(taken, tangent.reshape(tiles), 0), axis=(2, 4)) / ties
+
+
+def _corners(x: Array, window: tuple[int, int]) -> list[Array]:
+    """The first value of each window, the second one, and so on: maps of the size of the pooled one."""
+    return [lax.slice(x, (0, i, j, 0), x.shape, (1, *window, 1)) for i in range(window[0]) for j in range(window[1])]

@@ -1,0 +1,118 @@
+"""The proof by trying: once for every network, random parameters are permuted, and the outputs must not move."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align import _checks
+from evojax_align._types import Apply, PyTree
+from evojax_align.symmetry.inference import infer
+from evojax_align.symmetry.permuting import permute, random_permutations
+from evojax_align.symmetry.spec import PermutationSpec
+
+SAMPLES = 4
+"""Samples that the network is tried on."""
+LIMIT = 1e-3
+"""Outputs may move by this part of the largest (in float32, for sums in another order; more in narrower types)."""
+
+
+def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, x: PyTree) -> None:
+    """Try a specification on random parameters, once for each network and shapes.
+
+    Nothing is looked at but shapes, so that parameters and inputs may be tracers: the trial runs outside any trace.
+
+    Args:
+        spec: what is tried; None for what is inferred.
+        apply: the network; one that closes over tracers cannot be tried, and is taken at its word.
+        params: parameters of one network, or their shapes.
+        x: a batch of inputs, or its shape.
+
+    Raises:
+        ValueError: if an output moves; the first group that moves it alone is named.
+    """
+    leaves, structure = jax.tree.flatten((params, x))
+    shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
+    with jax.ensure_compile_time_eval():
+        _try(spec, apply, structure, shapes)
+
+
+@functools.lru_cache(maxsize=256)
+def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]) -> None:
+    random = np.random.default_rng(0)
+    run = jax.jit(apply)
+    cut = _takes_few(apply, structure, shapes)
+    for positive in (False, True):
+        leaves = [_drawn(random, shape, dtype, positive) for shape, dtype in shapes]
+        params, x = jax.tree.unflatten(structure, leaves)
+        x = jax.tree.map(lambda leaf: leaf[:SAMPLES], x) if cut else x
+        spec = spec or infer(apply, params, x)
+        expected = run(params, x)
+        if not _checks.is_concrete(expected):
+            return
+        if all(np.isfinite(out).all() for out in _numbers(expected)):
+            break
+    else:
+        return  # such parameters mean nothing to this network
+    orders = random_permutations(spec, jax.random.key(0))
+    if _moved(expected, run(permute(spec, params, orders), x)) <= 1:
+        return
+    for group, order in orders.items():
+        change = _moved(expected, run(permute(spec, params, {group: order}), x))
+        if change > 1 or len(orders) == 1:
+            raise _checks.bad(
+                "spec",
+                f"the group {group!r}, a permutation of which moves the outputs",
+                "a symmetry of the network",
+                "Leave the group out of the specification; if it was inferred, please report the network.",
+            )
+    came = "groups that move the outputs when they are permuted together"
+    raise _checks.bad("spec", came, "a symmetry of the network", "Look at its `parents`.")
+
+
+def _takes_few(apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]) -> bool:
+    """Whether the network takes a smaller batch too."""
+    params, x = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    try:
+        few = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((min(SAMPLES, leaf.shape[0]), *leaf.shape[1:]), leaf.dtype), x
+        )
+        jax.eval_shape(apply, params, few)
+    except (TypeError, ValueError, IndexError):
+        return False
+    return True
+
+
+def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, positive: bool) -> Any:
+    """Entries that differ, of a size that neither fades nor grows from layer to layer; vectors are positive."""
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0), shape)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        return jnp.asarray(random.integers(0, 2, shape), dtype)
+    if len(shape) < 2:
+        return jnp.asarray(random.uniform(0.5, 1.5, shape), dtype)
+    fan = np.prod(shape) / max(shape[0], shape[-1], 1)
+    entries = random.normal(size=shape) / np.sqrt(max(fan, 1))
+    return jnp.asarray(np.abs(entries) + 1e-3 if positive else entries, dtype)
+
+
+def _numbers(outputs: PyTree) -> Iterator[np.ndarray]:
+    for leaf in jax.tree.leaves(outputs):
+        yield np.asarray(leaf, np.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else np.asarray(leaf)
+
+
+def _moved(expected: PyTree, found: PyTree) -> float:
+    """The largest change of an output, in parts of what is allowed."""
+    worst = 0.0
+    narrow = max([float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(expected) if _is_real(leaf)], default=0)
+    for p, q in zip(_numbers(expected), _numbers(found), strict=True):
+        scale = max(LIMIT, 30 * narrow) * (float(np.max(np.abs(p), initial=0.0)) + 1e-6)
+        worst = max(worst, float(np.max(np.abs(p - q), initial=0.0)) / scale)
+    return worst
+
+
+def _is_real(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
