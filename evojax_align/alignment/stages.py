@@ -7,7 +7,7 @@ serves any number of methods.
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -125,30 +125,43 @@ def relate(
     Returns:
         A `Relation` for every group that data reach. It does not depend on `chunk`, but for rounding.
     """
+    sides = (spec, apply, a), (spec, apply, b)
+    return relate_networks(*sides, x, covariances=covariances, chunk=chunk, positions=positions)
+
+
+Network: TypeAlias = tuple[PermutationSpec, Apply, PyTree]
+"""A symmetry, a function, and its parameters."""
+
+
+def relate_networks(
+    a: Network, b: Network, x: PyTree, *, covariances: bool, chunk: int | None, positions: int | None
+) -> dict[str, Relation]:
+    """As `relate`, of two networks that may differ, but have groups of the same names."""
     count = _count(x)
     if chunk is not None:
         _checks.positive("chunk", chunk)
 
+    def read(network: Network, part: PyTree) -> dict[str, list[Array]]:
+        return places_of(*network, part, positions=positions)
+
     def of_chunk(part: PyTree) -> dict[str, list[Moments]]:
         of_a, of_b = read(a, part), read(b, part)
-        return {
-            group: [
-                moments(_flat(p), _flat(q), within=covariances) for p, q in zip(of_a[group], of_b[group], strict=True)
-            ]
-            for group in of_a
-        }
+        found = {}
+        for group, places in of_a.items():
+            both = zip(places, of_b[group], strict=True)
+            found[group] = [moments(_flat(p), _flat(q), within=covariances) for p, q in both]
+        return found
 
-    def read(params: PyTree, part: PyTree) -> dict[str, list[Array]]:
-        return places_of(spec, apply, params, part, positions=positions)
-
-    shapes = jax.eval_shape(read, a, x)
-    numbers = 2 * sum(place.size for places in shapes.values() for place in places)
+    (spec, apply, params), (other_spec, other, others) = a, b
+    shapes = jax.eval_shape(lambda p, part: read((spec, apply, p), part), params, x)
+    shapes_b = jax.eval_shape(lambda p, part: read((other_spec, other, p), part), others, x)
+    numbers = sum(place.size for found in (shapes, shapes_b) for places in found.values() for place in places)
     totals = _stream(of_chunk, x, count, min(chunk or _chunk_size(count, numbers), count))
     samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}
+    parents = {group: spec.parents.get(group) for group in totals}
     return {
-        group: Relation(pool(places), samples[group], outer, None if outer is None else spec.groups[outer])
-        for group, places in totals.items()
-        for outer in [spec.parents.get(group)]
+        group: Relation(pool(places), samples[group], parent, None if parent is None else spec.groups[parent])
+        for (group, places), parent in zip(totals.items(), parents.values(), strict=True)
     }
 
 

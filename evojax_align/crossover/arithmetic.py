@@ -35,6 +35,21 @@ def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
     return jax.tree.map(lambda p, q: lerp(p, q, t), a, b)
 
 
+def average(population: PyTree) -> PyTree:
+    """The mean of all members of a population, best aligned before: the child of many parents.
+
+    Computed in float32 or better. Leaves that are not of floating point are taken from the first member.
+    """
+
+    def mean(leaf: ArrayLike) -> Array:
+        leaf = jnp.asarray(leaf)
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return leaf[0]
+        return jnp.mean(leaf, axis=0, dtype=jnp.promote_types(leaf.dtype, jnp.float32)).astype(leaf.dtype)
+
+    return jax.tree.map(mean, population)
+
+
 def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
     """(1 - t) p + t q, computed from the nearer end in float32 or better: exact at both ends and between equals."""
     p, q, t = jnp.asarray(p), jnp.asarray(q), jnp.asarray(t)

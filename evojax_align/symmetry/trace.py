@@ -162,15 +162,36 @@ def depends_on(trace: Trace, sources: Iterable[int]) -> set[int]:
     return reached
 
 
+class Evaluation:
+    """Values of a trace, each computed once, when it is asked for."""
+
+    def __init__(self, trace: Trace, known: Mapping[int, Any]) -> None:
+        self.trace = trace
+        self.known: dict[int, Any] = {**trace.constants, **known}
+
+    def value(self, target: int, given: Mapping[int, Any]) -> Any:
+        """One value, from what is known and what is given for this time alone."""
+        values = {**self.known, **given}
+        for equation in needed(self.trace, [target], values):
+            made = dict(zip(equation.outputs, apply_equation(equation, values), strict=True))
+            values |= made
+            self.known |= made
+        return values[target]
+
+
 def evaluate(trace: Trace, known: Mapping[int, Any], targets: Sequence[int]) -> list[Any]:
     """Compute the targets from known values, running only the equations that they need."""
     values: dict[int, Any] = {**trace.constants, **known}
     for equation in needed(trace, targets, known):
-        functions, params = _bind_params(equation)
-        result = equation.primitive.bind(*functions, *(values[i] for i in equation.inputs), **params)
-        results = result if equation.primitive.multiple_results else [result]
-        values.update(zip(equation.outputs, results, strict=True))
+        values.update(zip(equation.outputs, apply_equation(equation, values), strict=True))
     return [values[target] for target in targets]
+
+
+def apply_equation(equation: Equation, values: Mapping[int, Any]) -> Sequence[Any]:
+    """The outputs of one equation."""
+    functions, params = _bind_params(equation)
+    result = equation.primitive.bind(*functions, *(values[i] for i in equation.inputs), **params)
+    return result if equation.primitive.multiple_results else [result]
 
 
 def evaluate_loop(equation: Equation, body: Trace, given: Sequence[Any], targets: Sequence[int]) -> list[Any]:

@@ -272,6 +272,8 @@ def test_dead_neurons_are_paired_with_dead_and_counted(apply, x, shallow):
     for method in MATCHING:
         out = ea.align(apply, a, b, x, method=method)
         assert (out.dead_a, out.dead_b) == ({"0": 1}, {"0": 1})
+        if method == "weights":  # which looks at no activations but to begin with
+            continue
         partners = dict(zip(out.permutations_a["0"].tolist(), out.permutations_b["0"].tolist(), strict=True))
         assert partners[2] == 4
 

@@ -1,0 +1,165 @@
+"""More than two parents: a common order for all, in which they can be averaged.
+
+Every network has one order into the common one, so that going from the first to the second to the third is the same as
+going from the first to the third (cycle consistency; Crisostomi et al. 2024).
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from evojax_align import _checks, population
+from evojax_align._types import Apply, Array, Float, Int, PyTree
+from evojax_align.alignment.align import align_pairs
+from evojax_align.alignment.pairs import match_all, relate_pairs
+from evojax_align.alignment.records import Relation
+from evojax_align.alignment.stages import Settings
+from evojax_align.similarity import Moments, correlation_of
+from evojax_align.symmetry import PermutationSpec, identity, infer, permute
+
+GAIN = 1e-4
+"""A turn counts if the correlations of a network's neurons rise by more than this in all."""
+
+
+@struct.dataclass
+class ManyAlignment:
+    """Networks in a common order of neurons."""
+
+    networks: PyTree
+    """The population; its mean is `crossover.average(networks)`."""
+    permutations: dict[str, Int[Array, "networks *neurons"]]
+    """For each group and network, the old index of the neuron at each place."""
+    scores: dict[str, Float[Array, "networks neurons"]]
+    """Mean correlation of the neuron at each place with those of all other networks there."""
+    rounds: int = struct.field(pytree_node=False)
+    """How often all networks were looked at before none moved."""
+
+
+def align_many(
+    apply: Apply,
+    networks: PyTree,
+    x: PyTree,
+    *,
+    rounds: int = 20,
+    spec: PermutationSpec | None = None,
+    chunk: int | None = None,
+    positions: int | None = None,
+    verify: bool = True,
+) -> ManyAlignment:
+    """Bring the neurons of many networks into one order.
+
+    All are matched one to one with the first, by correlation; then, in turns, each with all the others as they stand,
+    which raises the total correlation of all pairs, until nothing moves. A host function: it looks at values to know
+    when to stop.
+
+    Args:
+        apply: the network.
+        networks: a population of at least two.
+        x: inputs on which neurons are compared.
+        rounds: at most this many turns; 0 leaves all as matched with the first.
+        spec: the symmetry, if it is known already.
+        chunk: samples at a time (see `alignment.relate`).
+        positions: of each sample, use at most this many places of a map.
+        verify: try the symmetry on random parameters first.
+
+    Returns:
+        A `ManyAlignment`; every network computes the function that it did before.
+
+    Raises:
+        ValueError: for fewer than two networks, and as `align`.
+    """
+    count = population.size(networks)
+    if count < 2:
+        raise _checks.bad("networks", f"{count} network", "at least 2", "Stack them with `population.stack`.")
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
+        raise _checks.bad("rounds", rounds, "an integer of at least 0", "Pass 0 to match with the first alone.")
+    spec = spec or infer(apply, population.take(networks, 0), x)
+    settings = {"spec": spec, "chunk": chunk, "positions": positions, "verify": verify}
+    first = population.take(networks, np.zeros(count - 1, int))
+    others = population.take(networks, slice(1, None))
+    found = align_pairs(apply, first, others, x, **settings).permutations_b
+    orders = [identity(spec), *(identity(spec) | order for order in population.unstack(found))]
+
+    left, right = map(np.array, zip(*itertools.combinations(range(count), 2), strict=True))
+    sides = population.take(networks, left), population.take(networks, right)
+    relations = relate_pairs(apply, *sides, x, covariances=False, **settings)
+    between = _Correlations(relations, left, right, count)
+    turns, moved = 0, True
+    while moved and turns < rounds:
+        turns, moved = turns + 1, False
+        for number in range(count):
+            matches = match_all(between.with_others(number, orders), Settings(), many=False)
+            new = orders[number] | {group: m.y for group, m in matches.items()}
+            if between.total(number, new, orders) > between.total(number, orders[number], orders) + GAIN:
+                orders[number], moved = new, True
+    stacked = population.stack(orders)
+    return ManyAlignment(
+        networks=population.map(lambda params, order: permute(spec, params, order), networks, stacked),
+        permutations=stacked,
+        scores=between.scores(orders),
+        rounds=turns,
+    )
+
+
+class _Correlations:
+    """The correlations of all neurons of every two networks, group by group."""
+
+    def __init__(self, relations: Mapping[str, Relation], left: np.ndarray, right: np.ndarray, count: int) -> None:
+        self.relations, self.count = relations, count
+        self._pair = {(int(i), int(j)): number for number, (i, j) in enumerate(zip(left, right, strict=True))}
+        many = {group: relation.moments for group, relation in relations.items()}
+        self._matrices = {group: np.asarray(jax.vmap(correlation_of)(m)) for group, m in many.items()}
+        dead = {group: jax.vmap(lambda m: (m.dead_x, m.dead_y))(m) for group, m in many.items()}
+        self._dead = {group: np.concatenate([x[:1], y[: count - 1]]) for group, (x, y) in dead.items()}
+
+    def mean(self, group: str, number: int, orders: Sequence[Mapping[str, Array]]) -> np.ndarray:
+        """How place i of all other networks correlates with neuron j of this one, [places, neurons]."""
+        total = 0.0
+        for other in range(self.count):
+            if other != number:
+                matrix = self._matrices[group][self._pair[min(other, number), max(other, number)]]
+                total = total + (matrix if other < number else matrix.T)[self._flat(group, orders[other])]
+        return np.asarray(total / (self.count - 1))
+
+    def with_others(self, number: int, orders: Sequence[Mapping[str, Array]]) -> dict[str, Relation]:
+        """The same as relations, as if all others were one network."""
+        found = {}
+        for group, relation in self.relations.items():
+            mean = self.mean(group, number, orders)
+            alive = 1.0 - np.stack([self._dead[group][i][self._flat(group, orders[i])] for i in self._others(number)])
+            zero, one = jnp.zeros(mean.shape[0]), jnp.ones(())
+            square_x = jnp.asarray(alive.max(axis=0), jnp.float32)
+            square_y = jnp.asarray(1.0 - self._dead[group][number], jnp.float32)
+            moments = Moments(one, zero, zero, square_x, square_y, jnp.asarray(mean))
+            found[group] = Relation(moments, relation.samples, relation.parent, relation.outer)
+        return found
+
+    def total(self, number: int, order: Mapping[str, Array], orders: Sequence[Mapping[str, Array]]) -> float:
+        """The sum of the correlations of this network's neurons, in an order, with those at their places."""
+        return float(sum(of.sum() for of in self._along(number, order, orders).values()))
+
+    def scores(self, orders: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        """For each group, mean correlations [networks, neurons]."""
+        rows = [self._along(number, order, orders) for number, order in enumerate(orders)]
+        return {group: jnp.asarray(np.stack([row[group] for row in rows])) for group in self.relations}
+
+    def _along(
+        self, number: int, order: Mapping[str, Array], orders: Sequence[Mapping[str, Array]]
+    ) -> dict[str, np.ndarray]:
+        places = {group: np.arange(m.shape[-1]) for group, m in self._matrices.items()}
+        return {g: self.mean(g, number, orders)[places[g], self._flat(g, order)] for g in self.relations}
+
+    def _others(self, number: int) -> list[int]:
+        return [other for other in range(self.count) if other != number]
+
+    def _flat(self, group: str, order: Mapping[str, Array]) -> np.ndarray:
+        """The old index of the neuron at each place; of an inner group, of the inner neurons end to end."""
+        index, parent = np.asarray(order[group]), self.relations[group].parent
+        if parent is None:
+            return index
+        outer = np.asarray(order[parent])
+        return (outer[:, None] * index.shape[1] + index[outer]).reshape(-1)

@@ -1,0 +1,192 @@
+"""Mending offspring: statistics that recombination has made wrong.
+
+The average of two aligned networks answers too weakly: the variance of an average of two neurons is below the average
+of their variances, layer after layer. Statistics of batch normalisation that were averaged with the weights describe
+neither parent. Both can be set right on a batch of inputs, without training.
+
+REPAIR: Jordan et al. 2023, "REPAIR: REnormalizing Permuted Activations for Interpolation Repair".
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from evojax_align import _checks
+from evojax_align._types import Apply, Array, ArrayLike, PyTree
+from evojax_align.symmetry.affine import Chain, chains, normalisations
+from evojax_align.symmetry.following import Labels, label
+from evojax_align.symmetry.trace import Evaluation, evaluate, trace_network
+
+STILL = 1e-6
+"""A neuron whose standard deviation is at most this part of its parents' is not rescaled."""
+
+
+@partial(jax.jit, static_argnames="apply")
+def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
+    """Set the running statistics of batch normalisation to those of the network itself on the inputs.
+
+    Layer after layer, each on what the mended layers before it give.
+
+    Args:
+        apply: the network in the mode of inference, with the statistics among its parameters.
+        params: parameters of one network, such as a child.
+        x: a batch of inputs; its size is that of the estimate.
+
+    Returns:
+        A tree like `params`; only running means and variances (of the samples, biased) differ.
+
+    Raises:
+        ValueError: for a network in whose trace no statistics are used.
+    """
+    labels = label(trace_network(apply, params, x))
+    used = normalisations(labels)
+    if not used:
+        raise _checks.bad(
+            "apply",
+            "a network without running statistics",
+            "one that subtracts a mean and divides by the root of a variance, both of them leaves of its parameters",
+            "Apply it in the mode of inference; for networks without batch normalisation there is `repair`.",
+        )
+    run = _Mending(labels, params, x)
+    for norm in used:
+        value = run.value(norm.value)
+        rest = tuple(axis for axis in range(value.ndim) if axis not in norm.axes)
+        for leaf, found in ((norm.mean, jnp.mean(value, rest)), (norm.variance, jnp.var(value, rest))):
+            run.leaves[leaf] = found.reshape(run.leaves[leaf].shape).astype(run.leaves[leaf].dtype)
+    return run.params()
+
+
+@partial(jax.jit, static_argnames="apply")
+def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: ArrayLike = 0.5) -> PyTree:
+    """Give every neuron of a child the mean and the standard deviation that lie between those of its parents.
+
+    What every layer gives to its nonlinearity is rescaled and shifted, layer after layer, by changing the kernel and
+    the bias, or scale and offset of a normalisation. Layers that have neither, those inside loops, and the outputs are
+    left as they are.
+
+    Args:
+        apply: the network.
+        child: its parameters, such as `crossover.arithmetic(a, b, t)`.
+        a: the first parent, aligned with b.
+        b: the second.
+        x: a batch of inputs.
+        t: where between the parents: means are (1 - t) mean_a + t mean_b, deviations likewise.
+
+    Returns:
+        A tree like `child`.
+
+    Raises:
+        ValueError: for parents of different structure, and for networks without a layer that can be mended.
+    """
+    _checks.same_trees("a", a, "b", b)
+    _checks.same_trees("a", a, "child", child)
+    labels = label(trace_network(apply, child, x))
+    layers = [chain for chain in chains(labels) if _can_be_mended(chain)]
+    if not layers:
+        came = "a network without a layer that a bias, or a scale and an offset, could mend"
+        raise _checks.bad("apply", came, "products of data with kernels, outside of loops", "Give its layers biases.")
+    goals = [_statistics(labels, parent, x, layers) for parent in (a, b)]
+    run = _Mending(labels, child, x)
+    for chain, of_a, of_b in zip(layers, *goals, strict=True):
+        mean, deviation = ((1 - t) * p + t * q for p, q in zip(of_a, of_b, strict=True))
+        value = run.value(chain.value)
+        now_mean, now = _moments(value, chain)
+        moves = now > STILL * deviation
+        scale = jnp.where(moves, deviation / jnp.where(moves, now, 1.0), 1.0)
+        shift = mean - scale * now_mean
+        _fold(run, chain, scale, shift)
+        run.set(chain.value, _spread(scale, value, chain) * value + _spread(shift, value, chain))
+    return run.params()
+
+
+class _Mending:
+    """A network's evaluation, step by step, with parameters that change on the way."""
+
+    def __init__(self, labels: Labels, params: PyTree, x: PyTree) -> None:
+        self.labels = labels
+        self.leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(params)]
+        self._structure = jax.tree.structure(params)
+        data = dict(zip(labels.network.data, map(jnp.asarray, jax.tree.leaves(x)), strict=True))
+        self._run = Evaluation(labels.network.trace, data)
+
+    def value(self, number: int) -> Array:
+        """A value, computed from the parameters as they are now."""
+        return self._run.value(number, dict(zip(self.labels.network.params, self.leaves, strict=True)))
+
+    def set(self, number: int, value: Array) -> None:
+        """What a value is from now on."""
+        self._run.known[number] = value
+
+    def params(self) -> PyTree:
+        """The parameters as they are now."""
+        return jax.tree.unflatten(self._structure, self.leaves)
+
+    def along(self, leaf: int, units: Mapping[int, int], of_units: Array) -> Array:
+        """Numbers of units [in the order of their axes], shaped so that they multiply a leaf."""
+        classes = self.labels.classes
+        nodes = self.labels.leaf_axes[leaf]
+        places = [units.get(classes.find(node)) if node is not None else None for node in nodes]
+        if set(units.values()) - set(places):
+            came = f"the leaf {self.labels.network.paths[leaf]!r}, which does not run over the units of its layer"
+            raise _checks.bad("apply", came, "a number for every unit", "Give the layer a bias for every unit.")
+        order = [place for place in places if place is not None]
+        shape = [1 if place is None else of_units.shape[place] for place in places]
+        return jnp.transpose(of_units, order).reshape(shape)
+
+
+def _can_be_mended(chain: Chain) -> bool:
+    """Whether leaves of the parameters can shift and scale the end of the chain."""
+    shifted = False
+    for step in reversed(chain.steps):
+        if step.kind in ("add", "subtract"):
+            if step.leaf is None:
+                return False
+            shifted = True
+        elif step.kind == "multiply" and step.leaf is not None:
+            return shifted
+        elif not shifted:
+            return False
+    return shifted
+
+
+def _fold(run: _Mending, chain: Chain, scale: Array, shift: Array) -> None:
+    """Change the leaves so that the end of the chain is scaled and shifted."""
+    here = run.labels.axes[chain.value]
+    units = {run.labels.classes.find(node): i for i, axis in enumerate(chain.axes) if (node := here[axis]) is not None}
+
+    def change(leaf: int, shift: Array | None = None) -> None:
+        old = run.leaves[leaf]
+        new = old * run.along(leaf, units, scale)
+        run.leaves[leaf] = (new if shift is None else new + run.along(leaf, units, shift)).astype(old.dtype)
+
+    left: Array | None = shift  # to be added by the last step that adds
+    for step in reversed(chain.steps):
+        if step.kind in ("add", "subtract") and step.leaf is not None:
+            change(step.leaf, left if step.kind == "add" or left is None else -left)
+            left = None
+        elif step.kind == "multiply" and step.leaf is not None:
+            change(step.leaf)
+            return
+    change(chain.kernel)
+
+
+def _statistics(labels: Labels, params: PyTree, x: PyTree, layers: list[Chain]) -> list[tuple[Array, Array]]:
+    """Mean and standard deviation at the end of every chain."""
+    leaves = [jnp.asarray(leaf) for leaf in (*jax.tree.leaves(params), *jax.tree.leaves(x))]
+    known = dict(zip(labels.network.trace.inputs, leaves, strict=True))
+    values = evaluate(labels.network.trace, known, [chain.value for chain in layers])
+    return [_moments(value, chain) for value, chain in zip(values, layers, strict=True)]
+
+
+def _moments(value: Array, chain: Chain) -> tuple[Array, Array]:
+    value = value.astype(jnp.promote_types(value.dtype, jnp.float32))
+    rest = tuple(axis for axis in range(value.ndim) if axis not in chain.axes)
+    return jnp.mean(value, rest), jnp.std(value, rest)
+
+
+def _spread(of_units: Array, value: Array, chain: Chain) -> Array:
+    """Numbers of units, shaped so that they multiply the value."""
+    shape = [value.shape[axis] if axis in chain.axes else 1 for axis in range(value.ndim)]
+    return of_units.reshape(shape).astype(value.dtype)

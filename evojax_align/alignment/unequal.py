@@ -1,0 +1,173 @@
+"""Parents of different width: the smaller is matched into the larger, so that their crossover has a defined child."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from scipy.optimize import linear_sum_assignment
+
+from evojax_align import _checks
+from evojax_align._types import Apply, Array, Float, Int, PyTree
+from evojax_align.alignment.health import examine, refuse
+from evojax_align.alignment.records import Relation
+from evojax_align.alignment.stages import relate_networks
+from evojax_align.matching.records import cleaned
+from evojax_align.similarity import correlation_of
+from evojax_align.symmetry import PermutationSpec, infer
+from evojax_align.symmetry.checking import ensure_symmetry
+from evojax_align.symmetry.layout import Layout, Segments
+
+UNMATCHED = ("kept", "dropped")
+
+
+@struct.dataclass
+class UnequalAlignment:
+    """Two networks of equal shapes, with corresponding neurons at the same places."""
+
+    a: PyTree
+    b: PyTree
+    places_a: Mapping[str, Int[Array, " n"]]
+    """For each group, the old index of the neuron of a at each place; -1 where there is none."""
+    places_b: Mapping[str, Int[Array, " n"]]
+    scores: Mapping[str, Float[Array, " n"]]
+    """Correlation of the two neurons that share a place; 0 where there is only one."""
+
+
+def align_unequal(
+    apply_a: Apply,
+    a: PyTree,
+    apply_b: Apply,
+    b: PyTree,
+    x: PyTree,
+    *,
+    unmatched: str = "kept",
+    chunk: int | None = None,
+    positions: int | None = None,
+    verify: bool = True,
+) -> UnequalAlignment:
+    """Bring two networks that differ in the widths of their layers to equal shapes, corresponding neurons together.
+
+    In every group each neuron of the smaller side gets the partner of largest total correlation (exact assignment).
+    A host function.
+
+    Args:
+        apply_a: the first network; it may be the same function as the second if that takes both.
+        a: its parameters.
+        apply_b: the second network.
+        b: its parameters: the same tree, with leaves that may differ in length along the neurons of groups.
+        x: inputs on which neurons are compared.
+        unmatched: what becomes of the neurons of the larger side that have no partner. "kept" gives the smaller side
+            neurons of zero weights in their places, which change its function only where a normalisation counts them;
+            crossover then fades them in. "dropped" leaves them out, and with them what they gave to the larger side.
+        chunk: samples at a time (see `alignment.relate`).
+        positions: of each sample, use at most this many places of a map.
+        verify: try both symmetries on random parameters first.
+
+    Returns:
+        An `UnequalAlignment`. With "kept", and a layer that is nowhere smaller than in the other network, the larger
+        computes what it did before.
+
+    Raises:
+        ValueError: for parents of other differences than the widths of groups, for groups inside others that differ in
+            number, and as `align`.
+    """
+    _checks.one_of("unmatched", unmatched, UNMATCHED)
+    spec_a, spec_b = infer(apply_a, a, x), infer(apply_b, b, x)
+    _check_comparable(spec_a, spec_b, a, b)
+    if verify:
+        ensure_symmetry(spec_a, apply_a, a, x)
+        ensure_symmetry(spec_b, apply_b, b, x)
+    relations = relate_networks(
+        (spec_a, apply_a, a), (spec_b, apply_b, b), x, covariances=False, chunk=chunk, positions=positions
+    )
+    refuse(examine(a, b, relations), a, b)
+    places_a, places_b, scores = {}, {}, {}
+    for group, relation in relations.items():
+        if group not in spec_a.parents:
+            places_a[group], places_b[group], scores[group] = _matched(relation, keep=unmatched == "kept")
+    return UnequalAlignment(
+        a=_placed(spec_a, a, places_a),
+        b=_placed(spec_b, b, places_b),
+        places_a=places_a,
+        places_b=places_b,
+        scores=scores,
+    )
+
+
+def _matched(relation: Relation, *, keep: bool) -> tuple[Array, Array, Array]:
+    """Partners first, in the order of the smaller side; then, if kept, the rest of the larger."""
+    correlation = np.asarray(correlation_of(relation.moments))
+    rows, columns = linear_sum_assignment(np.asarray(cleaned(jnp.asarray(correlation))), maximize=True)
+    p, q = correlation.shape
+    if q < p:
+        order = np.argsort(columns)
+        rows, columns = rows[order], columns[order]
+    scores = correlation[rows, columns]
+    if keep and p != q:
+        chosen, size = (columns, q) if p < q else (rows, p)
+        rest = np.setdiff1d(np.arange(size), chosen)
+        nobody = np.full(rest.size, -1)
+        rows, columns = (
+            np.concatenate([rows, nobody if p < q else rest]),
+            np.concatenate([columns, rest if p < q else nobody]),
+        )
+        scores = np.concatenate([scores, np.zeros(rest.size)])
+    return jnp.asarray(rows, jnp.int32), jnp.asarray(columns, jnp.int32), jnp.asarray(scores, jnp.float32)
+
+
+def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) -> PyTree:
+    """Parameters whose neurons stand at the given places; where there is none, all its weights are zero."""
+    numbers = {group: np.asarray(index) for group, index in places.items()}
+
+    def gather(path: tuple, leaf: Array) -> Array:
+        leaf = jnp.asarray(leaf)
+        for axis, layout in enumerate(spec.axes[_checks.path_string(path)]):
+            index = _index(layout, leaf.shape[axis], numbers)
+            if layout is not None:
+                leaf = jnp.take(leaf, jnp.asarray(index), axis=axis, mode="fill", fill_value=0)
+        return leaf
+
+    return jax.tree_util.tree_map_with_path(gather, params)
+
+
+def _index(layout: Layout, size: int, places: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The old place for each new place of an axis; where there is none, a number beyond the end."""
+    nowhere = np.iinfo(np.int32).max
+    if layout is None or (isinstance(layout, str) and layout not in places):
+        return np.arange(size)
+    if isinstance(layout, str):
+        return np.where(places[layout] < 0, nowhere, places[layout])
+    parts = [(_index(part, length, places), length) for part, length in layout.parts]
+    if isinstance(layout, Segments):
+        starts = np.cumsum([0, *(length for _, length in parts)])[:-1]
+        moved = [np.where(i == nowhere, nowhere, i + start) for (i, _), start in zip(parts, starts, strict=True)]
+        return np.concatenate(moved)
+    found = np.zeros(1, int)
+    for index, length in parts:
+        here = np.where(index[None, :] == nowhere, nowhere, found[:, None] * length + index[None, :])
+        found = np.where(found[:, None] == nowhere, nowhere, here).reshape(-1)
+    return found
+
+
+def _check_comparable(spec_a: PermutationSpec, spec_b: PermutationSpec, a: PyTree, b: PyTree) -> None:
+    """Require that the networks differ in the widths of groups alone."""
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        _checks.same_trees("a", a, "b", b)
+    if set(spec_a.groups) != set(spec_b.groups) or dict(spec_a.parents) != dict(spec_b.parents):
+        alone = sorted(set(spec_a.groups) ^ set(spec_b.groups))
+        came = f"groups that only one of them has: {alone}" if alone else "groups that live in different groups"
+        raise _checks.bad("a, b", came, "networks that differ in widths alone", "Use networks of the same layers.")
+    for group in {*spec_a.parents, *spec_a.parents.values()}:
+        if spec_a.groups[group] != spec_b.groups[group]:
+            came = f"{spec_a.groups[group]} and {spec_b.groups[group]} neurons in the group {group!r}"
+            expected = "as many heads, and as many channels in a head, in both"
+            raise _checks.bad("a, b", came, expected, "Only plain groups may differ in width.")
+    for (path, p), q in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        name = _checks.path_string(path)
+        for axis, (layout, m, n) in enumerate(zip(spec_a.axes[name], jnp.shape(p), jnp.shape(q), strict=True)):
+            if layout is None and m != n:
+                came = f"lengths {m} and {n} at axis {axis} of the leaf {name!r}"
+                expected = "the same length where no group runs along"
+                raise _checks.bad("a, b", came, expected, "Only the widths of groups may differ.")
