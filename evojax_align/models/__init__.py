@@ -1,6 +1,7 @@
 """The papers' networks, as Flax modules, and the convolution and pooling that they are made of."""
 
 from evojax_align.models.convolution import Conv, conv, max_pool
+from evojax_align.models.deep import VGG, VGG11, ResNet
 from evojax_align.models.mlp import MLP
 
-__all__ = ["MLP", "Conv", "conv", "max_pool"]
+__all__ = ["MLP", "VGG", "VGG11", "Conv", "ResNet", "conv", "max_pool"]

@@ -2,9 +2,9 @@
 
 XLA compiles the gradients of a convolution well for GPUs and TPUs. On a CPU, above all inside `lax.scan`, they are many
 times slower than the same sums written as matrix products: the filter gradient 26 times for the second layer of
-PADAWANN's MnistNet. So a pass that is to be differentiated is made of matrix products there: of patches of the images
-and filters, on as many images at a time as the cache holds. The choice falls when a program is compiled for its
-platform; a trace shows the native convolution. What is not differentiated is native everywhere.
+PADAWANN's MnistNet, and a forward pass four times. So all passes are made of matrix products there: of patches of the
+images and filters, on as many images at a time as the cache holds. The choice falls when a program is compiled for its
+platform.
 """
 
 import math
@@ -194,8 +194,7 @@ def _native(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, group
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    """What a trace shows of the convolution: the native one."""
-    return _native(x, kernel, strides, pads)
+    return _forward(x, kernel, strides, pads)[0]
 
 
 def _forward(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> tuple[Array, tuple[Array, Array]]:

@@ -6,7 +6,7 @@ Read from the trace, so that offspring of any network can be mended after recomb
 import dataclasses
 from collections.abc import Iterable
 
-from evojax_align.symmetry.following import Labels, programs_of
+from evojax_align.symmetry.following import Labels, default_branch, programs_of
 from evojax_align.symmetry.rules import PRODUCTS
 from evojax_align.symmetry.trace import Equation, depends_on, flatten, needed
 
@@ -150,14 +150,16 @@ def _is_product(equation: Equation) -> bool:
     """Whether this is a product, or a function with its own derivative that is one."""
     if equation.name in PRODUCTS:
         return True
-    if not equation.name.startswith("custom_"):
+    default = default_branch(equation)
+    if not equation.name.startswith("custom_") and default is None:
         return False
     programs = programs_of(equation) or []
+    programs = programs if default is None else programs[default : default + 1]
     if len(programs) != 1:
         return False
     inner = flatten(programs[0])
-    names = [each.name for each in needed(inner, inner.outputs) if each.name not in SHAPE_ONLY]
-    return len(names) == 1 and names[0] in PRODUCTS
+    work = [each for each in needed(inner, inner.outputs) if each.name not in (*SHAPE_ONLY, "platform_index")]
+    return len(work) == 1 and _is_product(work[0])
 
 
 def _steps(reader: _Reader, value: int) -> tuple[list[Step], int]:

@@ -143,6 +143,12 @@ def programs_of(equation: Equation) -> list[core.ClosedJaxpr] | None:
     return None
 
 
+def default_branch(equation: Equation) -> int | None:
+    """Of a choice by platform, the branch that stands for all, since all compute the same function."""
+    platforms = equation.params.get("branches_platforms")
+    return platforms.index(None) if platforms is not None and None in platforms else None
+
+
 def _own_derivative(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
     return through(0, given, range(len(given)))
 
@@ -150,7 +156,9 @@ def _own_derivative(equation: Equation, given: Sequence[Axes], through: Through,
 def _cond(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
     """Each branch sees the same inputs, and gives the same outputs."""
     count = len(equation.params["branches"])
-    outs = [through(number, given[1:], range(1, len(given))) for number in range(count)]
+    default = default_branch(equation)
+    branches = range(count) if default is None else [default]
+    outs = [through(number, given[1:], range(1, len(given))) for number in branches]
     return [
         tuple(classes.unite(*nodes) for nodes in zip(*of_output, strict=True)) for of_output in zip(*outs, strict=True)
     ]
