@@ -41,7 +41,7 @@ class Config:
     """"vgg" (VGG-11) or "resnet" (ResNet-20)."""
     width: int = 8
     """Channels of the first layer: 64 and 16 in the papers."""
-    networks: int = 12
+    networks: int = 16
     train_images: int = 1_000_000
     """At most this many are trained on."""
     test_images: int = 1_000_000
@@ -67,7 +67,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "12 networks ResNet-20 of width 8 on handwritten digits",
+    "demo": "16 networks ResNet-20 of width 8 on handwritten digits",
     "small": "4 networks VGG-11 of half width on 20 000 images of CIFAR-10",
 }
 MODES = {"clean": "aligned and mended on training images, scored on test images"}
