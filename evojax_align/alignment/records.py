@@ -25,17 +25,17 @@ class Relation:
 class GroupMatch:
     """The partners in one group: `x[i]` of the first network and `y[i]` of the second."""
 
-    x: Int[Array, "*batch n"]
+    x: Int[Array, "..."]
     """Of a group inside another, [outer, inner]: for each old outer neuron its inner ones in their new order."""
-    y: Int[Array, "*batch n"]
-    score: Float[Array, "*batch n"]
+    y: Int[Array, "..."]
+    score: Float[Array, "..."]
     """Correlation of each pair of partners."""
-    dead_x: Int[Array, "*batch"]
+    dead_x: Int[Array, "..."]
     """Number of dead neurons."""
-    dead_y: Int[Array, "*batch"]
-    valid: Bool[Array, "*batch"]
+    dead_y: Int[Array, "..."]
+    valid: Bool[Array, "..."]
     """Whether a matching that should be a bijection is one."""
-    all_finite: Bool[Array, "*batch"]
+    all_finite: Bool[Array, "..."]
     """Whether all activations were finite."""
 
 

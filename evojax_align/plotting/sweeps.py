@@ -182,7 +182,8 @@ def _extent(axis: "matplotlib.axes.Axes", view: str) -> tuple[float, float]:
 def _mark_parents(ax: "matplotlib.axes.Axes", ts: Float[np.ndarray, "t"]) -> None:
     """A line and a name under the axis for each parent within reach, and ticks at round values of t."""
     step = 0.25 if np.ptp(ts) <= 1.5 else 0.5
-    ticks = step * np.arange(np.ceil(ts.min() / step - 1e-6), np.floor(ts.max() / step + 1e-6) + 1)
+    first, last = np.ceil(ts.min() / step - 1e-6), np.floor(ts.max() / step + 1e-6)
+    ticks = step * np.arange(first, last + 1) + 0.0  # no minus before a zero
     names = {0.0: "\nparent a", 1.0: "\nparent b"}
     ax.set_xticks(ticks, [f"{t:g}".replace("-", "\N{MINUS SIGN}") + names.get(float(t), "\n ") for t in ticks])
     ax.set_xlim(ts.min(), ts.max())
