@@ -17,13 +17,15 @@ from evojax_align import (
     training,
 )
 from evojax_align._version import VERSION as __version__
-from evojax_align.alignment import Alignment, align, align_pairs
+from evojax_align.alignment import Alignment, align, align_many, align_pairs, align_unequal
 
 __all__ = [
     "Alignment",
     "__version__",
     "align",
+    "align_many",
     "align_pairs",
+    "align_unequal",
     "alignment",
     "crossover",
     "data",

@@ -1,8 +1,8 @@
 """A population is one pytree whose leaves have a leading axis, and how functions of one member are lifted to it.
 
 Every function of this library is written for one network, or for one pair. `map` is the only place that decides
-how it runs over many: side by side on an accelerator, one after the other on a CPU (where a vmapped dense layer
-was measured 2 times slower and a vmapped convolution 12 times), and shared out over the devices of a mesh.
+how it runs over many: side by side on an accelerator, one after the other on a CPU (where products mapped side by side
+are slower: `experiments/benchmarks/choices.py`), and shared out over the devices of a mesh.
 """
 
 from collections.abc import Callable, Sequence

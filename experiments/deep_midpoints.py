@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 import evojax_align as ea
-from evojax_align import lab, plotting, statistics
+from evojax_align import _checks, lab, plotting, statistics
 from evojax_align.alignment import reestimate, repair
 from evojax_align.data import Dataset
 
@@ -73,18 +73,12 @@ COSTS = {
 MODES = {"clean": "aligned and mended on training images, scored on test images"}
 
 
-def build(config: Config, classes: int) -> Any:
+def build(config: Config, classes: int) -> ea.models.VGG | ea.models.ResNet:
     """The network of a study."""
-    ea_models = {"vgg": vgg, "resnet": lambda width, classes: ea.models.ResNet(width=width, classes=classes)}
-    if config.model not in ea_models:
-        raise ValueError(f"model: got {config.model!r}; expected one of {', '.join(ea_models)}.")
-    return ea_models[config.model](config.width, classes)
-
-
-def vgg(width: int, classes: int) -> ea.models.VGG:
-    """VGG-11 with this many channels in its first layer."""
+    if _checks.one_of("model", config.model, ("vgg", "resnet")) == "resnet":
+        return ea.models.ResNet(width=config.width, classes=classes)
     first = ea.models.VGG11[0][0]
-    stages = tuple(tuple(channels * width // first for channels in stage) for stage in ea.models.VGG11)
+    stages = tuple(tuple(channels * config.width // first for channels in stage) for stage in ea.models.VGG11)
     return ea.models.VGG(stages=stages, classes=classes)
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evojax_align.lab.report import text_table
@@ -48,3 +49,32 @@ def test_the_benchmark_table_is_the_stored_one():
 def test_every_picture_of_the_readme_is_in_the_repository():
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
     assert pictures and all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
+
+
+@pytest.mark.parametrize("framework", ["linen", "nnx", "equinox", "haiku", "plain"])
+def test_three_lines_align_a_network_of_every_framework(framework):
+    example = block(framework)
+    assert len(example.strip().splitlines()) == 3
+    space = {}
+    exec(block("frameworks") + example, space)
+    out, x = space["out"], space["x"]
+    apply = {
+        "nnx": lambda p: space["nnx"].merge(space["graph"], p)(x),
+        "equinox": lambda p: space["jax"].vmap(space["eqx"].combine(p, space["static"]))(x),
+        "plain": lambda p: space["apply"](p, x),
+    }.get(framework, lambda p: space["net"].apply(p, x))
+    np.testing.assert_allclose(apply(out.b), apply(space["b"]), atol=1e-5)
+    (order,) = out.permutations_b.values()
+    assert sorted(order.tolist()) == list(range(16)) and order.tolist() != list(range(16))
+
+
+def test_the_table_of_convolutions_is_the_stored_one():
+    rows = json.loads((ROOT / "experiments" / "results" / "benchmarks-convolution.json").read_text())["rows"]
+    rows = [{name: f"{v}" if isinstance(v, list) else v for name, v in row.items()} for row in rows]
+    assert block("convolution").strip() == text_table(rows)
+
+
+def test_the_table_of_networks_is_the_stored_one():
+    rows = json.loads((ROOT / "experiments" / "results" / "benchmarks-symmetry.json").read_text())["rows"]
+    assert block("symmetry").strip() == text_table(rows)
+    assert len(rows) >= 20 and all(row["change"] < 1e-4 and row["seconds"] < 2 for row in rows)

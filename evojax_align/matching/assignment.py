@@ -1,8 +1,8 @@
 """The one-to-one matching of largest total score: exact, on the host or inside a compiled program.
 
-Measured on two cores: scipy's solver takes 0.03 ms at 64 neurons and 7 ms at 512, the one inside a program 0.4 and
-40 ms, and a call from a program to the host costs about as much as the latter at 16 neurons. So the host solves all
-but the smallest, in a pool of threads over a batch, and programs call back to it.
+The host's solver (scipy) is several times faster than one inside a compiled program, but for the smallest, where a
+call from the program to the host costs more than it saves (`experiments/benchmarks/choices.py`). So the host solves
+all but those, in a pool of threads over a batch, and programs call back to it.
 """
 
 import os

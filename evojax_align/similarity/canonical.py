@@ -2,9 +2,8 @@
 
 Uriot & Izzo 2020, section 3.2 and equation (2); SVCCA: Raghu et al. 2017; canonical ridge: Vinod 1976.
 
-On a CPU the decompositions are LAPACK's, from the OpenBLAS that scipy carries. Its threads wait for each other: with
-`OPENBLAS_NUM_THREADS=1` in the environment, two sets of 512 neurons take 0.7 of the time, and on cores that other work
-keeps busy 128 neurons were measured 100 times faster.
+On a CPU the decompositions are LAPACK's, from the OpenBLAS that scipy carries. Its threads and XLA's wait for each
+other: set `OPENBLAS_NUM_THREADS=1` in the environment before NumPy is imported, as the experiments do.
 """
 
 import jax

@@ -1,0 +1,77 @@
+"""The choices that the library makes for a machine, each against the other way.
+
+    python experiments/benchmarks/choices.py
+
+How a population is lifted (`population.map`: one after the other on a CPU), and who solves assignments (the host, but
+for the smallest inside a program).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent)]
+
+import jax
+import jax.numpy as jnp
+import optax
+from timing import compare  # pyright: ignore[reportImplicitRelativeImport]
+
+import evojax_align as ea
+from evojax_align.lab.report import text_table
+from evojax_align.matching import one_to_one
+
+REPEATS = 7
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table, and store it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", metavar="FILE", help="store the rows as JSON")
+    arguments = parser.parse_args(argv)
+    image = jax.random.normal(jax.random.key(0), (50, 28, 28))
+    rows = [
+        row("gradient of 8 x 784-512-10, 50 images", "scan", "vmap", *lifted(ea.models.MLP(), image)),
+        row("gradient of 8 small CNNs, 50 images", "scan", "vmap", *lifted(ea.models.VGG(((16,), (32,))), image)),
+        *(row(f"assignment {n} x {n}", "host", "compiled", *assigned(n)) for n in (8, 16, 64, 256)),
+    ]
+    print(text_table(rows))
+    if arguments.out:
+        Path(arguments.out).write_text(json.dumps({"jax": jax.__version__, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+def row(what: str, one: str, other: str, first: Callable, second: Callable) -> dict[str, object]:
+    """How many times longer the second way takes."""
+    found = compare(first, second, repeats=REPEATS)
+    spread = f"[{found.spread[0]:.3g}, {found.spread[1]:.3g}]"
+    times = {"ms": float(f"{1e3 * found.ours:.3g}"), "other, ms": float(f"{1e3 * found.peer:.3g}")}
+    return {"what": what, "way": one, "other": other} | times | {"times": float(f"{found.ratio:.3g}"), "spread": spread}
+
+
+def lifted(network: ea.models.MLP | ea.models.VGG, image: jax.Array) -> tuple[Callable, Callable]:
+    """The gradient of a population's loss, one member after the other and side by side."""
+    population = ea.population.init(lambda key: network.init(key, image[:1]), jax.random.key(1), 8)
+    labels = jnp.arange(len(image)) % 10
+
+    def loss(params: dict) -> jax.Array:
+        logits = network.apply(params, image)
+        return optax.softmax_cross_entropy_with_integer_labels(jnp.asarray(logits), labels).mean()
+
+    def both(strategy: str) -> Callable:
+        return jax.jit(partial(ea.population.map, jax.grad(loss), strategy=strategy))
+
+    return tuple(partial(both(strategy), population) for strategy in ("scan", "vmap"))  # pyright: ignore[reportReturnType]
+
+
+def assigned(size: int) -> tuple[Callable, Callable]:
+    """An exact assignment by the host, and inside a compiled program."""
+    scores = jax.random.normal(jax.random.key(size), (size, size))
+    return tuple(partial(one_to_one, scores, engine=engine) for engine in ("host", "compiled"))  # pyright: ignore[reportReturnType]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
