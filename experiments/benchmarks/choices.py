@@ -9,7 +9,7 @@ for the smallest inside a program).
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def row(what: str, one: str, other: str, first: Callable, second: Callable) -> dict[str, object]:
+def row(what: str, one: str, other: str, first: Callable, second: Callable) -> Mapping[str, object]:
     """How many times longer the second way takes."""
     found = compare(first, second, repeats=REPEATS)
     spread = f"[{found.spread[0]:.3g}, {found.spread[1]:.3g}]"
