@@ -60,12 +60,12 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
     """The (input, axis) pairs that an equation sums over."""
     if equation.name == "dot_general":
         (left, right), _ = equation.params["dimension_numbers"]
-        return [(0, axis) for axis in left] + [(1, axis) for axis in right]
+        return [(0, int(axis)) for axis in left] + [(1, int(axis)) for axis in right]
     if equation.name == "conv_general_dilated":
         numbers = equation.params["dimension_numbers"]
         return [(0, numbers.lhs_spec[1]), (1, numbers.rhs_spec[1])]
     if equation.name in INVARIANT_REDUCTIONS.split():
-        return [(0, axis) for axis in equation.params["axes"]]
+        return [(0, int(axis)) for axis in equation.params["axes"]]
     return []
 
 
