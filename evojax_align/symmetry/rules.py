@@ -11,7 +11,7 @@ Whatever changes the meaning of the primitive (look at all its parameters) must 
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 from evojax_align.symmetry.classes import Axes, Classes, Conflict, Shape
 from evojax_align.symmetry.trace import Equation
@@ -69,7 +69,7 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
     return []
 
 
-def _without(nodes: Axes, axes: Sequence[int]) -> Axes:
+def _without(nodes: Axes, axes: Sequence[SupportsIndex]) -> Axes:
     return tuple(node for axis, node in enumerate(nodes) if axis not in axes)
 
 
@@ -282,7 +282,7 @@ def _top_k(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], cl
     return [(*axes[0][:axis], *made, *axes[0][axis + 1 :])] * 2
 
 
-def _ordered(nodes: Axes, ordered: Sequence[int], shape: Shape, classes: Classes) -> Axes:
+def _ordered(nodes: Axes, ordered: Sequence[SupportsIndex], shape: Shape, classes: Classes) -> Axes:
     """The same axes, of which some are mixed."""
     out = list(nodes)
     for axis in ordered:
