@@ -7,7 +7,6 @@ going from the first to the third (cycle consistency; Crisostomi et al. 2024).
 import itertools
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -112,8 +111,8 @@ class _Correlations:
         self.relations, self.count = relations, count
         self._pair = {(int(i), int(j)): number for number, (i, j) in enumerate(zip(left, right, strict=True))}
         many = {group: relation.moments for group, relation in relations.items()}
-        self._matrices = {group: np.asarray(jax.vmap(correlation_of)(m)) for group, m in many.items()}
-        dead = {group: jax.vmap(lambda m: (m.dead_x, m.dead_y))(m) for group, m in many.items()}
+        self._matrices = {group: np.asarray(population.map(correlation_of, m)) for group, m in many.items()}
+        dead = {group: population.map(lambda m: (m.dead_x, m.dead_y), m) for group, m in many.items()}
         self._dead = {group: np.concatenate([x[:1], y[: count - 1]]) for group, (x, y) in dead.items()}
 
     def mean(self, group: str, number: int, orders: Sequence[Mapping[str, Array]]) -> np.ndarray:

@@ -17,6 +17,7 @@ from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, PyTree
 from evojax_align.symmetry.affine import Chain, chains, normalisations
 from evojax_align.symmetry.following import Labels, label
+from evojax_align.symmetry.naming import axes_that_are_fed
 from evojax_align.symmetry.trace import Evaluation, evaluate, trace_network
 
 STILL = 1e-6
@@ -83,7 +84,7 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
     _checks.same_trees("a", a, "b", b)
     _checks.same_trees("a", a, "child", child)
     labels = label(trace_network(apply, child, x))
-    layers = [chain for chain in chains(labels) if _can_be_mended(chain)]
+    layers = [chain for chain in chains(labels) if _can_be_mended(labels, chain)]
     if not layers:
         came = "a network without a layer that a bias, or a scale and an offset, could mend"
         raise _checks.bad("apply", came, "products of data with kernels, outside of loops", "Give its layers biases.")
@@ -125,19 +126,32 @@ class _Mending:
 
     def along(self, leaf: int, units: Mapping[int, int], of_units: Array) -> Array:
         """Numbers of units [in the order of their axes], shaped so that they multiply a leaf."""
-        classes = self.labels.classes
-        nodes = self.labels.leaf_axes[leaf]
-        places = [units.get(classes.find(node)) if node is not None else None for node in nodes]
-        if set(units.values()) - set(places):
-            came = f"the leaf {self.labels.network.paths[leaf]!r}, which does not run over the units of its layer"
-            raise _checks.bad("apply", came, "a number for every unit", "Give the layer a bias for every unit.")
+        places = places_of_units(self.labels, leaf, units)
         order = [place for place in places if place is not None]
         shape = [1 if place is None else of_units.shape[place] for place in places]
         return jnp.transpose(of_units, order).reshape(shape)
 
 
-def _can_be_mended(chain: Chain) -> bool:
-    """Whether leaves of the parameters can shift and scale the end of the chain."""
+def units_of(labels: Labels, chain: Chain) -> dict[int, int]:
+    """The classes that the units of a chain run over, numbered."""
+    here = labels.axes[chain.value]
+    return {labels.classes.find(node): i for i, axis in enumerate(chain.axes) if (node := here[axis]) is not None}
+
+
+def places_of_units(labels: Labels, leaf: int, units: Mapping[int, int]) -> list[int | None]:
+    """For each axis of a leaf, the number of the units that it runs over as what the leaf feeds."""
+    fed = axes_that_are_fed(labels)
+    nodes = labels.leaf_axes[leaf]
+    return [None if node is None or node in fed else units.get(labels.classes.find(node)) for node in nodes]
+
+
+def _can_be_mended(labels: Labels, chain: Chain) -> bool:
+    """Whether leaves of the parameters can shift and scale the end of the chain, unit by unit."""
+    units = units_of(labels, chain)
+    for leaf in (chain.kernel, *(step.leaf for step in chain.steps if step.leaf is not None)):
+        places = [place for place in places_of_units(labels, leaf, units) if place is not None]
+        if sorted(places) != sorted(units.values()):
+            return False
     shifted = False
     for step in reversed(chain.steps):
         if step.kind in ("add", "subtract"):
@@ -153,8 +167,7 @@ def _can_be_mended(chain: Chain) -> bool:
 
 def _fold(run: _Mending, chain: Chain, scale: Array, shift: Array) -> None:
     """Change the leaves so that the end of the chain is scaled and shifted."""
-    here = run.labels.axes[chain.value]
-    units = {run.labels.classes.find(node): i for i, axis in enumerate(chain.axes) if (node := here[axis]) is not None}
+    units = units_of(run.labels, chain)
 
     def change(leaf: int, shift: Array | None = None) -> None:
         old = run.leaves[leaf]

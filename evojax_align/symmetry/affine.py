@@ -4,14 +4,20 @@ Read from the trace, so that offspring of any network can be mended after recomb
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from evojax_align.symmetry.following import Labels, default_branch, programs_of
+from evojax_align.symmetry.naming import axes_that_are_fed
 from evojax_align.symmetry.rules import PRODUCTS
 from evojax_align.symmetry.trace import Equation, depends_on, flatten, needed
 
 SHAPE_ONLY = frozenset("broadcast_in_dim squeeze expand_dims transpose convert_element_type copy reshape".split())
-ROOTS = frozenset(("rsqrt", "sqrt", "pow"))
+ROOTS: dict[str, float | None] = {"rsqrt": -0.5, "sqrt": 0.5, "pow": None}
+"""Operations that take a root, and the exponent; None: their second input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +76,8 @@ class _Reader:
                 self.users.setdefault(value, []).append(equation)
         self.same = dict(self.leaves)  # values that are a leaf in another shape
         self.multiple = dict(self.leaves)  # values that are a leaf times something
+        self.shifted: dict[int, int] = {}  # values that are a leaf and a constant
+        self.roots: dict[int, tuple[int, float]] = {}  # multiples of a power of such a value
         self.made_of: dict[int, set[int]] = {value: {leaf} for value, leaf in self.leaves.items()}
         for equation in self.equations:
             self._follow(equation)
@@ -82,14 +90,38 @@ class _Reader:
             self.made_of[made] = of
             first = equation.inputs[0] if equation.inputs else -1
             if equation.name in SHAPE_ONLY:
-                for known in (self.same, self.multiple):
+                known: dict[int, Any]
+                for known in (self.same, self.multiple, self.roots):
                     if first in known:
                         known[made] = known[first]
-            elif equation.name in ("mul", "div"):
-                factors = equation.inputs if equation.name == "mul" else equation.inputs[:1]
-                found = [self.multiple[value] for value in factors if value in self.multiple]
-                if found:
-                    self.multiple[made] = found[-1]
+            elif equation.name in ("mul", "div") and len(equation.inputs) == 2:
+                self._multiply(equation, made)
+            elif equation.name in ("add", "max") and len(of) == 1:  # a variance, and what keeps it from zero
+                held = [self.same[value] for value in equation.inputs if value in self.same]
+                if held:
+                    self.shifted[made] = held[0]
+            elif equation.name in ROOTS and first in self.shifted:
+                power = ROOTS[equation.name] or self._literal(equation.inputs[1])
+                if power in (0.5, -0.5):
+                    self.roots[made] = (self.shifted[first], power)
+
+    def _multiply(self, equation: Equation, made: int) -> None:
+        """A multiple of a leaf, or of a root, times something that does not depend on it."""
+        p, q = equation.inputs
+        for one, other in ((p, q), (q, p)) if equation.name == "mul" else ((p, q),):
+            elsewhere = self.made_of.get(other, set())
+            if one in self.multiple and self.multiple[one] not in elsewhere:
+                self.multiple[made] = self.multiple[one]
+            if one in self.roots and self.roots[one][0] not in elsewhere:
+                self.roots[made] = self.roots[one]
+
+    def _literal(self, value: int) -> float | None:
+        constant = self.trace.constants.get(value)
+        return float(constant) if constant is not None and np.ndim(constant) == 0 else None
+
+    def used_once(self, leaf: int) -> bool:
+        """Whether a leaf has one user."""
+        return len(self.users.get(self.labels.network.params[leaf], [])) == 1
 
     def axes_like(self, value: int, nodes: Iterable[int | None]) -> tuple[int, ...]:
         """The axes of a value that are of the same classes as these."""
@@ -100,7 +132,8 @@ class _Reader:
 
 
 def chains(labels: Labels) -> list[Chain]:
-    """Every product of data with a kernel whose units can be permuted, with what follows it, in order."""
+    """Every product of data with a kernel whose units can be permuted, with what follows it, in order; those whose
+    parameters have other uses are left out."""
     reader = _Reader(labels)
     found = []
     for equation in reader.equations:
@@ -108,40 +141,35 @@ def chains(labels: Labels) -> list[Chain]:
         kernels = [reader.same[value] for value in equation.inputs if value in reader.same]
         if len(data) != 1 or len(kernels) != 1 or len(equation.outputs) != 1 or not _is_product(equation):
             continue
-        summed = {node for use in labels.uses if not use.from_data for node in labels.classes.origins(use.node)}
+        summed = axes_that_are_fed(labels)
         units = [node for node in labels.leaf_axes[kernels[0]] if node is not None and node not in summed]
         units = [node for node in units if labels.classes.is_free(node)]
         steps, end = _steps(reader, equation.outputs[0])
         axes = reader.axes_like(end, units)
-        if axes:
+        leaves = {kernels[0], *(step.leaf for step in steps if step.leaf is not None)}
+        if axes and all(map(reader.used_once, leaves)):
             found.append(Chain(kernels[0], tuple(steps), end, axes, equation.source))
     return found
 
 
 def normalisations(labels: Labels) -> list[Normalisation]:
-    """Every use of running statistics, in order."""
+    """Every use of running statistics, in order: a leaf is subtracted, and the rest divided by the root of another of
+    its shape; neither has another use."""
     reader = _Reader(labels)
-    variances = {}  # values that are a root of a leaf and a constant
-    for equation in reader.equations:
-        first = equation.inputs[0] if equation.inputs else -1
-        if equation.name in ("add", "max") and not reader.from_data.intersection(equation.inputs):
-            held = [reader.same[value] for value in equation.inputs if value in reader.same]
-            if len(held) == 1 and reader.made_of[equation.outputs[0]] == set(held):
-                variances[equation.outputs[0]] = ("shifted", held[0])
-        elif equation.name in ROOTS and variances.get(first, ("",))[0] == "shifted":
-            variances[equation.outputs[0]] = ("root", variances[first][1])
-    roots = {leaf for kind, leaf in variances.values() if kind == "root"}
+    shapes = [labels.network.trace.shapes[value] for value in labels.network.params]
     found = []
     for equation in reader.equations:
-        if equation.name != "sub" or equation.inputs[1] not in reader.same:
+        value, mean = equation.inputs[0] if equation.inputs else -1, reader.same.get((*equation.inputs, -1, -1)[1])
+        if equation.name != "sub" or value not in reader.from_data or mean is None:
             continue
-        value, mean = equation.inputs[0], reader.same[equation.inputs[1]]
-        steps, _ = _steps(reader, equation.outputs[0])
-        for step in steps:
-            held = roots & reader.made_of.get(step.other, set())
-            if step.kind in ("multiply", "divide") and len(held) == 1 and value in reader.from_data:
-                axes = reader.axes_like(value, labels.leaf_axes[mean])
-                found.append(Normalisation(value, mean, held.pop(), axes))
+        axes = reader.axes_like(value, labels.leaf_axes[mean])
+        for step in _steps(reader, equation.outputs[0])[0]:
+            variance, power = reader.roots.get(step.other, (-1, 0.0))
+            if (step.kind, power) not in (("multiply", -0.5), ("divide", 0.5)) or shapes[mean] != shapes[variance]:
+                continue
+            covered = math.prod(labels.network.trace.shapes[value][axis] for axis in axes) == math.prod(shapes[mean])
+            if covered and reader.used_once(mean) and reader.used_once(variance):
+                found.append(Normalisation(value, mean, variance, axes))
                 break
     return found
 

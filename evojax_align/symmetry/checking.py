@@ -81,7 +81,7 @@ def _takes_few(apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]
             lambda leaf: jax.ShapeDtypeStruct((min(SAMPLES, leaf.shape[0]), *leaf.shape[1:]), leaf.dtype), x
         )
         jax.eval_shape(apply, params, few)
-    except (TypeError, ValueError, IndexError):
+    except Exception:  # whatever a network says to a batch that it does not take
         return False
     return True
 
@@ -101,6 +101,8 @@ def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, posi
 
 def _numbers(outputs: PyTree) -> Iterator[np.ndarray]:
     for leaf in jax.tree.leaves(outputs):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
         yield np.asarray(leaf, np.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else np.asarray(leaf)
 
 
@@ -109,8 +111,10 @@ def _moved(expected: PyTree, found: PyTree) -> float:
     worst = 0.0
     narrow = max([float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(expected) if _is_real(leaf)], default=0)
     for p, q in zip(_numbers(expected), _numbers(found), strict=True):
-        scale = max(LIMIT, 30 * narrow) * (float(np.max(np.abs(p), initial=0.0)) + 1e-6)
-        worst = max(worst, float(np.max(np.abs(p - q), initial=0.0)) / scale)
+        size = float(np.max(np.abs(p), initial=0.0)) if p.dtype.kind in "fc" else 1.0
+        scale = max(LIMIT, 30 * narrow) * (size + 1e-6)
+        gap = np.abs(p - q) if p.dtype.kind in "fc" else (p != q).astype(float)
+        worst = max(worst, float(np.max(gap, initial=0.0)) / scale)
     return worst
 
 

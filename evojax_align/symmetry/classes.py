@@ -107,8 +107,8 @@ class Classes:
         old = self._frozen.get(root)
         if old is None or (why[0] in BY_DESIGN and old[0] not in BY_DESIGN):
             self._frozen[root] = why
-            for part, _ in self._parts[root].pieces if root in self._parts else ():
-                self.freeze(part, why)
+        for part, _ in self._parts[root].pieces if root in self._parts else ():
+            self.freeze(part, why)  # again, since parts may have come after
 
     def order(self, node: int | None) -> None:
         """Require that this axis is not permuted, since the operation goes along it in order."""

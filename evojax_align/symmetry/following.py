@@ -227,11 +227,19 @@ def _constant(value: Any, classes: Classes) -> Axes:
             continue
         if _is_array_of_numbers(value):
             entries = np.asarray(value)
-            if (entries == entries.take([0], axis)).all():
+            if _all_equal(entries, axis):
                 axes[axis] = None
                 continue
         classes.freeze(node, ("constant", "an array that the network closes over"))
     return tuple(axes)
+
+
+def _all_equal(entries: np.ndarray, axis: int) -> bool:
+    """Whether all entries along an axis are the same, zeros of both signs told apart: 1 / x tells them apart too."""
+    if not entries.size:
+        return False
+    signs = [np.signbit(part(entries)) for part in (np.real, np.imag)] if entries.dtype.kind in "fc" else []
+    return all(bool((part == part.take([0], axis)).all()) for part in (entries, *signs))
 
 
 def _is_array_of_numbers(value: Any) -> bool:

@@ -9,9 +9,20 @@ import dataclasses
 from collections.abc import Sequence
 
 from evojax_align.symmetry.classes import Axes, Classes
-from evojax_align.symmetry.following import Labels, Program
-from evojax_align.symmetry.rules import ELEMENTWISE
+from evojax_align.symmetry.following import INSIDE, Labels, Program
+from evojax_align.symmetry.rules import ELEMENTWISE, INVARIANT_REDUCTIONS
 from evojax_align.symmetry.trace import Equation
+
+KEEPING = frozenset(
+    (
+        *INSIDE,  # whose programs are looked at on their own
+        *ELEMENTWISE,  # those with several results: each goes with its own input
+        *"""broadcast_in_dim concatenate copy cumlogsumexp cummax cummin cumprod cumsum dynamic_slice
+        dynamic_update_slice expand_dims gather iota pad reduce_window reduce_window_max reduce_window_min
+        reduce_window_sum rev slice sort split squeeze stack top_k transpose unstack""".split(),
+    )
+)
+"""Operations that move whole axes, or mix entries along frozen ones only."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +117,7 @@ def _keeps(
     given = [pairs[value] for value in equation.inputs]
     if not any(given):
         return True
-    if equation.name in ELEMENTWISE.split() and not equation.primitive.multiple_results:
+    if equation.name in ELEMENTWISE and not equation.primitive.multiple_results:
         found: dict[int, set[int]] = {}
         for of_value in given:
             for place, outer in of_value.items():
@@ -119,10 +130,16 @@ def _keeps(
         if nest[1] in summed and nest[0] not in summed and given[0]:  # each channel with its own order of groups
             return False
         return _convolution_keeps(equation, given)
-    if equation.name.startswith("reduce_") and "axes" in equation.params:
+    if equation.name in INVARIANT_REDUCTIONS or equation.name in ("argmax", "argmin"):
         gone = equation.params["axes"]
         return all(place.axis in gone or outer not in gone for place, outer in given[0].items())
-    return True
+    if equation.name in ("reshape", "tile"):  # an axis that is equal everywhere may have become one of outer neurons
+        before, after = (
+            [atom for value in of for node in axes[value] for atom in classes.atoms(node)].count(nest[1])
+            for of in (equation.inputs[:1], equation.outputs)
+        )
+        return before == after
+    return equation.name in KEEPING
 
 
 def _product_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bool:

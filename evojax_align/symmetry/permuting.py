@@ -116,12 +116,16 @@ def _outer_of(
     here = [of for of in found[axis] if of.group == group and (of.neuron[inner.neuron >= 0] >= 0).all()]
     if here:
         return axis, here[0]
+    if segments := [of for of in found[axis] if of.group == group]:
+        neuron = np.max([of.neuron for of in segments], axis=0)
+        if (neuron[inner.neuron >= 0] >= 0).all():
+            return axis, Occurrence(group, neuron, segments[0].step)
     elsewhere = [(i, of) for i, others in enumerate(found) for of in others if of.group == group and i != axis]
     if not elsewhere:
         came = f"an axis over {inner.group!r} without one over {group!r}"
         raise _checks.bad("axes", came, f"{group!r} on every leaf that has {inner.group!r}", "Mend `parents`.")
     other = elsewhere[0][0]
-    neuron = np.max([of.neuron for i, of in elsewhere if i == other], axis=0)  # segments do not overlap
+    neuron = np.max([of.neuron for i, of in elsewhere if i == other], axis=0)
     return other, Occurrence(group, neuron, elsewhere[0][1].step)
 
 

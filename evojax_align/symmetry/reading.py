@@ -143,10 +143,9 @@ def _columns(
         if outer is None:
             yield _as_columns(array, kinds, (at,), positions)
             continue
-        if outer in kinds:
-            yield _as_columns(array, kinds, (kinds.index(outer), at), positions)
-            continue
-        (other,) = [i for i, kind in enumerate(kinds) if outer in groups_in(kind)]
+        own = range(axis, axis + len(kinds) - len(layouts) + 1)  # what the axis was unfolded to
+        holding = [i for i, kind in enumerate(kinds) if outer in groups_in(kind)]
+        (other,) = [i for i in holding if i in own] or holding
         for deeper, of_deeper, there in exposed(array, kinds, other, outer):
             shift = len(of_deeper) - len(kinds)
             yield _as_columns(deeper, of_deeper, (there, at + (shift if other < at else 0)), positions)

@@ -2,6 +2,8 @@
 
 A rule promises: if the inputs are permuted along their axes, each by the permutation of its node's class, the outputs
 come out permuted in the same way. Inference is the composition of these promises, and what has no rule is frozen.
+Where inputs meet on an axis, the output runs over what `classes.unite` returns, never over one of them: that one may be
+equal everywhere, where the other is not.
 
 To teach a primitive, write a function `rule(equation, axes, shapes, classes) -> axes of each output` and register it.
 Whatever changes the meaning of the primitive (look at all its parameters) must be followed, or frozen by
@@ -10,7 +12,7 @@ Whatever changes the meaning of the primitive (look at all its parameters) must 
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import SupportsIndex, TypeAlias
 
 from evojax_align.symmetry.classes import Axes, Classes, Conflict, Shape
@@ -35,22 +37,26 @@ class Use:
 Rule: TypeAlias = Callable[[Equation, Sequence[Axes], Sequence[Shape], Classes], list[Axes]]
 RULES: dict[str, Rule] = {}
 
-ELEMENTWISE = """abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz
-conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc exp exp2 expm1 floor ge gt igamma
-igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul name ne neg nextafter not
-optimization_barrier or polygamma population_count pow real reduce_precision regularized_incomplete_beta rem round
-rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan
-tanh xor zeta"""
+ELEMENTWISE = frozenset(
+    """
+    abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz complex
+    conj convert_element_type copy copy_p cos cosh device_put digamma div eq eq_to erf erf_inv erfc exp exp2 expm1
+    floor ge gt igamma igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul
+    name ne neg nextafter not optimization_barrier or polygamma population_count pow real reduce_precision
+    regularized_incomplete_beta rem reshard round rsqrt select_n sharding_constraint shift_left
+    shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta
+    """.split()
+)
 
-INVARIANT_REDUCTIONS = "reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor"
+INVARIANT_REDUCTIONS = frozenset("reduce_sum reduce_max reduce_min reduce_prod reduce_and reduce_or reduce_xor".split())
 PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
-def register(names: str) -> Callable[[Rule], Rule]:
-    """Register a rule under each of the primitive names in a string."""
+def register(names: str | Iterable[str]) -> Callable[[Rule], Rule]:
+    """Register a rule under each of the primitive names, which a string separates by spaces."""
 
     def add(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names.split(), rule))
+        RULES.update(dict.fromkeys(names.split() if isinstance(names, str) else names, rule))
         return rule
 
     return add
@@ -64,7 +70,7 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
     if equation.name == "conv_general_dilated":
         numbers = equation.params["dimension_numbers"]
         return [(0, numbers.lhs_spec[1]), (1, numbers.rhs_spec[1])]
-    if equation.name in INVARIANT_REDUCTIONS.split():
+    if equation.name in INVARIANT_REDUCTIONS:
         return [(0, int(axis)) for axis in equation.params["axes"]]
     return []
 
@@ -98,6 +104,7 @@ def _convolution(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
     numbers = equation.params["dimension_numbers"]
     (batch, into, *places), (made, read, *window) = numbers.lhs_spec, numbers.rhs_spec
     given, kernel = axes
+    units = kernel[made]
     groups = equation.params["feature_group_count"]
     if equation.params["batch_group_count"] != 1:
         return classes.stop([*given, *kernel], [equation.shapes[0]])
@@ -111,10 +118,10 @@ def _convolution(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
         group = classes.new(groups)
         classes.unite(given[into], classes.factors([(group, groups), (kernel[read], shapes[1][read])]))
         outer = classes.factors([(group, groups), (None, shapes[1][made] // groups)])
-        classes.unite(kernel[made], outer)
+        units = classes.unite(kernel[made], outer)
     out: list[int | None] = [None] * len(given)
     out_shape = equation.shapes[0]
-    out[numbers.out_spec[0]], out[numbers.out_spec[1]] = given[batch], kernel[made]
+    out[numbers.out_spec[0]], out[numbers.out_spec[1]] = given[batch], units
     for axis in numbers.out_spec[2:]:
         out[axis] = classes.fixed(out_shape[axis])
     return [tuple(out)]
@@ -156,6 +163,8 @@ def _expand(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], c
 @register("reshape")
 def _reshape(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
     """Merged axes are factors of the new one; an axis that is split is made of factors from then on."""
+    if 0 in shapes[0]:
+        return classes.stop(axes[0], equation.shapes)
     order = equation.params.get("dimensions")  # the order in which entries are read; None: as they lie
     order = range(len(shapes[0])) if order is None else order
     out: list[int | None] = []
@@ -317,9 +326,9 @@ def _iota(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], cla
 def _gather(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
     """Axes that are taken whole are kept, those that are addressed by number are not permuted."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    operand, index = axes
+    operand, index = axes[0], list(axes[1])
     for i, j in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True):
-        classes.unite(operand[i], index[j])
+        index[j] = classes.unite(operand[i], index[j])
     classes.freeze(index[-1], ("position", equation.source))
     gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
     whole = []
@@ -359,3 +368,18 @@ def _dynamic_update(equation: Equation, axes: Sequence[Axes], shapes: Sequence[S
             ((made,),) = classes.stop([node, new], [(size,)])
             out.append(made)
     return [tuple(out)]
+
+
+@register("stack")
+def _stack(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Values of one shape, laid along a new axis that counts them."""
+    axis = equation.params["axis"]
+    made = [classes.unite(*nodes) for nodes in zip(*axes, strict=True)]
+    return [(*made[:axis], classes.fixed(len(axes)), *made[axis:])]
+
+
+@register("unstack")
+def _unstack(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    axis = equation.params["axis"]
+    classes.order(axes[0][axis])
+    return [_without(axes[0], [axis])] * len(equation.shapes)

@@ -135,12 +135,10 @@ def test_groups_are_convolved_apart(key):
     assert_near(value_and_gradients(ours, x, kernel), value_and_gradients(theirs, x, kernel))
 
 
-def test_a_trace_shows_the_native_convolution_and_no_loop(small):
+def test_a_trace_shows_a_choice_by_platform_with_the_native_convolution_in_it(small):
     trace = str(jax.make_jaxpr(models.conv)(*small))
-    assert "custom_vjp_call" in trace
-    assert "conv_general_dilated" in trace
-    assert "platform_index" not in trace
-    assert "scan" not in trace
+    assert "custom_vjp_call" in trace and "platform_index" in trace
+    assert trace.count("conv_general_dilated") == 1
 
 
 def test_a_program_for_a_gpu_has_the_native_gradients(small):

@@ -47,7 +47,7 @@ FREEZING = {  # what is done to the hidden layer, and the primitive that is to b
     "flip": (lambda h: h[:, ::-1], "rev"),
     "neighbours": (lambda h: h + jnp.roll(h, 1, axis=1), "add"),
     "differences": (lambda h: jnp.pad(h[:, 1:] - h[:, :-1], ((0, 0), (0, 1))), "slice"),
-    "every other": (lambda h: jnp.concatenate([h[:, ::2], h[:, 1::2]], axis=1), "slice"),
+    "every other": (lambda h: jnp.concatenate([h[:, ::2], h[:, 1::2]], axis=1), None),
     "gather": (lambda h: h[:, np.array([1, 0, 2, 3])], "gather"),
     "pairs and halves": (lambda h: h.reshape(4, 2, 2).max(2).repeat(2, 1) + jnp.tile(h[:, :2] + h[:, 2:], 2), None),
     "merged with the batch": (lambda h: jnp.tanh(h.reshape(16) * jnp.arange(16.0)).reshape(4, 4), "iota"),
