@@ -7,7 +7,7 @@ climb side by side and the highest is kept. Heads and their channels take one st
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,8 @@ from evojax_align import _checks, population
 from evojax_align._types import Array, Bool, Float, PyTree
 from evojax_align.matching import one_to_one, one_to_one_batch
 from evojax_align.symmetry import PermutationSpec, compose, identity, permute, random_permutations
-from evojax_align.symmetry.layout import groups_in
-from evojax_align.symmetry.reading import exposed
+from evojax_align.symmetry.layout import Layout, groups_in
+from evojax_align.symmetry.reading import unfolded
 
 SWEEPS = 100
 """At most this often every group is looked at; in practice a climb ends within ten."""
@@ -113,34 +113,30 @@ def _scores(
         size = spec.groups[group]
         own = jnp.zeros((size, size))
         inside = {g: jnp.zeros((size, size, spec.groups[g], spec.groups[g])) for g in inner}
-        pairs = zip(*(jax.tree.leaves(tree) for tree in (a, permute(spec, b, orders))), spec.axes.values(), strict=True)
-        for p, q, layouts in pairs:
-            held = [g for layout in layouts for g in groups_in(layout)]
-            if not jnp.issubdtype(jnp.result_type(p), jnp.inexact) or not set(held) & set(family):
+        leaves = zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(permute(spec, b, orders)), strict=True)
+        for (path, p), q in leaves:
+            layouts = spec.axes[_checks.path_string(path)]
+            if not jnp.issubdtype(jnp.result_type(p), jnp.inexact):
                 continue
-            for axis in range(len(layouts)):
-                for name in dict.fromkeys(g for g in groups_in(layouts[axis]) if g in family):
-                    sides = [exposed(jnp.asarray(leaf, jnp.float32), layouts, axis, name) for leaf in (p, q)]
-                    for (x, kinds, at), (y, *_) in zip(*sides, strict=True):
-                        if name == group:
-                            if not set(inner) & {g for kind in kinds for g in groups_in(kind)}:
-                                own += _products(x, y, (at,))
-                        else:
-                            for u, v, where in _with_outer(x, y, kinds, at, group):
-                                inside[name] += _products(u, v, where)
+            for axis, name in _appearances(layouts, family):
+                outer = None if name == group else group
+                sides = (unfolded(jnp.asarray(v, jnp.float32), layouts, axis, name, outer) for v in (p, q))
+                for (x, kinds, axes), (y, *_) in zip(*sides, strict=True):
+                    if outer is not None:
+                        inside[name] += _products(x, y, axes)
+                    elif not {g for kind in kinds for g in groups_in(kind)}.intersection(inner):
+                        own += _products(x, y, axes)
         return own, inside
 
     return population.map(one, orders)
 
 
-def _with_outer(x: Array, y: Array, kinds: tuple, at: int, group: str):  # noqa: ANN202
-    """Both arrays with an axis for the outer group as well."""
-    if group in kinds:
-        yield x, y, (kinds.index(group), at)
-        return
-    other = next(i for i, kind in enumerate(kinds) if group in groups_in(kind))
-    for (u, deeper, there), (v, *_) in zip(*(exposed(leaf, kinds, other, group) for leaf in (x, y)), strict=True):
-        yield u, v, (there, at + (len(deeper) - len(kinds) if other < at else 0))
+def _appearances(layouts: Sequence[Layout], family: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The axes of a leaf, and the groups of a family along each."""
+    for axis, layout in enumerate(layouts):
+        for name in dict.fromkeys(groups_in(layout)):
+            if name in family:
+                yield axis, name
 
 
 def _products(x: Array, y: Array, axes: tuple[int, ...]) -> Array:

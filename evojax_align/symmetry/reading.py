@@ -138,17 +138,24 @@ def _columns(
     value: Array, layouts: Sequence[Layout], axis: int, group: str, spec: PermutationSpec, positions: int | None
 ) -> Iterator[Array]:
     """The group's columns, one array for each of its appearances along the axis."""
-    outer = spec.parents.get(group)
+    for array, kinds, axes in unfolded(value, layouts, axis, group, spec.parents.get(group)):
+        yield _as_columns(array, kinds, axes, positions)
+
+
+def unfolded(
+    value: Array, layouts: Sequence[Layout], axis: int, group: str, outer: str | None
+) -> Iterator[tuple[Array, tuple[Layout, ...], tuple[int, ...]]]:
+    """As `exposed`, and where the group lives in another, with an axis of its own for that one too; gives both axes."""
     for array, kinds, at in exposed(value, layouts, axis, group):
         if outer is None:
-            yield _as_columns(array, kinds, (at,), positions)
+            yield array, kinds, (at,)
             continue
         own = range(axis, axis + len(kinds) - len(layouts) + 1)  # what the axis was unfolded to
         holding = [i for i, kind in enumerate(kinds) if outer in groups_in(kind)]
         (other,) = [i for i in holding if i in own] or holding
         for deeper, of_deeper, there in exposed(array, kinds, other, outer):
             shift = len(of_deeper) - len(kinds)
-            yield _as_columns(deeper, of_deeper, (there, at + (shift if other < at else 0)), positions)
+            yield deeper, of_deeper, (there, at + (shift if other < at else 0))
 
 
 def exposed(
