@@ -43,3 +43,17 @@ def network():
     """A small network, and its parameters from a key."""
     module = ea.models.MLP(hidden=(8, 5), classes=3)
     return module.apply, lambda key: module.init(key, jnp.zeros((1, 6)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_let_go():
+    """Compiled programs hold maps of memory, of which a process may have a limited number."""
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _the_compile_cache_of_an_experiment_ends_with_its_test():
+    yield
+    if jax.config.jax_compilation_cache_dir is not None:
+        jax.config.update("jax_compilation_cache_dir", None)
