@@ -125,7 +125,7 @@ BINARY = {
     "gathered": lambda v, w: v + w[jnp.array([2, 0, 1, 3])],
     "recurrent": lambda v, w: jax.lax.scan(lambda c, row: (jnp.tanh(c @ w + row), c), jnp.zeros(N), v)[1],
     "gated recurrent": lambda v, w: jax.lax.scan(_cell(w), jnp.zeros(2), v)[1] @ w[:2],
-    "layers of a scan": lambda v, w: jax.lax.scan(lambda c, row: (c * row, None), v, w)[0],
+    "layers of a scan": lambda v, w: jax.lax.scan(lambda c, row: (c * row[None], None), v, w)[0],
     "grouped convolution": lambda v, w: _convolved(v, w.reshape(2, 2, N), 2),
     "depthwise convolution": lambda v, w: _convolved(v, w[:3, None], N),
     "convolution": lambda v, w: _convolved(v, w[None], 1),
@@ -135,7 +135,7 @@ BINARY = {
         "thd,hde->the", v.reshape(N, 2, 2), w[:2].reshape(2, 2, 2)
     ).reshape(N, N),
     "one product for all blocks": lambda v, w: _blocks(lambda g: jnp.tanh(g @ w[:2, :2]), v),
-    "scaled blocks": lambda v, w: _blocks(lambda g: g * w[0, :2], v),
+    "scaled blocks": lambda v, w: _blocks(lambda g: g * w[0, :2][None, None], v),
     "joined": lambda v, w: jnp.concatenate([v[:, :2], w[:, :2]], axis=1),
 }
 SOUND = """relu,gelu,tanh,jit,checkpoint,custom_vjp,centred,normed,bfloat16,add,multiply,where,product,einsum,heads,
