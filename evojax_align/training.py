@@ -210,12 +210,16 @@ def init(
     optimizer: optax.GradientTransformation,
     *,
     epochs: int,
-    key: PRNGKey,
+    key: PRNGKey | Key[Array, " members"],
     validated: bool = False,
     keep_best: bool = False,
 ) -> Member:
-    """A population about to be trained for at most `epochs` epochs, on validation data or not (see `fit`)."""
-    return _init(optimizer, pop, jax.random.split(key, population.size(pop)), epochs, validated, keep_best)
+    """A population about to be trained for at most `epochs` epochs, on validation data or not (see `fit`).
+
+    The key may also be an array of keys, one for each member, which then trains as it would in any other population.
+    """
+    keys = key if jnp.ndim(key) else jax.random.split(key, population.size(pop))
+    return _init(optimizer, pop, keys, epochs, validated, keep_best)
 
 
 def step_epoch(

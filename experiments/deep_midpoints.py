@@ -57,16 +57,18 @@ class Config:
 
 
 PRESETS = {
-    "demo": Config(),
-    "small": Config(
-        dataset="cifar10",
-        model="vgg",
-        width=32,
-        networks=4,
-        train_images=20_000,
-        test_images=5000,
-        epochs=15,
-        batch_size=100,
+    "demo": (Config(),),
+    "small": (
+        Config(
+            dataset="cifar10",
+            model="vgg",
+            width=32,
+            networks=4,
+            train_images=20_000,
+            test_images=5000,
+            epochs=15,
+            batch_size=100,
+        ),
     ),
 }
 COSTS = {

@@ -1,7 +1,8 @@
 """Safe crossover of neural networks through neuron alignment (Uriot & Izzo, GECCO 2020).
 
 Trains a population, pairs its members, aligns every pair by the paper's methods, and walks the straight line between
-the two parents: naive crossover against SC-CCA (all directions, and SVCCA) and SC-PwC (one-to-one, and semi-matching).
+the two parents: naive crossover against SC-CCA (all directions, SVCCA, ridge) and SC-PwC (one-to-one, semi-matching),
+and beside them structure loadings and weight matching. Every network depends on the seed and on its own number alone.
 
     python experiments/safe_crossover.py
 """
@@ -9,8 +10,10 @@ the two parents: naive crossover against SC-CCA (all directions, and SVCCA) and 
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat, TypeAlias
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: LAPACK's own threads stall beside XLA's
 
@@ -20,11 +23,13 @@ import numpy as np
 import optax
 
 import evojax_align as ea
-from evojax_align import lab, plotting, statistics
-from evojax_align.alignment import GroupMatch, Relation, match_pairs, relate_pairs
+from evojax_align import _checks, lab, plotting, statistics
+from evojax_align._types import Apply, Array, PyTree
+from evojax_align.alignment import GroupMatch, Relation, Settings, match_groups, match_pairs, relate_pairs
 from evojax_align.data import Dataset
 from evojax_align.interpolation import Sweep, barrier, sweep_pairs
 from evojax_align.similarity import CCA
+from evojax_align.symmetry import PermutationSpec
 
 METHODS = {
     "naive": "naive crossover",
@@ -32,16 +37,34 @@ METHODS = {
     "svcca": "SC-CCA, SVCCA",
     "one_to_one": "SC-PwC, one-to-one",
     "semi": "SC-PwC, semi-matching",
+    "loadings": "structure loadings",
+    "weights": "weight matching",
 }
 MODES = {
     "clean": "aligned on training images, scored on test images; the paper's text otherwise",
     "text": "as the paper's text: aligned on the images that score the offspring",
-    "code": "as the authors' code: that, sorted weights, greedy matching, semi-matching of the other side",
+    "code": "as the authors' code: that, sorted weights, greedy matching, semi-matching of the other side, ridge / n",
+    "all": "text, code and clean, one after the other, on the same parents",
 }
-SHOWN = 100
-"""The first neurons, or pairs of partners, that Figure 4 shows."""
 STRONG = 0.7
 """The paper counts pairs of neurons of at least this correlation."""
+SHOWN = 100
+"""The first neurons, or pairs of partners, that Figure 4 shows."""
+
+PAPER_SHARES = {
+    "mnist": {2: 0.59, 10: 0.815, 20: 0.815, 30: 0.855, 40: 0.885, 50: 0.92, 100: 0.94, 256: 0.985, 512: 0.925},
+    "cifar10": {2: 0.54, 25: 0.99, 50: 1.0, 75: 1.0, 100: 1.0},
+}
+"""Figure 2: by the number of directions, the share of pairs where SVCCA is below naive at t = .5."""
+PAPER_WINS = {
+    "mnist": {"svcca": 0.985, "cca": 0.925, "ridge": 0.965},
+    "cifar10": {"cca": 1.0, "ridge": 1.0},
+}
+PAPER_ACCURACY = {"cifar10": {"naive": 0.10, "cca": 0.25}}
+PAPER_COUNTS = {"mnist": {"significant": 125, "strong": 203}}
+
+Orders: TypeAlias = tuple[dict[str, Array], dict[str, Array]]
+"""For both sides the old index of the neuron at each place, group by group, with a leading axis of pairs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,143 +74,306 @@ class Config:
     dataset: str = "digits"
     mode: str = "clean"
     seed: int = 0
+    first: int = 0
+    """Number of the first network: part of a larger study is done again by its numbers."""
     networks: int = 40
+    model: str = "mlp"
+    """Or "lenet" or "vgg"."""
     hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers, convolutions before dense ones; in "vgg" each has a stage of its own."""
     epochs: int = 40
     batch_size: int = 64
     learning_rate: float = 1e-3
     patience: int = 5
     rank: int = 64
-    """Directions that SVCCA keeps."""
+    """Directions that SVCCA keeps; where no layer has more, it is left out, being the same as CCA."""
     ranks: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 96, 128)
     """Directions of Figure 2."""
-    at_once: int = 20
-    """Pairs that are aligned between two checkpoints."""
+    ridges: tuple[float, ...] = (0.01, 0.1, 1.0)
+    aligned: int = 10_000
+    """Images that an alignment sees, at most."""
+    scored: int = 10_000
+    """Test images that score, at most."""
     points: int = 31
     """Values of t in [-0.25, 1.25]."""
+    at_once: int = 20
+    """Pairs that are aligned, or whose parents are trained, at a time."""
 
 
-PRESETS = {"demo": Config()}
-COSTS = {"demo": "40 networks and 20 pairs on handwritten digits; 20 s on 2 cores"}
+MNIST = Config(
+    dataset="mnist",
+    hidden=(512,),
+    epochs=12,
+    batch_size=128,
+    patience=2,
+    rank=256,
+    ranks=(2, 10, 20, 30, 40, 50, 100, 256, 512),
+)
+CIFAR = dataclasses.replace(
+    MNIST, dataset="cifar10", hidden=(100, 100, 100), epochs=2, rank=100, ranks=(2, 25, 50, 75, 100)
+)
+PAPER = {"networks": 400, "mode": "all"}
+LENET = dataclasses.replace(
+    MNIST,
+    model="lenet",
+    hidden=(6, 16, 120, 84),
+    networks=20,
+    epochs=4,
+    rank=32,
+    ranks=(2, 4, 8, 16, 32, 64, 120),
+    scored=4000,
+    aligned=4000,
+    points=13,
+    at_once=5,
+)
+PRESETS = {
+    "demo": (Config(),),
+    "small": (MNIST, dataclasses.replace(MNIST, dataset="fashion_mnist")),
+    "paper": tuple(dataclasses.replace(config, **PAPER) for config in (MNIST, CIFAR)),
+    "converged": (dataclasses.replace(CIFAR, epochs=60, patience=5, mode="all"),),
+    "lenet": (LENET, dataclasses.replace(LENET, dataset="fashion_mnist")),
+    "vgg": (dataclasses.replace(LENET, model="vgg", hidden=(16, 32, 64), ranks=(2, 4, 8, 16, 32, 64)),),
+}
+COSTS = {
+    "demo": "40 networks and 20 pairs on handwritten digits; 25 s on 2 cores",
+    "small": "the same on MNIST or Fashion-MNIST",
+    "paper": "400 networks and 200 pairs on MNIST or CIFAR-10 (there, parents stopped early), in all modes",
+    "converged": "40 networks on CIFAR-10, trained until the validation loss rises, in all modes",
+    "lenet": "20 LeNet-5 on MNIST or Fashion-MNIST",
+    "vgg": "20 networks of three convolutions on MNIST",
+}
 
 
 def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
     """Train, align and sweep; returns everything that figures and claims are made of."""
-    network = ea.models.MLP(hidden=config.hidden, classes=data.num_classes)
+    network = build(config, data.num_classes)
     parents, trained = train(config, network, data, run)
-    inputs = jnp.asarray(data.train.x if config.mode == "clean" else data.test.x)
-    spec = ea.symmetry.infer(network.apply, ea.population.take(parents, 0), inputs[:1])
-    first, second = ea.population.pairs(parents)
-
-    def step(number: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        here = slice(number * config.at_once, (number + 1) * config.at_once)
-        a, b = ea.population.take(first, here), ea.population.take(second, here)
-        relations = relate_pairs(network.apply, a, b, inputs, spec=spec)
-        matches = {method: matched(config, relations, method) for method in METHODS}
-        rows = compare(config, network, spec, a, b, relations, matches, data) | correspondences(relations, matches)
-        if number == 0:
-            rows |= {name: matrix[None] for name, matrix in matrices(relations, matches).items()}
-        for name, values in rows.items():
-            found[name][here] = values
-        naive, best = (rows["loss"][:, name, config.points // 2].mean() for name in (0, 3))
-        return found, {"naive": naive, "one_to_one": best}
-
-    found = run.loop("aligning pairs", empty(config, spec), step, total=-(-config.networks // 2 // config.at_once))
-    lines = Sweep(*(jnp.asarray(v) for v in (ts_of(config), found["loss"], found["accuracy"])))
-    for kind in ("chord", "ends", "accuracy"):
-        found[f"barrier_{kind}"] = np.asarray(barrier(lines, kind))
+    spec = ea.symmetry.infer(network.apply, ea.population.take(parents, 0), jnp.asarray(data.train.x[:1]))
+    modes = ("text", "code", "clean") if config.mode == "all" else (config.mode,)
+    found = [study(dataclasses.replace(config, mode=mode), network, spec, parents, data, run) for mode in modes]
+    rows = {name: np.stack([of_mode[name] for of_mode in found]) for name in found[0]}
     constants = {
-        "ts": ts_of(config),
-        "methods": np.array(list(METHODS)),
-        "ranks": np.array(config.ranks),
+        "modes": np.array(modes),
+        "methods": np.array(methods_of(config, spec)),
         "groups": np.array(list(spec.groups)),
+        "ranks": np.array(config.ranks),
+        "ridges": np.array(config.ridges),
+        "ts": ts_of(config),
+        "parts": np.array([len(y) for _, y in halves(config, data)]),
+        "pairs": config.first // 2 + np.arange(config.networks // 2),
         "dataset": np.array(data.name),
+        "hidden": np.array(config.hidden),
         "rank": np.array(config.rank),
     }
-    return trained | found | constants
+    return trained | rows | constants
 
 
-def train(config: Config, network: ea.models.MLP, data: Dataset, run: lab.Run) -> tuple[Any, dict[str, np.ndarray]]:
-    """The parents: trained apart, each from its own start, with the parameters of its best epoch."""
+def build(config: Config, classes: int) -> Any:
+    """The network of a study."""
+    _checks.one_of("model", config.model, ("mlp", "lenet", "vgg"))
+    if config.model == "mlp":
+        return ea.models.MLP(hidden=config.hidden, classes=classes)
+    if config.model == "lenet":
+        return ea.models.LeNet5(widths=config.hidden, classes=classes)
+    return ea.models.VGG(stages=tuple((width,) for width in config.hidden), classes=classes, batch_norm=False)
+
+
+def train(config: Config, network: Any, data: Dataset, run: lab.Run) -> tuple[PyTree, dict[str, np.ndarray]]:
+    """The parents: each from its own start, with the parameters of its best epoch.
+
+    Those of `at_once` pairs go through their epochs together, then the next ones.
+    """
+    together = min(2 * config.at_once, config.networks)
     key_init, key_fit = jax.random.split(jax.random.key(config.seed))
-    start = ea.population.init(lambda key: network.init(key, data.train.x[:1]), key_init, config.networks)
     optimizer = optax.adam(config.learning_rate)
-    members = ea.training.init(start, optimizer, epochs=config.epochs, key=key_fit, validated=True, keep_best=True)
     part, validation = (jax.tree.map(jnp.asarray, tuple(p)) for p in (data.train, data.validation))
 
-    def step(number: int, members: ea.training.Member) -> tuple[ea.training.Member, dict[str, float]]:
-        members = ea.training.step_epoch(
-            network.apply,
-            members,
-            part,
-            optimizer,
-            batch_size=config.batch_size,
-            validation=validation,
-            patience=config.patience,
-        )
-        losses = np.asarray(members.history["validation_loss"][:, number])
-        return members, {"best": float(np.nanmin(losses)), "mean": float(np.nanmean(losses))}
+    def places(number: int) -> np.ndarray:
+        """Which networks train together; the last ones repeat the last network if their number does not fit."""
+        return np.minimum(number * together + np.arange(together), config.networks - 1)
 
-    members = run.loop(
-        f"training {config.networks} networks",
-        members,
-        step,
-        total=config.epochs,
-        done=lambda members: not np.asarray(members.active).any(),
-    )
-    parents, history = ea.training.finish(members)
-    return parents, {
-        "training_loss": np.asarray(history.loss),
-        "validation_loss": np.asarray(history.validation_loss),
-        "best_epoch": np.asarray(history.best_epoch),
+    def begin(chosen: np.ndarray) -> ea.training.Member:
+        names = jnp.asarray(config.first + chosen)
+        keys_init, keys_fit = (jax.vmap(partial(jax.random.fold_in, key))(names) for key in (key_init, key_fit))
+        start = ea.population.map(lambda key: network.init(key, part[0][:1]), keys_init)
+        return ea.training.init(start, optimizer, epochs=config.epochs, key=keys_fit, validated=True, keep_best=True)
+
+    def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+        number, epoch = divmod(number, config.epochs)
+        members = state["members"] if epoch else begin(places(number))
+        if np.asarray(members.active).any():
+            members = ea.training.step_epoch(
+                network.apply,
+                members,
+                part,
+                optimizer,
+                batch_size=config.batch_size,
+                validation=validation,
+                patience=config.patience,
+            )
+        if epoch == config.epochs - 1:
+            trained = {"parents": members.best_params, "best_epoch": members.best_epoch, **members.history}
+            for all, some in zip(jax.tree.leaves(state["trained"]), jax.tree.leaves(trained), strict=True):
+                all[places(number)] = np.asarray(some)
+        best = np.asarray(members.best_loss)
+        return state | {"members": members}, {"best": float(best.min()), "mean": float(best.mean())}
+
+    def room(leaf: Array) -> np.ndarray:
+        return np.zeros((config.networks, *leaf.shape[1:]), leaf.dtype)
+
+    members = begin(places(0))
+    trained = {"parents": members.params, "best_epoch": members.best_epoch, **members.history}
+    state = {"members": members, "trained": jax.tree.map(room, trained)}
+    total = -(-config.networks // together) * config.epochs
+    state = run.loop(f"training {config.networks} networks", state, step, total=total)
+    parents = state["trained"].pop("parents")
+    return parents, {f"training_{name}": rows for name, rows in state["trained"].items()}
+
+
+def study(
+    config: Config, network: Any, spec: PermutationSpec, parents: PyTree, data: Dataset, run: lab.Run
+) -> dict[str, np.ndarray]:
+    """All pairs in one mode: arrays with a leading axis of pairs."""
+    count = config.networks // 2
+    inputs = jnp.asarray((data.train.x if config.mode == "clean" else data.test.x)[: config.aligned])
+
+    def step(number: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        here = slice(number * config.at_once, min((number + 1) * config.at_once, count))
+        a, b = (
+            jax.tree.map(lambda leaf, side=side: jnp.asarray(leaf[2 * here.start + side : 2 * here.stop : 2]), parents)
+            for side in (0, 1)
+        )
+        rows = compare(config, network.apply, spec, a, b, inputs, data, pictured=number == 0)
+        for name, values in rows.items():
+            found[name][here if len(found[name]) == count else slice(None)] = values
+        middle = rows["loss"][..., midpoint(ts_of(config))].mean(axis=(0, 1))
+        shown = ("naive", "one_to_one")
+        return found, {name: middle[methods_of(config, spec).index(name)] for name in shown}
+
+    total = -(-count // config.at_once)
+    return run.loop(f"aligning pairs, {config.mode}", room(config, spec), step, total=total)
+
+
+def room(config: Config, spec: PermutationSpec) -> dict[str, np.ndarray]:
+    """Where the results of all pairs go."""
+    pairs, methods = config.networks // 2, len(methods_of(config, spec))
+    shapes = {
+        "loss": (pairs, 2, methods, config.points),
+        "accuracy": (pairs, 2, methods, config.points),
+        "rank_loss": (pairs, len(config.ranks)),
+        "ridge_loss": (pairs, len(config.ridges)),
+        "significant": (pairs, len(spec.groups)),
+        "strong": (pairs, len(spec.groups)),
     }
+    shown = min(SHOWN, next(iter(spec.groups.values())))
+    shapes |= {f"correlation_{name}": (1, shown, shown) for name in ("a", "b", "ab", "cca", "one_to_one")}
+    return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
 
 
 def compare(
     config: Config,
-    network: ea.models.MLP,
-    spec: ea.symmetry.PermutationSpec,
-    a: Any,
-    b: Any,
-    relations: dict[str, Relation],
-    matches: dict[str, dict[str, GroupMatch]],
+    apply: Apply,
+    spec: PermutationSpec,
+    a: PyTree,
+    b: PyTree,
+    inputs: Array,
     data: Dataset,
+    *,
+    pictured: bool,
 ) -> dict[str, np.ndarray]:
-    """The lines between some parents by every method, and halfway by every number of directions."""
+    """The lines between some parents by every method, and halfway by every number of directions and every ridge."""
+    relations = relate_pairs(apply, a, b, inputs, spec=spec)
+    matches = by_cca(config, relations) | by_correlation(config, relations)
+    orders = {name: orders_of(of_method) for name, of_method in matches.items()}
+    orders["weights"] = by_weights(spec, a, b, orders["one_to_one"])
 
-    def lines(matches: list[dict[str, GroupMatch]], ts: np.ndarray) -> Sweep:
-        of_a, of_b = (
-            {g: jnp.stack([getattr(m[g], side) for m in matches], axis=1) for g in relations} for side in "xy"
-        )
-        chosen = {"spec": spec, "permutations_a": of_a, "permutations_b": of_b}
-        return sweep_pairs(network.apply, a, b, jnp.asarray(data.test.x), data.test.y, ts=ts, **chosen)
+    def lines(orders: Sequence[Orders], ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and accuracy on both halves of the images that score, [pairs, halves, orders, t]."""
+        sides = [{g: jnp.stack([order[side][g] for order in orders], axis=1) for g in relations} for side in (0, 1)]
+        found = [
+            sweep_pairs(apply, a, b, x, y, ts=ts, spec=spec, permutations_a=sides[0], permutations_b=sides[1])
+            for x, y in halves(config, data)
+        ]
+        return np.stack([s.loss for s in found], axis=1), np.stack([s.accuracy for s in found], axis=1)
 
-    methods = lines([matches[method] for method in METHODS], ts_of(config))
-    ranks = [matched(dataclasses.replace(config, rank=rank), relations, "svcca") for rank in config.ranks]
-    halfway = lines(ranks, np.array([0.5], np.float32))
-    return {
-        "loss": np.asarray(methods.loss),
-        "accuracy": np.asarray(methods.accuracy),
-        "rank_loss": np.asarray(halfway.loss)[..., 0],
-        "rank_accuracy": np.asarray(halfway.accuracy)[..., 0],
+    halfway = [f"rank {rank}" for rank in config.ranks] + [f"ridge {ridge:g}" for ridge in config.ridges]
+    loss, accuracy = lines([orders[name] for name in methods_of(config, spec)], ts_of(config))
+    middle = over_halves(
+        lines([orders[name] for name in halfway], np.array([0.5], np.float32))[0], halves(config, data)
+    )[..., 0]
+    rows = {
+        "loss": loss,
+        "accuracy": accuracy,
+        "rank_loss": middle[:, : len(config.ranks)],
+        "ridge_loss": middle[:, len(config.ranks) :],
+    }
+    if pictured:
+        rows |= {name: matrix[None] for name, matrix in matrices(relations, matches).items()}
+    return rows | correspondences(relations, matches)
+
+
+def methods_of(config: Config, spec: PermutationSpec) -> list[str]:
+    """The methods of a study: without SVCCA where it would be CCA."""
+    return [name for name in METHODS if name != "svcca" or config.rank < max(spec.groups.values())]
+
+
+@partial(jax.jit, static_argnames="config")
+def by_cca(config: Config, relations: dict[str, Relation]) -> dict[str, dict[str, GroupMatch]]:
+    """The partners of all pairs by every setting of CCA.
+
+    One program, in which what the settings share, the decomposition of each network's covariance, is done once.
+    """
+
+    def one(relations: dict[str, Relation]) -> dict[str, dict[str, GroupMatch]]:
+        found: dict[str, dict[str, GroupMatch]] = {}
+        for group, relation in relations.items():
+            for name, settings in settings_of_cca(config, relation).items():
+                found[name] = found.get(name, {}) | match_groups({group: relation}, settings)
+        return found
+
+    return ea.population.map(one, relations)
+
+
+def settings_of_cca(config: Config, relation: Relation) -> dict[str, Settings]:
+    """Everything that is tried: a layer has no more directions than neurons."""
+    code, width = config.mode == "code", relation.moments.mean_x.shape[-1]
+    cca = partial(Settings, "cca", mode="code" if code else "text")
+    found = {"cca": cca(), "svcca": cca(rank=min(config.rank, width))}
+    found |= {f"rank {rank}": cca(rank=min(rank, width)) for rank in config.ranks}
+    return found | {
+        f"ridge {ridge:g}": cca(ridge=ridge / relation.samples if code else ridge) for ridge in config.ridges
     }
 
 
-def matched(config: Config, relations: dict[str, Relation], method: str) -> dict[str, GroupMatch]:
-    """The partners of all pairs, group by group, by one of the methods compared."""
+def by_correlation(config: Config, relations: dict[str, Relation]) -> dict[str, dict[str, GroupMatch]]:
+    """The partners of all pairs by the methods that need no CCA, and by structure loadings."""
     code = config.mode == "code"
-    found = {}
+    loadings = {}
     for group, relation in relations.items():
         rank = min(config.rank, relation.moments.mean_x.shape[-1])
-        settings: dict[str, Any] = {
-            "naive": {"method": "none"},
-            "cca": {"method": "cca", "mode": "code" if code else "text"},
-            "svcca": {"method": "cca", "mode": "code" if code else "text", "rank": rank},
-            "one_to_one": {"method": "greedy" if code else "correlation"},
-            "semi": {"method": "semi", "direction": "y" if code else "x"},
-        }[method]
-        found |= match_pairs({group: relation}, **settings)
-    return found
+        loadings |= match_pairs({group: relation}, method="loadings", rank=rank)
+    return {
+        "naive": match_pairs(relations, method="none"),
+        "one_to_one": match_pairs(relations, method="greedy" if code else "correlation"),
+        "semi": match_pairs(relations, method="semi", direction="y" if code else "x"),
+        "loadings": loadings,
+    }
+
+
+def orders_of(matches: dict[str, GroupMatch]) -> Orders:
+    """The partners as index arrays."""
+    return {group: m.x for group, m in matches.items()}, {group: m.y for group, m in matches.items()}
+
+
+def by_weights(spec: PermutationSpec, a: PyTree, b: PyTree, start: Orders) -> Orders:
+    """Weight matching, of which the first climb starts from given partners."""
+    found = []
+    for number in range(ea.population.size(a)):
+        pair = ea.population.take((a, b, start[1]), number)
+        found.append(ea.alignment.match_weights(spec, *pair, restarts=2))
+    orders = ea.population.stack(found)
+    as_they_are = {g: jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape) for g, order in orders.items()}
+    return as_they_are, orders
 
 
 @jax.jit
@@ -219,26 +405,10 @@ def matrices(relations: dict[str, Relation], matches: dict[str, dict[str, GroupM
     found: dict[str, Any] = {"correlation_ab": cross}
     for net, side in (("a", "x"), ("b", "y")):
         found[f"correlation_{net}"] = ea.similarity.within_correlations(m, side)
-    for method in ("svcca", "one_to_one"):
+    for name, method in (("cca", "svcca" if "svcca" in matches else "cca"), ("one_to_one", "one_to_one")):
         match = ea.population.take(matches[method][group], 0)
-        found[f"correlation_{method}"] = cross[np.asarray(match.x)][:, np.asarray(match.y)]
-    return {name: np.asarray(matrix) for name, matrix in found.items()}
-
-
-def empty(config: Config, spec: ea.symmetry.PermutationSpec) -> dict[str, np.ndarray]:
-    """Room for the results of all pairs."""
-    pairs, width = config.networks // 2, next(iter(spec.groups.values()))
-    room = {
-        "loss": (pairs, len(METHODS), config.points),
-        "accuracy": (pairs, len(METHODS), config.points),
-        "rank_loss": (pairs, len(config.ranks)),
-        "rank_accuracy": (pairs, len(config.ranks)),
-        "significant": (pairs, len(spec.groups)),
-        "strong": (pairs, len(spec.groups)),
-    }
-    shown = ("a", "b", "ab", "svcca", "one_to_one")
-    room |= {f"correlation_{name}": (1, width, width) for name in shown}
-    return {name: np.full(shape, np.nan, np.float32) for name, shape in room.items()}
+        found[f"correlation_{name}"] = cross[np.asarray(match.x)][:, np.asarray(match.y)]
+    return {name: np.asarray(matrix)[:SHOWN, :SHOWN] for name, matrix in found.items()}
 
 
 def ts_of(config: Config) -> np.ndarray:
@@ -246,101 +416,309 @@ def ts_of(config: Config) -> np.ndarray:
     return np.linspace(-0.25, 1.25, config.points, dtype=np.float32)
 
 
+def halves(config: Config, data: Dataset) -> list[tuple[Array, np.ndarray]]:
+    """The images that score, in two parts: what is chosen on one is judged on the other."""
+    x, y = data.test.x[: config.scored], np.asarray(data.test.y)[: config.scored]
+    middle = len(y) // 2
+    return [(jnp.asarray(x[:middle]), y[:middle]), (jnp.asarray(x[middle:]), y[middle:])]
+
+
+def over_halves(values: np.ndarray, parts: Sequence[Any]) -> np.ndarray:
+    """The means over all images, from those over both parts, which are the second axis."""
+    sizes = [len(y) for _, y in parts]
+    return np.average(values, axis=1, weights=sizes).astype(values.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """The stored arrays of one mode."""
+
+    mode: str
+    alone: bool
+    """Whether the run has no other mode."""
+    methods: list[str]
+    ts: np.ndarray
+    parts: np.ndarray
+    loss: np.ndarray
+    """[pairs, halves, methods, t]."""
+    accuracy: np.ndarray
+    rank_loss: np.ndarray
+    ridge_loss: np.ndarray
+    significant: np.ndarray
+    strong: np.ndarray
+
+    def line(self, method: str, quantity: str = "loss") -> np.ndarray:
+        """Loss or accuracy on all images, [pairs, t]."""
+        return np.average(getattr(self, quantity)[:, :, self.methods.index(method)], axis=1, weights=self.parts)
+
+    def at(self, method: str, t: float, quantity: str = "loss") -> np.ndarray:
+        """The same at one t, [pairs]."""
+        return self.line(method, quantity)[:, int(np.argmin(np.abs(self.ts - t)))]
+
+    def gain(self, method: str) -> np.ndarray:
+        """How far the best child between the parents is below both of them in loss, [pairs].
+
+        Which child that is is chosen on one half of the images, and judged on the other; the mean over both ways.
+        """
+        loss = self.loss[:, :, self.methods.index(method)]
+        start, end = (int(np.argmin(np.abs(self.ts - t))) for t in (0, 1))
+        chosen = loss[:, :, start + 1 : end].argmin(axis=-1) + start + 1
+        child = np.take_along_axis(loss, chosen[:, ::-1, None], axis=-1)[..., 0]
+        naive = self.loss[:, :, self.methods.index("naive")]
+        return (np.minimum(naive[..., start], naive[..., end]) - child).mean(axis=1)
+
+    @property
+    def label(self) -> str:
+        """What tells its claims from those of other modes."""
+        return "" if self.alone else f"{self.mode}, "
+
+    @property
+    def suffix(self) -> str:
+        """What tells its figures from those of other modes."""
+        return "" if self.alone else f"-{self.mode}"
+
+    @property
+    def canonical(self) -> str:
+        """The better of the paper's two ways of CCA: of fewer directions where a layer is wide."""
+        return "svcca" if "svcca" in self.methods else "cca"
+
+
+def views(arrays: lab.Arrays) -> list[View]:
+    """One view for each mode."""
+    modes = arrays["modes"].tolist()
+    shared = {"alone": len(modes) == 1, "methods": arrays["methods"].tolist()}
+    shared |= {name: arrays[name] for name in ("ts", "parts")}
+    own = ("loss", "accuracy", "rank_loss", "ridge_loss", "significant", "strong")
+    return [View(mode, **shared, **{name: arrays[name][i] for name in own}) for i, mode in enumerate(modes)]
+
+
+def titles_of(arrays: lab.Arrays) -> dict[str, str]:
+    """The names of the methods, with the number of directions."""
+    return METHODS | {"svcca": f"SC-CCA, SVCCA of {arrays['rank']}"}
+
+
 def plot(arrays: lab.Arrays, folder: Path) -> None:
-    """The paper's Figures 2, 3 and 4, and all methods in one picture."""
-    names, ts, rank = arrays["methods"].tolist(), arrays["ts"], int(arrays["rank"])
-    naive = arrays["loss"][:, names.index("naive"), midpoint(ts)]
-    shares = [statistics.win_share(loss, naive, alternative="less") for loss in arrays["rank_loss"].T]
+    """The paper's Figures 2, 3 and 4, and all methods in one picture, for each mode."""
+    for number, view in enumerate(views(arrays)):
+        plot_directions(arrays, view, folder)
+        plot_lines(arrays, view, folder)
+        shown = {name: values[number, 0] for name, values in arrays.items() if name.startswith("correlation_")}
+        plot_matrices(arrays, view, shown, folder)
+
+
+def plot_directions(arrays: lab.Arrays, view: View, folder: Path) -> None:
+    """Figure 2."""
+    naive = view.at("naive", 0.5)
+    shares = [statistics.win_share(loss, naive, alternative="less") for loss in view.rank_loss.T]
     fig, axes = plotting.figure(width=4.6, height=3.0)
     intervals = np.array([[share.low, share.high] for share in shares])
     estimates, label = np.array([share.estimate for share in shares]), str(arrays["dataset"])
     plotting.plot_win_share(arrays["ranks"], estimates, axes[0, 0], intervals=intervals, label=label)
-    plotting.save(fig, folder / "figure-2-directions.png")
+    paper = PAPER_SHARES.get(study_of(arrays), {})
+    if paper:
+        plotting.plot_win_share(np.array(list(paper)), np.array(list(paper.values())), axes[0, 0], label="the paper")
+    plotting.save(fig, folder / f"figure-2-directions{view.suffix}.png")
 
-    titles = {**METHODS, "svcca": f"SC-CCA, SVCCA of {rank}"}
-    fig, axes = plotting.figure(2, 3, width=3.2, height=2.6)
-    axes[-1, -1].set_visible(False)
-    highest = 1.25 * arrays["loss"][:, names.index("naive")].mean(axis=0).max()
-    for number, name in enumerate(names):
-        loss, accuracy = arrays["loss"][:, number], arrays["accuracy"][:, number]
-        right = plotting.plot_sweep(ts, loss, accuracy, axes.flat[number], title=titles[name])
+
+def plot_lines(arrays: lab.Arrays, view: View, folder: Path) -> None:
+    """Figure 3, and all methods in one picture."""
+    titles = titles_of(arrays)
+    fig, axes = plotting.figure(2, -(-len(view.methods) // 2), width=3.2, height=2.6)
+    for ax in axes.flat[len(view.methods) :]:
+        ax.set_visible(False)
+    highest = 1.25 * view.line("naive").mean(axis=0).max()
+    for ax, name in zip(axes.flat, view.methods, strict=False):
+        loss, accuracy = (view.line(name, quantity) for quantity in ("loss", "accuracy"))
+        right = plotting.plot_sweep(view.ts, loss, accuracy, ax, title=titles[name])
         right.set_ylim(0, highest)
-    plotting.save(fig, folder / "figure-3-sweeps.png")
+    plotting.save(fig, folder / f"figure-3-sweeps{view.suffix}.png")
 
+    fig, axes = plotting.figure(1, 2, width=4.6, height=3.2)
+    for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
+        curves = {titles[name]: view.line(name, quantity) for name in view.methods}
+        plotting.plot_sweeps(view.ts, curves, ax, quantity=quantity)
+    plotting.save(fig, folder / f"sweeps{view.suffix}.png")
+
+
+def plot_matrices(arrays: lab.Arrays, view: View, shown: dict[str, np.ndarray], folder: Path) -> None:
+    """Figure 4."""
     panels = (
         ("correlation_a", "(a) within a", "a", "a"),
         ("correlation_b", "(b) within b", "b", "b"),
         ("correlation_ab", "(c) between a and b", "a", "b"),
-        ("correlation_svcca", f"(d) partners by SVCCA of {rank}", "a", "b"),
-        ("correlation_one_to_one", "(e) partners one-to-one", "a", "b"),
+        ("correlation_cca", f"(d) {titles_of(arrays)[view.canonical]}", "a", "b"),
+        ("correlation_one_to_one", "(e) SC-PwC, one-to-one", "a", "b"),
     )
     fig, axes = plotting.figure(2, 3, width=3.0, height=3.0)
     axes[-1, -1].set_visible(False)
     images = [
-        plotting.plot_correlations(
-            arrays[name][0, :SHOWN, :SHOWN], ax, title=title, x=f"neuron of {x}", y=f"neuron of {y}"
-        )
+        plotting.plot_correlations(shown[name], ax, title=title, x=f"neuron of {x}", y=f"neuron of {y}")
         for ax, (name, title, y, x) in zip(axes.flat, panels, strict=False)
     ]
     plotting.color_bar(images[0], axes)
-    plotting.save(fig, folder / "figure-4-correlations.png")
-
-    fig, axes = plotting.figure(1, 2, width=4.6, height=3.2)
-    for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
-        curves = {titles[name]: arrays[quantity][:, number] for number, name in enumerate(names)}
-        plotting.plot_sweeps(ts, curves, ax, quantity=quantity)
-    plotting.save(fig, folder / "sweeps.png")
+    plotting.save(fig, folder / f"figure-4-correlations{view.suffix}.png")
 
 
 def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     """The paper's claims, each decided by a paired one-sided Wilcoxon test over pairs, and the tables."""
-    names, ts = arrays["methods"].tolist(), arrays["ts"]
-    half, start, end = midpoint(ts), int(np.argmin(np.abs(ts))), int(np.argmin(np.abs(ts - 1)))
-    loss = {name: arrays["loss"][:, number] for number, name in enumerate(names)}
-    middle = {name: values[:, half] for name, values in loss.items()}
-    better_parent = np.minimum(loss["naive"][:, start], loss["naive"][:, end])
+    found = views(arrays)
+    claims = [claim for view in found for claim in claims_of(arrays, view)]
+    tables = {"methods": [row for view in found for row in method_rows(arrays, view)]}
+    tables["offspring below both parents"] = [row for view in found for row in offspring_rows(arrays, view)]
+    tables["directions kept by SVCCA"] = [row for view in found for row in direction_rows(arrays, view)]
+    tables["correspondence"] = [row for view in found for row in correspondence_rows(arrays, view)]
+    tables["loss of each pair at t=.5"] = [
+        {"mode": view.mode, "pair": int(pair)} | {name: six(view.at(name, 0.5)[row]) for name in view.methods}
+        for view in found
+        for row, pair in enumerate(arrays["pairs"])
+    ]
+    return lab.decide(claims), tables
+
+
+def claims_of(arrays: lab.Arrays, view: View) -> list[lab.Claim]:
+    """What the paper says, in one mode."""
+    study = study_of(arrays)
+    wins = PAPER_WINS.get(study, {})
+    middle = {name: view.at(name, 0.5) for name in view.methods}
+    names = titles_of(arrays) | {"one_to_one": "one-to-one", "semi": "semi-matching", "naive": "naive"}
+    cca = view.canonical
+
+    def below(x: str, y: str, paper: float | None = None) -> lab.Claim:
+        return lower(f"{x}_beats_{y}", f"{names[x]} below {names[y]}", paper, middle[x], middle[y])
 
     def lower(id: str, statement: str, paper: float | None, x: np.ndarray, y: np.ndarray) -> lab.Claim:
         share = statistics.win_share(x, y, alternative="less")
-        return lab.claim(id, statement, paper, share, statistics.wilcoxon(x, y, alternative="less"))
+        test = statistics.wilcoxon(x, y, alternative="less")
+        return lab.claim(f"{view.mode}_{id}", f"{view.label}t=.5: {statement}", paper, share, test)
 
-    one_to_one, svcca, cca = middle["one_to_one"], middle["svcca"], middle["cca"]
     claims = [
-        lower("svcca_beats_naive", "t=.5: SVCCA below naive in loss", 0.985, svcca, middle["naive"]),
-        lower("cca_beats_naive", "t=.5: CCA of all directions below naive", 0.925, cca, middle["naive"]),
-        lower("svcca_beats_cca", "t=.5: SVCCA below CCA of all directions", None, svcca, cca),
-        lower("one_to_one_beats_naive", "t=.5: one-to-one below naive", None, one_to_one, middle["naive"]),
-        lower("semi_beats_naive", "t=.5: semi-matching below naive", None, middle["semi"], middle["naive"]),
-        lower("one_to_one_beats_svcca", "t=.5: one-to-one below SVCCA", None, one_to_one, svcca),
-        lower("child_beats_parents", "t=.5: one-to-one below both parents", None, one_to_one, better_parent),
+        below(name, "naive", wins.get(name)) for name in view.methods if name not in ("naive", "loadings", "weights")
     ]
-    tables = {
-        "methods": [
-            {
-                "method": METHODS[name],
-                "loss at t=0": mean(loss[name][:, start]),
-                "loss at t=.5": mean(middle[name]),
-                "loss at t=1": mean(loss[name][:, end]),
-                "accuracy at t=.5": mean(arrays["accuracy"][:, number, half]),
-                "barrier (chord)": mean(arrays["barrier_chord"][:, number]),
-                "below naive": share(middle[name] < middle["naive"]),
-            }
-            for number, name in enumerate(names)
-        ],
-        "directions kept by SVCCA": [
-            {"directions": int(rank), "loss at t=.5": mean(of_rank), "below naive": share(of_rank < middle["naive"])}
-            for rank, of_rank in zip(arrays["ranks"], arrays["rank_loss"].T, strict=True)
-        ],
-        "correspondence": [
-            {"group": str(group), "mean over pairs of": what, "ours": mean(arrays[name][:, number]), "paper": paper}
-            for number, group in enumerate(arrays["groups"])
-            for name, what, paper in (
-                ("significant", "significant canonical correlations (Bartlett)", 125),
-                ("strong", f"one-to-one partners of correlation {STRONG} or more", 203),
-            )
-        ],
+    claims += [
+        lower(
+            f"ridge_{ridge:g}_beats_naive",
+            f"CCA with ridge {ridge:g} below naive",
+            wins.get("ridge"),
+            loss,
+            middle["naive"],
+        )
+        for ridge, loss in zip(arrays["ridges"].tolist(), view.ridge_loss.T, strict=True)
+    ]
+    if cca == "svcca":
+        claims.append(below("svcca", "cca"))
+    if study == "cifar10":  # there the paper found the other order
+        claims += [below(cca, "one_to_one"), below(cca, "semi")]
+    else:
+        claims += [below("one_to_one", cca), below("semi", cca)]
+    claims += [below("loadings", cca), below("one_to_one", "weights")]
+    parents = np.minimum(view.at("naive", 0), view.at("naive", 1))
+    for name in (cca, "one_to_one"):
+        claims.append(lower(f"{name}_beats_parents", f"{names[name]} below both parents", None, middle[name], parents))
+    for name in (cca, "one_to_one"):
+        gain = view.gain(name)
+        share = statistics.win_share(gain, np.zeros_like(gain), alternative="greater")
+        test = statistics.wilcoxon(gain, np.zeros_like(gain), alternative="greater")
+        statement = f"{view.label}best t: {names[name]} below both parents"
+        claims.append(lab.claim(f"{view.mode}_{name}_best_beats_parents", statement, None, share, test))
+    return claims
+
+
+def method_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
+    """A line for each method."""
+    naive = view.at("naive", 0.5)
+    accuracies = PAPER_ACCURACY.get(study_of(arrays), {})
+
+    def row(name: str) -> dict[str, Any]:
+        sweep = Sweep(*(jnp.asarray(v) for v in (view.ts, view.line(name), view.line(name, "accuracy"))))
+        accuracy = view.at(name, 0.5, "accuracy")
+        interval = statistics.bootstrap_interval(accuracy, seed=0)
+        return {
+            "mode": view.mode,
+            "method": titles_of(arrays)[name],
+            "loss at t=0": mean(view.at(name, 0)),
+            "loss at t=.5": mean(view.at(name, 0.5)),
+            "loss at t=1": mean(view.at(name, 1)),
+            "accuracy at t=.5": six(interval.estimate),
+            "interval": [six(interval.low), six(interval.high)],
+            "paper": accuracies.get(name),
+            "barrier (chord)": mean(np.asarray(barrier(sweep, "chord"))),
+            "barrier (accuracy)": mean(np.asarray(barrier(sweep, "accuracy"))),
+            "below naive": share(view.at(name, 0.5) < naive),
+        }
+
+    return [row(name) for name in view.methods]
+
+
+def offspring_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
+    """How often a child is better than both parents, and by how much."""
+    parents = np.minimum(view.at("naive", 0), view.at("naive", 1))
+
+    def row(name: str) -> dict[str, Any]:
+        gain, best = parents - view.at(name, 0.5), view.gain(name)
+        return {
+            "mode": view.mode,
+            "method": titles_of(arrays)[name],
+            "pairs, t=.5": share(gain > 0),
+            "mean gain in loss, t=.5": mean(gain),
+            "pairs, best t": share(best > 0),
+            "mean gain in loss, best t": mean(best),
+        }
+
+    return [row(name) for name in view.methods]
+
+
+def direction_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
+    """Figure 2 in numbers, and the ridges."""
+    naive, paper, wins = (
+        view.at("naive", 0.5),
+        PAPER_SHARES.get(study_of(arrays), {}),
+        PAPER_WINS.get(study_of(arrays), {}),
+    )
+
+    def row(what: str, loss: np.ndarray, of_paper: float | None) -> dict[str, Any]:
+        wins = loss < naive
+        return {
+            "mode": view.mode,
+            "SC-CCA": what,
+            "loss at t=.5": mean(loss),
+            "below naive": share(wins),
+            "share": mean(wins),
+            "paper": of_paper,
+        }
+
+    ranks = zip(arrays["ranks"].tolist(), view.rank_loss.T, strict=True)
+    ridges = zip(arrays["ridges"].tolist(), view.ridge_loss.T, strict=True)
+    return [
+        *(row(f"{rank} directions", loss, paper.get(rank)) for rank, loss in ranks),
+        *(row(f"ridge {ridge:g}", loss, wins.get("ridge")) for ridge, loss in ridges),
+    ]
+
+
+def correspondence_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
+    """How much of one network is found in the other."""
+    paper = PAPER_COUNTS.get(study_of(arrays), {})
+    kinds = {
+        "significant": "significant canonical correlations (Bartlett)",
+        "strong": f"one-to-one partners of correlation {STRONG} or more",
     }
-    return lab.decide(claims), tables
+    return [
+        {
+            "mode": view.mode,
+            "group": str(group),
+            "mean over pairs of": what,
+            "ours": mean(getattr(view, name)[:, number]),
+            "paper": paper.get(name),
+        }
+        for number, group in enumerate(arrays["groups"])
+        for name, what in kinds.items()
+    ]
+
+
+def study_of(arrays: lab.Arrays) -> str:
+    """Which study of the paper has these data and this network; "" if none."""
+    studies = {"mnist": [512], "cifar10": [100, 100, 100]}
+    name = str(arrays["dataset"])
+    return name if studies.get(name) == arrays["hidden"].tolist() else ""
 
 
 def midpoint(ts: np.ndarray) -> int:
@@ -349,8 +727,13 @@ def midpoint(ts: np.ndarray) -> int:
 
 
 def mean(values: np.ndarray) -> float:
-    """Rounded, so that tables hold what they show."""
-    return float(f"{float(np.mean(values)):.6g}")
+    """The mean, rounded."""
+    return six(np.mean(values))
+
+
+def six(value: SupportsFloat) -> float:
+    """Six digits, so that tables hold what they show."""
+    return float(f"{float(value):.6g}")
 
 
 def share(wins: np.ndarray) -> str:
@@ -360,8 +743,7 @@ def share(wins: np.ndarray) -> str:
 
 EXPERIMENT = lab.Experiment(
     name="safe_crossover",
-    description="Safe crossover of neural networks through neuron alignment (Uriot & Izzo, GECCO 2020).\n"
-    "The paper's values are those of its MNIST study.",
+    description="Safe crossover of neural networks through neuron alignment (Uriot & Izzo, GECCO 2020).",
     presets=PRESETS,
     costs=COSTS,
     modes=MODES,

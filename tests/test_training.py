@@ -162,3 +162,15 @@ def test_bad_input_to_fit_is_named(network, task, key, change, message):
     given = {"data": task, "epochs": 1, "batch_size": 16} | change
     with pytest.raises(ValueError, match=message):
         training.fit(apply, pop, given.pop("data"), ADAM, key=key, **given)
+
+
+def test_a_member_with_a_key_of_its_own_trains_alike_anywhere(network, task, key):
+    apply, init = network
+    pop, keys = ea.population.init(init, key, 3), jax.random.split(key, 3)
+
+    def epoch_of(chosen):
+        members = training.init(ea.population.take(pop, chosen), ADAM, epochs=1, key=keys[chosen])
+        return training.finish(training.step_epoch(apply, members, task, ADAM, batch_size=32))[0]
+
+    together, pair = epoch_of(slice(None)), epoch_of(slice(1, 3))
+    chex.assert_trees_all_close(ea.population.take(together, slice(1, 3)), pair, atol=1e-6)

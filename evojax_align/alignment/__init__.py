@@ -5,7 +5,7 @@ from evojax_align.alignment.many import ManyAlignment, align_many
 from evojax_align.alignment.pairs import match_pairs, relate_pairs
 from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.alignment.repair import reestimate, repair
-from evojax_align.alignment.stages import Settings, match, rearrange, relate
+from evojax_align.alignment.stages import Settings, match_groups, rearrange, relate
 from evojax_align.alignment.unequal import UnequalAlignment, align_unequal
 from evojax_align.alignment.weights import match_weights
 
@@ -20,7 +20,7 @@ __all__ = [
     "align_many",
     "align_pairs",
     "align_unequal",
-    "match",
+    "match_groups",
     "match_pairs",
     "match_weights",
     "rearrange",

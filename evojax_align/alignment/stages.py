@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, PyTree
 from evojax_align.alignment.families import Partners, blocks, resolve
-from evojax_align.alignment.records import GroupMatch, Relation, matched
+from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.matching import canonical, greedy_index, one_to_one, semi
 from evojax_align.matching.assignment import ENGINES
 from evojax_align.matching.best import DIRECTIONS
@@ -170,11 +170,6 @@ def _flat(places: Array) -> Array:
     return places.reshape(places.shape[0], -1)
 
 
-def match(relation: Relation, settings: Settings) -> GroupMatch:
-    """Match the neurons of one group by one method."""
-    return matched(relation.moments, *partners(relation, settings))
-
-
 def partners(relation: Relation, settings: Settings) -> Partners:
     """Both sides of the match of one group."""
     m = relation.moments
@@ -198,7 +193,13 @@ def partners(relation: Relation, settings: Settings) -> Partners:
 def match_groups(
     relations: Mapping[str, Relation], settings: Settings, known: Mapping[str, Partners] | None = None
 ) -> dict[str, GroupMatch]:
-    """Match all groups by one method; where the partners are known already, only put together what follows."""
+    """Match all groups of one pair by one method.
+
+    Args:
+        relations: from `relate`.
+        settings: the method.
+        known: the partners, where they have been found already, so that only what follows is put together.
+    """
     if known is None:
         known = {group: each_block(partial(partners, settings=settings), r) for group, r in relations.items()}
     return resolve(relations, known, keep=settings.method == "none", engine=settings.engine)

@@ -33,8 +33,9 @@ class Experiment:
 
     name: str
     description: str
-    presets: Mapping[str, Any]
-    """Configuration of each preset; the first is the default."""
+    presets: Mapping[str, Sequence[Any]]
+    """For each preset its configurations, one for each data set that has its own; the first is the default, and other
+    data sets take it too."""
     costs: Mapping[str, str]
     """What each preset does, and its measured cost."""
     modes: Mapping[str, str]
@@ -83,8 +84,14 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
 
 def _chosen(experiment: Experiment, arguments: argparse.Namespace) -> Any:
     """The configuration of a new run."""
-    preset = _checks.one_of("preset", _preset(experiment, arguments), experiment.presets)
-    return _with_flags(experiment, experiment.presets[preset], arguments)
+    configs = experiment.presets[_checks.one_of("preset", _preset(experiment, arguments), experiment.presets)]
+    own = [config for config in configs if config.dataset == arguments.dataset]
+    return _with_flags(experiment, (own or configs)[0], arguments)
+
+
+def _default(experiment: Experiment) -> Any:
+    """The configuration without any flag."""
+    return next(iter(experiment.presets.values()))[0]
 
 
 def _preset(experiment: Experiment, arguments: argparse.Namespace) -> str:
@@ -120,7 +127,7 @@ def _resumed(experiment: Experiment, arguments: argparse.Namespace) -> tuple[Run
 
 def _restored(experiment: Experiment, record: Mapping[str, Any]) -> Any:
     """The configuration that a manifest holds."""
-    preset = next(iter(experiment.presets.values()))
+    preset = _default(experiment)
     fields = {field.name for field in dataclasses.fields(preset)}
     stored = {k: tuple(v) if isinstance(v, list) else v for k, v in record["configuration"].items()}
     for name in [*stored, *fields]:
@@ -239,7 +246,7 @@ def _parser(experiment: Experiment) -> argparse.ArgumentParser:
         formatter_class=form,
     )
     first = next(iter(experiment.presets))
-    fields = ", ".join(field.name for field in dataclasses.fields(experiment.presets[first]))
+    fields = ", ".join(field.name for field in dataclasses.fields(_default(experiment)))
     cache = os.environ.get("EVOJAX_ALIGN_CACHE", "~/.cache/evojax_align/compiled")
     add = parser.add_argument
     add("--preset", help=f"one of {', '.join(experiment.presets)} (default: {first})")

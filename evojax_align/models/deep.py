@@ -33,7 +33,7 @@ class VGG(nn.Module):
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
         """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""
-        x = _with_channels(x)
+        x = with_channels(x)
         for stage, widths in enumerate(self.stages):
             for number, width in enumerate(widths):
                 x = Conv(width, (3, 3), use_bias=not self.batch_norm, name=f"conv_{stage}_{number}")(x)
@@ -67,7 +67,7 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
         """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""
-        x = Conv(self.width, (3, 3), use_bias=False, name="stem")(_with_channels(x))
+        x = Conv(self.width, (3, 3), use_bias=False, name="stem")(with_channels(x))
         x = nn.relu(nn.BatchNorm(use_running_average=not train, name="stem_norm")(x))
         for stage in range(3):
             for number in range(self.blocks):
@@ -96,7 +96,7 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
 
-def _with_channels(x: ArrayLike) -> Array:
+def with_channels(x: ArrayLike) -> Array:
     """Grey images have one channel."""
     x = jnp.asarray(x)
     return x[..., None] if x.ndim == 3 else x

@@ -4,7 +4,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import population, symmetry
-from evojax_align.alignment import match, match_pairs, rearrange, relate, relate_pairs
+from evojax_align.alignment import match_groups, match_pairs, rearrange, relate, relate_pairs
 from evojax_align.alignment.stages import Settings
 
 
@@ -28,7 +28,7 @@ def test_the_stages_in_a_row_are_align(apply, x, shallow):
     @jax.jit
     def stages(a, b):
         relations = relate(spec, apply, a, b, x, covariances=False)
-        return rearrange(spec, a, b, {group: match(relation, settings) for group, relation in relations.items()})
+        return rearrange(spec, a, b, match_groups(relations, settings))
 
     new_a, new_b = stages(a, b)
     out = ea.align(apply, a, b, x)

@@ -34,9 +34,11 @@ def test_the_results_have_naive_cca_and_both_correlation_methods(run):
     assert methods == [
         "naive crossover",
         "SC-CCA, all directions",
-        "SC-CCA, SVCCA",
+        "SC-CCA, SVCCA of 8",
         "SC-PwC, one-to-one",
         "SC-PwC, semi-matching",
+        "structure loadings",
+        "weight matching",
     ]
     assert {claim["verdict"] for claim in results["claims"]} <= {"holds", "does not hold", "not tested"}
     assert all(claim["n"] == 4 for claim in results["claims"])
@@ -45,9 +47,10 @@ def test_the_results_have_naive_cca_and_both_correlation_methods(run):
 def test_bijective_methods_share_their_parents_and_semi_matching_keeps_the_first(run):
     with np.load(run / "arrays" / "results.npz") as arrays:
         names, ts, loss = arrays["methods"].tolist(), arrays["ts"], arrays["loss"]
-    assert loss.shape == (4, 5, 7)
+    assert loss.shape == (1, 4, 2, 7, 7)
+    loss = loss[0].mean(axis=1)
     loss, start, end = loss.swapaxes(0, 1), np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
-    for name in ("cca", "svcca", "one_to_one"):
+    for name in ("cca", "svcca", "one_to_one", "loadings", "weights"):
         np.testing.assert_allclose(loss[names.index(name)][:, [start, end]], loss[0][:, [start, end]], rtol=1e-4)
     semi = loss[names.index("semi")]
     np.testing.assert_allclose(semi[:, start], loss[0][:, start], rtol=1e-4)
@@ -75,17 +78,45 @@ def test_the_same_seed_gives_the_same_bits_in_a_new_process(run, tmp_path):
 
 @pytest.mark.slow
 def test_the_authors_code_breaks_the_other_side_by_semi_matching(script, run, tmp_path):
-    assert script.main([*FLAGS, "--quiet", "--mode", "code", "--out", str(tmp_path / "code")]) == 0
-    with (
-        np.load(tmp_path / "code" / "arrays" / "results.npz") as arrays,
-        np.load(run / "arrays" / "results.npz") as clean,
-    ):
+    """All modes in one run, on the same parents; the clean one is as if it were alone."""
+    assert script.main([*FLAGS, "--quiet", "--mode", "all", "--out", str(tmp_path / "all")]) == 0
+    with np.load(tmp_path / "all" / "arrays" / "results.npz") as arrays, np.load(run / "arrays" / "results.npz") as own:
         names, ts = arrays["methods"].tolist(), arrays["ts"]
-        start, end = np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1))
-        semi, naive = arrays["loss"][:, names.index("semi")], arrays["loss"][:, 0]
-        np.testing.assert_allclose(naive, clean["loss"][:, 0], rtol=1e-5)
-    np.testing.assert_allclose(semi[:, end], naive[:, end], rtol=1e-4)
-    assert (semi[:, start] > naive[:, start]).all()
+        assert arrays["modes"].tolist() == ["text", "code", "clean"]
+        text, code, clean = arrays["loss"].mean(axis=2)
+        np.testing.assert_array_equal(arrays["loss"][2], own["loss"][0])
+    start, end, semi = np.argmin(np.abs(ts)), np.argmin(np.abs(ts - 1)), names.index("semi")
+    for of_mode in (text, code):
+        np.testing.assert_allclose(of_mode[:, 0], clean[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(code[:, semi, end], code[:, 0, end], rtol=1e-4)
+    assert (code[:, semi, start] > code[:, 0, start]).all()
+    assert (text[:, semi, end] > text[:, 0, end]).all()
+    assert (text[:, names.index("one_to_one")] != code[:, names.index("one_to_one")]).any()
+    results = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert len({claim["id"] for claim in results["claims"]}) == len(results["claims"])
+
+
+@pytest.mark.slow
+def test_part_of_a_study_is_done_again_by_the_numbers_of_its_networks(script, run, tmp_path):
+    part = [*FLAGS, "--set", "first=4", "--set", "networks=4"]
+    assert script.main([*part, "--quiet", "--out", str(tmp_path / "part")]) == 0
+    with (
+        np.load(tmp_path / "part" / "arrays" / "results.npz") as part,
+        np.load(run / "arrays" / "results.npz") as whole,
+    ):
+        assert part["pairs"].tolist() == [2, 3]
+        np.testing.assert_array_equal(part["loss"], whole["loss"][:, 2:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "hidden"), [("lenet", (2, 3, 6, 5)), ("vgg", (3, 4))])
+def test_convolutional_networks_are_studied_too(script, tmp_path, model, hidden):
+    flags = [*FLAGS, "--set", f"model={model}", "--set", f"hidden={hidden}", "--set", "networks=4", "--set", "epochs=1"]
+    assert script.main([*flags, "--quiet", "--out", str(tmp_path / "run")]) == 0
+    with np.load(tmp_path / "run" / "arrays" / "results.npz") as arrays:
+        loss, ts, names = arrays["loss"][0].mean(axis=1), arrays["ts"], arrays["methods"].tolist()
+    start = np.argmin(np.abs(ts))
+    np.testing.assert_allclose(loss[:, names.index("one_to_one"), start], loss[:, 0, start], rtol=1e-4)
 
 
 @pytest.mark.slow

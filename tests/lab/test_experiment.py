@@ -32,7 +32,7 @@ def toy(monkeypatch, tmp_path, run=None):
         claims = [Claim("a", "small", None, float(arrays["mean"][0]), (0.0, 1.0), 1, "toy", 0.01)]
         return lab.decide(claims), {"means": [{"mean": float(arrays["mean"][0])}]}
 
-    presets = {"demo": Config(), "small": Config(rate=0.2)}
+    presets = {"demo": (Config(),), "small": (Config(rate=0.2),)}
     costs = {"demo": "nothing", "small": "little"}
     modes = {"clean": "as it should be", "text": "as it was"}
     return lab.Experiment("toy", "A toy.", presets, costs, modes, run or default_run, plot, judge)

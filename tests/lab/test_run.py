@@ -165,7 +165,7 @@ TOY = """
     def judge(arrays):
         return [], {"at": [{"x": float(arrays["at"][0])}]}
 
-    toy = lab.Experiment("toy", "A toy.", {"demo": Config()}, {"demo": "-"}, {"clean": "-", "text": "-"},
+    toy = lab.Experiment("toy", "A toy.", {"demo": (Config(),)}, {"demo": "-"}, {"clean": "-", "text": "-"},
                          run, lambda arrays, folder: None, judge)
     sys.exit(lab.main(toy, sys.argv[1:]))
 """
