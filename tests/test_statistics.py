@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from evojax_align import statistics
+from evojax_align.statistics import canonical, intervals, multiple, samples
 
 # R's example for wilcox.test: depression scores of nine patients at the first and the second visit
 FIRST = [1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30]
@@ -34,9 +35,8 @@ def canonical_correlations(x, y):
 
 
 def test_every_example_in_a_docstring_runs():
-    outcome = doctest.testmod(statistics)
-    assert outcome.attempted >= 7
-    assert outcome.failed == 0
+    outcomes = [doctest.testmod(module) for module in (canonical, intervals, multiple, samples)]
+    assert all(outcome.attempted and not outcome.failed for outcome in outcomes)
 
 
 # Bartlett
@@ -181,7 +181,7 @@ def test_wilcoxon_is_exact_with_ties(rng, alternative):
 def test_the_normal_approximation_takes_over_where_it_is_close(rng, monkeypatch):
     x, y = rng.normal(size=(2, 60)) + np.array([[0.3], [0.0]])
     approximate = statistics.wilcoxon(x, y, alternative="greater").p
-    monkeypatch.setattr(statistics, "EXACT_PAIRS", 60)
+    monkeypatch.setattr(samples, "EXACT_PAIRS", 60)
     exact = statistics.wilcoxon(x, y, alternative="greater").p
     assert exact != approximate
     assert approximate == pytest.approx(exact, rel=0.05)
@@ -301,7 +301,7 @@ def test_the_bootstrap_covers_the_mean_about_as_often_as_it_says(rng):
 def test_draws_in_several_pieces_give_the_interval_of_draws_in_one(rng, monkeypatch):
     values = rng.normal(size=50)
     expected = statistics.bootstrap_interval(values, seed=3, resamples=1000)
-    monkeypatch.setattr(statistics, "RESAMPLED_AT_ONCE", 50 * 300)
+    monkeypatch.setattr(intervals, "RESAMPLED_AT_ONCE", 50 * 300)
     assert statistics.bootstrap_interval(values, seed=3, resamples=1000) == expected
 
 
@@ -420,3 +420,30 @@ def test_arrays_of_jax_and_numpy_and_lists_give_the_same(rng):
         for kind in (np.asarray, jnp.asarray, lambda v: v.tolist())
     ]
     assert results[0] == results[1] == results[2]
+
+
+# Mann-Whitney
+
+
+def test_mann_whitney_agrees_with_the_count_of_all_orders(rng):
+    x, y = rng.normal(size=5), rng.normal(size=4)
+    values = np.concatenate([x, y])
+    above = sum(a > b for a in x for b in y)
+    found = statistics.mann_whitney(x, y, alternative="greater")
+    counts = []
+    for chosen in itertools.combinations(range(9), 5):
+        rest = [i for i in range(9) if i not in chosen]
+        counts.append(sum(values[i] > values[j] for i in chosen for j in rest))
+    assert (found.name, found.statistic, found.n) == ("Mann-Whitney", above, 9)
+    assert found.p == pytest.approx(np.mean(np.array(counts) >= above))
+
+
+def test_mann_whitney_claims_what_the_alternative_says_and_nothing_of_equal_values():
+    low, high = [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0, 9.0]
+    assert statistics.mann_whitney(low, high, alternative="less").p < 0.01
+    assert statistics.mann_whitney(low, high, alternative="greater").p > 0.99
+    assert statistics.mann_whitney([2.0, 2.0], [2.0], alternative="less") == statistics.Test(
+        "Mann-Whitney", 1.0, 1.0, 3
+    )
+    with pytest.raises(ValueError, match=r"y: "):
+        statistics.mann_whitney(low, [], alternative="less")

@@ -1,0 +1,26 @@
+"""Tests and intervals behind the claims: host functions in float64, on finished arrays.
+
+Paired tests take one value per pair for each of two methods and say in `alternative` what is claimed of the
+first: `wilcoxon(aligned, naive, alternative="less")` asks whether the aligned loss is smaller. A test returns a
+`Test`, an estimate with its interval an `Interval`.
+"""
+
+from evojax_align.statistics._values import Interval, Test
+from evojax_align.statistics.canonical import Bartlett, bartlett
+from evojax_align.statistics.intervals import bootstrap_interval, proportion_interval, win_share
+from evojax_align.statistics.multiple import holm
+from evojax_align.statistics.samples import mann_whitney, sign_test, wilcoxon
+
+__all__ = [
+    "Bartlett",
+    "Interval",
+    "Test",
+    "bartlett",
+    "bootstrap_interval",
+    "holm",
+    "mann_whitney",
+    "proportion_interval",
+    "sign_test",
+    "wilcoxon",
+    "win_share",
+]

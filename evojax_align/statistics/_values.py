@@ -1,0 +1,70 @@
+"""What the tests share: their records, and errors for values that cannot be tested."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import ArrayLike, Real
+
+from evojax_align import _checks
+from evojax_align._types import Float
+
+Values: TypeAlias = Sequence[float] | Real[ArrayLike, "n"]
+"""Numbers in one dimension: a list, or an array of NumPy or JAX."""
+
+ALTERNATIVES = ("two-sided", "less", "greater")
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """The outcome of a test."""
+
+    name: str
+    """"Wilcoxon", "sign" or "Mann-Whitney"."""
+    statistic: float
+    """What the docstring of the test says."""
+    p: float
+    """Probability, under the hypothesis of no difference, of a statistic at least as extreme."""
+    n: int
+    """Number of pairs that count, those that do not tie; of values in all where they are not paired."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """An estimate and the interval around it."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    """Number of values that it rests on."""
+    level: float
+    """Confidence, for instance 0.95."""
+
+
+def vector(argument: str, values: Values, *, least: int = 1) -> Float[np.ndarray, "n"]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) < least:
+        mend = "Pass one value for each." if least else "Flatten it first."
+        raise _checks.bad(argument, f"shape {array.shape}", f"one dimension with at least {least} values", mend)
+    if np.isnan(array).any():
+        raise _checks.bad(
+            argument,
+            f"{int(np.isnan(array).sum())} values that are NaN",
+            "numbers",
+            "Leave failed evaluations out, with their pairs, or count them as the worst value.",
+        )
+    return array
+
+
+def paired(x: Values, y: Values) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    x, y = vector("x", x), vector("y", y)
+    if len(x) != len(y):
+        raise _checks.bad("x, y", f"{len(x)} and {len(y)} values", "one of each for every pair", "Pair them first.")
+    return x, y
+
+
+def probability(argument: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise _checks.bad(argument, value, "a number between 0 and 1", "Pass 0.05 or 0.95, for instance.")
