@@ -1,4 +1,4 @@
-"""Paths between two parents: sweeps over t with shared work, and barriers."""
+"""Straight lines between two parents: sweeps over t with shared work, and barriers."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
