@@ -16,5 +16,16 @@ from evojax_align.plotting.canvas import figure, save
 from evojax_align.plotting.correlations import color_bar, plot_correlations
 from evojax_align.plotting.shares import plot_win_share
 from evojax_align.plotting.sweeps import plot_sweep, plot_sweeps
+from evojax_align.plotting.trends import plot_clouds, plot_trend
 
-__all__ = ["color_bar", "figure", "plot_correlations", "plot_sweep", "plot_sweeps", "plot_win_share", "save"]
+__all__ = [
+    "color_bar",
+    "figure",
+    "plot_clouds",
+    "plot_correlations",
+    "plot_sweep",
+    "plot_sweeps",
+    "plot_trend",
+    "plot_win_share",
+    "save",
+]

@@ -1,0 +1,100 @@
+"""How a quantity moves with a setting, and two quantities against each other."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import ArrayLike, Real
+
+from evojax_align import _checks
+from evojax_align.plotting import _style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+MARKERS = "osD^vPX"
+SHIFT = 0.04
+"""How far the bars of two curves stand apart, as a share of the distance between two settings."""
+
+
+def plot_trend(
+    settings: Real[ArrayLike, "k"],
+    curves: Mapping[str, Real[ArrayLike, "_ k"]],
+    ax: "matplotlib.axes.Axes",
+    *,
+    x: str,
+    y: str,
+    title: str | None = None,
+) -> None:
+    """Draw the mean and one standard deviation of repeats for each value of a setting, evenly spaced.
+
+    Args:
+        settings: ascending numbers, such as widths.
+        curves: for each method, in the order of the colours, one row for each repeat: [repeats, k].
+        ax: drawn on.
+        x: what the settings are.
+        y: what the curves are.
+        title: above the Axes, to the left.
+
+    Raises:
+        ValueError: there are no curves, settings do not ascend, or shapes do not fit.
+    """
+    settings = _style.array("settings", settings, k=None)
+    if np.any(np.diff(settings) <= 0):
+        raise _checks.bad("settings", settings.tolist(), "ascending numbers", "Sort them, with the curves.")
+    if not curves:
+        raise _checks.bad("curves", "no curves", "at least one method", "Pass {'naive': barriers}.")
+    places = np.arange(len(settings))
+    for number, (name, values) in enumerate(curves.items()):
+        values = _style.array(f"curves[{name!r}]", values, repeats=None, k=len(settings))
+        shift = SHIFT * (number - (len(curves) - 1) / 2)
+        ax.errorbar(
+            places + shift,
+            values.mean(axis=0),
+            yerr=values.std(axis=0),
+            color=_style.PALETTE[number % len(_style.PALETTE)],
+            linestyle=_style.DASHES[number % len(_style.DASHES)],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=3.5,
+            linewidth=1.3,
+            elinewidth=0.8,
+            capsize=2,
+            label=name,
+        )
+    ax.set_xticks(places, [f"{value:g}" for value in settings])
+    _style.dress(ax, x=x, y=y, title=title)
+    ax.legend(frameon=False, fontsize=_style.TEXT - 1, labelcolor=_style.INK)
+
+
+def plot_clouds(
+    clouds: Mapping[str, tuple[Real[ArrayLike, "n"], Real[ArrayLike, "n"]]],
+    ax: "matplotlib.axes.Axes",
+    *,
+    x: str,
+    y: str,
+    title: str | None = None,
+) -> None:
+    """Draw two quantities against each other: a point for each repeat, and a large one for their mean.
+
+    Args:
+        clouds: for each method, in the order of the colours, both quantities.
+        ax: drawn on.
+        x: what the first quantity is.
+        y: what the second is.
+        title: above the Axes, to the left.
+
+    Raises:
+        ValueError: there are no clouds, or the two quantities of one do not fit.
+    """
+    if not clouds:
+        raise _checks.bad("clouds", "no clouds", "at least one method", "Pass {'naive': (moved, lost)}.")
+    for number, (name, (first, second)) in enumerate(clouds.items()):
+        first = _style.array(f"clouds[{name!r}][0]", first, n=None)
+        second = _style.array(f"clouds[{name!r}][1]", second, n=len(first))
+        look = {"color": _style.PALETTE[number % len(_style.PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
+        ax.scatter(first, second, s=8, alpha=0.35, linewidths=0, **look)
+        ax.scatter(first.mean(), second.mean(), s=45, edgecolors="white", linewidths=0.8, label=name, zorder=3, **look)
+    _style.dress(ax, x=x, y=y, title=title)
+    ax.legend(
+        loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=_style.TEXT - 1, labelcolor=_style.INK
+    )

@@ -1,0 +1,573 @@
+"""Beyond Uriot & Izzo 2020: what its authors left open about safe crossover.
+
+How the barrier falls with width; parents that share their first steps; uniform and neuron-wise crossover beside the
+arithmetic one, and how far each explores against what it loses (section 6); many parents averaged, against an ensemble
+and against one network trained as long (section 6); curved paths beside straight ones (section 4.4).
+
+    python experiments/safe_crossover_beyond.py
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: LAPACK's own threads stall beside XLA's
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import evojax_align as ea
+from evojax_align import lab, plotting, statistics
+from evojax_align._types import Apply, Array, PyTree
+from evojax_align.alignment import match_pairs, relate_pairs
+from evojax_align.data import Dataset
+from evojax_align.interpolation import Sweep, barrier, bend, sweep_curve, sweep_pairs
+from evojax_align.symmetry import PermutationSpec
+
+WAYS = {"naive": "as they are", "aligned": "aligned"}
+"""What is done to the parents; aligned is SC-PwC, one-to-one."""
+OPERATORS = {
+    "arithmetic": "arithmetic, t = .5",
+    "quarter": "arithmetic, t = .25",
+    "neurons": "neuron by neuron",
+    "uniform": "weight by weight",
+}
+PATHS = {
+    "naive": "straight, as they are",
+    "aligned": "straight, aligned",
+    "naive_bent": "bent, as they are",
+    "aligned_bent": "bent, aligned",
+}
+KINDS = {
+    "naive": "mean, as they are",
+    "aligned": "mean, aligned",
+    "parents": "one parent",
+    "ensemble": "ensemble of the parents",
+    "longer": "one network trained as long",
+}
+MODES = {"clean": "aligned on training images, scored on test images"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of one study."""
+
+    dataset: str = "digits"
+    mode: str = "clean"
+    seed: int = 0
+    width: int = 64
+    """Of the hidden layer, where it is not varied."""
+    widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
+    repeats: int = 12
+    """Pairs of parents in each comparison, and families whose members are averaged."""
+    steps: tuple[int, ...] = (0, 10, 30, 100, 300)
+    """Steps of training that two parents share, after their start, which they share too."""
+    parents: tuple[int, ...] = (2, 4, 8)
+    """Numbers of parents that are averaged."""
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    bends: int = 30
+    """Epochs in which a path is bent."""
+    aligned: int = 10_000
+    """Training images that an alignment sees, at most."""
+    points: int = 21
+    """Values of t in [0, 1]."""
+
+
+PRESETS = {
+    "demo": (Config(),),
+    "small": (
+        Config(
+            dataset="mnist",
+            width=256,
+            widths=(32, 64, 128, 256, 512, 1024),
+            steps=(0, 10, 30, 100, 300, 1000),
+            epochs=3,
+            batch_size=128,
+            bends=3,
+        ),
+    ),
+}
+COSTS = {
+    "demo": "some 250 networks on handwritten digits",
+    "small": "the same on MNIST, widths from 32 to 1024",
+}
+
+
+def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
+    """All parts; returns everything that figures and claims are made of."""
+    study = Study(config, data, run)
+    keys = iter(jax.random.split(jax.random.key(config.seed), 6))
+    found = study.widths(next(keys)) | study.common_steps(next(keys))
+    families = study.families(next(keys))
+    found |= study.averages(families, next(keys)) | study.offspring(families, next(keys))
+    found |= study.curves(families, next(keys))
+    for name in ("widths", "steps", "parents"):
+        found[name] = np.array(getattr(config, name))
+    lists = {"ways": list(WAYS), "operators": list(OPERATORS), "dataset": data.name}
+    return found | {name: np.array(value) for name, value in lists.items()} | {"ts": study.ts}
+
+
+class Study:
+    """The parts of the study, each from its own key to arrays with a leading axis of repeats."""
+
+    def __init__(self, config: Config, data: Dataset, run: lab.Run) -> None:
+        self.config, self.run = config, run
+        self.train = jnp.asarray(data.train.x), jnp.asarray(data.train.y)
+        self.test = jnp.asarray(data.test.x), jnp.asarray(data.test.y)
+        self.seen = self.train[0][: config.aligned]
+        self.ts = np.linspace(0, 1, config.points, dtype=np.float32)
+        self.optimizer = optax.adam(config.learning_rate)
+        self.network = self.of_width(config.width)
+
+    def of_width(self, width: int) -> ea.models.MLP:
+        """The network with one hidden layer."""
+        return ea.models.MLP(hidden=(width,))
+
+    def drawn(self, network: ea.models.MLP, key: Array, count: int) -> PyTree:
+        """Some networks before training."""
+        return ea.population.init(lambda key: network.init(key, self.seen[:1]), key, count)
+
+    def trained(self, name: str, apply: Apply, start: PyTree, key: Array) -> PyTree:
+        """The same networks after all epochs."""
+        config = self.config
+        members = ea.training.init(start, self.optimizer, epochs=config.epochs, key=key)
+
+        def step(number: int, members: ea.training.Member) -> tuple[ea.training.Member, dict[str, float]]:
+            members = ea.training.step_epoch(apply, members, self.train, self.optimizer, batch_size=config.batch_size)
+            return members, {"loss": float(np.mean(members.history["loss"][:, number]))}
+
+        members = self.run.loop(name, members, step, total=config.epochs)
+        return ea.training.finish(members)[0]
+
+    def symmetry(self, network: ea.models.MLP, pop: PyTree) -> PermutationSpec:
+        """The symmetry of the members of a population."""
+        return ea.symmetry.infer(network.apply, ea.population.take(pop, 0), self.seen[:1])
+
+    def lines(self, network: ea.models.MLP, pop: PyTree) -> dict[str, np.ndarray]:
+        """Loss and accuracy between neighbours, as they are and aligned, [pairs, ways, t]."""
+        self.run.check()
+        spec, (a, b) = self.symmetry(network, pop), ea.population.pairs(pop)
+        relations = relate_pairs(network.apply, a, b, self.seen, spec=spec, covariances=False)
+        matches = [match_pairs(relations, method=method) for method in ("none", "correlation")]
+        of_a, of_b = (
+            {group: jnp.stack([getattr(m[group], side) for m in matches], axis=1) for group in relations}
+            for side in "xy"
+        )
+        chosen = {"spec": spec, "permutations_a": of_a, "permutations_b": of_b}
+        found = sweep_pairs(network.apply, a, b, *self.test, ts=self.ts, **chosen)
+        return {"loss": np.asarray(found.loss), "accuracy": np.asarray(found.accuracy)}
+
+    def widths(self, key: Array) -> dict[str, np.ndarray]:
+        """Lines between parents of every width, [repeats, widths, ways, t]."""
+        found = []
+        for width in self.config.widths:
+            key_init, key_fit = jax.random.split(jax.random.fold_in(key, width))
+            network = self.of_width(width)
+            start = self.drawn(network, key_init, 2 * self.config.repeats)
+            found.append(self.lines(network, self.trained(f"width {width}", network.apply, start, key_fit)))
+        return {f"width_{name}": np.stack([lines[name] for lines in found], axis=1) for name in found[0]}
+
+    def common_steps(self, key: Array) -> dict[str, np.ndarray]:
+        """Lines between parents that were one network for some steps, 0 being the start, [repeats, steps, ways, t]."""
+        key_init, key_common, key_fit = jax.random.split(key, 3)
+        start = self.drawn(self.network, key_init, self.config.repeats)
+        keys = jax.random.split(key_common, self.config.repeats)
+        found = []
+        for number, steps in enumerate(self.config.steps):
+            shared = common(self.network.apply, self.optimizer, start, self.train, keys, steps, self.config.batch_size)
+            twins = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), shared)
+            of_steps = jax.random.fold_in(key_fit, number)
+            pop = self.trained(f"{steps} common steps", self.network.apply, twins, of_steps)
+            found.append(self.lines(self.network, pop))
+        return {f"common_{name}": np.stack([lines[name] for lines in found], axis=1) for name in found[0]}
+
+    def families(self, key: Array) -> PyTree:
+        """The networks of all families, trained apart, one family after the other."""
+        key_init, key_fit = jax.random.split(key)
+        start = self.drawn(self.network, key_init, self.config.repeats * max(self.config.parents))
+        return self.trained("families", self.network.apply, start, key_fit)
+
+    def members(self, families: PyTree, family: int, count: int) -> PyTree:
+        """The first members of one family."""
+        first = family * max(self.config.parents)
+        return ea.population.take(families, slice(first, first + count))
+
+    def averages(self, families: PyTree, key: Array) -> dict[str, np.ndarray]:
+        """Accuracy and loss of one child of many parents and of its rivals, [repeats, kinds, numbers of parents]."""
+        config, apply = self.config, self.network.apply
+        spec = self.symmetry(self.network, families)
+        kinds = list(KINDS)
+        room = (config.repeats, len(kinds), len(config.parents))
+
+        def step(family: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+            for place, count in enumerate(config.parents):
+                members = self.members(families, family, count)
+                aligned = ea.align_many(apply, members, self.seen, spec=spec).networks
+                rows = [
+                    score(apply, ea.crossover.average(members), self.test),
+                    score(apply, ea.crossover.average(aligned), self.test),
+                    np.mean([score(apply, member, self.test) for member in ea.population.unstack(members)], axis=0),
+                    ensemble(apply, members, self.test),
+                ]
+                for kind, (loss, accuracy) in enumerate(rows):
+                    found["loss"][family, kind, place], found["accuracy"][family, kind, place] = loss, accuracy
+            return found, {name: found["accuracy"][family, i, -1] for i, name in enumerate(kinds[:2])}
+
+        start = {name: np.full(room, np.nan, np.float32) for name in ("loss", "accuracy")}
+        found = self.run.loop("averaging", start, step, total=config.repeats)
+        for name, values in self.longer(key).items():
+            found[name][:, kinds.index("longer")] = values
+        return {f"average_{name}": values for name, values in found.items()} | {"kinds": np.array(kinds)}
+
+    def longer(self, key: Array) -> dict[str, np.ndarray]:
+        """Single networks that take as many steps as some parents together, [repeats, numbers of parents]."""
+        config, apply = self.config, self.network.apply
+        key_init, key_fit = jax.random.split(key)
+        pop = self.drawn(self.network, key_init, config.repeats)
+        total = config.epochs * max(config.parents)
+        room = (config.repeats, len(config.parents))
+        found = {name: np.full(room, np.nan, np.float32) for name in ("loss", "accuracy")}
+        state = {"members": ea.training.init(pop, self.optimizer, epochs=total, key=key_fit), "found": found}
+
+        def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+            members = state["members"]
+            members = ea.training.step_epoch(apply, members, self.train, self.optimizer, batch_size=config.batch_size)
+            for place, count in enumerate(config.parents):
+                if number + 1 == count * config.epochs:
+                    scores = [score(apply, member, self.test) for member in ea.population.unstack(members.params)]
+                    state["found"]["loss"][:, place], state["found"]["accuracy"][:, place] = np.array(scores).T
+            return state | {"members": members}, {"loss": float(np.mean(members.history["loss"][:, number]))}
+
+        return self.run.loop("single networks, longer", state, step, total=total)["found"]
+
+    def couples(self, families: PyTree) -> tuple[PyTree, PyTree, PyTree, PermutationSpec]:
+        """The first two of every family, and the second once more, aligned with the first."""
+        size = max(self.config.parents)
+        a, b = (ea.population.take(families, slice(side, None, size)) for side in (0, 1))
+        spec = self.symmetry(self.network, families)
+        out = ea.align_pairs(self.network.apply, a, b, self.seen, spec=spec)
+        return a, b, out.b, spec
+
+    def offspring(self, families: PyTree, key: Array) -> dict[str, np.ndarray]:
+        """What every operator makes of two parents, [repeats, ways, operators] each."""
+        a, b, aligned, spec = self.couples(families)
+        keys = jax.random.split(key, self.config.repeats)
+        with self.run.phase("offspring"):
+            found = [
+                [explored(self.network.apply, child, a, other, self.test) for child in bred(spec, keys, a, other)]
+                for other in (b, aligned)
+            ]
+        return {
+            f"child_{name}": np.stack([np.stack([child[name] for child in way], axis=1) for way in found], axis=1)
+            for name in found[0][0]
+        }
+
+    def curves(self, families: PyTree, key: Array) -> dict[str, np.ndarray]:
+        """Straight and bent paths, [repeats, paths, t]: naive, aligned, naive bent, aligned bent."""
+        config, apply = self.config, self.network.apply
+        a, b, aligned, _ = self.couples(families)
+        keys = jax.random.split(key, config.repeats)
+
+        def step(number: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+            start, *ends = ea.population.take((a, b, aligned), number)
+            settings = {"epochs": config.bends, "batch_size": config.batch_size, "key": keys[number]}
+            for place, end in enumerate(ends):
+                bent = bend(apply, start, end, self.train, self.optimizer, **settings)
+                straight = ea.crossover.arithmetic(start, end, 0.5)
+                for shift, control in ((0, straight), (2, bent)):
+                    line = sweep_curve(apply, start, control, end, *self.test, ts=self.ts)
+                    found["loss"][number, place + shift] = line.loss
+                    found["accuracy"][number, place + shift] = line.accuracy
+            half = config.points // 2
+            return found, {name: found["loss"][number, i, half] for i, name in enumerate(PATHS)}
+
+        room = (config.repeats, len(PATHS), config.points)
+        start = {name: np.full(room, np.nan, np.float32) for name in ("loss", "accuracy")}
+        found = self.run.loop("bending paths", start, step, total=config.repeats)
+        return {f"path_{name}": values for name, values in found.items()}
+
+
+@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size"))
+def common(
+    apply: Apply,
+    optimizer: optax.GradientTransformation,
+    pop: PyTree,
+    data: tuple[Array, Array],
+    keys: Array,
+    steps: int,
+    batch_size: int,
+) -> PyTree:
+    """Networks after some steps on random batches; equal keys go through equal batches."""
+    x, y = data
+
+    def one(params: PyTree, key: Array) -> PyTree:
+        def step(number: Array, state: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+            index = jax.random.randint(jax.random.fold_in(key, number), (batch_size,), 0, len(y))
+            return ea.training.step(apply, optimizer, *state, x[index], y[index])[:2]
+
+        return jax.lax.fori_loop(0, steps, step, (params, optimizer.init(params)))[0]
+
+    return ea.population.map(one, pop, keys)
+
+
+def score(apply: Apply, params: PyTree, data: tuple[Array, Array]) -> tuple[float, float]:
+    """Loss and accuracy of one network."""
+    loss, accuracy = evaluated(apply, params, *data)
+    return float(loss), float(accuracy)
+
+
+evaluated = jax.jit(ea.training.evaluate, static_argnames="apply")
+
+
+@partial(jax.jit, static_argnames="apply")
+def ensemble(apply: Apply, members: PyTree, data: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Loss and accuracy of the mean of the members' probabilities."""
+    x, y = data
+    chances = ea.population.map(lambda params: jax.nn.softmax(apply(params, x)), members).mean(axis=0)
+    return -jnp.log(chances[jnp.arange(len(y)), y]).mean(), (chances.argmax(axis=-1) == y).mean()
+
+
+@partial(jax.jit, static_argnames="spec")
+def bred(spec: PermutationSpec, keys: Array, a: PyTree, b: PyTree) -> list[PyTree]:
+    """A population of children by each operator."""
+    operators: dict[str, Callable[[Array, PyTree, PyTree], PyTree]] = {
+        "arithmetic": lambda key, a, b: ea.crossover.arithmetic(a, b, 0.5),
+        "quarter": lambda key, a, b: ea.crossover.arithmetic(a, b, 0.25),
+        "neurons": partial(ea.crossover.neurons, spec=spec),
+        "uniform": ea.crossover.uniform,
+    }
+    return [ea.population.map(operators[name], keys, a, b) for name in OPERATORS]
+
+
+@partial(jax.jit, static_argnames="apply")
+def explored(apply: Apply, children: PyTree, a: PyTree, b: PyTree, data: tuple[Array, Array]) -> dict[str, Array]:
+    """How far children went, and what it cost: for each pair
+    * accuracy, and what of the parents' mean accuracy was lost;
+    * moved: the share of images on which the child differs from the parent that it is nearest to;
+    * new: the share of images on which the child differs from both;
+    * found: the share of images that the child alone gets right.
+    """
+    x, y = data
+
+    def one(child: PyTree, a: PyTree, b: PyTree) -> dict[str, Array]:
+        said, by_a, by_b = (jnp.argmax(apply(params, x), axis=-1) for params in (child, a, b))
+        right = (said == y).mean()
+        differs = said != by_a, said != by_b
+        return {
+            "accuracy": right,
+            "lost": ((by_a == y).mean() + (by_b == y).mean()) / 2 - right,
+            "moved": jnp.minimum(differs[0].mean(), differs[1].mean()),
+            "new": (differs[0] & differs[1]).mean(),
+            "found": ((said == y) & (by_a != y) & (by_b != y)).mean(),
+        }
+
+    return ea.population.map(one, children, a, b)
+
+
+def plot(arrays: lab.Arrays, folder: Path) -> None:
+    """One picture for each part."""
+    ways = dict(enumerate(WAYS.values()))
+    for part, settings, label in (("width", "widths", "width"), ("common", "steps", "common steps")):
+        fig, axes = plotting.figure(1, 2, width=3.8, height=2.8)
+        for ax, kind in zip(axes[0], ("chord", "accuracy"), strict=True):
+            of_kind = barriers(arrays, part, kind)
+            curves = {name: of_kind[:, :, i] for i, name in ways.items()}
+            y = f"barrier of the {'loss' if kind == 'chord' else kind}"
+            plotting.plot_trend(arrays[settings], curves, ax, x=label, y=y)
+        plotting.save(fig, folder / f"{settings}.png")
+
+    fig, axes = plotting.figure(1, 2, width=3.8, height=2.8)
+    for ax, quantity in zip(axes[0], ("accuracy", "loss"), strict=True):
+        curves = {KINDS[kind]: arrays[f"average_{quantity}"][:, i] for i, kind in enumerate(arrays["kinds"].tolist())}
+        plotting.plot_trend(arrays["parents"], curves, ax, x="parents", y=quantity)
+    plotting.save(fig, folder / "averages.png")
+
+    fig, axes = plotting.figure(1, 2, width=4.4, height=2.8)
+    for i, way in ways.items():
+        moved, lost = arrays["child_moved"][:, i], arrays["child_lost"][:, i]
+        clouds = {name: (moved[:, j], lost[:, j]) for j, name in enumerate(OPERATORS.values())}
+        labels = {"x": "images on which the nearer parent says otherwise", "y": "accuracy lost"}
+        plotting.plot_clouds(clouds, axes[0, i], **labels, title=f"parents {way}")
+    plotting.save(fig, folder / "exploration.png")
+
+    fig, axes = plotting.figure(1, 2, width=4.6, height=3.0)
+    for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
+        curves = {name: arrays[f"path_{quantity}"][:, i] for i, name in enumerate(PATHS.values())}
+        plotting.plot_sweeps(arrays["ts"], curves, ax, quantity=quantity)
+    plotting.save(fig, folder / "paths.png")
+
+
+def barriers(arrays: lab.Arrays, part: str, kind: str) -> np.ndarray:
+    """The barriers of all lines of one part, without the axis of t."""
+    loss, accuracy = (jnp.asarray(arrays[f"{part}_{name}"]) for name in ("loss", "accuracy"))
+    return np.asarray(barrier(Sweep(jnp.asarray(arrays["ts"]), loss, accuracy), kind))
+
+
+def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
+    """What a user would want to know, each decided by a one-sided test over repeats; and the tables."""
+    parts = (of_widths, of_common_steps, of_averages, of_offspring, of_paths)
+    found = [part(arrays) for part in parts]
+    tables = {name: rows for _, (name, rows) in found}
+    return lab.decide([claim for claims, _ in found for claim in claims]), tables
+
+
+def lower(id: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
+    """That x is below y in most repeats, which are paired."""
+    return lab.claim(
+        id,
+        statement,
+        None,
+        statistics.win_share(x, y, alternative="less"),
+        statistics.wilcoxon(x, y, alternative="less"),
+    )
+
+
+def apart(id: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
+    """That x tends to be below y, where they are not paired; ours is the share of all pairs in which it is."""
+    test = statistics.mann_whitney(x, y, alternative="less")
+    return lab.Claim(id, statement, None, 1 - test.statistic / (len(x) * len(y)), None, test.n, test.name, test.p)
+
+
+Part = tuple[list[lab.Claim], tuple[str, list[dict[str, Any]]]]
+
+
+def of_widths(arrays: lab.Arrays) -> Part:
+    """The barrier against the width."""
+    found, widths = barriers(arrays, "width", "accuracy"), arrays["widths"].tolist()
+    naive, aligned = found[..., 0], found[..., 1]
+    ends = f"at width {widths[-1]} than at {widths[0]}"
+    claims = [
+        apart("width_aligned", f"barrier of aligned parents lower {ends}", aligned[:, -1], aligned[:, 0]),
+        apart("width_naive", f"barrier of parents as they are lower {ends}", naive[:, -1], naive[:, 0]),
+    ]
+    return claims, ("barrier against width", trend(arrays, "width", widths))
+
+
+def of_common_steps(arrays: lab.Arrays) -> Part:
+    """The barrier against the steps that parents share."""
+    found, steps = barriers(arrays, "common", "accuracy"), arrays["steps"].tolist()
+    naive, aligned = found[..., 0], found[..., 1]
+    first, last = (f"{count} common steps" for count in (steps[0], steps[-1]))
+    claims = [
+        lower("common_naive", f"barrier as they are: {last} below {first}", naive[:, -1], naive[:, 0]),
+        lower("common_first", f"{first}: barrier as they are below aligned", naive[:, 0], aligned[:, 0]),
+        lower("common_last", f"{last}: barrier as they are below aligned", naive[:, -1], aligned[:, -1]),
+    ]
+    return claims, ("barrier against common steps", trend(arrays, "common", steps))
+
+
+def trend(arrays: lab.Arrays, part: str, settings: list[int]) -> list[dict[str, Any]]:
+    """A line for each setting and way."""
+    of_loss, of_accuracy = (barriers(arrays, part, kind) for kind in ("chord", "accuracy"))
+    half = len(arrays["ts"]) // 2
+    return [
+        {
+            "setting": setting,
+            "parents": way,
+            "barrier of the loss": mean(of_loss[:, i, j]),
+            "barrier of the accuracy": mean(of_accuracy[:, i, j]),
+            "accuracy at t=0": mean(arrays[f"{part}_accuracy"][:, i, j, 0]),
+            "accuracy at t=.5": mean(arrays[f"{part}_accuracy"][:, i, j, half]),
+        }
+        for i, setting in enumerate(settings)
+        for j, way in enumerate(WAYS.values())
+    ]
+
+
+def of_averages(arrays: lab.Arrays) -> Part:
+    """Many parents averaged, and what else could be done with them."""
+    counts, error = arrays["parents"].tolist(), 1 - arrays["average_accuracy"][..., -1]
+    kind = {name: error[:, i] for i, name in enumerate(arrays["kinds"].tolist())}
+    most = f"{counts[-1]} parents: error of the aligned mean below that of"
+    claims = [
+        lower(f"average_{other}", f"{most} {KINDS[other]}", kind["aligned"], kind[other])
+        for other in ("naive", "parents", "longer", "ensemble")
+    ]
+    rows = [
+        {
+            "parents": count,
+            "what": KINDS[name],
+            "loss": mean(arrays["average_loss"][:, i, j]),
+            "accuracy": mean(arrays["average_accuracy"][:, i, j]),
+        }
+        for j, count in enumerate(counts)
+        for i, name in enumerate(arrays["kinds"].tolist())
+    ]
+    return claims, ("averages", rows)
+
+
+def of_offspring(arrays: lab.Arrays) -> Part:
+    """What operators lose, and how far they go."""
+    lost = arrays["child_lost"]
+    claims = [
+        lower(f"aligned_{name}", f"{title}: aligned loses less than naive", lost[:, 1, i], lost[:, 0, i])
+        for i, (name, title) in enumerate(OPERATORS.items())
+    ]
+    order = list(OPERATORS)
+    for other in ("neurons", "uniform"):
+        statement = f"aligned: {OPERATORS['arithmetic']} loses less than {OPERATORS[other]}"
+        arithmetic, rival = (lost[:, 1, order.index(name)] for name in ("arithmetic", other))
+        claims.append(lower(f"arithmetic_{other}", statement, arithmetic, rival))
+    names = {"moved": "unlike the nearer parent", "new": "unlike both", "found": "right alone", "lost": "accuracy lost"}
+
+    def row(i: int, j: int) -> dict[str, Any]:
+        values = {text: mean(arrays[f"child_{name}"][:, i, j]) for name, text in names.items()}
+        return {"parents": list(WAYS.values())[i], "operator": list(OPERATORS.values())[j]} | values
+
+    rows = [row(i, j) for i in range(len(WAYS)) for j in range(len(OPERATORS))]
+    return claims, ("exploration", rows)
+
+
+def of_paths(arrays: lab.Arrays) -> Part:
+    """Bent paths beside straight ones."""
+    found = barriers(arrays, "path", "chord")
+    barrier_of = {name: found[:, i] for i, name in enumerate(PATHS)}
+
+    def below(x: str, y: str) -> lab.Claim:
+        return lower(f"path_{x}_{y}", f"barrier: {PATHS[x]}, below {PATHS[y]}", barrier_of[x], barrier_of[y])
+
+    claims = [below("naive_bent", "naive"), below("aligned_bent", "aligned"), below("aligned", "naive_bent")]
+    rows = [
+        {
+            "path": title,
+            "barrier of the loss": mean(barrier_of[name]),
+            "highest loss": mean(arrays["path_loss"][:, i].max(axis=-1)),
+            "lowest accuracy": mean(arrays["path_accuracy"][:, i].min(axis=-1)),
+        }
+        for i, (name, title) in enumerate(PATHS.items())
+    ]
+    return claims, ("paths", rows)
+
+
+def mean(values: np.ndarray) -> float:
+    """Rounded, so that tables hold what they show."""
+    return float(f"{float(np.mean(values)):.6g}")
+
+
+EXPERIMENT = lab.Experiment(
+    name="safe_crossover_beyond",
+    description="Beyond the paper on safe crossover: width, common training, operators, many parents, curved paths.",
+    presets=PRESETS,
+    costs=COSTS,
+    modes=MODES,
+    run=run,
+    plot=plot,
+    judge=judge,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    return lab.main(EXPERIMENT, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
