@@ -376,7 +376,7 @@ def plot(arrays: lab.Arrays, folder: Path) -> None:
     """One picture for each part."""
     ways = dict(enumerate(WAYS.values()))
     for part, settings, label in (("width", "widths", "width"), ("common", "steps", "common steps")):
-        fig, axes = plotting.figure(1, 2, width=3.8, height=2.8)
+        fig, axes = plotting.figure(1, 2, width=4.6, height=2.8)
         for ax, kind in zip(axes[0], ("chord", "accuracy"), strict=True):
             of_kind = barriers(arrays, part, kind)
             curves = {name: of_kind[:, :, i] for i, name in ways.items()}
@@ -384,7 +384,7 @@ def plot(arrays: lab.Arrays, folder: Path) -> None:
             plotting.plot_trend(arrays[settings], curves, ax, x=label, y=y)
         plotting.save(fig, folder / f"{settings}.png")
 
-    fig, axes = plotting.figure(1, 2, width=3.8, height=2.8)
+    fig, axes = plotting.figure(1, 2, width=4.6, height=2.8)
     for ax, quantity in zip(axes[0], ("accuracy", "loss"), strict=True):
         curves = {KINDS[kind]: arrays[f"average_{quantity}"][:, i] for i, kind in enumerate(arrays["kinds"].tolist())}
         plotting.plot_trend(arrays["parents"], curves, ax, x="parents", y=quantity)

@@ -63,7 +63,7 @@ def plot_trend(
         )
     ax.set_xticks(places, [f"{value:g}" for value in settings])
     _style.dress(ax, x=x, y=y, title=title)
-    ax.legend(frameon=False, fontsize=_style.TEXT - 1, labelcolor=_style.INK)
+    _legend(ax)
 
 
 def plot_clouds(
@@ -95,6 +95,10 @@ def plot_clouds(
         ax.scatter(first, second, s=8, alpha=0.35, linewidths=0, **look)
         ax.scatter(first.mean(), second.mean(), s=45, edgecolors="white", linewidths=0.8, label=name, zorder=3, **look)
     _style.dress(ax, x=x, y=y, title=title)
-    ax.legend(
-        loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=_style.TEXT - 1, labelcolor=_style.INK
-    )
+    _legend(ax)
+
+
+def _legend(ax: "matplotlib.axes.Axes") -> None:
+    """To the right, where no data are."""
+    look = {"frameon": False, "fontsize": _style.TEXT - 1, "labelcolor": _style.INK}
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), **look)

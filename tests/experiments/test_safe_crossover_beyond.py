@@ -1,0 +1,81 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "safe_crossover_beyond.py"
+TOY = ["repeats=2", "width=12", "widths=(4,16)", "steps=(0,5)", "parents=(2,3)", "epochs=4", "bends=4", "points=5"]
+FLAGS = [part for setting in TOY for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("safe_crossover_beyond", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["safe_crossover_beyond"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def run(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "toy"
+    assert script.main([*FLAGS, "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def arrays(run):
+    with np.load(run / "arrays" / "results.npz") as stored:
+        return dict(stored)
+
+
+@pytest.mark.slow
+def test_every_part_leaves_numbers_a_table_and_a_picture(run, arrays):
+    assert all(np.isfinite(values).all() for values in arrays.values() if values.dtype.kind == "f")
+    assert arrays["width_loss"].shape == (2, 2, 2, 5) and arrays["average_loss"].shape == (2, 5, 2)
+    results = json.loads((run / "results.json").read_text())
+    assert list(results["tables"]) == [
+        "barrier against width",
+        "barrier against common steps",
+        "averages",
+        "exploration",
+        "paths",
+    ]
+    drawn = {path.stem for path in (run / "figures").iterdir()}
+    assert drawn == {"widths", "steps", "averages", "exploration", "paths"}
+
+
+@pytest.mark.slow
+def test_both_ways_share_their_parents(arrays):
+    for part in ("width", "common"):
+        ends = arrays[f"{part}_loss"][..., [0, -1]]
+        np.testing.assert_allclose(ends[:, :, 0], ends[:, :, 1], rtol=1e-4)
+    ends = arrays["path_loss"][..., [0, -1]]
+    np.testing.assert_allclose(ends[:, 1:], ends[:, :1].repeat(3, axis=1), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_exploration_is_measured_as_it_is_told(arrays):
+    moved, new, found = (arrays[f"child_{name}"] for name in ("moved", "new", "found"))
+    assert (new <= moved + 1e-6).all() and (found <= new + 1e-6).all()
+
+
+def test_common_steps_are_common(script):
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    import evojax_align as ea
+
+    network, adam = ea.models.MLP(hidden=(3,), classes=2), optax.adam(1e-2)
+    x, y = jnp.arange(12.0).reshape(6, 2), jnp.array([0, 1, 0, 1, 0, 1])
+    start = ea.population.init(lambda key: network.init(key, x), jax.random.key(0), 2)
+    keys = jax.random.split(jax.random.key(1), 2)
+    none, some = (script.common(network.apply, adam, start, (x, y), keys, steps, 4) for steps in (0, 3))
+    for before, after, first in zip(*map(jax.tree.leaves, (none, some, start)), strict=True):
+        np.testing.assert_array_equal(before, first)
+        assert (np.asarray(after) != np.asarray(first)).any()
