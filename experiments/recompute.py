@@ -4,6 +4,8 @@ python experiments/recompute.py --preset paper --dataset mnist --data-dir DIR --
 """
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -35,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags += [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
     flags += ["--data-dir", arguments.data_dir] if arguments.data_dir else []
     with tempfile.TemporaryDirectory() as folder:
-        if code := safe_crossover.main([*flags, "--out", folder]):
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = safe_crossover.main([*flags, "--out", folder])
+        if code:
             return code
         again = rows(Path(folder) / "results.json")
     losses = [(value, kept[pair][name]) for pair, row in again.items() for name, value in row.items()]

@@ -1,8 +1,9 @@
 """Safe crossover of neural networks through neuron alignment (Uriot & Izzo, GECCO 2020).
 
 Trains a population, pairs its members, aligns every pair by the paper's methods, and walks the straight line between
-the two parents: naive crossover against SC-CCA (all directions, SVCCA, ridge) and SC-PwC (one-to-one, semi-matching),
-and beside them structure loadings and weight matching. Every network depends on the seed and on its own number alone.
+the two parents: naive crossover against SC-CCA (all directions, SVCCA, ridge) and SC-PwC (one-to-one, semi-matching).
+Beside them stand structure loadings, weight matching, and a control that does no more than keep dead neurons from live
+ones. Every network depends on the seed and on its own number alone.
 
     python experiments/safe_crossover.py
 """
@@ -39,7 +40,9 @@ METHODS = {
     "semi": "SC-PwC, semi-matching",
     "loadings": "structure loadings",
     "weights": "weight matching",
+    "chance": "dead with dead, live at random",
 }
+"""The last is a control: what is gained by keeping dead neurons from live ones, without any likeness of neurons."""
 MODES = {
     "clean": "aligned on training images, scored on test images; the paper's text otherwise",
     "text": "as the paper's text: aligned on the images that score the offspring",
@@ -243,7 +246,8 @@ def study(
             jax.tree.map(lambda leaf, side=side: jnp.asarray(leaf[2 * here.start + side : 2 * here.stop : 2]), parents)
             for side in (0, 1)
         )
-        rows = compare(config, network.apply, spec, a, b, inputs, data, pictured=number == 0)
+        pairs = config.first // 2 + np.arange(count)[here]
+        rows = compare(config, network.apply, spec, a, b, inputs, data, pairs, pictured=number == 0)
         for name, values in rows.items():
             found[name][here if len(found[name]) == count else slice(None)] = values
         middle = rows["loss"][..., midpoint(ts_of(config))].mean(axis=(0, 1))
@@ -278,6 +282,7 @@ def compare(
     b: PyTree,
     inputs: Array,
     data: Dataset,
+    pairs: np.ndarray,
     *,
     pictured: bool,
 ) -> dict[str, np.ndarray]:
@@ -286,6 +291,7 @@ def compare(
     matches = by_cca(config, relations) | by_correlation(config, relations)
     orders = {name: orders_of(of_method) for name, of_method in matches.items()}
     orders["weights"] = by_weights(spec, a, b, orders["one_to_one"])
+    orders["chance"] = by_chance(config, relations, jnp.asarray(pairs))
 
     def lines(orders: Sequence[Orders], ts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Loss and accuracy on both halves of the images that score, [pairs, halves, orders, t]."""
@@ -374,6 +380,22 @@ def by_weights(spec: PermutationSpec, a: PyTree, b: PyTree, start: Orders) -> Or
     orders = ea.population.stack(found)
     as_they_are = {g: jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape) for g, order in orders.items()}
     return as_they_are, orders
+
+
+@partial(jax.jit, static_argnames="config")
+def by_chance(config: Config, relations: dict[str, Relation], pairs: Array) -> Orders:
+    """The control: dead neurons are paired with each other, all others at random, each pair by its number."""
+
+    def one(relations: dict[str, Relation], pair: Array) -> Orders:
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), pair), len(relations))
+        found = {}
+        for (group, relation), key in zip(relations.items(), keys, strict=True):
+            m = relation.moments
+            scores = jax.random.uniform(key, m.cross.shape)
+            found[group] = ea.matching.greedy_index(scores, dead_x=m.dead_x, dead_y=m.dead_y)
+        return {group: m.x for group, m in found.items()}, {group: m.y for group, m in found.items()}
+
+    return ea.population.map(one, relations, pairs)
 
 
 @jax.jit
@@ -581,6 +603,7 @@ def claims_of(arrays: lab.Arrays, view: View) -> list[lab.Claim]:
     wins = PAPER_WINS.get(study, {})
     middle = {name: view.at(name, 0.5) for name in view.methods}
     names = titles_of(arrays) | {"one_to_one": "one-to-one", "semi": "semi-matching", "naive": "naive"}
+    names |= {"cca": "CCA", "svcca": f"SVCCA of {arrays['rank']}", "chance": "the control"}
     cca = view.canonical
 
     def below(x: str, y: str, paper: float | None = None) -> lab.Claim:
@@ -591,9 +614,8 @@ def claims_of(arrays: lab.Arrays, view: View) -> list[lab.Claim]:
         test = statistics.wilcoxon(x, y, alternative="less")
         return lab.claim(f"{view.mode}_{id}", f"{view.label}t=.5: {statement}", paper, share, test)
 
-    claims = [
-        below(name, "naive", wins.get(name)) for name in view.methods if name not in ("naive", "loadings", "weights")
-    ]
+    others = ("naive", "loadings", "weights", "chance")
+    claims = [below(name, "naive", wins.get(name)) for name in view.methods if name not in others]
     claims += [
         lower(
             f"ridge_{ridge:g}_beats_naive",
@@ -610,6 +632,7 @@ def claims_of(arrays: lab.Arrays, view: View) -> list[lab.Claim]:
         claims += [below(cca, "one_to_one"), below(cca, "semi")]
     else:
         claims += [below("one_to_one", cca), below("semi", cca)]
+    claims += [below("chance", "naive"), below(cca, "chance"), below("one_to_one", "chance")]
     claims += [below("loadings", cca), below("one_to_one", "weights")]
     parents = np.minimum(view.at("naive", 0), view.at("naive", 1))
     for name in (cca, "one_to_one"):

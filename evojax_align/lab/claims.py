@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from evojax_align.statistics import Interval, Test, holm
 
 LEVEL = 0.05
+FEWEST = 6
+"""Pairs from which on a paired test can say anything, which are tested."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,15 +26,16 @@ class Claim:
 
 
 def claim(id: str, statement: str, paper: float | None, found: Interval, test: Test) -> Claim:
-    """A claim with its estimate and its test."""
-    return Claim(id, statement, paper, found.estimate, (found.low, found.high), test.n, test.name, test.p)
+    """A claim with its estimate and its test, which is left out where there are too few values for one."""
+    known = (id, statement, paper, found.estimate, (found.low, found.high))
+    return Claim(*known, test.n, test.name, test.p) if found.n >= FEWEST else Claim(*known, found.n, None, None)
 
 
 def decide(claims: Sequence[Claim], *, level: float = LEVEL) -> list[dict]:
     """The claims as records with their verdicts.
 
     A claim "holds" if its p value, corrected for the number of tested claims by Holm's method, is below the level;
-    "does not hold" if it is not; and is "not tested" without a test.
+    "does not hold" if it is not; and is "not tested" without a test, as with too few values for one.
     """
     tested = [c for c in claims if c.p is not None]
     corrected = dict(zip((c.id for c in tested), holm([c.p for c in tested if c.p is not None]), strict=True))

@@ -1,9 +1,10 @@
 """Figures without a screen, and PNG files that depend on what is drawn alone."""
 
+import functools
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,9 +34,22 @@ def figure(
         (1, 2)
     """
     rows, columns = _checks.positive("rows", rows), _checks.positive("columns", columns)
-    module = _checks.extra("matplotlib.figure", "plotting")
-    fig = module.Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor="white")
+    kind = _shown_by_notebooks(_checks.extra("matplotlib.figure", "plotting").Figure)
+    fig = kind(figsize=(width * columns, height * rows), layout="constrained", facecolor="white")
     return fig, fig.subplots(rows, columns, squeeze=False)
+
+
+@functools.cache
+def _shown_by_notebooks(base: Any) -> Any:
+    """The kind of figure that is a picture where a notebook ends a cell with it, without pyplot."""
+
+    class Figure(base):
+        def _repr_png_(self) -> bytes:
+            image = io.BytesIO()
+            self.savefig(image, format="png", dpi=100)
+            return image.getvalue()
+
+    return Figure
 
 
 def save(fig: "matplotlib.figure.Figure", path: str | os.PathLike[str], *, dpi: int = 200) -> Path:

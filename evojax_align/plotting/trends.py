@@ -91,9 +91,10 @@ def plot_clouds(
     for number, (name, (first, second)) in enumerate(clouds.items()):
         first = _style.array(f"clouds[{name!r}][0]", first, n=None)
         second = _style.array(f"clouds[{name!r}][1]", second, n=len(first))
-        look = {"color": _style.PALETTE[number % len(_style.PALETTE)], "marker": MARKERS[number % len(MARKERS)]}
-        ax.scatter(first, second, s=8, alpha=0.35, linewidths=0, **look)
-        ax.scatter(first.mean(), second.mean(), s=45, edgecolors="white", linewidths=0.8, label=name, zorder=3, **look)
+        colour, marker = _style.PALETTE[number % len(_style.PALETTE)], MARKERS[number % len(MARKERS)]
+        ax.scatter(first, second, s=8, alpha=0.35, linewidths=0, color=colour, marker=marker)
+        mean = first.mean(), second.mean()
+        ax.scatter(*mean, s=45, edgecolors="white", linewidths=0.8, label=name, zorder=3, color=colour, marker=marker)
     _style.dress(ax, x=x, y=y, title=title)
     _legend(ax)
 

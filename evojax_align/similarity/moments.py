@@ -33,14 +33,14 @@ class Moments:
     within_y: Float[Array, "*batch q q"] | None = None
 
     @property
-    def dead_x(self) -> Bool[Array, " p"]:
+    def dead_x(self) -> Bool[Array, "*batch p"]:
         """Neurons of x that are constant over the samples, or have values that are not finite."""
-        return _dead(self.mean_x, self.square_x, self.samples)
+        return _dead(self.mean_x, self.square_x, self.samples[..., None])
 
     @property
-    def dead_y(self) -> Bool[Array, " q"]:
+    def dead_y(self) -> Bool[Array, "*batch q"]:
         """Neurons of y that are constant over the samples, or have values that are not finite."""
-        return _dead(self.mean_y, self.square_y, self.samples)
+        return _dead(self.mean_y, self.square_y, self.samples[..., None])
 
 
 def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = True) -> Moments:

@@ -120,3 +120,10 @@ def test_drawing_changes_no_global_setting(tmp_path, rng):
     plotting.plot_win_share(np.array([1, 2]), np.array([0.5, 0.6]), axes[0, 2])
     plotting.save(fig, tmp_path / "figure.png")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_notebook_shows_the_figure_as_a_picture():
+    fig, axes = plotting.figure(1, 2)
+    axes[0, 0].plot([0, 1])
+    assert fig._repr_png_().startswith(b"\x89PNG")
+    assert type(plotting.figure()[0]) is type(fig)

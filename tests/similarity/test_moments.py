@@ -105,3 +105,11 @@ def test_a_value_that_is_not_finite_is_seen_after_pooling():
         assert not finite(pooled)
         assert np.isfinite(correlation_of(pooled)).all()
     assert not finite(merge(broken, sound)) and finite(pool([sound, sound]))
+
+
+def test_the_dead_of_many_pairs_are_those_of_each():
+    x, y = draw(0, 30)
+    first, second = moments(x.at[:, 1].set(4.0), y), moments(x, y.at[:, 0].set(0.0))
+    many = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second)
+    np.testing.assert_array_equal(many.dead_x, jnp.stack([first.dead_x, second.dead_x]))
+    np.testing.assert_array_equal(many.dead_y, jnp.stack([first.dead_y, second.dead_y]))
