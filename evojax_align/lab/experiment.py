@@ -15,7 +15,7 @@ import numpy as np
 from evojax_align import _checks
 from evojax_align._version import VERSION
 from evojax_align.data import Dataset, load, names
-from evojax_align.lab.folder import RunFolder, manifest, now
+from evojax_align.lab.folder import RunFolder, commit, manifest, now
 from evojax_align.lab.lock import Locked, locked
 from evojax_align.lab.logging import tensorboard
 from evojax_align.lab.report import report, text_table
@@ -150,6 +150,7 @@ def _run(experiment: Experiment, folder: RunFolder, config: Any, data: Dataset, 
     """From the configuration to the report; every file is written whole, the manifest's end last."""
     compile_cache(arguments.compile_cache)
     with locked(folder.path):
+        _note_commit(folder)
         callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
         run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=arguments.checkpoint_every)
         with run.listening():
@@ -160,6 +161,14 @@ def _run(experiment: Experiment, folder: RunFolder, config: Any, data: Dataset, 
         rounded = {name: {k: round(v, 3) for k, v in spent.items()} for name, spent in run.seconds.items()}
         folder.write_json("timings.json", rounded)
         folder.write_json("manifest.json", folder.read_json("manifest.json") | {"end": now()})
+
+
+def _note_commit(folder: RunFolder) -> None:
+    """Say in the manifest if other code than that which began a run goes on with it."""
+    record, now = folder.read_json("manifest.json"), commit()
+    known = [record["commit"], *record.get("resumed", [])]
+    if now not in known:
+        folder.write_json("manifest.json", record | {"resumed": [*known[1:], now]})
 
 
 def _judged(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def manifest(experiment: str, preset: str, configuration: Mapping[str, Any], ver
         "device": device.device_kind,
         "devices": jax.device_count(),
         "cores": os.cpu_count(),
-        "commit": _commit(),
+        "commit": commit(),
+        "resumed": [],
         "start": now(),
         "end": None,
     }
@@ -121,7 +122,7 @@ def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The git commit of the code, with "+" if files were changed; None outside a checkout."""
     here = Path(__file__).parent
 

@@ -173,6 +173,18 @@ def test_a_text_table_lines_up_numbers_and_words():
     assert table.splitlines() == ["name    loss", "------  ----", "a        0.5", "longer     –"]
 
 
+def test_a_run_that_other_code_goes_on_with_says_so(monkeypatch, tmp_path):
+    experiment = toy(monkeypatch, tmp_path)
+    assert lab.main(experiment, ["--out", "mine"]) == 0
+    folder = lab.RunFolder("mine")
+    record = folder.read_json("manifest.json")
+    assert record["resumed"] == []
+    for _ in range(2):
+        folder.write_json("manifest.json", folder.read_json("manifest.json") | {"commit": "earlier", "end": None})
+        assert lab.main(experiment, ["--resume", "mine"]) == 0
+        assert folder.read_json("manifest.json")["resumed"] == [record["commit"]]
+
+
 def test_the_list_shows_presets_with_their_cost_modes_and_data(monkeypatch, tmp_path, capsys):
     assert lab.main(toy(monkeypatch, tmp_path), ["--list"]) == 0
     shown = capsys.readouterr().out
