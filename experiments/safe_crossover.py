@@ -115,7 +115,9 @@ MNIST = Config(
 CIFAR = dataclasses.replace(
     MNIST, dataset="cifar10", hidden=(100, 100, 100), epochs=2, rank=100, ranks=(2, 25, 50, 75, 100)
 )
-PAPER = {"networks": 400, "mode": "all"}
+FASHION = dataclasses.replace(MNIST, dataset="fashion_mnist")
+CIFAR100 = dataclasses.replace(CIFAR, dataset="cifar100", epochs=5)
+REAL = (MNIST, FASHION, CIFAR, CIFAR100)
 LENET = dataclasses.replace(
     MNIST,
     model="lenet",
@@ -131,8 +133,8 @@ LENET = dataclasses.replace(
 )
 PRESETS = {
     "demo": (Config(),),
-    "small": (MNIST, dataclasses.replace(MNIST, dataset="fashion_mnist")),
-    "paper": tuple(dataclasses.replace(config, **PAPER) for config in (MNIST, CIFAR)),
+    "small": REAL,
+    "paper": tuple(dataclasses.replace(config, networks=400, mode="all") for config in REAL),
     "converged": (dataclasses.replace(CIFAR, epochs=60, patience=5, mode="all"),),
     "lenet": (LENET, dataclasses.replace(LENET, dataset="fashion_mnist")),
     "vgg": (dataclasses.replace(LENET, model="vgg", hidden=(16, 32, 64), ranks=(2, 4, 8, 16, 32, 64)),),
