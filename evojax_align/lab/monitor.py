@@ -37,6 +37,20 @@ def _compile_clock() -> _CompileClock:
     return _CompileClock()
 
 
+class _Lap:
+    """Adds the time since its beginning, or its last end, to the seconds of a phase."""
+
+    def __init__(self, spent: dict[str, float]) -> None:
+        self._spent, self._clock = spent, _compile_clock()
+        self._start, self._compiled = time.perf_counter(), self._clock.seconds
+
+    def end(self) -> None:
+        now, compiled = time.perf_counter(), self._clock.seconds
+        self._spent["total"] += now - self._start
+        self._spent["compile"] += compiled - self._compiled
+        self._start, self._compiled = now, compiled
+
+
 class Monitor:
     """Shows phases and their progress on the standard error, logs steps, and keeps time."""
 
@@ -49,19 +63,18 @@ class Monitor:
         self._quiet = quiet
         self._callbacks = callbacks
         self._steps = 0
+        self._lap: _Lap | None = None
 
     @contextmanager
     def phase(self, name: str, total: int | None = None, *, done: int = 0) -> Iterator["Bar"]:
         """A named part of the run, of `total` steps of which some may be done; its time goes to `seconds`."""
-        clock = _compile_clock()
-        start, compiled = time.perf_counter(), clock.seconds
+        spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
+        self._lap = _Lap(spent)
         bar = Bar(name, total, done, quiet=self._quiet, tell=self._tell)
         try:
             yield bar
         finally:
-            spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
-            spent["total"] += time.perf_counter() - start
-            spent["compile"] += clock.seconds - compiled
+            self._lap.end()
             bar.close(**spent)
 
     def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:

@@ -115,6 +115,8 @@ class Run(Monitor):
         super()._tell(phase, step, numbers)
 
     def _save(self, name: str, number: int, state: Any) -> None:
+        if self._lap is not None:
+            self._lap.end()
         log = self._run_folder.log_size() if self._log_from is None else self._log_from
         notes = {"step": number, "log": log, "steps": self._steps, "seconds": self.seconds}
         checkpoint.save(self._path(name, number), state, notes)

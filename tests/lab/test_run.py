@@ -85,6 +85,24 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, expe
     assert (folder.path / "log.jsonl").read_bytes() == expected[1]
 
 
+def test_the_time_before_a_stop_counts(tmp_path):
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+
+    def slow(number, state):
+        time.sleep(0.05)
+        if number == 4 and state["dies"]:
+            raise KeyboardInterrupt
+        return state, {}
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.Run(folder, quiet=True, every=0.0).loop("walk", {"dies": np.ones(1)}, slow, total=5)
+    (path,) = sorted((folder.path / "checkpoints").glob("*.npz"))[-1:]
+    again = lab.Run(folder, quiet=True)
+    again.loop("walk", {"dies": np.zeros(1)}, lambda number, state: (state, {}), total=5)
+    assert path.name.endswith("00000004.npz")
+    assert 4 * 0.05 <= again.seconds["walk"]["total"] < 60
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_step_end_and_saves_it(tmp_path, expected, number):
     folder = lab.RunFolder.create(tmp_path / "run", "toy")
