@@ -186,20 +186,15 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
         {
             "parents": METHODS[method],
             "child": MENDS[mend],
-            "accuracy at t=0": mean(arrays["accuracy"][:, i, j, 0]),
-            "accuracy at t=.5": mean(accuracy[method, mend]),
-            "accuracy at t=1": mean(arrays["accuracy"][:, i, j, -1]),
-            "loss at t=.5": mean(arrays["loss"][:, i, j, half]),
+            "accuracy at t=0": lab.mean(arrays["accuracy"][:, i, j, 0]),
+            "accuracy at t=.5": lab.mean(accuracy[method, mend]),
+            "accuracy at t=1": lab.mean(arrays["accuracy"][:, i, j, -1]),
+            "loss at t=.5": lab.mean(arrays["loss"][:, i, j, half]),
         }
         for i, method in enumerate(methods)
         for j, mend in enumerate(mends)
     ]
     return lab.decide(claims), {"midpoints": rows}
-
-
-def mean(values: np.ndarray) -> float:
-    """Rounded, so that tables hold what they show."""
-    return float(f"{float(np.mean(values)):.4g}")
 
 
 EXPERIMENT = lab.Experiment(

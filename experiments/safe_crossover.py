@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, SupportsFloat, TypeAlias
+from typing import Any, TypeAlias
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: LAPACK's own threads stall beside XLA's
 
@@ -592,7 +592,7 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     tables["directions kept by SVCCA"] = [row for view in found for row in direction_rows(arrays, view)]
     tables["correspondence"] = [row for view in found for row in correspondence_rows(arrays, view)]
     tables["loss of each pair at t=.5"] = [
-        {"mode": view.mode, "pair": int(pair)} | {name: six(view.at(name, 0.5)[row]) for name in view.methods}
+        {"mode": view.mode, "pair": int(pair)} | {name: lab.rounded(view.at(name, 0.5)[row]) for name in view.methods}
         for view in found
         for row, pair in enumerate(arrays["pairs"])
     ]
@@ -660,14 +660,14 @@ def method_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
         return {
             "mode": view.mode,
             "method": titles_of(arrays)[name],
-            "loss at t=0": mean(view.at(name, 0)),
-            "loss at t=.5": mean(view.at(name, 0.5)),
-            "loss at t=1": mean(view.at(name, 1)),
-            "accuracy at t=.5": six(interval.estimate),
-            "interval": [six(interval.low), six(interval.high)],
+            "loss at t=0": lab.mean(view.at(name, 0)),
+            "loss at t=.5": lab.mean(view.at(name, 0.5)),
+            "loss at t=1": lab.mean(view.at(name, 1)),
+            "accuracy at t=.5": lab.rounded(interval.estimate),
+            "interval": [lab.rounded(interval.low), lab.rounded(interval.high)],
             "paper": accuracies.get(name),
-            "barrier (chord)": mean(np.asarray(barrier(sweep, "chord"))),
-            "barrier (accuracy)": mean(np.asarray(barrier(sweep, "accuracy"))),
+            "barrier (chord)": lab.mean(np.asarray(barrier(sweep, "chord"))),
+            "barrier (accuracy)": lab.mean(np.asarray(barrier(sweep, "accuracy"))),
             "below naive": share(view.at(name, 0.5) < naive),
         }
 
@@ -684,9 +684,9 @@ def offspring_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
             "mode": view.mode,
             "method": titles_of(arrays)[name],
             "pairs, t=.5": share(gain > 0),
-            "mean gain in loss, t=.5": mean(gain),
+            "mean gain in loss, t=.5": lab.mean(gain),
             "pairs, best t": share(best > 0),
-            "mean gain in loss, best t": mean(best),
+            "mean gain in loss, best t": lab.mean(best),
         }
 
     return [row(name) for name in view.methods]
@@ -705,9 +705,9 @@ def direction_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
         return {
             "mode": view.mode,
             "SC-CCA": what,
-            "loss at t=.5": mean(loss),
+            "loss at t=.5": lab.mean(loss),
             "below naive": share(wins),
-            "share": mean(wins),
+            "share": lab.mean(wins),
             "paper": of_paper,
         }
 
@@ -731,7 +731,7 @@ def correspondence_rows(arrays: lab.Arrays, view: View) -> list[dict[str, Any]]:
             "mode": view.mode,
             "group": str(group),
             "mean over pairs of": what,
-            "ours": mean(getattr(view, name)[:, number]),
+            "ours": lab.mean(getattr(view, name)[:, number]),
             "paper": paper.get(name),
         }
         for number, group in enumerate(arrays["groups"])
@@ -749,16 +749,6 @@ def study_of(arrays: lab.Arrays) -> str:
 def midpoint(ts: np.ndarray) -> int:
     """The place of t = .5."""
     return int(np.argmin(np.abs(ts - 0.5)))
-
-
-def mean(values: np.ndarray) -> float:
-    """The mean, rounded."""
-    return six(np.mean(values))
-
-
-def six(value: SupportsFloat) -> float:
-    """Six digits, so that tables hold what they show."""
-    return float(f"{float(value):.6g}")
 
 
 def share(wins: np.ndarray) -> str:

@@ -472,10 +472,10 @@ def trend(arrays: lab.Arrays, part: str, settings: list[int]) -> list[dict[str, 
         {
             "setting": setting,
             "parents": way,
-            "barrier of the loss": mean(of_loss[:, i, j]),
-            "barrier of the accuracy": mean(of_accuracy[:, i, j]),
-            "accuracy at t=0": mean(arrays[f"{part}_accuracy"][:, i, j, 0]),
-            "accuracy at t=.5": mean(arrays[f"{part}_accuracy"][:, i, j, half]),
+            "barrier of the loss": lab.mean(of_loss[:, i, j]),
+            "barrier of the accuracy": lab.mean(of_accuracy[:, i, j]),
+            "accuracy at t=0": lab.mean(arrays[f"{part}_accuracy"][:, i, j, 0]),
+            "accuracy at t=.5": lab.mean(arrays[f"{part}_accuracy"][:, i, j, half]),
         }
         for i, setting in enumerate(settings)
         for j, way in enumerate(WAYS.values())
@@ -495,8 +495,8 @@ def of_averages(arrays: lab.Arrays) -> Part:
         {
             "parents": count,
             "what": KINDS[name],
-            "loss": mean(arrays["average_loss"][:, i, j]),
-            "accuracy": mean(arrays["average_accuracy"][:, i, j]),
+            "loss": lab.mean(arrays["average_loss"][:, i, j]),
+            "accuracy": lab.mean(arrays["average_accuracy"][:, i, j]),
         }
         for j, count in enumerate(counts)
         for i, name in enumerate(arrays["kinds"].tolist())
@@ -519,7 +519,7 @@ def of_offspring(arrays: lab.Arrays) -> Part:
     names = {"moved": "unlike the nearer parent", "new": "unlike both", "found": "right alone", "lost": "accuracy lost"}
 
     def row(i: int, j: int) -> dict[str, Any]:
-        values = {text: mean(arrays[f"child_{name}"][:, i, j]) for name, text in names.items()}
+        values = {text: lab.mean(arrays[f"child_{name}"][:, i, j]) for name, text in names.items()}
         return {"parents": list(WAYS.values())[i], "operator": list(OPERATORS.values())[j]} | values
 
     rows = [row(i, j) for i in range(len(WAYS)) for j in range(len(OPERATORS))]
@@ -538,18 +538,13 @@ def of_paths(arrays: lab.Arrays) -> Part:
     rows = [
         {
             "path": title,
-            "barrier of the loss": mean(barrier_of[name]),
-            "highest loss": mean(arrays["path_loss"][:, i].max(axis=-1)),
-            "lowest accuracy": mean(arrays["path_accuracy"][:, i].min(axis=-1)),
+            "barrier of the loss": lab.mean(barrier_of[name]),
+            "highest loss": lab.mean(arrays["path_loss"][:, i].max(axis=-1)),
+            "lowest accuracy": lab.mean(arrays["path_accuracy"][:, i].min(axis=-1)),
         }
         for i, (name, title) in enumerate(PATHS.items())
     ]
     return claims, ("paths", rows)
-
-
-def mean(values: np.ndarray) -> float:
-    """Rounded, so that tables hold what they show."""
-    return float(f"{float(np.mean(values)):.6g}")
 
 
 EXPERIMENT = lab.Experiment(

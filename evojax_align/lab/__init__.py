@@ -1,7 +1,7 @@
 """What a long run needs: its folder, its flags, its progress, its checkpoints, its report."""
 
 from evojax_align.lab.checkpoint import Damaged, load, save
-from evojax_align.lab.claims import Claim, claim, decide
+from evojax_align.lab.claims import Claim, claim, decide, mean, rounded
 from evojax_align.lab.experiment import Arrays, Experiment, main
 from evojax_align.lab.folder import RunFolder
 from evojax_align.lab.lock import Locked, locked
@@ -25,6 +25,8 @@ __all__ = [
     "load",
     "locked",
     "main",
+    "mean",
+    "rounded",
     "save",
     "tensorboard",
 ]

@@ -1,7 +1,11 @@
-"""Claims of a paper, decided by tests and never by hand."""
+"""Claims of a paper, decided by tests and never by hand; and the numbers of tables."""
 
 import dataclasses
 from collections.abc import Sequence
+from typing import SupportsFloat
+
+import numpy as np
+from jaxtyping import ArrayLike
 
 from evojax_align.statistics import Interval, Test, holm
 
@@ -49,7 +53,17 @@ def decide(claims: Sequence[Claim], *, level: float = LEVEL) -> list[dict]:
     return records
 
 
+def mean(values: ArrayLike) -> float:
+    """A mean for a table, rounded."""
+    return rounded(np.mean(values))
+
+
+def rounded(value: SupportsFloat) -> float:
+    """Six digits, so that a table holds what it shows."""
+    return float(f"{float(value):.6g}")
+
+
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return rounded(value) if isinstance(value, float) else value
