@@ -170,8 +170,10 @@ def _align(
 ) -> Alignment:
     kind = METHODS[settings.method]
     relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, positions, verify, many=many)
-    matches = match_all(relations, settings, many=many)
-    if settings.method == "weights":
+    by_weights = settings.method == "weights"
+    start = Settings("correlation", engine=settings.engine) if by_weights else settings
+    matches = match_all(relations, start, many=many)
+    if by_weights:
         matches = _by_weights(apply, a, b, x, spec, relations, matches, settings, many=many)
     return _rearranged(apply, a, b, x, spec, matches, kind.bijective, many)
 

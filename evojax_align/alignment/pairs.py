@@ -65,13 +65,13 @@ def match_pairs(
 
     Args:
         relations: from `relate_pairs`.
-        method: and all further arguments as in `align`.
+        method: any but "weights", which needs the parameters; this and all further arguments as in `align`.
 
     Returns:
         For each group a `GroupMatch` with a leading axis of pairs.
 
     Raises:
-        ValueError: as `align`.
+        ValueError: for the method "weights", and as `align`.
     """
     return match_all(relations, Settings(method, rank, ridge, mode, direction, engine), many=True)
 

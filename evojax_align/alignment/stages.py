@@ -47,7 +47,7 @@ METHODS = {
     "semi": Method(False, False, ("direction",), bijective=False),
     "cca": Method(True, False, ("rank", "ridge", "mode")),
     "loadings": Method(True, True, ("rank", "ridge", "engine")),
-    "weights": Method(False, True, ("restarts", "engine")),
+    "weights": Method(False, False, ("restarts", "engine")),
 }
 
 
@@ -197,9 +197,15 @@ def match_groups(
 
     Args:
         relations: from `relate`.
-        settings: the method.
+        settings: the method, any but "weights".
         known: the partners, where they have been found already, so that only what follows is put together.
+
+    Raises:
+        ValueError: for the method "weights", which statistics of activations do not suffice for.
     """
+    if settings.method == "weights":
+        mend = "It needs the parameters: use `align`, `align_pairs` or `match_weights`."
+        raise _checks.bad("method", "'weights'", "a method that compares activations", mend)
     if known is None:
         known = {group: each_block(partial(partners, settings=settings), r) for group, r in relations.items()}
     return resolve(relations, known, keep=settings.method == "none", engine=settings.engine)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import evojax_align as ea
+from evojax_align import symmetry
+from evojax_align.alignment import Settings, match_groups, match_pairs, relate, relate_pairs
 from evojax_align.alignment.stages import METHODS
 
 
@@ -158,6 +160,19 @@ def test_a_setting_that_a_method_does_not_take_is_refused(method, apply, x, shal
             continue
         with pytest.raises(ValueError, match=f"{setting}: got .* with method='{method}'.*Leave it out, or use method="):
             ea.align(apply, *shallow, x, method=method, **{setting: value})
+
+
+def test_statistics_alone_do_not_suffice_for_matching_by_weights(apply, x, shallow, many):
+    pair = relate(symmetry.infer(apply, shallow[0], x), apply, *shallow, x, covariances=False)
+    pairs = relate_pairs(apply, *many, x, covariances=False)
+    for call in (
+        lambda: match_groups(pair, Settings("weights")),
+        lambda: match_pairs(pairs, method="weights"),
+        lambda: match_pairs(pairs, method="weights", engine="compiled"),
+        lambda: jax.eval_shape(lambda relations: match_pairs(relations, method="weights"), pairs),
+    ):
+        with pytest.raises(ValueError, match=r"method: got 'weights'.*`align`, `align_pairs` or `match_weights`"):
+            call()
 
 
 @pytest.mark.parametrize("chunk", [0, -5])
