@@ -17,7 +17,6 @@ from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, PyTree
 from evojax_align.symmetry.affine import Chain, chains, normalisations
 from evojax_align.symmetry.following import Labels, label
-from evojax_align.symmetry.naming import axes_that_are_fed
 from evojax_align.symmetry.trace import Evaluation, evaluate, trace_network
 
 STILL = 1e-6
@@ -140,9 +139,8 @@ def units_of(labels: Labels, chain: Chain) -> dict[int, int]:
 
 def places_of_units(labels: Labels, leaf: int, units: Mapping[int, int]) -> list[int | None]:
     """For each axis of a leaf, the number of the units that it runs over as what the leaf feeds."""
-    fed = axes_that_are_fed(labels)
     nodes = labels.leaf_axes[leaf]
-    return [None if node is None or node in fed else units.get(labels.classes.find(node)) for node in nodes]
+    return [None if node is None or node in labels.fed else units.get(labels.classes.find(node)) for node in nodes]
 
 
 def _can_be_mended(labels: Labels, chain: Chain) -> bool:

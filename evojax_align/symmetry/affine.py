@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from evojax_align.symmetry.following import Labels, default_branch, programs_of
-from evojax_align.symmetry.naming import axes_that_are_fed
 from evojax_align.symmetry.rules import PRODUCTS
 from evojax_align.symmetry.trace import Equation, depends_on, flatten, needed
 
@@ -67,7 +66,7 @@ class _Reader:
 
     def __init__(self, labels: Labels) -> None:
         self.labels, self.trace = labels, labels.network.trace
-        self.equations = needed(self.trace, self.trace.outputs)
+        self.equations = labels.programs[0].equations
         self.from_data = depends_on(self.trace, labels.network.data)
         self.leaves = {value: leaf for leaf, value in enumerate(labels.network.params)}
         self.users: dict[int, list[Equation]] = {}
@@ -141,9 +140,8 @@ def chains(labels: Labels) -> list[Chain]:
         kernels = [reader.same[value] for value in equation.inputs if value in reader.same]
         if len(data) != 1 or len(kernels) != 1 or len(equation.outputs) != 1 or not _is_product(equation):
             continue
-        summed = axes_that_are_fed(labels)
-        units = [node for node in labels.leaf_axes[kernels[0]] if node is not None and node not in summed]
-        units = [node for node in units if labels.classes.is_free(node)]
+        nodes = labels.leaf_axes[kernels[0]]
+        units = [node for node in nodes if node not in labels.fed and labels.classes.is_free(node)]
         steps, end = _steps(reader, equation.outputs[0])
         axes = reader.axes_like(end, units)
         leaves = {kernels[0], *(step.leaf for step in steps if step.leaf is not None)}

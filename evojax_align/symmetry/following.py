@@ -1,6 +1,7 @@
 """Following every axis of every value through a network's trace, and through the programs inside it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ class Program:
     loop: Equation | None = None
     """The `scan` of the network itself whose body this is."""
 
-    @property
+    @functools.cached_property
     def equations(self) -> list[Equation]:
         """The equations that the outputs need."""
         return needed(self.trace, self.trace.outputs)
@@ -47,6 +48,12 @@ class Labels:
     def axes(self) -> dict[int, Axes]:
         """Axes of every value of the network's own trace that the outputs need."""
         return self.programs[0].axes
+
+    @functools.cached_property
+    def fed(self) -> frozenset[int]:
+        """The axes of parameters that are summed over before data come in: they run over what a leaf is fed with, and
+        all others over what it feeds."""
+        return frozenset().union(*(self.classes.origins(use.node) for use in self.uses if not use.from_data))
 
 
 def label(network: NetworkTrace) -> Labels:
@@ -75,12 +82,13 @@ class _Follower:
     ) -> tuple[list[Axes], list[Use]]:
         """From the axes of a program's inputs to those of its outputs, and every axis that is summed over."""
         axes = dict(zip(trace.inputs, given, strict=True))
-        self.programs.append(Program(trace, axes))
+        program = Program(trace, axes)
+        self.programs.append(program)
         for value, constant in trace.constants.items():
             axes[value] = _constant(constant, self.classes)
         data = [value for value, is_data in zip(trace.inputs, given_from_data, strict=True) if is_data]
         from_data, uses = depends_on(trace, data), []
-        for equation in needed(trace, trace.outputs):
+        for equation in program.equations:
             self.classes.at = equation.name, equation.source
             inputs = [axes[value] for value in equation.inputs]
             shapes = [trace.shapes[value] for value in equation.inputs]

@@ -6,7 +6,7 @@ from evojax_align._types import Apply, PyTree
 from evojax_align.symmetry.classes import BY_DESIGN, Classes, Reason
 from evojax_align.symmetry.following import Labels, label
 from evojax_align.symmetry.layout import Factors, Layout, Segments
-from evojax_align.symmetry.naming import LeafAxis, axes_that_are_fed, given_names
+from evojax_align.symmetry.naming import LeafAxis, given_names
 from evojax_align.symmetry.nesting import nested
 from evojax_align.symmetry.spec import Frozen, PermutationSpec
 from evojax_align.symmetry.trace import trace_network
@@ -60,7 +60,6 @@ def describe(labels: Labels) -> PermutationSpec:
         why = classes.why_frozen(node)
         if why is not None and why[0] not in BY_DESIGN and not any(atom in names for atom in classes.atoms(node)):
             frozen.setdefault(why, []).append((network.paths[leaf], axis))
-    summed = axes_that_are_fed(labels)
     layouts: dict[str, list[Layout]] = {
         path: [None] * len(nodes) for path, nodes in zip(network.paths, labels.leaf_axes, strict=True)
     }
@@ -68,7 +67,7 @@ def describe(labels: Labels) -> PermutationSpec:
     for leaf, axis, node in sorted(axes):
         path = network.paths[leaf]
         layouts[path][axis] = layout(classes, names, node)
-        if node not in summed:
+        if node not in labels.fed:
             units[path] = axis, of_axes[classes.find(node)]
     return PermutationSpec(
         groups={names[atom]: classes.size(atom) for atom in atoms if atom in names},

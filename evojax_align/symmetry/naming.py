@@ -13,12 +13,6 @@ LeafAxis: TypeAlias = tuple[int, int, int]
 """A leaf of the parameters, one of its axes, and the node of that axis."""
 
 
-def axes_that_are_fed(labels: Labels) -> frozenset[int]:
-    """The axes of parameters that are summed over before data come in: they run over what a leaf is fed with, and all
-    others over what it feeds."""
-    return frozenset().union(*(labels.classes.origins(use.node) for use in labels.uses if not use.from_data))
-
-
 def given_names(
     labels: Labels, axes: Sequence[LeafAxis], inside: Mapping[int, int]
 ) -> tuple[dict[int, str], dict[int, str]]:
@@ -33,9 +27,8 @@ def given_names(
 class _Names:
     def __init__(self, labels: Labels, axes: Sequence[LeafAxis], inside: Mapping[int, int]) -> None:
         self._classes, self._inside = labels.classes, inside
-        summed = axes_that_are_fed(labels)
-        self._axes = sorted(axes, key=lambda entry: entry[2] in summed)  # what feeds, before what is fed
-        self._feeding = {labels.classes.find(node) for *_, node in axes if node not in summed}
+        self._axes = sorted(axes, key=lambda entry: entry[2] in labels.fed)  # what feeds, before what is fed
+        self._feeding = {labels.classes.find(node) for *_, node in axes if node not in labels.fed}
         paths = labels.network.paths
         collections = all(path.split("/")[0] in COLLECTIONS for path in paths)
         suffix = "/value" if all(path.endswith("/value") for path in paths) else ""  # of flax.nnx

@@ -39,11 +39,7 @@ def nested(labels: Labels) -> dict[int, int]:
     common: dict[int, set[int]] = {}  # what is found wherever an atom is found
     for program in labels.programs:
         for axes in program.axes.values():
-            counts: dict[int, int] = {}
             here = {atom for node in axes for atom in classes.atoms(node) if classes.why_frozen(atom) is None}
-            for node in axes:
-                for atom in classes.atoms(node):
-                    counts[atom] = counts.get(atom, 0) + 1
             for atom in here:
                 others = here - {atom}
                 common[atom] = common[atom] & others if atom in common else others
