@@ -157,8 +157,11 @@ def normalisations(labels: Labels) -> list[Normalisation]:
     shapes = [labels.network.trace.shapes[value] for value in labels.network.params]
     found = []
     for equation in reader.equations:
-        value, mean = equation.inputs[0] if equation.inputs else -1, reader.same.get((*equation.inputs, -1, -1)[1])
-        if equation.name != "sub" or value not in reader.from_data or mean is None:
+        if equation.name != "sub":
+            continue
+        value, subtracted = equation.inputs
+        mean = reader.same.get(subtracted)
+        if value not in reader.from_data or mean is None:
             continue
         axes = reader.axes_like(value, labels.leaf_axes[mean])
         for step in _steps(reader, equation.outputs[0])[0]:
