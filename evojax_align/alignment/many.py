@@ -13,7 +13,6 @@ from flax import struct
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, Int, PyTree
-from evojax_align.alignment.align import align_pairs
 from evojax_align.alignment.pairs import match_all, relate_pairs
 from evojax_align.alignment.records import Relation
 from evojax_align.alignment.stages import Settings
@@ -77,15 +76,14 @@ def align_many(
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
         raise _checks.bad("rounds", rounds, "an integer of at least 0", "Pass 0 to match with the first alone.")
     spec = spec or infer(apply, population.take(networks, 0), x)
-    settings = {"spec": spec, "chunk": chunk, "positions": positions, "verify": verify}
-    first = population.take(networks, np.zeros(count - 1, int))
-    others = population.take(networks, slice(1, None))
-    found = align_pairs(apply, first, others, x, **settings).permutations_b
-    orders = [identity(spec), *(identity(spec) | order for order in population.unstack(found))]
-
     left, right = map(np.array, zip(*itertools.combinations(range(count), 2), strict=True))
     sides = population.take(networks, left), population.take(networks, right)
-    relations = relate_pairs(apply, *sides, x, covariances=False, **settings)
+    relations = relate_pairs(
+        apply, *sides, x, spec=spec, covariances=False, chunk=chunk, positions=positions, verify=verify
+    )
+    with_first = population.take(relations, slice(0, count - 1))  # the pairs (0, 1), (0, 2), ...
+    found = {group: m.y for group, m in match_all(with_first, Settings(), many=True).items()}
+    orders = [identity(spec), *(identity(spec) | order for order in population.unstack(found))]
     between = _Correlations(relations, left, right, count)
     turns, moved = 0, True
     while moved and turns < rounds:
