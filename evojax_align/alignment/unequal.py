@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from scipy.optimize import linear_sum_assignment
 
 from evojax_align import _checks
-from evojax_align._types import Apply, Array, Float, Int, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
 from evojax_align.alignment.health import examine, refuse
 from evojax_align.alignment.records import Relation
 from evojax_align.alignment.stages import relate_networks
-from evojax_align.matching.records import cleaned
+from evojax_align.matching import injective
 from evojax_align.similarity import correlation_of
 from evojax_align.symmetry import PermutationSpec, infer
 from evojax_align.symmetry.checking import ensure_symmetry
@@ -49,8 +48,8 @@ def align_unequal(
 ) -> UnequalAlignment:
     """Bring two networks that differ in the widths of their layers to equal shapes, corresponding neurons together.
 
-    In every group each neuron of the smaller side gets the partner of largest total correlation (exact assignment).
-    A host function.
+    In every group each neuron of the smaller side gets a partner of its own, by largest total correlation and dead
+    with dead first (see `matching.injective`). A host function.
 
     Args:
         apply_a: the first network; it may be the same function as the second if that takes both.
@@ -98,30 +97,24 @@ def align_unequal(
 
 def _matched(relation: Relation, *, keep: bool) -> tuple[Array, Array, Array]:
     """Partners first, in the order of the smaller side; then, if kept, the rest of the larger."""
-    correlation = np.asarray(correlation_of(relation.moments))
-    rows, columns = linear_sum_assignment(np.asarray(cleaned(jnp.asarray(correlation))), maximize=True)
-    p, q = correlation.shape
-    if q < p:
-        order = np.argsort(columns)
-        rows, columns = rows[order], columns[order]
-    scores = correlation[rows, columns]
-    if keep and p != q:
-        chosen, size = (columns, q) if p < q else (rows, p)
-        rest = np.setdiff1d(np.arange(size), chosen)
-        nobody = np.full(rest.size, -1)
-        rows, columns = (
-            np.concatenate([rows, nobody if p < q else rest]),
-            np.concatenate([columns, rest if p < q else nobody]),
-        )
-        scores = np.concatenate([scores, np.zeros(rest.size)])
-    return jnp.asarray(rows, jnp.int32), jnp.asarray(columns, jnp.int32), jnp.asarray(scores, jnp.float32)
+    correlation = correlation_of(relation.moments)
+    found = injective(correlation, relation.moments.dead_x, relation.moments.dead_y)
+    x, y, scores = found.x, found.y, correlation[found.x, found.y]
+    if keep:
+        p, q = correlation.shape
+        rest = jnp.setdiff1d(jnp.arange(max(p, q)), y if p < q else x)
+        nobody = jnp.full(rest.size, -1)
+        x = jnp.concatenate([x, nobody if p < q else rest])
+        y = jnp.concatenate([y, rest if p < q else nobody])
+        scores = jnp.concatenate([scores, jnp.zeros(rest.size)])
+    return x, y, scores
 
 
 def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) -> PyTree:
     """Parameters whose neurons stand at the given places; where there is none, all its weights are zero."""
     numbers = {group: np.asarray(index) for group, index in places.items()}
 
-    def gather(path: tuple, leaf: Array) -> Array:
+    def gather(path: tuple, leaf: ArrayLike) -> Array:
         leaf = jnp.asarray(leaf)
         for axis, layout in enumerate(spec.axes[_checks.path_string(path)]):
             index = _index(layout, leaf.shape[axis], numbers)

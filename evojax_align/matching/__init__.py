@@ -1,8 +1,18 @@
 """Who corresponds to whom: scores in, index arrays out. `m.x[i]` and `m.y[i]` are partners."""
 
-from evojax_align.matching.assignment import one_to_one, one_to_one_batch
+from evojax_align.matching.assignment import injective, one_to_one, one_to_one_batch
 from evojax_align.matching.best import greedy_index, semi
 from evojax_align.matching.canonical import canonical
-from evojax_align.matching.records import Matching, SemiMatching
+from evojax_align.matching.records import Injection, Matching, SemiMatching
 
-__all__ = ["Matching", "SemiMatching", "canonical", "greedy_index", "one_to_one", "one_to_one_batch", "semi"]
+__all__ = [
+    "Injection",
+    "Matching",
+    "SemiMatching",
+    "canonical",
+    "greedy_index",
+    "injective",
+    "one_to_one",
+    "one_to_one_batch",
+    "semi",
+]

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int
-from evojax_align.matching.records import Matching, below, check_dead, check_scores, checked, cleaned
+from evojax_align.matching.records import Injection, Matching, below, check_dead, check_scores, checked, cleaned
 
 ENGINES = ("auto", "host", "compiled")
 SMALL = 16
@@ -83,6 +83,44 @@ def one_to_one_batch(
     return checked(x, _on_host(prepared))
 
 
+def injective(
+    scores: Float[Array, "p q"],
+    dead_x: Bool[Array, " p"] | None = None,
+    dead_y: Bool[Array, " q"] | None = None,
+) -> Injection:
+    """The matching of largest total score that gives every neuron of the narrower side a partner of its own.
+
+    Solved by the host, through a callback under a trace.
+
+    Args:
+        scores: larger is more alike; infinities and NaN as in `one_to_one`.
+        dead_x: neurons that are not alive; as many as both sides have pair among themselves, in index order, so
+            that none takes a live neuron's partner.
+        dead_y: likewise.
+
+    Returns:
+        An `Injection` in the order of the narrower side: `m.x = arange(p)` if p <= q, and else `m.y = arange(q)`.
+        For p = q it is the bijection of `one_to_one`.
+
+    Raises:
+        ValueError: for empty scores, and masks of another length.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> m = injective(jnp.array([[0.9, 0.8, 0.1], [0.8, 0.1, 0.3]]))
+        >>> m.x.tolist(), m.y.tolist()
+        ([0, 1], [1, 0])
+    """
+    check_scores(jnp.shape(scores), square=False)
+    p, q = jnp.shape(scores)
+    check_dead("dead_x", dead_x, p)
+    check_dead("dead_y", dead_y, q)
+    prepared = _prepare(scores, dead_x, dead_y)
+    if p <= q:
+        return Injection(x=jnp.arange(p), y=_on_host(prepared))
+    return Injection(x=_on_host(prepared.T), y=jnp.arange(q))
+
+
 @jax.jit
 def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None) -> Array:
     """Finite scores by which as many dead as both sides have take each other, in index order."""
@@ -107,7 +145,7 @@ def _compiled(scores: Array) -> Array:
     return jnp.zeros(scores.shape[0], jnp.int32).at[rows].set(columns.astype(jnp.int32))
 
 
-def _on_host(scores: Float[Array, "*batch p p"]) -> Int[Array, "*batch p"]:
+def _on_host(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
     if _checks.is_concrete(scores):
         return jnp.asarray(_solve(np.asarray(scores)))
     result = jax.ShapeDtypeStruct(scores.shape[:-1], jnp.int32)
@@ -115,7 +153,7 @@ def _on_host(scores: Float[Array, "*batch p p"]) -> Int[Array, "*batch p"]:
 
 
 def _solve(scores: np.ndarray) -> np.ndarray:
-    """The column of every row, for any number of leading batch axes."""
+    """The column of every row, of which there are no more than columns, for any number of leading batch axes."""
     flat = scores.reshape(-1, *scores.shape[-2:])
     solve = partial(linear_sum_assignment, maximize=True)
     if len(flat) == 1:

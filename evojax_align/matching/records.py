@@ -1,4 +1,4 @@
-"""What a matching is: `x[i]` and `y[i]` are partners. A bijection and a many-to-one match are different types."""
+"""What a matching is: `x[i]` and `y[i]` are partners. Bijections, injections and many-to-one matches differ in type."""
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,15 @@ class Matching:
     y: Int[Array, "*batch p"]
     valid: Bool[Array, "*batch"]
     """Whether both are permutations, for callers under a trace; elsewhere an invalid result raises an error."""
+
+
+@struct.dataclass
+class Injection:
+    """Each neuron of the narrower side with a partner of its own on the wider: none of either is used twice."""
+
+    x: Int[Array, "*batch n"]
+    """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
+    y: Int[Array, "*batch n"]
 
 
 @struct.dataclass
@@ -47,7 +56,7 @@ def check_scores(shape: tuple[int, ...], *, square: bool) -> None:
     """Refuse scores without neurons, or, for a bijection, of unequal sides."""
     if len(shape) != 2 or 0 in shape or (square and shape[0] != shape[1]):
         expected = "[p, p] with p of at least 1" if square else "[p, q], neither 0"
-        mend = "Match networks of equal width, or use `semi`." if square else "Pass a matrix of scores."
+        mend = "Match networks of equal width, or use `injective` or `semi`." if square else "Pass a matrix of scores."
         raise _checks.bad("scores", f"shape {shape}", expected, mend)
 
 

@@ -74,6 +74,19 @@ def test_equal_widths_are_matched_as_by_align():
         np.testing.assert_array_equal(p, q)
 
 
+def test_dead_neurons_are_paired_with_dead_and_leave_the_others_to_the_living():
+    apply = lambda p, x: jax.nn.relu(x @ p["in"] + p["bias"][None]) @ p["out"]
+    column, other = np.random.default_rng(0).normal(size=(2, 4, 1)).astype(np.float32)
+    narrow = {"in": np.hstack([other, column]), "bias": np.float32([-100, 0]), "out": np.ones((2, 2), np.float32)}
+    opposite = np.hstack([-column, 0.3 * other - column, column])  # a live neuron would rather have the dead one
+    wide = {"in": opposite, "bias": np.float32([0, 0, -100]), "out": np.ones((3, 2), np.float32)}
+    x = jax.random.normal(jax.random.key(0), (40, 4))
+    out, mirrored = align_unequal(apply, narrow, apply, wide, x), align_unequal(apply, wide, apply, narrow, x)
+    for ours, theirs in ((out.places_a, out.places_b), (mirrored.places_b, mirrored.places_a)):
+        assert ours["in"].tolist() == [0, 1, -1]
+        assert theirs["in"].tolist() == [2, 1, 0]
+
+
 def test_other_differences_are_refused():
     class Other(nn.Module):
         @nn.compact
