@@ -1,23 +1,15 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "deep_midpoints.py"
 TOY = ["model=vgg", "width=4", "networks=4", "train_images=200", "test_images=100", "epochs=2", "statistics_images=100"]
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("deep_midpoints", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["deep_midpoints"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(load):
+    return load("deep_midpoints")
 
 
 @pytest.mark.slow

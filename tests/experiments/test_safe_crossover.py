@@ -1,24 +1,17 @@
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "safe_crossover.py"
 TOY = ["networks=8", "hidden=(24,12)", "epochs=6", "ranks=(2,12)", "rank=8", "points=7"]
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("safe_crossover", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["safe_crossover"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(load):
+    return load("safe_crossover")
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +61,9 @@ def test_the_figures_of_the_paper_are_drawn(run):
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_bits_in_a_new_process(run, tmp_path):
+def test_the_same_seed_gives_the_same_bits_in_a_new_process(script, run, tmp_path):
     again = tmp_path / "again"
-    command = [sys.executable, str(SCRIPT), *FLAGS, "--quiet", "--out", str(again)]
+    command = [sys.executable, script.__file__, *FLAGS, "--quiet", "--out", str(again)]
     subprocess.run(command, check=True, capture_output=True)
     for name in ("results.json", "arrays/results.npz"):
         assert (again / name).read_bytes() == (run / name).read_bytes()
@@ -120,12 +113,8 @@ def test_convolutional_networks_are_studied_too(script, tmp_path, model, hidden)
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
+def test_twenty_kills_at_random_moments_change_no_bit(load, tmp_path):
     import random
 
-    path = SCRIPT.parent / "benchmarks" / "crash.py"
-    spec = importlib.util.spec_from_file_location("crash", path)
-    crash = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(crash)
-    runs, kills, resumes, differences = crash.torture(tmp_path, 20, random.Random(0))
+    runs, kills, resumes, differences = load("benchmarks/crash").torture(tmp_path, 20, random.Random(0))
     assert kills == 20 and runs >= 1 and resumes >= 5 and differences == 0
