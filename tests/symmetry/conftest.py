@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,3 +25,23 @@ def change():
         return worst
 
     return measure
+
+
+@pytest.fixture
+def groups_that_follow():
+    """Asserts that the activations of every group go where a permutation sends its neurons; gives the groups read."""
+
+    def check(spec, apply, params, x, orders):
+        before = symmetry.activations(spec, apply, params, x)
+        after = symmetry.activations(spec, apply, symmetry.permute(spec, params, orders), x)
+        assert after.keys() == before.keys()
+        for group, columns in before.items():
+            if group in spec.parents:
+                heads = orders[spec.parents[group]]
+                expected = jnp.take_along_axis(columns[:, heads], orders[group][heads][None], axis=2)
+            else:
+                expected = columns[:, orders[group]]
+            np.testing.assert_allclose(after[group], expected, atol=1e-4 * float(jnp.max(jnp.abs(columns))) + 1e-6)
+        return set(before)
+
+    return check
