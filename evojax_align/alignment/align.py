@@ -25,9 +25,10 @@ class Alignment:
     a: PyTree
     b: PyTree
     permutations_a: Mapping[str, Int[Array, "..."]]
-    """For each group, the old index of the neuron that is now at each place."""
+    """For each group, the old index of the neuron that is now at each place. Of a group inside another, [outer, inner]:
+    for each old outer neuron the old indices of its inner ones in their new order, as `symmetry.permute` takes it."""
     permutations_b: Mapping[str, Int[Array, "..."]]
-    """With method "semi" it may repeat and leave neurons out."""
+    """Likewise; with method "semi" it may repeat and leave neurons out."""
     scores: Mapping[str, Float[Array, "..."]]
     """Correlation of the two neurons that share a place."""
     dead_a: Mapping[str, Int[Array, "..."]]

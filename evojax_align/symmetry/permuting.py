@@ -19,11 +19,13 @@ def permute(spec: PermutationSpec, params: PyTree, permutations: Mapping[str, An
     Args:
         spec: the network's symmetry.
         params: parameters of the structure that the specification was read from.
-        permutations: for each group an index array; new neuron `i` is old neuron `index[i]`. Groups that are left
-            out are untouched.
+        permutations: for each group an index array; new neuron `i` is old neuron `index[i]`. Of a group inside
+            another, [outer, inner]: for each old outer neuron the order of its inner ones. Groups that are left out
+            are untouched.
 
     Returns:
-        Parameters of the same function; permuting by `index` and then by `argsort(index)` gives back every bit.
+        Parameters of the same function; permuting them by `inverse(spec, permutations)` gives back every bit. For a
+        plain group that is `argsort(index)`; for a group inside another it depends on the order of that one too.
 
     Raises:
         ValueError: for an unknown group, or an index array that is not a permutation. Under a trace the values
