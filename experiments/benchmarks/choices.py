@@ -7,7 +7,6 @@ for the smallest inside a program).
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,7 +17,7 @@ sys.path[:0] = [str(Path(__file__).parent)]
 import jax
 import jax.numpy as jnp
 import optax
-from timing import compare  # pyright: ignore[reportImplicitRelativeImport]
+from timing import compare, store  # pyright: ignore[reportImplicitRelativeImport]
 
 import evojax_align as ea
 from evojax_align.lab.report import text_table
@@ -39,8 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         *(row(f"assignment {n} x {n}", "host", "compiled", *assigned(n)) for n in (8, 16, 64, 256)),
     ]
     print(text_table(rows))
-    if arguments.out:
-        Path(arguments.out).write_text(json.dumps({"jax": jax.__version__, "rows": rows}, indent=1) + "\n")
+    store(arguments.out, rows, {"repeats": REPEATS})
     return 0
 
 

@@ -10,9 +10,7 @@ Needs the extra `benchmarks` (PyTorch).
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -28,7 +26,7 @@ import optax
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from timing import time_of  # pyright: ignore[reportImplicitRelativeImport]
+from timing import store, time_of  # pyright: ignore[reportImplicitRelativeImport]
 
 import evojax_align as ea
 from evojax_align.lab.report import text_table
@@ -65,16 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     rows = run(arguments.rounds, arguments.batch, arguments.steps)
     print(text_table(rows))
-    if arguments.out:
-        machine = {"jax": jax.__version__, "backend": jax.default_backend(), "cores": os.cpu_count()}
-        record = {
-            "machine": machine | {"python": platform.python_version()},
-            "rounds": arguments.rounds,
-            "batch": arguments.batch,
-            "steps": arguments.steps,
-            "rows": rows,
-        }
-        Path(arguments.out).write_text(json.dumps(record, indent=1) + "\n")
+    store(arguments.out, rows, {"rounds": arguments.rounds, "batch": arguments.batch, "steps": arguments.steps})
     return 0
 
 

@@ -6,9 +6,7 @@ Needs the extra `benchmarks` (PyTorch) and MNIST, as `DIR/mnist.npz` or through 
 """
 
 import argparse
-import json
 import os
-import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from timing import Comparison, compare  # pyright: ignore[reportImplicitRelativeImport]
+from timing import Comparison, compare, store  # pyright: ignore[reportImplicitRelativeImport]
 
 import evojax_align as ea
 from evojax_align.lab.report import text_table
@@ -50,14 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows += BENCHMARKS[name](data, arguments.repeats)
     print(text_table(rows))
-    if arguments.out:
-        machine = {"jax": jax.__version__, "backend": jax.default_backend(), "cores": os.cpu_count()}
-        record = {
-            "machine": machine | {"python": platform.python_version()},
-            "repeats": arguments.repeats,
-            "rows": rows,
-        }
-        Path(arguments.out).write_text(json.dumps(record, indent=1) + "\n")
+    store(arguments.out, rows, {"repeats": arguments.repeats})
     return 0
 
 

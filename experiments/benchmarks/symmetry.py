@@ -8,7 +8,6 @@ seconds that inference takes. The exit code is 1 if any network's outputs move.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ sys.path[:0] = [str(Path(__file__).parent)]
 import jax
 import jax.numpy as jnp
 import networks  # pyright: ignore[reportMissingImports]
+from timing import store  # pyright: ignore[reportImplicitRelativeImport]
 
 from evojax_align import symmetry
 from evojax_align.lab.report import text_table
@@ -41,8 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     wrong = [row["network"] for row in rows if not row["change"] < LIMIT]
     print(text_table(rows))
     print(f"\n{len(rows)} networks, {len(wrong)} wrong; largest change {max(row['change'] for row in rows)}")
-    if arguments.out:
-        Path(arguments.out).write_text(json.dumps({"jax": jax.__version__, "rows": rows}, indent=1) + "\n")
+    store(arguments.out, rows, {"draws": DRAWS})
     return int(bool(wrong))
 
 

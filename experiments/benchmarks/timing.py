@@ -1,9 +1,14 @@
-"""Comparing two ways of doing one thing on a machine that others use too: in turns, as ratios, by medians."""
+"""Comparing two ways of doing one thing on a machine that others use too: in turns, as ratios, by medians; and storing
+what was found."""
 
 import dataclasses
+import json
+import os
+import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,3 +46,17 @@ def time_of(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start
+
+
+def store(file: str | None, rows: Sequence[Mapping[str, Any]], settings: Mapping[str, int]) -> None:
+    """Write rows as JSON, with the machine and the settings of the measurement; without a file, nothing."""
+    if file is None:
+        return
+    machine = {
+        "jax": jax.__version__,
+        "backend": jax.default_backend(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    record = {"machine": machine, **settings, "rows": rows}
+    Path(file).write_text(json.dumps(record, indent=1) + "\n")
