@@ -1,23 +1,15 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "safe_crossover_beyond.py"
 TOY = ["repeats=2", "width=12", "widths=(4,16)", "steps=(0,5)", "parents=(2,3)", "epochs=4", "bends=4", "points=5"]
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("safe_crossover_beyond", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["safe_crossover_beyond"] = module
-    spec.loader.exec_module(module)
-    return module
+def script(load):
+    return load("safe_crossover_beyond")
 
 
 @pytest.fixture(scope="module")

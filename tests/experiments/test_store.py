@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -9,11 +8,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 @pytest.fixture(scope="module")
-def store():
-    spec = importlib.util.spec_from_file_location("store", EXPERIMENTS / "store.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def store(load):
+    return load("store")
 
 
 @pytest.fixture
