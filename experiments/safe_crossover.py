@@ -46,7 +46,7 @@ METHODS = {
 MODES = {
     "clean": "aligned on training images, scored on test images; the paper's text otherwise",
     "text": "as the paper's text: aligned on the images that score the offspring",
-    "code": "as the authors' code: that, sorted weights, greedy matching, semi-matching of the other side, ridge / n",
+    "code": "as the authors' code: that, deflated and sorted weights, greedy and other-sided semi-matching, ridge / n",
     "all": "text, code and clean, one after the other, on the same parents",
 }
 STRONG = 0.7

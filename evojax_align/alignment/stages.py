@@ -20,7 +20,17 @@ from evojax_align.matching import canonical, greedy_index, one_to_one, semi
 from evojax_align.matching.assignment import ENGINES
 from evojax_align.matching.best import DIRECTIONS
 from evojax_align.matching.canonical import MODES
-from evojax_align.similarity import CCA, Moments, cca_of, correlation_of, merge, moments, pool, structure_scores
+from evojax_align.similarity import (
+    CCA,
+    Moments,
+    cca_of,
+    correlation_of,
+    deflated,
+    merge,
+    moments,
+    pool,
+    structure_scores,
+)
 from evojax_align.similarity.canonical import check_rank, check_ridge, check_samples
 from evojax_align.symmetry import PermutationSpec, permute, select
 from evojax_align.symmetry.reading import places_of
@@ -182,7 +192,10 @@ def partners(relation: Relation, settings: Settings) -> Partners:
         return best.x, best.y, jnp.array(True)
     if settings.method == "cca":
         result = _cca(relation, settings)
-        found = canonical(result.weights_x, result.weights_y, **dead, mode=settings.mode)
+        weights = result.weights_x, result.weights_y
+        if settings.mode == "code" and _checks.is_concrete(settings.ridge) and settings.ridge == 0:
+            weights = map(deflated, weights)  # with a ridge the authors used another program, which has no deflation
+        found = canonical(*weights, **dead, mode=settings.mode)
     elif settings.method == "greedy":
         found = greedy_index(correlation_of(m), **dead)
     else:

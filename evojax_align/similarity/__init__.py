@@ -1,6 +1,6 @@
 """How alike the neurons of two networks are: matrices of activations in, matrices of scores out."""
 
-from evojax_align.similarity.canonical import CCA, cca, cca_of, structure_scores
+from evojax_align.similarity.canonical import CCA, cca, cca_of, deflated, structure_scores
 from evojax_align.similarity.moments import Moments, merge, moments, pool
 from evojax_align.similarity.pairwise import correlation, correlation_of, within_correlations
 
@@ -11,6 +11,7 @@ __all__ = [
     "cca_of",
     "correlation",
     "correlation_of",
+    "deflated",
     "merge",
     "moments",
     "pool",

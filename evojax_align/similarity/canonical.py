@@ -126,6 +126,19 @@ def structure_scores(result: CCA) -> Float[Array, "p q"]:
     return product(result.loadings_x * result.correlations[None], result.loadings_y.T)
 
 
+def deflated(weights: Float[Array, "p k"]) -> Float[Array, "p k"]:
+    """Of each direction's weights the part that is orthogonal to all directions before, of unit length.
+
+    These are what programs report that take one direction after the other out of the data, such as `x_weights_` of
+    scikit-learn's `CCA`, which the authors of safe crossover matched neurons by. They apply to what is left of the
+    data, not to the data; neurons of little variance, whose weights are large, count for less in them.
+    """
+    length = jnp.linalg.norm(weights, axis=0)
+    real = length > 0  # the others come last
+    q, r = jnp.linalg.qr(weights / jnp.where(real, length, 1.0)[None])
+    return jnp.where(real[None], q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)[None], 0.0)
+
+
 @struct.dataclass
 class _Whitening:
     basis: Array  # [p, k]: principal directions over the root of (variance + ridge)

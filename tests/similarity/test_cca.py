@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from evojax_align.similarity import CCA, cca, cca_of, correlation, merge, moments, structure_scores
+from evojax_align.similarity import CCA, cca, cca_of, correlation, deflated, merge, moments, structure_scores
 from evojax_align.similarity.canonical import FLOOR, _svd_by_eigh
 
 
@@ -352,3 +352,28 @@ def test_a_side_without_live_neurons_is_refused_and_under_a_trace_gives_zeros():
 def test_moments_without_covariances_are_refused():
     with pytest.raises(ValueError, match="within=True"):
         cca_of(moments(*small(), within=False))
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_deflated_weights_are_those_of_scikit_learn(rank):
+    from sklearn.cross_decomposition import CCA as Peer
+
+    generator = np.random.default_rng(0)
+    common = generator.normal(size=(300, 3))
+    x, y = (common @ generator.normal(size=(3, p)) + generator.normal(size=(300, p)) for p in (5, 4))
+    x, y = ((m - m.mean(0)) / m.std(0) for m in (x, y))
+    if rank is None:
+        count, basis_x, basis_y = 4, np.eye(5), np.eye(4)
+    else:  # the authors deflate the main directions, and lead the weights back to the neurons
+        count, (basis_x, basis_y) = rank, (np.linalg.svd(m, full_matrices=False)[2][:rank].T for m in (x, y))
+    peer = Peer(n_components=count, scale=False, max_iter=20_000, tol=1e-12).fit(x @ basis_x, y @ basis_y)
+    result = cca(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), rank=rank)
+    for ours, theirs in ((result.weights_x, basis_x @ peer.x_weights_), (result.weights_y, basis_y @ peer.y_weights_)):
+        cosines = np.sum(np.asarray(deflated(ours)) * theirs, axis=0) / np.linalg.norm(theirs, axis=0)
+        np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-3)
+
+
+def test_deflation_keeps_directions_that_are_none():
+    weights = jnp.array([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
+    expected = jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(deflated(weights), expected, atol=1e-6)
