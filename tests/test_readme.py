@@ -78,3 +78,13 @@ def test_the_table_of_networks_is_the_stored_one():
     rows = json.loads((ROOT / "experiments" / "results" / "benchmarks-symmetry.json").read_text())["rows"]
     assert block("symmetry").strip() == text_table(rows)
     assert len(rows) >= 20 and all(row["change"] < 1e-4 and row["seconds"] < 2 for row in rows)
+
+
+def test_the_table_of_the_papers_is_the_stored_one():
+    rows = []
+    for dataset in ("mnist", "cifar10"):
+        results = ROOT / "experiments" / "results" / f"safe_crossover-paper-{dataset}.json"
+        found = json.loads(results.read_text())["tables"]["methods"]
+        names = ("method", "loss at t=0", "loss at t=.5", "accuracy at t=.5", "below naive")
+        rows += [{"data": dataset} | {name: row[name] for name in names} for row in found if row["mode"] == "clean"]
+    assert block("papers").strip() == text_table(rows)
