@@ -83,8 +83,8 @@ def align(
     Other arguments:
         rank: with "cca" and "loadings", number of main directions kept first (SVCCA).
         ridge: with "cca" and "loadings", what is added to the diagonal of the correlation matrices.
-        mode: with "cca", "text" or "code" (see `matching.canonical`); "code" takes the weights of `similarity.deflated`
-            unless there is a ridge, as the paper's authors did.
+        mode: with "cca", "text" or "code" (see `matching.canonical`). As the paper's authors did, "code" does not set
+            dead neurons apart, and takes the weights of `similarity.deflated` unless there is a ridge.
         direction: with "semi", the side of which every neuron is kept: "x" the first network, "y" the second.
         engine: with "correlation", "loadings" and "weights", what solves the assignment (see `matching.one_to_one`).
         restarts: with "weights", number of starts, of which the best end is kept.

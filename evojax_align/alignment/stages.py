@@ -193,8 +193,10 @@ def partners(relation: Relation, settings: Settings) -> Partners:
     if settings.method == "cca":
         result = _cca(relation, settings)
         weights = result.weights_x, result.weights_y
-        if settings.mode == "code" and _checks.is_concrete(settings.ridge) and settings.ridge == 0:
-            weights = map(deflated, weights)  # with a ridge the authors used another program, which has no deflation
+        if settings.mode == "code":
+            dead = {side: jnp.zeros_like(flags) for side, flags in dead.items()}
+            if _checks.is_concrete(settings.ridge) and settings.ridge == 0:
+                weights = map(deflated, weights)  # with a ridge the authors used another program, without deflation
         found = canonical(*weights, **dead, mode=settings.mode)
     elif settings.method == "greedy":
         found = greedy_index(correlation_of(m), **dead)

@@ -1,6 +1,20 @@
 """Recombination of two networks. Pure functions of one pair; lift them with `population.map`."""
 
 from evojax_align.crossover.arithmetic import arithmetic, average, lerp
+from evojax_align.crossover.genes import Genes, block_genes, blocks, layer_genes, layers, mix, neuron_genes
 from evojax_align.crossover.uniform import neurons, uniform
 
-__all__ = ["arithmetic", "average", "lerp", "neurons", "uniform"]
+__all__ = [
+    "Genes",
+    "arithmetic",
+    "average",
+    "block_genes",
+    "blocks",
+    "layer_genes",
+    "layers",
+    "lerp",
+    "mix",
+    "neuron_genes",
+    "neurons",
+    "uniform",
+]

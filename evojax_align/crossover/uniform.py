@@ -25,7 +25,7 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyT
         ValueError: for parents of different structure, or a rate outside [0, 1].
     """
     _checks.same_trees("a", a, "b", b)
-    rate = _chance(rate)
+    rate = chance(rate)
     leaves, structure = jax.tree.flatten(a)
     keys = jax.random.split(key, max(1, len(leaves)))
     children = [
@@ -54,7 +54,7 @@ def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: 
             outside [0, 1].
     """
     _checks.same_trees("a", a, "b", b)
-    rate = _chance(rate)
+    rate = chance(rate)
     leaves = {leaf: number for number, leaf in enumerate(spec.axes)}
     names = sorted({name for _, name in spec.units.values()})
     key_units, key_leaves = jax.random.split(key)
@@ -73,7 +73,8 @@ def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: 
     return jax.tree_util.tree_map_with_path(child, a, b)
 
 
-def _chance(rate: ArrayLike) -> Array:
+def chance(rate: ArrayLike) -> Array:
+    """The rate, if it is a chance."""
     if jnp.ndim(rate) != 0 or (_checks.is_concrete(rate) and not 0 <= np.asarray(rate) <= 1):
         raise _checks.bad("rate", rate, "one number from 0 to 1", "It is the chance to come from b.")
     return jnp.asarray(rate, float)

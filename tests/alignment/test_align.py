@@ -333,3 +333,22 @@ def test_bfloat16_networks_keep_their_type(apply, x, shallow):
     out = ea.align(apply, a, b, x.astype(jnp.bfloat16), method="greedy")
     chex.assert_trees_all_equal_dtypes((out.a, out.b), (a, b))
     assert out.scores["0"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_the_mode_of_the_authors_deflates_weights_and_does_not_set_dead_neurons_apart(apply, x, shallow, ridge):
+    a, (hidden, output) = shallow
+    b = [{"kernel": hidden["kernel"].at[:, 2].set(0), "bias": hidden["bias"].at[2].set(0)}, output]
+    spec = symmetry.infer(apply, a, x)
+    (group,) = spec.groups
+    m = relate(spec, apply, a, b, x)[group].moments
+    assert m.dead_y.sum() == 1 and not m.dead_x.any()
+    result = ea.similarity.cca_of(m, ridge=ridge)
+    weights = result.weights_x, result.weights_y
+    if not ridge:
+        weights = [ea.similarity.deflated(w) for w in weights]
+    nobody = jnp.zeros(6, bool)
+    expected = ea.matching.canonical(*weights, dead_x=nobody, dead_y=nobody, mode="code")
+    out = ea.align(apply, a, b, x, method="cca", mode="code", ridge=ridge)
+    np.testing.assert_array_equal(out.permutations_a[group], expected.x)
+    np.testing.assert_array_equal(out.permutations_b[group], expected.y)

@@ -38,8 +38,10 @@ OPERATORS = {
     "arithmetic": lambda key, a, b, rate=0.3: crossover.arithmetic(a, b, rate),
     "uniform": lambda key, a, b, rate=0.5: crossover.uniform(key, a, b, rate=rate),
     "neurons": lambda key, a, b, rate=0.5: crossover.neurons(key, a, b, spec=SPEC, rate=rate),
+    "layers": lambda key, a, b, rate=0.5: crossover.layers(key, a, b, rate=rate),
+    "blocks": lambda key, a, b, rate=0.5: crossover.blocks(key, a, b, block=2, rate=rate),
 }
-CHOOSING = ("uniform", "neurons")
+CHOOSING = ("uniform", "neurons", "layers", "blocks")
 every_operator = pytest.mark.parametrize("name", OPERATORS)
 every_choosing_operator = pytest.mark.parametrize("name", CHOOSING)
 
@@ -105,7 +107,7 @@ def digest(tree):
 @every_choosing_operator
 def test_other_keys_give_other_children(name):
     children = {digest(OPERATORS[name](jax.random.key(seed), A, B)) for seed in range(8)}
-    assert len(children) == 8
+    assert len(children) >= (4 if name == "layers" else 8)  # of four layers there are 16 children
 
 
 @every_operator

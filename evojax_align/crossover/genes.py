@@ -1,0 +1,207 @@
+"""Genes: the parts of a network that are inherited whole, and children that take each gene from one of two parents."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from evojax_align import _checks
+from evojax_align._types import Array, ArrayLike, Bool, PRNGKey, PyTree
+from evojax_align.crossover.uniform import chance
+from evojax_align.symmetry import PermutationSpec
+
+REMAINDERS = ("spread", "leave")
+NO_GENE = -1
+
+
+@struct.dataclass
+class Genes:
+    """Which gene every weight of a network belongs to."""
+
+    index: PyTree
+    """A tree like the parameters, of the same shapes: the number of the gene, or -1 for weights that no gene holds."""
+    names: tuple[str, ...] = struct.field(pytree_node=False)
+    """What the genes are, by number."""
+
+
+def layer_genes(params: PyTree) -> Genes:
+    """One gene for each layer: all leaves that lie together in one branch of the tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = tuple(dict.fromkeys(_home(path) for path, _ in leaves))
+    index = [np.full(jnp.shape(leaf), names.index(_home(path)), np.int32) for path, leaf in leaves]
+    return Genes(jax.tree.unflatten(jax.tree.structure(params), index), names)
+
+
+def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -> Genes:
+    """One gene for each block of weights from some inputs to some outputs.
+
+    The last two axes of a kernel, inputs and outputs, are cut into the fewest blocks of at most `block`; what axes it
+    has before them (places of a convolution) stay together. A vector as long as the outputs of the kernel that lies
+    beside it goes with the blocks of the last inputs; any other vector is cut by itself, and a single number is a gene.
+
+    Args:
+        params: a network.
+        block: weights along one side of a block, at most.
+        remainder: where a side is no multiple of the number of its blocks, "spread" makes some blocks larger by one;
+            "leave" makes all equal and leaves the last weights to no gene, as the code of Cooke and de Alfaro does.
+
+    Returns:
+        `Genes`, named by layer and by the first input and output of the block.
+    """
+    _checks.positive("block", block)
+    _checks.one_of("remainder", remainder, REMAINDERS)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names: list[str] = []
+    beside: dict[tuple[str, int], np.ndarray] = {}  # of a kernel, the genes of its last inputs
+    found: dict[str, np.ndarray] = {}
+    for path, leaf in sorted(leaves, key=lambda item: -jnp.ndim(item[1])):
+        shape, home = jnp.shape(leaf), _home(path)
+        if len(shape) == 1 and (home, shape[0]) in beside:
+            index = beside[home, shape[0]]
+        else:
+            sides = [_cut(length, block, remainder) for length in shape[-2:]]
+            index, labels = _numbered(sides, len(names))
+            names += [f"{home if len(shape) > 1 else _checks.path_string(path)}{label}" for label in labels]
+            index = np.broadcast_to(index, shape)
+            if len(shape) > 1:
+                beside[home, shape[-1]] = index.reshape(-1, shape[-1])[_last(sides[0])]
+        found[_checks.path_string(path)] = index.astype(np.int32)
+    ordered = [found[_checks.path_string(path)] for path, _ in leaves]
+    return Genes(jax.tree.unflatten(jax.tree.structure(params), ordered), tuple(names))
+
+
+def neuron_genes(params: PyTree, spec: PermutationSpec) -> Genes:
+    """One gene for each neuron, with all its incoming weights and its bias; outputs count as neurons too.
+
+    Args:
+        params: a network.
+        spec: its symmetry, which says what feeds a neuron. A leaf that feeds none is one gene.
+    """
+    names: list[str] = []
+    first: dict[str, int] = {}
+
+    def numbers(path: tuple, leaf: ArrayLike) -> np.ndarray:
+        where, shape = _checks.path_string(path), jnp.shape(leaf)
+        axis, name = spec.units.get(where, (None, where))
+        count = 1 if axis is None else shape[axis]
+        if name not in first:
+            first[name] = len(names)
+            names.extend([name] if axis is None else [f"{name}[{i}]" for i in range(count)])
+        along = first[name] + np.arange(count, dtype=np.int32)
+        return np.broadcast_to(along.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
+
+    index = jax.tree_util.tree_map_with_path(numbers, params)
+    return Genes(index, tuple(names))
+
+
+def mix(
+    genes: Genes,
+    from_b: Bool[ArrayLike, " genes"] | Sequence[bool],
+    a: PyTree,
+    b: PyTree,
+    *,
+    fresh: PyTree | None = None,
+) -> PyTree:
+    """The child that takes some genes from b and all others from a.
+
+    Args:
+        genes: what is inherited whole.
+        from_b: for each gene, whether it comes from b.
+        a: parameters of the first parent.
+        b: parameters of the second.
+        fresh: where weights that no gene holds come from; from a by default.
+
+    Returns:
+        A tree like the parents.
+
+    Raises:
+        ValueError: for trees of different structure, or another number of genes.
+    """
+    _checks.same_trees("a", a, "b", b)
+    _checks.same_trees("a", a, "fresh", a if fresh is None else fresh)
+    from_b = jnp.asarray(from_b, bool)
+    if from_b.shape != (len(genes.names),):
+        raise _checks.bad("from_b", f"shape {from_b.shape}", f"({len(genes.names)},)", "One choice for each gene.")
+    choices = jnp.append(from_b, False)  # the last is of weights without a gene
+
+    def child(index: ArrayLike, p: ArrayLike, q: ArrayLike, r: ArrayLike) -> Array:
+        index = jnp.asarray(index)
+        inherited = jnp.where(choices[index], q, p)
+        return jnp.where(index == NO_GENE, r, inherited)
+
+    return jax.tree.map(child, genes.index, a, b, a if fresh is None else fresh)
+
+
+def layers(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTree:
+    """Take every layer whole from one of the parents.
+
+    Args:
+        key: a random key.
+        a: parameters of the first parent.
+        b: parameters of the second.
+        rate: the chance of a layer to come from b.
+
+    Returns:
+        A tree like the parents.
+
+    Raises:
+        ValueError: for parents of different structure, or a rate outside [0, 1].
+    """
+    return _crossed(key, layer_genes(a), a, b, rate)
+
+
+def blocks(key: PRNGKey, a: PyTree, b: PyTree, *, block: int = 64, rate: ArrayLike = 0.5) -> PyTree:
+    """Take every block of weights whole from one of the parents (see `block_genes`).
+
+    Args:
+        key: a random key.
+        a: parameters of the first parent.
+        b: parameters of the second.
+        block: weights along one side of a block, at most.
+        rate: the chance of a block to come from b.
+
+    Returns:
+        A tree like the parents.
+
+    Raises:
+        ValueError: for parents of different structure, a block below 1, or a rate outside [0, 1].
+    """
+    return _crossed(key, block_genes(a, block=block), a, b, rate)
+
+
+def _crossed(key: PRNGKey, genes: Genes, a: PyTree, b: PyTree, rate: ArrayLike) -> PyTree:
+    return mix(genes, jax.random.bernoulli(key, chance(rate), (len(genes.names),)), a, b)
+
+
+def _home(path: tuple) -> str:
+    """The layer of a leaf: the branch that holds it, or the leaf itself at the root."""
+    return _checks.path_string(path[:-1] or path)
+
+
+def _cut(length: int, block: int, remainder: str) -> np.ndarray:
+    """The number of the block of every entry along one side."""
+    count = max(1, -(-length // block))
+    if remainder == "spread":
+        return np.repeat(np.arange(count), [len(part) for part in np.array_split(np.arange(length), count)])
+    numbers = np.arange(length) // max(1, length // count)
+    return np.where(numbers < count, numbers, NO_GENE)
+
+
+def _numbered(sides: list[np.ndarray], first: int) -> tuple[np.ndarray, list[str]]:
+    """Gene numbers over all sides together, from `first` on, and the place of each gene's first entry."""
+    if not sides:
+        return np.array(first), [""]
+    counts = [int(side.max()) + 1 for side in sides]
+    grid = np.meshgrid(*sides, indexing="ij")
+    index = np.ravel_multi_index([np.maximum(numbers, 0) for numbers in grid], counts) + first
+    index = np.where(np.any([numbers == NO_GENE for numbers in grid], axis=0), NO_GENE, index)
+    starts = [[int(np.argmax(side == number)) for number in range(side.max() + 1)] for side in sides]
+    places = np.stack([place.ravel() for place in np.meshgrid(*starts, indexing="ij")], axis=1).tolist()
+    return index, [str(place) for place in places]
+
+
+def _last(side: np.ndarray) -> int:
+    """The row, of a kernel flattened but for its outputs, of the last input that belongs to a gene."""
+    return int(np.flatnonzero(side != NO_GENE)[-1])
