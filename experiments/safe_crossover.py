@@ -49,6 +49,7 @@ MODES = {
     "code": "as the authors' code: that, deflated and sorted weights, greedy and other-sided semi-matching, ridge / n",
     "all": "text, code and clean, one after the other, on the same parents",
 }
+MODELS = ("mlp", "lenet", "vgg")
 STRONG = 0.7
 """The paper counts pairs of neurons of at least this correlation."""
 NEAR = 0.03
@@ -82,8 +83,7 @@ class Config:
     first: int = 0
     """Number of the first network: part of a larger study is done again by its numbers."""
     networks: int = 40
-    model: str = "mlp"
-    """Or "lenet" or "vgg"."""
+    model: str = MODELS[0]
     hidden: tuple[int, ...] = (128,)
     """Widths of the hidden layers, convolutions before dense ones; in "vgg" each has a stage of its own."""
     epochs: int = 40
@@ -102,7 +102,18 @@ class Config:
     points: int = 31
     """Values of t in [-0.25, 1.25]."""
     at_once: int = 20
-    """Pairs that are aligned, or whose parents are trained, at a time."""
+    """Pairs that are aligned, or whose parents are trained, at a time: fewer where memory is short."""
+
+    def __post_init__(self) -> None:
+        _checks.one_of("model", self.model, MODELS)
+        for name in ("networks", "epochs", "batch_size", "patience", "rank", "aligned", "scored", "at_once"):
+            _checks.positive(name, getattr(self, name))
+        for name in ("first", "networks"):
+            if getattr(self, name) % 2 or self.first < 0:
+                raise _checks.bad(name, getattr(self, name), "an even number", "Networks 0 and 1 are the first pair.")
+        if self.points % 6 != 1 or self.points < 7:
+            came, mend = f"{self.points} values of t in [-0.25, 1.25]", "Set points to 7, 13, 19, 25, 31, ..."
+            raise _checks.bad("points", came, "values with 0, 0.5 and 1 among them", mend)
 
 
 MNIST = Config(
@@ -177,7 +188,6 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
 
 def build(config: Config, classes: int) -> Any:
     """The network of a study."""
-    _checks.one_of("model", config.model, ("mlp", "lenet", "vgg"))
     if config.model == "mlp":
         return ea.models.MLP(hidden=config.hidden, classes=classes)
     if config.model == "lenet":

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 import evojax_align as ea
-from evojax_align import lab, plotting, statistics
+from evojax_align import _checks, lab, plotting, statistics
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.alignment import match_pairs, relate_pairs
 from evojax_align.data import Dataset
@@ -79,6 +79,16 @@ class Config:
     """Training images that an alignment sees, at most."""
     points: int = 21
     """Values of t in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "repeats", "epochs", "batch_size", "bends", "aligned"):
+            _checks.positive(name, getattr(self, name))
+        for name, least in {"widths": 1, "steps": 0, "parents": 2}.items():
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)) or values[0] < least:
+                raise _checks.bad(name, values, f"rising numbers from {least} on", f"Write --set '{name}=(8, 16)'.")
+        if self.points % 2 != 1 or self.points < 3:
+            raise _checks.bad("points", self.points, "an odd number of at least 3", "t = 0.5 must be among them.")
 
 
 PRESETS = {

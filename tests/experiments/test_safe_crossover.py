@@ -118,3 +118,22 @@ def test_twenty_kills_at_random_moments_change_no_bit(load, tmp_path):
 
     runs, kills, resumes, differences = load("benchmarks/crash").torture(tmp_path, 20, random.Random(0))
     assert kills == 20 and runs >= 1 and resumes >= 5 and differences == 0
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "networks=7",
+        "networks=0",
+        "first=3",
+        "first=-2",
+        "points=8",
+        "points=1",
+        "at_once=0",
+        "model=mpl",
+        "rank=0",
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(script, tmp_path, capsys, setting):
+    assert script.main(["--set", setting, "--out", str(tmp_path / "run")]) == 2
+    assert f"{setting.partition('=')[0]}: got" in capsys.readouterr().err and not (tmp_path / "run").exists()

@@ -71,3 +71,18 @@ def test_common_steps_are_common(script):
     for before, after, first in zip(*map(jax.tree.leaves, (none, some, start)), strict=True):
         np.testing.assert_array_equal(before, first)
         assert (np.asarray(after) != np.asarray(first)).any()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "widths=(8,4)",
+        "steps=(-1,4)",
+        "parents=(1,2)",
+        "points=4",
+        "repeats=0",
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(script, tmp_path, capsys, setting):
+    assert script.main(["--set", setting, "--out", str(tmp_path / "run")]) == 2
+    assert f"{setting.partition('=')[0]}: got" in capsys.readouterr().err and not (tmp_path / "run").exists()
