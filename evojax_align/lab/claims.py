@@ -29,10 +29,10 @@ class Claim:
     """Of the test alone; the verdict corrects it for the number of claims."""
 
 
-def claim(id: str, statement: str, paper: float | None, found: Interval, test: Test) -> Claim:
-    """A claim with its estimate and its test, which is left out where there are too few values for one."""
-    known = (id, statement, paper, found.estimate, (found.low, found.high))
-    return Claim(*known, test.n, test.name, test.p) if found.n >= FEWEST else Claim(*known, found.n, None, None)
+def claim(name: str, statement: str, paper: float | None, found: Interval, test: Test) -> Claim:
+    """A claim with its estimate and its test, which is left out where too few pairs are untied for one."""
+    known = (name, statement, paper, found.estimate, (found.low, found.high), found.n)
+    return Claim(*known, test.name, test.p) if test.n >= FEWEST else Claim(*known, None, None)
 
 
 def decide(claims: Sequence[Claim], *, level: float = LEVEL) -> list[dict]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 INK = "#333333"
 FAINT = "#e3e3e3"
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c8c8c")
 """Colours that stay apart for colour-blind readers: M. Okabe and K. Ito, Color Universal Design (2008)."""
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.2, 1, 1.2)), (0, (1, 1.2)))
 """Line styles that tell the same lines apart in print without colours."""
