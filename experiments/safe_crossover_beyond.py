@@ -47,7 +47,7 @@ PATHS = {
 KINDS = {
     "naive": "mean, as they are",
     "aligned": "mean, aligned",
-    "parents": "one parent",
+    "parents": "one parent, on the mean",
     "ensemble": "ensemble of the parents",
     "longer": "one network trained as long",
 }
@@ -133,6 +133,10 @@ class Study:
         self.train = jnp.asarray(data.train.x), jnp.asarray(data.train.y)
         self.test = jnp.asarray(data.test.x), jnp.asarray(data.test.y)
         self.seen = self.train[0][: config.aligned]
+        self.total = config.epochs * max(1, len(data.train.y) // config.batch_size)
+        if config.steps[-1] >= self.total:
+            mend = "Share fewer, or set epochs higher."
+            raise _checks.bad("steps", config.steps, f"fewer than all {self.total} steps of training", mend)
         self.ts = np.linspace(0, 1, config.points, dtype=np.float32)
         self.optimizer = optax.adam(config.learning_rate)
         self.network = self.of_width(config.width)
@@ -186,18 +190,32 @@ class Study:
         return {f"width_{name}": np.stack([lines[name] for lines in found], axis=1) for name in found[0]}
 
     def common_steps(self, key: Array) -> dict[str, np.ndarray]:
-        """Lines between parents that were one network for some steps, 0 being the start, [repeats, steps, ways, t]."""
-        key_init, key_common, key_fit = jax.random.split(key, 3)
-        start = self.drawn(self.network, key_init, self.config.repeats)
-        keys = jax.random.split(key_common, self.config.repeats)
-        found = []
-        for number, steps in enumerate(self.config.steps):
-            shared = common(self.network.apply, self.optimizer, start, self.train, keys, steps, self.config.batch_size)
+        """Lines between parents that were one network for some steps, 0 being the start, [repeats, steps, ways, t].
+
+        Whatever they share, all go through equally many steps.
+        """
+        config, apply = self.config, self.network.apply
+        key_init, key_common, key_apart = jax.random.split(key, 3)
+        start = self.drawn(self.network, key_init, config.repeats)
+        begun = ea.population.map(lambda params: (params, self.optimizer.init(params)), start)
+        settings = {"batch_size": config.batch_size, "data": self.train}
+
+        def step(number: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+            steps = config.steps[number]
+            keys = jax.random.split(key_common, config.repeats)
+            shared = advanced(apply, self.optimizer, begun, keys, steps, **settings)
             twins = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), shared)
-            of_steps = jax.random.fold_in(key_fit, number)
-            pop = self.trained(f"{steps} common steps", self.network.apply, twins, of_steps)
-            found.append(self.lines(self.network, pop))
-        return {f"common_{name}": np.stack([lines[name] for lines in found], axis=1) for name in found[0]}
+            keys = jax.random.split(jax.random.fold_in(key_apart, number), 2 * config.repeats)
+            pop, _ = advanced(apply, self.optimizer, twins, keys, self.total - steps, **settings)
+            lines = self.lines(self.network, pop)
+            for name, values in lines.items():
+                found[name][:, number] = values
+            return found, {way: lines["loss"][:, i].max(axis=-1).mean() for i, way in enumerate(WAYS)}
+
+        room = (config.repeats, len(config.steps), len(WAYS), config.points)
+        start = {name: np.full(room, np.nan, np.float32) for name in ("loss", "accuracy")}
+        found = self.run.loop("common steps", start, step, total=len(config.steps))
+        return {f"common_{name}": values for name, values in found.items()}
 
     def families(self, key: Array) -> PyTree:
         """The networks of all families, trained apart, one family after the other."""
@@ -221,13 +239,15 @@ class Study:
             for place, count in enumerate(config.parents):
                 members = self.members(families, family, count)
                 aligned = ea.align_many(apply, members, self.seen, spec=spec).networks
-                rows = [
-                    score(apply, ea.crossover.average(members), self.test),
-                    score(apply, ea.crossover.average(aligned), self.test),
-                    np.mean([score(apply, member, self.test) for member in ea.population.unstack(members)], axis=0),
-                    ensemble(apply, members, self.test),
-                ]
-                for kind, (loss, accuracy) in enumerate(rows):
+                alone = [score(apply, member, self.test) for member in ea.population.unstack(members)]
+                rows = {
+                    "naive": score(apply, ea.crossover.average(members), self.test),
+                    "aligned": score(apply, ea.crossover.average(aligned), self.test),
+                    "parents": np.mean(alone, axis=0),
+                    "ensemble": ensemble(apply, members, self.test),
+                }
+                for name, (loss, accuracy) in rows.items():
+                    kind = kinds.index(name)
                     found["loss"][family, kind, place], found["accuracy"][family, kind, place] = loss, accuracy
             return found, {name: found["accuracy"][family, i, -1] for i, name in enumerate(kinds[:2])}
 
@@ -306,24 +326,25 @@ class Study:
 
 
 @partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size"))
-def common(
+def advanced(
     apply: Apply,
     optimizer: optax.GradientTransformation,
-    pop: PyTree,
-    data: tuple[Array, Array],
+    pop: tuple[PyTree, PyTree],
     keys: Array,
     steps: int,
+    *,
+    data: tuple[Array, Array],
     batch_size: int,
-) -> PyTree:
-    """Networks after some steps on random batches; equal keys go through equal batches."""
+) -> tuple[PyTree, PyTree]:
+    """Parameters and moments after some more steps on random batches; equal keys go through equal batches."""
     x, y = data
 
-    def one(params: PyTree, key: Array) -> PyTree:
+    def one(state: tuple[PyTree, PyTree], key: Array) -> tuple[PyTree, PyTree]:
         def step(number: Array, state: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             index = jax.random.randint(jax.random.fold_in(key, number), (batch_size,), 0, len(y))
             return ea.training.step(apply, optimizer, *state, x[index], y[index])[:2]
 
-        return jax.lax.fori_loop(0, steps, step, (params, optimizer.init(params)))[0]
+        return jax.lax.fori_loop(0, steps, step, state)
 
     return ea.population.map(one, pop, keys)
 
@@ -429,10 +450,10 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     return lab.decide([claim for claims, _ in found for claim in claims]), tables
 
 
-def lower(id: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
+def lower(name: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
     """That x is below y in most repeats, which are paired."""
     return lab.claim(
-        id,
+        name,
         statement,
         None,
         statistics.win_share(x, y, alternative="less"),
@@ -440,10 +461,10 @@ def lower(id: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
     )
 
 
-def apart(id: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
+def apart(name: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
     """That x tends to be below y, where they are not paired; ours is the share of all pairs in which it is."""
     test = statistics.mann_whitney(x, y, alternative="less")
-    return lab.Claim(id, statement, None, 1 - test.statistic / (len(x) * len(y)), None, test.n, test.name, test.p)
+    return lab.Claim(name, statement, None, 1 - test.statistic / (len(x) * len(y)), None, test.n, test.name, test.p)
 
 
 Part = tuple[list[lab.Claim], tuple[str, list[dict[str, Any]]]]
@@ -463,7 +484,7 @@ def of_widths(arrays: lab.Arrays) -> Part:
 
 def of_common_steps(arrays: lab.Arrays) -> Part:
     """The barrier against the steps that parents share."""
-    found, steps = barriers(arrays, "common", "accuracy"), arrays["steps"].tolist()
+    found, steps = barriers(arrays, "common", "chord"), arrays["steps"].tolist()
     naive, aligned = found[..., 0], found[..., 1]
     first, last = (f"{count} common steps" for count in (steps[0], steps[-1]))
     claims = [
@@ -499,8 +520,9 @@ def of_averages(arrays: lab.Arrays) -> Part:
     most = f"{counts[-1]} parents: error of the aligned mean below that of"
     claims = [
         lower(f"average_{other}", f"{most} {KINDS[other]}", kind["aligned"], kind[other])
-        for other in ("naive", "parents", "longer", "ensemble")
+        for other in ("naive", "parents", "ensemble")
     ]
+    claims.append(apart("average_longer", f"{most} {KINDS['longer']}", kind["aligned"], kind["longer"]))
     rows = [
         {
             "parents": count,

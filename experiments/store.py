@@ -6,6 +6,8 @@ python experiments/store.py --check    # fails if the page is not what the kept 
 """
 
 import argparse
+import dataclasses
+import importlib.util
 import json
 import shutil
 import sys
@@ -66,6 +68,8 @@ def keep(run: Path, results: Path, figures: Sequence[str]) -> list[str]:
     manifest = json.loads((run / "manifest.json").read_text())
     if manifest["end"] is None:
         raise ValueError(f"{run} has not ended. Go on with it by --resume.")
+    if changed := settings_changed(manifest):
+        raise ValueError(f"{run} was made with {changed}: only presets as they are can be kept under their names.")
     name = "-".join([manifest["experiment"], manifest["preset"], manifest["configuration"]["dataset"]])
     pictures = {f"{name}-{figure}.png": run / "figures" / f"{figure}.png" for figure in figures}
     for picture in pictures.values():
@@ -80,6 +84,19 @@ def keep(run: Path, results: Path, figures: Sequence[str]) -> list[str]:
     for new, picture in pictures.items():
         shutil.copyfile(picture, results / new)
     return kept + list(pictures)
+
+
+def settings_changed(manifest: Mapping[str, Any]) -> str:
+    """The settings of a run that are not those of its preset."""
+    found = manifest["configuration"]
+    spec = importlib.util.spec_from_file_location("script", HERE / f"{manifest['experiment']}.py")
+    script = importlib.util.module_from_spec(spec)  # pyright: ignore[reportArgumentType]
+    sys.modules["script"] = script
+    spec.loader.exec_module(script)  # pyright: ignore[reportOptionalMemberAccess]
+    presets = script.EXPERIMENT.presets[manifest["preset"]]
+    preset = next((one for one in presets if one.dataset == found["dataset"]), presets[0])
+    own = json.loads(json.dumps(dataclasses.asdict(preset))) | {"dataset": found["dataset"]}
+    return ", ".join(f"{name}={found.get(name)}" for name in {**own, **found} if found.get(name) != own.get(name))
 
 
 def document(results: Path) -> str:

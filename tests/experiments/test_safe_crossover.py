@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -137,3 +138,115 @@ def test_twenty_kills_at_random_moments_change_no_bit(load, tmp_path):
 def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(script, tmp_path, capsys, setting):
     assert script.main(["--set", setting, "--out", str(tmp_path / "run")]) == 2
     assert f"{setting.partition('=')[0]}: got" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+MIDDLES = {
+    "naive": 1.0,
+    "cca": 0.8,
+    "svcca": 0.7,
+    "one_to_one": 0.3,
+    "semi": 0.5,
+    "loadings": 0.35,
+    "weights": 0.25,
+    "chance": 0.95,
+}
+"""Losses halfway in a made-up study whose parents have a loss of 0.2."""
+
+
+def study(middles, dataset="", pairs=12):
+    """The arrays of a study in which every pair has about these losses halfway."""
+    ts = np.linspace(-0.25, 1.25, 7, dtype=np.float32)
+    noise = np.linspace(0, 0.01, pairs)[:, None]
+    loss = np.empty((1, pairs, 2, len(middles), 7))
+    for number, middle in enumerate(middles.values()):
+        loss[0, :, :, number] = 0.2 + (middle - 0.2) * np.sin(np.pi * ts) ** 2 + noise[..., None]
+    names = {"modes": ["clean"], "methods": list(middles), "groups": ["hidden"], "ranks": [2, 64], "ridges": [0.1]}
+    numbers = {"ts": ts, "parts": [180, 179], "pairs": np.arange(pairs), "rank": 64}
+    counts = {name: np.full((1, pairs, 1), 3.0) for name in ("significant", "significant_kept", "strong")}
+    of_cca = {"rank_loss": np.array([1.5, 0.7]) + noise, "ridge_loss": np.array([0.6]) + noise}
+    arrays = names | numbers | counts | {name: values[None] for name, values in of_cca.items()}
+    arrays |= {"loss": loss, "accuracy": 1 - loss / 10, "dataset": dataset, "published": dataset}
+    return {name: np.asarray(value) for name, value in arrays.items()}
+
+
+def verdicts(script, arrays):
+    claims, _ = script.judge(arrays)
+    return {claim["id"].removeprefix("clean_"): claim["verdict"] == "holds" for claim in claims}
+
+
+def test_claims_are_decided_as_their_statements_say(script):
+    assert verdicts(script, study(MIDDLES)) == {
+        "cca_beats_naive": True,
+        "svcca_beats_naive": True,
+        "one_to_one_beats_naive": True,
+        "semi_beats_naive": True,
+        "ridge_0.1_beats_naive": True,
+        "svcca_beats_cca": True,
+        "one_to_one_beats_svcca": True,
+        "semi_beats_svcca": True,
+        "chance_beats_naive": True,
+        "svcca_beats_chance": True,
+        "one_to_one_beats_chance": True,
+        "loadings_beats_naive": True,
+        "weights_beats_naive": True,
+        "loadings_beats_svcca": True,
+        "one_to_one_beats_weights": False,
+        "weights_beats_one_to_one": True,
+        "svcca_accuracy": True,
+        "svcca_near": False,
+        "svcca_beats_parents": False,
+        "svcca_best": False,
+        "one_to_one_accuracy": True,
+        "one_to_one_near": False,
+        "one_to_one_beats_parents": False,
+        "one_to_one_best": False,
+    }
+
+
+def test_claims_turn_with_the_numbers(script):
+    turned = MIDDLES | {"naive": 0.4, "svcca": 0.9, "one_to_one": 0.1, "chance": 0.45}
+    found = verdicts(script, study(turned, dataset="cifar10"))
+    true = {"one_to_one_beats_naive", "one_to_one_beats_svcca", "semi_beats_svcca", "one_to_one_beats_chance"}
+    true |= {"loadings_beats_naive", "weights_beats_naive", "loadings_beats_svcca", "one_to_one_beats_weights"}
+    true |= {f"one_to_one_{what}" for what in ("accuracy", "near", "beats_parents", "best")}
+    assert {name for name, holds in found.items() if holds} == true
+    assert {"svcca_beats_one_to_one", "svcca_beats_semi"} <= set(found)
+
+
+def test_the_best_child_and_parent_are_chosen_on_one_half_and_judged_on_the_other(script):
+    arrays = study({name: MIDDLES[name] for name in ("naive", "cca", "svcca", "one_to_one")}, pairs=1)
+    loss = arrays["loss"][0, 0, :, 3]  # [halves, t] at t = -.25, 0, .25, .5, .75, 1, 1.25
+    loss[0], loss[1] = [9, 5, 1, 4, 4, 6, 9], [9, 7, 3, 2, 4, 6.5, 9]
+    arrays["loss"][0, 0, :, 0] = loss
+    (view,) = script.views(arrays)
+    assert view.best("one_to_one").tolist() == [[2, 3]]
+    # chosen on the first: a and t = .25, on the second 7 - 3; chosen on the second: b and t = .5, on the first 6 - 4
+    assert view.gain("one_to_one").tolist() == [(4 + 2) / 2]
+
+
+def test_the_barrier_of_semi_matching_is_measured_from_the_parents_as_they_are(script):
+    arrays = study(MIDDLES)
+    semi = arrays["loss"][0, :, :, list(MIDDLES).index("semi")]
+    semi[..., 5:] += 3.0  # the second parent is broken
+    (view,) = script.views(arrays)
+    np.testing.assert_allclose(view.barrier("semi", "chord"), view.at("semi", 0.5) - view.at("naive", 0), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_clean_never_sees_the_images_that_score(script, tmp_path):
+    from evojax_align import data, lab
+
+    digits = data.load("digits")
+    other = dataclasses.replace(digits, test=dataclasses.replace(digits.test, x=0.5 * digits.test.x[::-1]))
+    small = {"networks": 4, "hidden": (12,), "epochs": 2, "ranks": (2,), "rank": 4, "points": 7}
+
+    def matched(mode, images, number):
+        folder = lab.RunFolder.create(tmp_path / f"{mode}{number}", "toy")
+        config = dataclasses.replace(script.Config(**small), mode=mode)
+        found = script.run(config, images, lab.Run(folder, quiet=True))
+        return [found[name] for name in ("training_loss", "correlation_one_to_one", "correlation_cca")]
+
+    for mode, blind in (("clean", True), ("text", False)):
+        first, second = (matched(mode, images, number) for number, images in enumerate((digits, other)))
+        same = [np.array_equal(p, q) for p, q in zip(first, second, strict=True)]
+        assert same == [True, blind, blind]

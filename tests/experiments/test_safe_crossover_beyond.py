@@ -1,7 +1,13 @@
 import json
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+
+import evojax_align as ea
 
 TOY = ["repeats=2", "width=12", "widths=(4,16)", "steps=(0,5)", "parents=(2,3)", "epochs=4", "bends=4", "points=5"]
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
@@ -56,21 +62,38 @@ def test_exploration_is_measured_as_it_is_told(arrays):
     assert (new <= moved + 1e-6).all() and (found <= new + 1e-6).all()
 
 
-def test_common_steps_are_common(script):
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    import evojax_align as ea
-
+def test_equal_keys_advance_alike_and_steps_add_up(script):
     network, adam = ea.models.MLP(hidden=(3,), classes=2), optax.adam(1e-2)
     x, y = jnp.arange(12.0).reshape(6, 2), jnp.array([0, 1, 0, 1, 0, 1])
     start = ea.population.init(lambda key: network.init(key, x), jax.random.key(0), 2)
+    state = ea.population.map(lambda params: (params, adam.init(params)), start)
     keys = jax.random.split(jax.random.key(1), 2)
-    none, some = (script.common(network.apply, adam, start, (x, y), keys, steps, 4) for steps in (0, 3))
-    for before, after, first in zip(*map(jax.tree.leaves, (none, some, start)), strict=True):
-        np.testing.assert_array_equal(before, first)
-        assert (np.asarray(after) != np.asarray(first)).any()
+
+    def after(steps, keys=keys):
+        return script.advanced(network.apply, adam, state, keys, steps, data=(x, y), batch_size=4)
+
+    chex.assert_trees_all_equal(after(0), state)
+    chex.assert_trees_all_equal(after(3), after(3))
+    assert int(after(3)[1][0].count[0]) == 3
+    other = after(3, jax.random.split(jax.random.key(2), 2))
+    assert any((p != q).any() for p, q in zip(*map(jax.tree.leaves, (after(3), other)), strict=True))
+
+
+def test_an_ensemble_scores_the_mean_of_the_chances(script):
+    chances = jnp.array([[[0.9, 0.1], [0.6, 0.4]], [[0.3, 0.7], [0.2, 0.8]]])  # [members, images, classes]
+    loss, accuracy = script.ensemble(lambda logits, x: logits[x], jnp.log(chances), (jnp.arange(2), jnp.array([0, 0])))
+    assert float(loss) == pytest.approx(-np.log([0.6, 0.4]).mean(), rel=1e-5)
+    assert float(accuracy) == 0.5
+
+
+def test_exploration_by_hand(script):
+    """Five images; the numbers are what each network says of them, and the labels are all 0."""
+    said = {"child": [0, 0, 1, 2, 1], "a": [0, 1, 1, 0, 0], "b": [0, 1, 2, 0, 0]}
+    pop = {name: jax.nn.one_hot(jnp.array([row]), 3) for name, row in said.items()}
+    data = jnp.arange(5), jnp.zeros(5, int)
+    found = script.explored(lambda table, x: table[x], pop["child"], pop["a"], pop["b"], data)
+    by_hand = {"accuracy": 0.4, "lost": 0.2, "moved": 0.6, "new": 0.6, "found": 0.2}
+    assert {name: float(values[0]) for name, values in found.items()} == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize(

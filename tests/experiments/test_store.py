@@ -57,6 +57,9 @@ def test_a_run_that_has_not_ended_or_lacks_a_figure_is_refused(store, run, tmp_p
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps(manifest | {"end": None}))
     assert store.main([str(run), "--results", str(results)]) == 2
+    changed = manifest | {"configuration": manifest["configuration"] | {"networks": 12}}
+    (run / "manifest.json").write_text(json.dumps(changed))
+    assert store.main([str(run), "--results", str(results)]) == 2
     said = capsys.readouterr().err
-    assert "figure-9.png does not exist" in said and "--resume" in said
+    assert "networks=12" in said and "figure-9.png does not exist" in said and "--resume" in said
     assert not list(results.iterdir())
