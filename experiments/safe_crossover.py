@@ -38,11 +38,12 @@ METHODS = {
     "svcca": "SC-CCA, SVCCA",
     "one_to_one": "SC-PwC, one-to-one",
     "semi": "SC-PwC, semi-matching",
-    "loadings": "structure loadings, half of the directions",
+    "loadings": "structure loadings",
     "weights": "weight matching",
-    "chance": "dead with dead, live at random",
+    "chance": "control, at random",
 }
-"""The last is a control: what is gained by keeping dead neurons from live ones, without any likeness of neurons."""
+"""Structure loadings are of half of the directions: with all of them they would be the correlations. The last is a
+control: dead neurons are paired with each other, all others at random."""
 MODES = {
     "clean": "aligned on training images, scored on test images; the paper's text otherwise",
     "text": "as the paper's text: aligned on the images that score the offspring",
@@ -621,7 +622,7 @@ def plot_lines(arrays: lab.Arrays, view: View, folder: Path) -> None:
         right.set_ylim(0, highest)
     plotting.save(fig, folder / f"figure-3-sweeps{view.suffix}.png")
 
-    fig, axes = plotting.figure(1, 2, width=4.6, height=3.2)
+    fig, axes = plotting.figure(1, 2, width=5.0, height=3.2)
     for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
         curves = {titles[name]: view.line(name, quantity) for name in view.methods}
         plotting.plot_sweeps(view.ts, curves, ax, quantity=quantity)

@@ -33,7 +33,7 @@ def test_the_results_have_naive_cca_and_both_correlation_methods(run):
         "SC-PwC, semi-matching",
         "structure loadings",
         "weight matching",
-        "dead with dead, live at random",
+        "control, at random",
     ]
     assert all(claim["n"] == 4 and claim["verdict"] == "not tested" for claim in results["claims"])
 
