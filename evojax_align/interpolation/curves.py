@@ -156,4 +156,4 @@ def _sweep_curve(
     def at(t: Array) -> tuple[Array, Array]:
         return training.evaluate(apply, bezier(a, control, b, t), x, y, chunk=chunk)
 
-    return population.map(at, ts)
+    return population.map(at, ts, strategy="scan")

@@ -202,7 +202,8 @@ def _sweep(
 
         def line(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> tuple[Array, Array]:
             known = children.ends(params_a, params_b, *index)
-            return population.map(lambda t: _score(children.logits(known, t), labels), ts)
+            # one t after the other: memory does not grow with their number
+            return population.map(lambda t: _score(children.logits(known, t), labels), ts, strategy="scan")
 
         if spec is None:
             return jax.tree.map(lambda sums: sums[None], line(*ends))
