@@ -140,6 +140,11 @@ def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(script, tmp
     assert f"{setting.partition('=')[0]}: got" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
+@pytest.fixture(scope="module")
+def report(load):
+    return load("safe_crossover_report")
+
+
 MIDDLES = {
     "naive": 1.0,
     "cca": 0.8,
@@ -169,13 +174,13 @@ def study(middles, dataset="", pairs=12):
     return {name: np.asarray(value) for name, value in arrays.items()}
 
 
-def verdicts(script, arrays):
-    claims, _ = script.judge(arrays)
+def verdicts(report, arrays):
+    claims, _ = report.judge(arrays)
     return {claim["id"].removeprefix("clean_"): claim["verdict"] == "holds" for claim in claims}
 
 
-def test_claims_are_decided_as_their_statements_say(script):
-    assert verdicts(script, study(MIDDLES)) == {
+def test_claims_are_decided_as_their_statements_say(report):
+    assert verdicts(report, study(MIDDLES)) == {
         "cca_beats_naive": True,
         "svcca_beats_naive": True,
         "one_to_one_beats_naive": True,
@@ -203,9 +208,9 @@ def test_claims_are_decided_as_their_statements_say(script):
     }
 
 
-def test_claims_turn_with_the_numbers(script):
+def test_claims_turn_with_the_numbers(report):
     turned = MIDDLES | {"naive": 0.4, "svcca": 0.9, "one_to_one": 0.1, "chance": 0.45}
-    found = verdicts(script, study(turned, dataset="cifar10"))
+    found = verdicts(report, study(turned, dataset="cifar10"))
     true = {"one_to_one_beats_naive", "one_to_one_beats_svcca", "semi_beats_svcca", "one_to_one_beats_chance"}
     true |= {"loadings_beats_naive", "weights_beats_naive", "loadings_beats_svcca", "one_to_one_beats_weights"}
     true |= {f"one_to_one_{what}" for what in ("accuracy", "near", "beats_parents", "best")}
@@ -213,22 +218,22 @@ def test_claims_turn_with_the_numbers(script):
     assert {"svcca_beats_one_to_one", "svcca_beats_semi"} <= set(found)
 
 
-def test_the_best_child_and_parent_are_chosen_on_one_half_and_judged_on_the_other(script):
+def test_the_best_child_and_parent_are_chosen_on_one_half_and_judged_on_the_other(report):
     arrays = study({name: MIDDLES[name] for name in ("naive", "cca", "svcca", "one_to_one")}, pairs=1)
     loss = arrays["loss"][0, 0, :, 3]  # [halves, t] at t = -.25, 0, .25, .5, .75, 1, 1.25
     loss[0], loss[1] = [9, 5, 1, 4, 4, 6, 9], [9, 7, 3, 2, 4, 6.5, 9]
     arrays["loss"][0, 0, :, 0] = loss
-    (view,) = script.views(arrays)
+    (view,) = report.views(arrays)
     assert view.best("one_to_one").tolist() == [[2, 3]]
     # chosen on the first: a and t = .25, on the second 7 - 3; chosen on the second: b and t = .5, on the first 6 - 4
     assert view.gain("one_to_one").tolist() == [(4 + 2) / 2]
 
 
-def test_the_barrier_of_semi_matching_is_measured_from_the_parents_as_they_are(script):
+def test_the_barrier_of_semi_matching_is_measured_from_the_parents_as_they_are(report):
     arrays = study(MIDDLES)
     semi = arrays["loss"][0, :, :, list(MIDDLES).index("semi")]
     semi[..., 5:] += 3.0  # the second parent is broken
-    (view,) = script.views(arrays)
+    (view,) = report.views(arrays)
     np.testing.assert_allclose(view.barrier("semi", "chord"), view.at("semi", 0.5) - view.at("naive", 0), atol=1e-5)
 
 
