@@ -46,6 +46,13 @@ def positive(argument: str, value: int) -> int:
     return int(value)
 
 
+def above_zero(argument: str, value: float) -> float:
+    """Return `value` if it is a finite number above zero."""
+    if not (value > 0 and np.isfinite(value)):
+        raise bad(argument, repr(value), "a finite number above 0", f"Pass, for example, {argument}=0.1.")
+    return value
+
+
 def path_string(path: tuple[Any, ...]) -> str:
     """`('params', 'hidden', 'kernel')` as `params/hidden/kernel`, for any kind of tree key."""
     return jax.tree_util.keystr(path, simple=True, separator="/")

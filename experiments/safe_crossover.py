@@ -86,6 +86,7 @@ class Config:
         _checks.one_of("model", self.model, MODELS)
         for name in ("networks", "epochs", "batch_size", "patience", "rank", "aligned", "scored", "at_once"):
             _checks.positive(name, getattr(self, name))
+        _checks.above_zero("learning_rate", self.learning_rate)
         for name in ("first", "networks"):
             if getattr(self, name) % 2 or self.first < 0:
                 raise _checks.bad(name, getattr(self, name), "an even number", "Networks 0 and 1 are the first pair.")

@@ -73,6 +73,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("width", "repeats", "epochs", "batch_size", "bends", "aligned"):
             _checks.positive(name, getattr(self, name))
+        _checks.above_zero("learning_rate", self.learning_rate)
         for name, least in {"widths": 1, "steps": 0, "parents": 2}.items():
             values = getattr(self, name)
             if list(values) != sorted(set(values)) or values[0] < least:

@@ -232,8 +232,8 @@ def configure(preset: Any, settings: Sequence[str]) -> Any:
         fitted = _fitted(value, old)
         if fitted is None:
             raise _checks.bad("set", setting, f"a value like {old!r} for {name}", f"Write --set {name}={old!r}.")
-        preset = dataclasses.replace(preset, **{name: fitted})
-    return preset
+        fields[name] = fitted
+    return dataclasses.replace(preset, **fields)
 
 
 def _fitted(value: Any, old: Any) -> Any:

@@ -133,6 +133,7 @@ def test_twenty_kills_at_random_moments_change_no_bit(load, tmp_path):
         "at_once=0",
         "model=mpl",
         "rank=0",
+        "learning_rate=-.1",
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(script, tmp_path, capsys, setting):

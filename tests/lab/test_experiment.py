@@ -136,6 +136,19 @@ def test_settings_take_the_type_of_the_field():
             configure(Config(), [bad])
 
 
+def test_settings_are_judged_together_so_that_their_order_is_free():
+    @dataclasses.dataclass(frozen=True)
+    class Ordered:
+        low: int = 1
+        high: int = 2
+
+        def __post_init__(self) -> None:
+            assert self.low < self.high
+
+    for settings in (["low=5", "high=6"], ["high=6", "low=5"]):
+        assert configure(Ordered(), settings) == Ordered(5, 6)
+
+
 def test_verdicts_come_from_corrected_p_values_alone():
     claims = [
         Claim(name, name, None, 0.9, (0.8, 1.0), 20, "toy" if p is not None else None, p)
