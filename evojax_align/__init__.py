@@ -5,8 +5,10 @@ A network is `apply(params, x)` and a pytree `params`; a population is one pytre
 
 from evojax_align import (
     alignment,
+    attacks,
     crossover,
     data,
+    evolution,
     interpolation,
     matching,
     models,
@@ -27,8 +29,10 @@ __all__ = [
     "align_pairs",
     "align_unequal",
     "alignment",
+    "attacks",
     "crossover",
     "data",
+    "evolution",
     "interpolation",
     "matching",
     "models",

@@ -88,6 +88,38 @@ def evaluate(
     return jnp.sum(losses), jnp.sum(accuracies)
 
 
+def evaluate_ensemble(
+    apply: Apply, pop: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean cross-entropy and accuracy of the mean of all members' probabilities."""
+
+    def chances(part: PyTree) -> Array:
+        return population.map(lambda params: jax.nn.softmax(apply(params, part)), pop).mean(axis=0)
+
+    found, y = in_chunks(chances, jax.tree.map(jnp.asarray, x), chunk=chunk), jnp.asarray(y)
+    return -jnp.log(found[jnp.arange(y.shape[0]), y]).mean(), (found.argmax(axis=-1) == y).mean()
+
+
+def in_chunks(fn: Callable[[PyTree], PyTree], data: PyTree, *, chunk: int = CHUNK) -> PyTree:
+    """What a function of some samples gives for all of them, `chunk` at a time, so that memory stays bounded.
+
+    Args:
+        fn: from samples to something for each, both along the leading axis of every leaf.
+        data: all samples.
+        chunk: how many the function sees at a time; the last ones may be fewer.
+    """
+    count = jnp.shape(jax.tree.leaves(data)[0])[0]
+    whole, rest = divmod(count, _checks.positive("chunk", chunk))
+    found = []
+    if whole:
+        parts = jax.tree.map(lambda leaf: leaf[: whole * chunk].reshape(whole, chunk, *leaf.shape[1:]), data)
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.lax.map(fn, parts))
+        found.append(flat)
+    if rest or not whole:
+        found.append(fn(jax.tree.map(lambda leaf: leaf[whole * chunk :], data)))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
+
+
 def step(
     apply: Apply,
     optimizer: optax.GradientTransformation,
@@ -113,15 +145,17 @@ def epoch(
     *,
     batch_size: int,
     key: PRNGKey,
+    shuffle: bool = True,
 ) -> tuple[PyTree, PyTree, tuple[Float[Array, ""], Float[Array, ""]]]:
-    """One pass of one network over all samples, in an order drawn from the key.
+    """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` as they lie.
 
     The last batch is as small as it falls; no sample is left out and none is seen twice.
 
     Returns:
         New parameters, new optimiser state, and the means of loss and accuracy over the samples.
     """
-    order, weights = _batches(jax.random.permutation(key, y.shape[0]), min(batch_size, y.shape[0]))
+    order = jax.random.permutation(key, y.shape[0]) if shuffle else jnp.arange(y.shape[0])
+    order, weights = _batches(order, min(batch_size, y.shape[0]))
 
     def body(state: tuple[PyTree, PyTree], batch: tuple[Array, Array]) -> tuple[tuple[PyTree, PyTree], Array]:
         index, of_sample = batch
@@ -146,6 +180,7 @@ def fit(
     patience: int | None = None,
     keep_best: bool = False,
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+    shuffle: bool = True,
     mesh: Mesh | None = None,
 ) -> tuple[PyTree, History]:
     """Train every member of a population, in one compiled call an epoch.
@@ -153,7 +188,8 @@ def fit(
     Main arguments:
         apply: the network, giving logits [samples, classes].
         pop: the population.
-        data: inputs and integer labels, shared by all members; each sees them in an order of its own.
+        data: inputs and integer labels, shared by all members; each sees them in an order of its own, unless
+            `shuffle` is off.
         optimizer: any optax optimiser; its state starts fresh.
         epochs: passes over the data, at most.
         batch_size: samples a step.
@@ -163,6 +199,7 @@ def fit(
         validation: inputs and labels that are evaluated after every epoch.
         patience: stop a member when its validation loss has not fallen for this many epochs.
         keep_best: return every member's parameters of its lowest validation loss, not its last.
+        shuffle: draw another order of the samples for every member and epoch, instead of taking them as they lie.
         mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
             trains members side by side: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
             `mesh=jax.make_mesh((cores,), ("members",))`.
@@ -196,6 +233,7 @@ def fit(
             batch_size=batch_size,
             validation=validation,
             patience=patience,
+            shuffle=shuffle,
             mesh=mesh,
         )
         if on_epoch is not None:
@@ -231,6 +269,7 @@ def step_epoch(
     batch_size: int,
     validation: Iterable[Any] | None = None,
     patience: int | None = None,
+    shuffle: bool = True,
     mesh: Mesh | None = None,
 ) -> Member:
     """One more epoch of every member, in one compiled call: the step that `fit` repeats.
@@ -240,7 +279,7 @@ def step_epoch(
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     if validation is not None:
         validation = jax.tree.map(jnp.asarray, tuple(validation))
-    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, mesh)
+    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, shuffle, mesh)
 
 
 def finish(members: Member) -> tuple[PyTree, History]:
@@ -278,7 +317,7 @@ def _init(
     return population.map(start, pop, keys)
 
 
-@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience", "mesh"), donate_argnums=2)
+@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "mesh"), donate_argnums=2)
 def _step_epoch(
     apply: Apply,
     optimizer: optax.GradientTransformation,
@@ -288,13 +327,13 @@ def _step_epoch(
     validation: tuple[PyTree, Array] | None,
     batch_size: int,
     patience: int | None,
+    shuffle: bool,
     mesh: Mesh | None,
 ) -> Member:
     def train(member: Member) -> Member:
         key = jax.random.fold_in(member.key, member.epoch)
-        params, moments, (loss, accuracy) = epoch(
-            apply, optimizer, member.params, member.moments, x, y, batch_size=batch_size, key=key
-        )
+        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle}
+        params, moments, (loss, accuracy) = epoch(apply, optimizer, member.params, member.moments, x, y, **settings)
         found = {"loss": loss, "accuracy": accuracy}
         if validation is not None:
             found["validation_loss"], found["validation_accuracy"] = evaluate(apply, params, *validation)

@@ -235,7 +235,7 @@ class Study:
                     "naive": score(apply, ea.crossover.average(members), self.test),
                     "aligned": score(apply, ea.crossover.average(aligned), self.test),
                     "parents": np.mean(alone, axis=0),
-                    "ensemble": ensemble(apply, members, self.test),
+                    "ensemble": together(apply, members, *self.test),
                 }
                 for name, (loss, accuracy) in rows.items():
                     kind = kinds.index(name)
@@ -347,14 +347,7 @@ def score(apply: Apply, params: PyTree, data: tuple[Array, Array]) -> tuple[floa
 
 
 evaluated = jax.jit(ea.training.evaluate, static_argnames="apply")
-
-
-@partial(jax.jit, static_argnames="apply")
-def ensemble(apply: Apply, members: PyTree, data: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Loss and accuracy of the mean of the members' probabilities."""
-    x, y = data
-    chances = ea.population.map(lambda params: jax.nn.softmax(apply(params, x)), members).mean(axis=0)
-    return -jnp.log(chances[jnp.arange(len(y)), y]).mean(), (chances.argmax(axis=-1) == y).mean()
+together = jax.jit(ea.training.evaluate_ensemble, static_argnames="apply")
 
 
 @partial(jax.jit, static_argnames="spec")

@@ -4,6 +4,7 @@ from evojax_align.alignment.align import Alignment, align, align_pairs
 from evojax_align.alignment.many import ManyAlignment, align_many
 from evojax_align.alignment.pairs import match_pairs, relate_pairs
 from evojax_align.alignment.records import GroupMatch, Relation
+from evojax_align.alignment.reference import Ordered, align_to
 from evojax_align.alignment.repair import reestimate, repair
 from evojax_align.alignment.stages import Settings, match_groups, rearrange, relate
 from evojax_align.alignment.unequal import UnequalAlignment, align_unequal
@@ -13,12 +14,14 @@ __all__ = [
     "Alignment",
     "GroupMatch",
     "ManyAlignment",
+    "Ordered",
     "Relation",
     "Settings",
     "UnequalAlignment",
     "align",
     "align_many",
     "align_pairs",
+    "align_to",
     "align_unequal",
     "match_groups",
     "match_pairs",

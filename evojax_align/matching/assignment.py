@@ -42,7 +42,8 @@ def one_to_one(
         dead_y: likewise.
         engine: "host" is scipy's solver, through a callback under a trace (JAX keeps no program with a callback in
             its compile cache); "compiled" is optax's Hungarian algorithm, all on the device; "auto" is the host,
-            but for at most 16 neurons under a trace.
+            but under a trace only for more than 16 neurons and on a single device, since callbacks of programs that
+            run on several devices of one machine can wait for each other for ever.
 
     Returns:
         A `Matching` with `m.x = arange(p)`.
@@ -63,7 +64,8 @@ def one_to_one(
     check_dead("dead_y", dead_y, size)
     prepared = _prepare(scores, dead_x, dead_y)
     if engine == "auto":
-        engine = "host" if _checks.is_concrete(prepared) or size > SMALL else "compiled"
+        by_callback = size > SMALL and jax.local_device_count() == 1
+        engine = "host" if by_callback or _checks.is_concrete(prepared) else "compiled"
     y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
     return checked(jnp.arange(size), y)
 

@@ -1,19 +1,23 @@
-"""The fully connected networks of Uriot & Izzo 2020: 784-512-10 and 3072-100-100-100-10."""
+"""Fully connected networks: of Uriot & Izzo 2020, one after the other, and of Cooke & de Alfaro, also side by side."""
 
 import math
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from evojax_align._types import Array, ArrayLike, Float
+from evojax_align import _checks
+from evojax_align._types import Array, ArrayLike, Float, PRNGKey
+
+STARTS = ("glorot", "fan_in")
 
 
 class MLP(nn.Module):
     """Dense layers with ReLU between them, on flattened inputs.
 
-    Glorot-uniform kernels and zero biases. `apply(params, x)` of the library is `module.apply`, with the variables
-    that `module.init(key, x)` returns as parameters.
+    `apply(params, x)` of the library is `module.apply`, with the variables that `module.init(key, x)` returns as
+    parameters.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -27,13 +31,65 @@ class MLP(nn.Module):
     """Width of each hidden layer: (512,) for MNIST, (100, 100, 100) for CIFAR-10."""
     classes: int = 10
     output_bias: bool = False
-    """The paper's networks have none in the output layer."""
+    """The networks of Uriot & Izzo have none in the output layer."""
+    start: str = "glorot"
+    """How weights are drawn: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform within
+    one over the root of the number of inputs, as PyTorch does."""
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:
         """Logits."""
-        x = jnp.reshape(x, (jnp.shape(x)[0], math.prod(jnp.shape(x)[1:])))
-        glorot = nn.initializers.glorot_uniform()
+        x = _flat(x)
         for number, width in enumerate(self.hidden):
-            x = nn.relu(nn.Dense(width, kernel_init=glorot, name=f"hidden_{number}")(x))
-        return nn.Dense(self.classes, use_bias=self.output_bias, kernel_init=glorot, name="output")(x)
+            x = nn.relu(_dense(x, width, self.start, f"hidden_{number}"))
+        return _dense(x, self.classes, self.start, "output", use_bias=self.output_bias)
+
+
+class SplitMLP(nn.Module):
+    """A network whose second layer is cut into parts that lie side by side, each a gene of its own.
+
+    Every part sees the whole first layer; what they say is joined for the output layer. With the sizes below and
+    28x28 inputs it has 235 146 parameters, as many as `MLP((256, 128), output_bias=True)`, whose function it can be.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = SplitMLP().init(jax.random.key(0), jnp.zeros((1, 28, 28)))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+        235146
+
+    References:
+        Cooke, G. and de Alfaro, L. Experiments on mixed genetic and gradient-driven evolution for machine learning.
+    """
+
+    hidden: int = 256
+    parts: Sequence[int] = (64, 64)
+    """Width of each part of the second layer."""
+    classes: int = 10
+    start: str = "fan_in"
+    """As in `MLP`."""
+
+    @nn.compact
+    def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:
+        """Logits."""
+        x = nn.relu(_dense(_flat(x), self.hidden, self.start, "hidden_0"))
+        joined = jnp.concatenate(
+            [nn.relu(_dense(x, width, self.start, f"part_{number}")) for number, width in enumerate(self.parts)],
+            axis=-1,
+        )
+        return _dense(joined, self.classes, self.start, "output")
+
+
+def _flat(x: ArrayLike) -> Array:
+    return jnp.reshape(x, (jnp.shape(x)[0], math.prod(jnp.shape(x)[1:])))
+
+
+def _dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True) -> Array:
+    _checks.one_of("start", start, STARTS)
+    if start == "glorot":
+        return nn.Dense(width, use_bias, kernel_init=nn.initializers.glorot_uniform(), name=name)(x)
+    within = 1 / math.sqrt(max(1, x.shape[-1]))
+
+    def draw(key: PRNGKey, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -within, within)
+
+    return nn.Dense(width, use_bias, kernel_init=draw, bias_init=draw, name=name)(x)

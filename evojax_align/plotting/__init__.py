@@ -15,6 +15,7 @@ Example:
 from evojax_align.plotting.canvas import figure, save
 from evojax_align.plotting.correlations import color_bar, plot_correlations
 from evojax_align.plotting.shares import plot_win_share
+from evojax_align.plotting.spread import plot_histogram, plot_points
 from evojax_align.plotting.sweeps import plot_sweep, plot_sweeps
 from evojax_align.plotting.trends import plot_clouds, plot_trend
 
@@ -23,6 +24,8 @@ __all__ = [
     "figure",
     "plot_clouds",
     "plot_correlations",
+    "plot_histogram",
+    "plot_points",
     "plot_sweep",
     "plot_sweeps",
     "plot_trend",

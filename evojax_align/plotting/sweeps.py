@@ -17,6 +17,8 @@ GREEN, BLUE = _style.PALETTE[2], _style.PALETTE[0]
 VIEWS = ("parents", "all")
 QUANTITIES = {"loss": "cross-entropy loss", "accuracy": "accuracy"}
 INTERPOLATION = "interpolation t"
+MIDDLE, BETWEEN, ALL = (0.25, 0.75), (0.0, 1.0), (-np.inf, np.inf)
+"""Values of t that decide how far an axis reaches."""
 HEADROOM = 1.25
 """A loss axis reaches this far above what must be seen, so that the rise outside the parents begins to show."""
 LEGEND: dict[str, Any] = {
@@ -53,8 +55,8 @@ def plot_sweep(
         label: name of the method in the legend; None leaves it out.
         title: above the Axes, to the left.
         right: the loss axis of an earlier call on `ax`; None makes one.
-        view: "parents" cuts the loss axis to what lies between the parents, so that steep losses outside do not
-            squash it; "all" shows everything.
+        view: "parents" cuts the loss axis to what lies in the middle half of the way between the parents, so that
+            steep losses further out do not squash it; "all" shows everything.
 
     Returns:
         The loss axis, on the right; set its limits to compare panels.
@@ -78,7 +80,7 @@ def plot_sweep(
     _style.dress(ax, x=INTERPOLATION, y=QUANTITIES["accuracy"], title=title, pad=above_legend)
     _style.dress(right, y=QUANTITIES["loss"], grid=False)
     ax.set_ylim(0, 1.03)
-    right.set_ylim(0, HEADROOM * _extent(right, view)[1] or 1)
+    right.set_ylim(0, HEADROOM * _extent(right, MIDDLE if view == "parents" else ALL)[1] or 1)
     for axis, side, colour in ((ax, "left", GREEN), (right, "right", BLUE)):
         axis.spines[["left", "right"]].set_visible(False)
         axis.spines[side].set(visible=True, color=colour)
@@ -131,10 +133,10 @@ def plot_sweeps(
         _draw(ax, ts, values, color=colour, linestyle=_style.DASHES[number % len(_style.DASHES)], label=name)
     _style.dress(ax, x=INTERPOLATION, y=QUANTITIES[quantity], title=title)
 
-    low, high = _extent(ax, view)
     if quantity == "loss":
-        ax.set_ylim(0, HEADROOM * high or 1)
+        ax.set_ylim(0, HEADROOM * _extent(ax, MIDDLE if view == "parents" else ALL)[1] or 1)
     else:
+        low, high = _extent(ax, BETWEEN if view == "parents" else ALL)
         low, high = max(low, 0), min(high, 1)
         margin = 0.06 * (high - low) or 0.01
         ax.set_ylim(low - margin, high + margin)
@@ -167,15 +169,15 @@ def _draw(
     axis.plot(ts, mean, linewidth=1.4, **line)
 
 
-def _extent(axis: "matplotlib.axes.Axes", view: str) -> tuple[float, float]:
-    """Lowest and highest point of the bands on an axis, between the parents or everywhere."""
+def _extent(axis: "matplotlib.axes.Axes", reach: tuple[float, float]) -> tuple[float, float]:
+    """Lowest and highest point of the bands on an axis, for t in this reach if there are any, or everywhere."""
     points = [path.vertices for band in axis.collections for path in band.get_paths()]
     if not points:
         return 0.0, 1.0  # nothing finite was drawn
     t, heights = np.concatenate(points).T
-    between = (t >= 0) & (t <= 1)
-    if view == "parents" and between.any():
-        heights = heights[between]
+    inside = (t >= reach[0]) & (t <= reach[1])
+    if inside.any():
+        heights = heights[inside]
     return float(heights.min()), float(heights.max())
 
 

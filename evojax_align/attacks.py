@@ -1,0 +1,150 @@
+"""Adversarial examples: inputs that are changed within a small distance so that a network errs on them.
+
+Functions of one network; lift them with `population.map`. What an attack on one network does to others is their
+accuracy on the inputs that it returns (`training.evaluate`).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from evojax_align import _checks
+from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align.training import CHUNK, in_chunks
+
+Bounds = tuple[float, float] | None
+"""Smallest and largest value of an input, or None where there are none."""
+
+
+def fgsm(
+    apply: Apply,
+    params: PyTree,
+    x: Float[ArrayLike, "n ..."],
+    y: Int[ArrayLike, " n"],
+    *,
+    epsilon: ArrayLike,
+    bounds: Bounds = (0.0, 1.0),
+    spare_errors: bool = False,
+    chunk: int = CHUNK,
+) -> Float[Array, "n ..."]:
+    """The fast gradient sign method: x + epsilon sign(d loss / d x).
+
+    Args:
+        apply: the network, giving logits, each sample's for itself.
+        params: its parameters.
+        x: inputs.
+        y: their labels.
+        epsilon: the step, in units of the inputs.
+        bounds: the inputs stay within these.
+        spare_errors: leave samples as they are that the network gets wrong already, as Cooke and de Alfaro do.
+        chunk: samples at a time.
+
+    Returns:
+        The changed inputs; none of their values is further from x than epsilon.
+
+    Raises:
+        ValueError: for an epsilon below 0, bounds the wrong way round, or inputs outside of them.
+
+    References:
+        Goodfellow, I., Shlens, J. and Szegedy, C. (2015). Explaining and harnessing adversarial examples. ICLR.
+    """
+    _check(x, epsilon, bounds)
+
+    def attack(x: Array, y: Array) -> Array:
+        return _within(x + epsilon * jnp.sign(_uphill(apply, params, x, y)), bounds)
+
+    return _chunked(_sparing(apply, params, attack) if spare_errors else attack, x, y, chunk)
+
+
+def pgd(
+    apply: Apply,
+    params: PyTree,
+    x: Float[ArrayLike, "n ..."],
+    y: Int[ArrayLike, " n"],
+    *,
+    epsilon: ArrayLike,
+    key: PRNGKey,
+    steps: int = 10,
+    step_size: ArrayLike | None = None,
+    bounds: Bounds = (0.0, 1.0),
+    spare_errors: bool = False,
+    chunk: int = CHUNK,
+) -> Float[Array, "n ..."]:
+    """Projected gradient descent: many small steps of `fgsm` from a random start, never further away than epsilon.
+
+    Args:
+        apply: the network, giving logits, each sample's for itself.
+        params: its parameters.
+        x: inputs.
+        y: their labels.
+        epsilon: the largest change of a value.
+        key: draws the start within epsilon.
+        steps: number of steps.
+        step_size: length of a step; by default 2.5 epsilon / steps, with which any point can be reached.
+        bounds: the inputs stay within these.
+        spare_errors: leave samples as they are that the network gets wrong already.
+        chunk: samples at a time.
+
+    Returns:
+        The changed inputs; none of their values is further from x than epsilon.
+
+    Raises:
+        ValueError: as `fgsm`, and for fewer than one step.
+
+    References:
+        Madry, A. et al. (2018). Towards deep learning models resistant to adversarial attacks. ICLR.
+    """
+    _check(x, epsilon, bounds)
+    _checks.positive("steps", steps)
+    length = 2.5 * jnp.asarray(epsilon) / steps if step_size is None else jnp.asarray(step_size)
+    moved = jax.random.uniform(key, jnp.shape(x), jnp.asarray(x).dtype, -1, 1) * epsilon
+
+    def attack(x: Array, y: Array, moved: Array) -> Array:
+        def climb(_: int, found: Array) -> Array:
+            found = found + length * jnp.sign(_uphill(apply, params, found, y))
+            return _within(jnp.clip(found, x - epsilon, x + epsilon), bounds)
+
+        return jax.lax.fori_loop(0, steps, climb, _within(x + moved, bounds))
+
+    return _chunked(_sparing(apply, params, attack) if spare_errors else attack, x, y, chunk, moved)
+
+
+def _uphill(apply: Apply, params: PyTree, x: Array, y: Array) -> Array:
+    """The gradient of every sample's loss by its inputs."""
+
+    def loss(x: Array) -> Array:
+        return jnp.sum(optax.softmax_cross_entropy_with_integer_labels(apply(params, x), y))
+
+    return jax.grad(loss)(x)
+
+
+def _within(x: Array, bounds: Bounds) -> Array:
+    return x if bounds is None else jnp.clip(x, *bounds)
+
+
+def _sparing(apply: Apply, params: PyTree, attack: Callable[..., Array]) -> Callable[..., Array]:
+    def spared(x: Array, y: Array, *more: Array) -> Array:
+        right = jnp.argmax(apply(params, x), axis=-1) == y
+        return jnp.where(right.reshape(-1, *[1] * (x.ndim - 1)), attack(x, y, *more), x)
+
+    return spared
+
+
+def _chunked(attack: Callable[..., Array], x: ArrayLike, y: ArrayLike, chunk: int, *more: Array) -> Array:
+    return in_chunks(lambda part: attack(*part), (jnp.asarray(x), jnp.asarray(y), *more), chunk=chunk)
+
+
+def _check(x: ArrayLike, epsilon: ArrayLike, bounds: Bounds) -> None:
+    if _checks.is_concrete(epsilon) and not np.asarray(epsilon) >= 0:
+        raise _checks.bad("epsilon", epsilon, "a number of at least 0", "It is a distance in units of the inputs.")
+    if bounds is None:
+        return
+    low, high = bounds
+    if not low <= high:
+        raise _checks.bad("bounds", bounds, "(smallest, largest)", "Turn them round, or pass None for none.")
+    if _checks.is_concrete(x) and np.size(x) and not (np.min(x) >= low and np.max(x) <= high):
+        came = f"inputs from {np.min(x):g} to {np.max(x):g}"
+        raise _checks.bad("x", came, f"values within bounds={bounds}", "Pass the bounds of your inputs, or None.")

@@ -1,0 +1,154 @@
+"""How much the members of a population differ: in their genes, by descent, and in what they answer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align import _checks, population
+from evojax_align._types import Array, ArrayLike, Float, Int, PyTree
+from evojax_align.crossover import Genes
+from evojax_align.crossover.genes import NO_GENE
+
+BONUSES = ("none", "cosine", "hybrid", "sharing", "novelty")
+NICHE = 0.5
+"""Members whose difference is above this do not share a niche."""
+NEAREST = 5
+"""Neighbours whose answers a member's are compared with for its novelty."""
+
+
+def cosines(pop: PyTree, genes: Genes) -> Float[Array, "genes n n"]:
+    """The cosine similarity of every two members, gene by gene.
+
+    Args:
+        pop: a population.
+        genes: of one member. Leaves that are None in both `pop` and `genes.index` are left out.
+
+    Returns:
+        Symmetric matrices with ones on the diagonal; a gene that is zero everywhere is like no other, nor itself.
+    """
+    return _gram(_by_gene(pop, genes))
+
+
+def within_pairs(a: PyTree, b: PyTree, genes: Genes) -> Float[Array, " genes"]:
+    """The cosine similarity of two members, gene by gene."""
+    return _gram(_by_gene(population.stack([a, b]), genes))[:, 0, 1]
+
+
+def mean_of_pairs(matrices: Float[Array, "... n n"]) -> Float[Array, "..."]:
+    """The mean over all pairs of two different members."""
+    n = matrices.shape[-1]
+    return (matrices.sum((-2, -1)) - jnp.trace(matrices, axis1=-2, axis2=-1)) / max(1, n * (n - 1))
+
+
+def clusters(matrices: Float[Array, "... n n"], *, threshold: float = 0.9) -> Int[Array, "..."]:
+    """The number of groups of members that are linked by similarities of at least `threshold`, directly or through
+    others (single linkage)."""
+    n = matrices.shape[-1]
+    linked = (matrices >= threshold) | jnp.eye(n, dtype=bool)
+    for _ in range(max(1, int(np.ceil(np.log2(max(2, n)))))):
+        linked = jnp.matmul(linked.astype(jnp.float32), linked.astype(jnp.float32)) > 0
+    return jnp.sum(jnp.argmax(linked, axis=-1) == jnp.arange(n), axis=-1)
+
+
+def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]:
+    """The effective number of founders that a gene comes from: one over the chance that two draws have the same.
+
+    That is 1 where all members inherited it from one founder, and n where each has another one's. It is taken weight
+    by weight and averaged as that chance over the gene, since neurons that were permuted may bring several founders
+    into one gene.
+
+    Args:
+        ancestors: a population of trees like the parameters, holding the number of the founder of each weight.
+        genes: of one member.
+    """
+    count = population.size(ancestors)
+    order, filled, sizes = _layout(genes)
+    flat = jnp.concatenate([leaf.reshape(count, -1) for leaf in jax.tree.leaves(ancestors)], axis=1)
+    same = jax.lax.map(lambda mine: jnp.sum(flat == mine, axis=0), flat).sum(axis=0) / count**2
+    return 1 / (jnp.where(filled, same[order], 0).sum(axis=1) / sizes)
+
+
+def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[Array, "n count"]:
+    """The rows of a matrix seen along their main directions; the largest entry of each column is positive."""
+    centred = matrix - matrix.mean(axis=0)
+    left, sizes, _ = jnp.linalg.svd(centred, full_matrices=False)
+    found = left[:, :count] * sizes[:count]
+    largest = jnp.take_along_axis(found, jnp.argmax(jnp.abs(found), axis=0)[None], axis=0)
+    return found * jnp.where(largest < 0, -1, 1)
+
+
+def disagreement(answers: Int[Array, "n samples"]) -> Float[Array, "n n"]:
+    """The share of samples that two members answer differently."""
+    return jax.lax.map(lambda mine: jnp.mean(answers != mine, axis=1), answers)
+
+
+def scored(
+    bonus: str,
+    fitness: Float[Array, " n"],
+    weight: ArrayLike,
+    *,
+    alike: Float[Array, "n n"],
+    hybrid: Float[Array, " n"],
+    differ: Float[Array, "n n"],
+) -> Float[Array, " n"]:
+    """Fitness with a bonus for being different.
+
+    Args:
+        bonus: "none"; "cosine" adds weight x (1 - mean similarity with all others); "hybrid" adds weight x the
+            difference of a child's two parents, as hybrids have an advantage in nature; "sharing" divides by
+            (number of members in the niche) ^ weight, each counted by how near it is (Goldberg & Richardson 1987);
+            "novelty" adds weight x the mean disagreement with the members that answer most alike (after Lehman &
+            Stanley 2011, without an archive).
+        fitness: of each member.
+        weight: how much it counts.
+        alike: cosine similarity of each two, over all genes.
+        hybrid: for each member, 1 less the similarity of its parents.
+        differ: share of samples that two answer differently.
+
+    Returns:
+        What members are ranked by; NaN where the fitness is.
+    """
+    _checks.one_of("bonus", bonus, BONUSES)
+    n = fitness.shape[0]
+    if bonus == "cosine":
+        return fitness + weight * (1 - (alike.sum(axis=1) - jnp.diagonal(alike)) / max(1, n - 1))
+    if bonus == "hybrid":
+        return fitness + weight * hybrid
+    if bonus == "sharing":
+        near = jnp.clip(1 - (1 - alike) / NICHE, 0, 1)
+        return fitness / jnp.maximum(jnp.where(jnp.eye(n, dtype=bool), 1, near).sum(axis=1), 1) ** weight
+    if bonus == "novelty":
+        others = jnp.sort(jnp.where(jnp.eye(n, dtype=bool), jnp.inf, differ), axis=1)[:, : min(NEAREST, n - 1)]
+        return fitness + weight * (others.mean(axis=1) if n > 1 else 0.0)
+    return fitness
+
+
+def _layout(genes: Genes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of each gene's weights in a flat network, filled up to equal length; which are real; and their number."""
+    flat = np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(genes.index)])
+    order = np.argsort(flat, kind="stable")[np.count_nonzero(flat == NO_GENE) :]
+    sizes = np.bincount(flat[flat != NO_GENE], minlength=len(genes.names))
+    if not sizes.all():
+        raise _checks.bad(
+            "genes",
+            f"no weights of {genes.names[int(np.argmin(sizes))]!r}",
+            "weights of every gene",
+            "Make the genes from this tree.",
+        )
+    within = np.arange(sizes.max())
+    filled = within < sizes[:, None]
+    places = np.cumsum(sizes)[:, None] - sizes[:, None] + np.minimum(within, sizes[:, None] - 1)
+    return order[places], filled, sizes
+
+
+def _by_gene(pop: PyTree, genes: Genes) -> Float[Array, "genes n weights"]:
+    """The weights of every gene, zeros where a gene has fewer than the largest."""
+    order, filled, _ = _layout(genes)
+    flat = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(pop)], axis=1)
+    return jnp.where(filled[:, None], jnp.moveaxis(flat[:, order], 1, 0), 0)
+
+
+def _gram(of_gene: Float[Array, "genes n weights"]) -> Float[Array, "genes n n"]:
+    lengths = jnp.linalg.norm(of_gene, axis=-1, keepdims=True)
+    unit = of_gene / jnp.where(lengths == 0, 1, lengths)
+    return jnp.einsum("gnw,gmw->gnm", unit, unit, precision=jax.lax.Precision.HIGHEST)

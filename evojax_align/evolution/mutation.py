@@ -1,0 +1,53 @@
+"""Mutation: noise on genes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align import _checks
+from evojax_align._types import Array, ArrayLike, Float, PRNGKey, PyTree
+from evojax_align.crossover import Genes
+
+
+def gaussian(
+    key: PRNGKey,
+    params: PyTree,
+    genes: Genes,
+    *,
+    scale: ArrayLike | Float[ArrayLike, " genes"],
+    rate: ArrayLike = 1.0,
+) -> PyTree:
+    """Add Gaussian noise to some genes of one network.
+
+    Args:
+        key: a random key.
+        params: the network.
+        genes: what is mutated or left alone as a whole; weights of no gene are left alone.
+        scale: standard deviation of the noise as a share of the root mean square of its leaf; one for all genes, or
+            one for each.
+        rate: the chance of a gene to mutate.
+
+    Returns:
+        A tree like the parameters. With a scale or a rate of 0 it is the same, bit for bit.
+
+    Raises:
+        ValueError: for a scale or a rate that cannot be.
+    """
+    if _checks.is_concrete(scale, rate) and not (np.all(np.asarray(scale) >= 0) and 0 <= np.asarray(rate) <= 1):
+        raise _checks.bad("scale, rate", (scale, rate), "a scale of at least 0, a rate from 0 to 1", "Correct them.")
+    key_genes, key_noise = jax.random.split(key)
+    chosen = jax.random.bernoulli(key_genes, rate, (len(genes.names),))
+    scales = jnp.append(jnp.where(chosen, scale, 0), 0.0)  # the last is of weights without a gene
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key_noise, max(1, len(leaves)))
+
+    def mutant(key: PRNGKey, leaf: Array, index: ArrayLike) -> Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return leaf
+        noise = jax.random.normal(key, leaf.shape, leaf.dtype) * jnp.sqrt(jnp.mean(leaf**2))
+        strength = scales[jnp.asarray(index)].astype(leaf.dtype)
+        return jnp.where(strength == 0, leaf, leaf + strength * noise)
+
+    indices = jax.tree.leaves(genes.index)
+    mutants = [mutant(*of_leaf) for of_leaf in zip(keys, map(jnp.asarray, leaves), indices, strict=False)]
+    return jax.tree.unflatten(structure, mutants)

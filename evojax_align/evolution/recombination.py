@@ -1,0 +1,392 @@
+"""A population that is bred by genes between epochs of gradient descent (Cooke & de Alfaro), and its cures.
+
+In every generation children take each gene from one of two parents of the better half, train for an epoch, and are
+judged. To what its authors did this adds what they ask for, incentives to stay different, and what makes genes of
+different descent fit together: the second parent's neurons can be brought into the order of the first one's.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from evojax_align import _checks, population, training
+from evojax_align._types import Apply, Array, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align.alignment import align_to
+from evojax_align.crossover import Genes, mix
+from evojax_align.crossover.genes import NO_GENE
+from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
+from evojax_align.evolution.mutation import gaussian
+from evojax_align.evolution.selection import best, couples
+from evojax_align.symmetry import PermutationSpec, infer, permute
+
+ALIGNMENTS = ("none", "correlation", "greedy", "cca", "loadings", "weights")
+SELECTIONS = ("best", "random")
+
+
+@struct.dataclass
+class State:
+    """All that the next generation needs. Members are ordered best first (of each island)."""
+
+    population: PyTree
+    fitness: Float[Array, " n"]
+    """Share of the judging samples that a member gets right; NaN if its outputs are not finite."""
+    score: Float[Array, " n"]
+    """Fitness with the bonus for being different; what parents are chosen by."""
+    ancestors: PyTree
+    """Like the population: the number of the founder that each weight descends from, -1 for weights of no gene."""
+    generation: Int[Array, ""]
+    founders: Int[Array, ""]
+    """How many there have been: the first generation, then immigrants as they come."""
+
+
+@struct.dataclass
+class Brood:
+    """Children before they have learnt anything."""
+
+    population: PyTree
+    ancestors: PyTree
+    parents: Int[Array, "children 2"]
+    """Places of both parents in the population."""
+    from_b: Bool[Array, "children genes"]
+    """Which genes came from the second."""
+    hybrid: Float[Array, " children"]
+    """1 less the cosine similarity of both parents, once aligned, over all genes."""
+
+
+@struct.dataclass
+class Info:
+    """What happened in one generation. Candidates are the children, then the immigrants."""
+
+    parents: Int[Array, "children 2"]
+    from_b: Bool[Array, "children genes"]
+    untrained: Float[Array, " children"]
+    """Fitness of the children before their training."""
+    loss: Float[Array, " candidates"]
+    """Mean loss in the last epoch of training."""
+    fitness: Float[Array, " candidates"]
+    score: Float[Array, " candidates"]
+    kept: Int[Array, " n"]
+    """Which candidate became each member."""
+    mutation: Float[Array, " genes"]
+    """Scale of the mutation of each gene."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recombination:
+    """The algorithm: `state = r.init(key, judge)`, then `state, info = r.step(key, state, train, judge)`.
+
+    Both are pure functions, compiled once for each object and shapes of the data.
+
+    Main arguments:
+        apply: the network, giving logits.
+        init_fn: `init_fn(key) -> params` of one network.
+        genes: what is inherited whole: `crossover.layer_genes`, `block_genes` or `neuron_genes` of one network. A
+            weight of no gene is drawn anew in every child.
+        optimizer: of the gradient descent; its state starts fresh in every generation.
+
+    Other arguments:
+        size: members.
+        parents: share of the members (of an island) that may become parents.
+        epochs: passes over the training data in a generation.
+        batch_size: samples a step.
+        shuffle: whether every epoch goes through the samples in another order.
+        immigrants: fresh networks that are trained and judged with the children in every generation.
+        selection: "best" chooses parents and survivors by score; "random" leaves both to chance, as a control.
+        alignment: how the second parent's neurons are matched with the first one's before they recombine: "none", or
+            a method of `align`. With "cca" both change their order.
+        rank, ridge: of the alignment, where it takes them.
+        compared: training samples on which neurons are compared.
+        spec: the symmetry of the network, if it is known already.
+        mutation: standard deviation of the Gaussian noise on a child's gene, as a share of the root mean square of
+            its layer's weights.
+        mutation_rate: the chance of a gene to mutate.
+        adaptive: whether a gene mutates the more the more alike all members are in it: its scale is multiplied by
+            their mean cosine similarity, not below 0.
+        bonus: what fitness gains by being different: "none", "cosine", "hybrid", "sharing" or "novelty" (see
+            `diversity.scored`).
+        bonus_weight: how much.
+        islands: number of parts in which members are chosen and compete apart.
+        migration: every so many generations the best of each island takes the place of the worst of the next.
+        mesh: shares training out over its devices (see `population.map`).
+
+    References:
+        Cooke, G. and de Alfaro, L. Experiments on mixed genetic and gradient-driven evolution for machine learning.
+    """
+
+    apply: Apply
+    init_fn: Callable[[PRNGKey], PyTree]
+    genes: Genes
+    optimizer: optax.GradientTransformation
+    _: dataclasses.KW_ONLY
+    size: int = 20
+    parents: float = 0.5
+    epochs: int = 1
+    batch_size: int = 100
+    shuffle: bool = True
+    immigrants: int = 0
+    selection: str = "best"
+    alignment: str = "none"
+    rank: int | None = None
+    ridge: float = 0.0
+    compared: int = 1000
+    spec: PermutationSpec | None = None
+    mutation: float = 0.0
+    mutation_rate: float = 1.0
+    adaptive: bool = False
+    bonus: str = "none"
+    bonus_weight: float = 0.05
+    islands: int = 1
+    migration: int = 2
+    mesh: Mesh | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("size", "epochs", "batch_size", "compared", "islands", "migration"):
+            _checks.positive(name, getattr(self, name))
+        for name, known in (("selection", SELECTIONS), ("alignment", ALIGNMENTS), ("bonus", BONUSES)):
+            _checks.one_of(name, getattr(self, name), known)
+        for name in ("size", "immigrants"):
+            if getattr(self, name) < 0 or getattr(self, name) % self.islands:
+                came = f"{getattr(self, name)} on {self.islands} islands"
+                raise _checks.bad(name, came, "as many for every island", f"Pass a multiple of {self.islands}.")
+        for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
+            if not 0 <= getattr(self, name) <= most:
+                raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
+        if self._pool < 2:
+            came = f"{self.parents} of {self.size // self.islands} members"
+            raise _checks.bad("parents", came, "at least 2 parents", "Raise parents, or size, or have fewer islands.")
+        if not self.bonus_weight >= 0:
+            raise _checks.bad("bonus_weight", self.bonus_weight, "a number of at least 0", "Leave bonus at 'none'.")
+
+    @property
+    def _pool(self) -> int:
+        return int(self.parents * (self.size // self.islands) + 1e-9)
+
+    def init(self, key: PRNGKey, judge: tuple[PyTree, Array]) -> State:
+        """The first generation, untrained.
+
+        Args:
+            key: a random key.
+            judge: inputs and labels that fitness is measured on.
+        """
+        return _init(self, key, judge)
+
+    def step(
+        self, key: PRNGKey, state: State, train: tuple[PyTree, Array], judge: tuple[PyTree, Array]
+    ) -> tuple[State, Info]:
+        """One generation: choose, recombine, mutate, train, judge, keep the best.
+
+        Args:
+            key: a random key.
+            state: of the generation before.
+            train: inputs and labels to learn from.
+            judge: inputs and labels that fitness is measured on.
+
+        Returns:
+            The next state, whose generation is one more, and what happened.
+        """
+        return _step(self, key, state, train, judge)
+
+    def breed(self, key: PRNGKey, state: State, x: PyTree, count: int) -> Brood:
+        """Children of a population, untrained.
+
+        Args:
+            key: a random key.
+            state: of the population; the better members of each island become parents.
+            x: inputs on which neurons are compared, where parents are aligned.
+            count: number of children, as many for every island.
+        """
+        return _breed(self, key, state, x, _checks.positive("count", count))
+
+    def grow(self, key: PRNGKey, params: PyTree, train: tuple[PyTree, Array]) -> tuple[PyTree, Float[Array, ""]]:
+        """One network after the training of one generation, and its mean loss in the last epoch.
+
+        Args:
+            key: draws the order of the samples.
+            params: the network; of a population, lift this by `population.map`.
+            train: inputs and labels to learn from.
+        """
+
+        def epoch(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
+            params, moments, (loss, _) = training.epoch(
+                self.apply, self.optimizer, *found, *train, batch_size=self.batch_size, key=key, shuffle=self.shuffle
+            )
+            return (params, moments), loss
+
+        keys = jax.random.split(key, self.epochs)
+        (params, _), losses = jax.lax.scan(epoch, (params, self.optimizer.init(params)), keys)
+        return params, losses[-1]
+
+
+def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float[Array, ""], Int[Array, " n"]]:
+    """Share of the samples that one network gets right, NaN where its outputs are not finite, and its answers."""
+
+    def answer(part: PyTree) -> tuple[Array, Array]:
+        logits = apply(params, part)
+        return jnp.argmax(logits, axis=-1), jnp.all(jnp.isfinite(logits), axis=-1)
+
+    answers, finite = training.in_chunks(answer, x)
+    return jnp.where(jnp.all(finite), jnp.mean(answers == y), jnp.nan), answers
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(self: Recombination, key: PRNGKey, judge: tuple[PyTree, Array]) -> State:
+    members = population.init(self.init_fn, key, self.size)
+    fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members, mesh=self.mesh)
+    first = State(
+        population=members,
+        fitness=fitness,
+        score=fitness,
+        ancestors=_numbered(members, self.genes, jnp.arange(self.size, dtype=jnp.int32)),
+        generation=jnp.array(0, jnp.int32),
+        founders=jnp.array(self.size, jnp.int32),
+    )
+    return population.replicate(first, self.mesh)
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: int) -> Brood:
+    each = self.size // self.islands
+    key_couples, key_choose, key_genes, key_fresh = jax.random.split(key, 4)
+    if count % self.islands:
+        raise _checks.bad("count", count, f"a multiple of {self.islands} islands", "Breed as many on every island.")
+
+    def couples_of(key: PRNGKey, key_pool: PRNGKey, score: Array) -> Array:
+        chosen = jax.random.uniform(key_pool, score.shape) if self.selection == "random" else score
+        return couples(key, best(chosen, self._pool), count // self.islands)
+
+    keys = jax.random.split(key_couples, self.islands), jax.random.split(key_choose, self.islands)
+    parents = jax.vmap(couples_of)(*keys, state.score.reshape(self.islands, each))
+    parents = (parents + each * jnp.arange(self.islands)[:, None, None]).reshape(count, 2)
+    from_b = jax.random.bernoulli(key_genes, 0.5, (count, len(self.genes.names)))
+    members = state.population, state.ancestors
+    if self.alignment != "none":  # in one order for all, so that the population stays comparable place by place
+        reference = population.take(state.population, best(state.score, 1)[0])
+        members = _aligned(self, reference, members, x, self.mesh)
+
+    def child(couple: Array, choices: Array, key: PRNGKey) -> tuple[PyTree, PyTree, Array]:
+        a, b = (population.take(members, couple[side]) for side in (0, 1))
+        if self.alignment != "none":
+            alone = jax.tree.map(lambda leaf: leaf[None], b)
+            b = population.take(_aligned(self, a[0], alone, x, None), 0)
+        unborn = jax.tree.map(lambda leaf: jnp.full_like(leaf, NO_GENE), a[1])
+        params = mix(self.genes, choices, a[0], b[0], fresh=self.init_fn(key))
+        hybrid = 1 - jnp.mean(within_pairs(a[0], b[0], self.genes))
+        return params, mix(self.genes, choices, a[1], b[1], fresh=unborn), hybrid
+
+    found = population.map(child, parents, from_b, jax.random.split(key_fresh, count), mesh=self.mesh)
+    children, ancestors, hybrid = population.replicate(found, self.mesh)
+    return Brood(children, ancestors, parents, from_b, hybrid)
+
+
+def _aligned(
+    self: Recombination, reference: PyTree, members: tuple[PyTree, PyTree], x: PyTree, mesh: Mesh | None
+) -> tuple[PyTree, PyTree]:
+    """Members and their ancestors in the order of one network."""
+    settings = {"method": self.alignment, "rank": self.rank, "ridge": self.ridge}
+    spec = self.spec or infer(self.apply, reference, x)
+    found = population.replicate(align_to(self.apply, reference, members[0], x, spec=spec, mesh=mesh, **settings), mesh)
+    return found.networks, population.map(partial(permute, spec), members[1], found.permutations)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(
+    self: Recombination, key: PRNGKey, state: State, train: tuple[PyTree, Array], judge: tuple[PyTree, Array]
+) -> tuple[State, Info]:
+    key_breed, key_mutate, key_immigrants, key_train, key_survive = jax.random.split(key, 5)
+    brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
+    children, strength = _mutated(self, key_mutate, state.population, brood.population)
+    untrained, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), children, mesh=self.mesh)
+    ancestors, hybrid = brood.ancestors, brood.hybrid
+    if self.immigrants:
+        new = population.init(self.init_fn, key_immigrants, self.immigrants)
+        numbers = state.founders + jnp.arange(self.immigrants, dtype=jnp.int32)
+        children = _joined(self, children, new)
+        ancestors = _joined(self, ancestors, _numbered(new, self.genes, numbers))
+        hybrid = _joined(self, hybrid, jnp.ones(self.immigrants))
+
+    def grow(params: PyTree, key: PRNGKey) -> tuple[PyTree, Array, Array, Array]:
+        params, loss = self.grow(key, params, train)
+        return params, loss, *fitness_of(self.apply, params, *judge)
+
+    keys = jax.random.split(key_train, hybrid.shape[0])
+    found = population.map(grow, children, keys, mesh=self.mesh)
+    grown, loss, fitness, answers = population.replicate(found, self.mesh)
+    score = _judged(self, grown, fitness, answers, hybrid)
+    kept = _survivors(self, key_survive, score, state.generation + 1)
+    new_state = State(
+        *population.take((grown, fitness, score, ancestors), kept),
+        generation=state.generation + 1,
+        founders=state.founders + self.immigrants,
+    )
+    info = Info(brood.parents, brood.from_b, untrained, loss, fitness, score, kept, strength)
+    return population.replicate((new_state, info), self.mesh)
+
+
+def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -> tuple[PyTree, Float[Array, " genes"]]:
+    """The children with noise on some genes, and its scale in each gene."""
+    strength = jnp.full(len(self.genes.names), self.mutation)
+    if not self.mutation:
+        return children, strength
+    if self.adaptive:
+        strength = strength * jnp.clip(mean_of_pairs(cosines(pop, self.genes)), 0, 1)
+    keys = jax.random.split(key, self.size)
+
+    def mutant(key: PRNGKey, params: PyTree) -> PyTree:
+        return gaussian(key, params, self.genes, scale=strength, rate=self.mutation_rate)
+
+    return population.map(mutant, keys, children), strength
+
+
+def _judged(self: Recombination, grown: PyTree, fitness: Array, answers: Array, hybrid: Array) -> Array:
+    """What members are ranked by; only the comparisons that the bonus needs are made."""
+    count = fitness.shape[0]
+    alike = differ = jnp.zeros((count, count))
+    if self.bonus in ("cosine", "sharing"):
+        alike = cosines(grown, self.genes).mean(axis=0)
+    if self.bonus == "novelty":
+        differ = disagreement(answers)
+    return scored(self.bonus, fitness, self.bonus_weight, alike=alike, hybrid=hybrid, differ=differ)
+
+
+def _survivors(self: Recombination, key: PRNGKey, score: Array, generation: Array) -> Int[Array, " n"]:
+    """The candidates that become members, best first on every island."""
+    each = self.size // self.islands
+    if self.selection == "random":
+        score = jax.random.uniform(key, score.shape)
+    places = _places(self, score.shape[0])
+    ranked = jax.vmap(lambda own: own[best(score[own], each)])(places)
+    if self.islands > 1:
+        moved = ranked.at[:, -1].set(jnp.roll(ranked[:, 0], 1))
+        ranked = jnp.where(generation % self.migration == 0, moved, ranked)
+    return ranked.reshape(-1)
+
+
+def _places(self: Recombination, count: int) -> Int[Array, "islands candidates"]:
+    """The candidates of every island: its children, then its immigrants."""
+    return jnp.arange(count).reshape(self.islands, -1)
+
+
+def _joined(self: Recombination, children: PyTree, immigrants: PyTree) -> PyTree:
+    """Both, island after island."""
+
+    def join(p: Array, q: Array) -> Array:
+        parts = [leaf.reshape(self.islands, -1, *leaf.shape[1:]) for leaf in (p, q)]
+        return jnp.concatenate(parts, axis=1).reshape(-1, *p.shape[1:])
+
+    return jax.tree.map(join, children, immigrants)
+
+
+def _numbered(members: PyTree, genes: Genes, numbers: Int[Array, " n"]) -> PyTree:
+    """The founder of every weight of some fresh networks."""
+
+    def founder(leaf: Array, index: Array) -> Array:
+        of_member = numbers.reshape(-1, *[1] * (leaf.ndim - 1))
+        return jnp.where(jnp.asarray(index) == NO_GENE, NO_GENE, jnp.broadcast_to(of_member, leaf.shape))
+
+    return jax.tree.map(founder, members, genes.index)

@@ -1,0 +1,485 @@
+"""Mixed genetic and gradient evolution (Cooke & de Alfaro), what its authors ask for, and aligned parents.
+
+python experiments/mixed_evolution.py                                      # 2 minutes, handwritten digits
+python experiments/mixed_evolution.py --preset paper --data-dir DIR        # 20 networks on MNIST, 10 seeds
+python experiments/mixed_evolution.py --preset cross --data-dir DIR        # naive or aligned, three kinds of genes
+python experiments/mixed_evolution.py --preset cures --data-dir DIR        # what keeps a population diverse
+"""
+
+import contextlib
+import dataclasses
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's own threads stall beside XLA's
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+import evojax_align as ea
+from evojax_align import _checks, lab
+from evojax_align._types import Apply, Array, PyTree
+from evojax_align.data.dataset import Dataset
+from evojax_align.evolution import Recombination, State, diversity
+from evojax_align.evolution.recombination import fitness_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mixed_evolution_report import TARGETS, judge, plot  # pyright: ignore[reportImplicitRelativeImport]
+
+MODES = {
+    "clean": "whole layers as genes; fitness on a validation split, samples shuffled, attacks stay within the images",
+    "text": "as the paper's text: whole layers as genes, fitness on the test images",
+    "code": "as the authors' code: that, but blocks of 64 x 64 weights as genes, and two immigrants a generation",
+}
+STUDIES = ("paper", "cross", "cures")
+KINDS = {"layer": "layers", "block": "blocks", "neuron": "neurons"}
+EPSILON = 0.05 / 0.3081
+"""The authors' 0.05, which they add to images that they scale as if these had been normalised: .162 of an input."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of one study."""
+
+    dataset: str = "digits"
+    mode: str = "clean"
+    seed: int = 0
+    study: str = STUDIES[0]
+    """Which populations are compared: those of the paper and their controls, the cross-table, or the cures."""
+    repeats: int = 10
+    """Seeds: each has its own first generation, which all populations of one network share."""
+    size: int = 20
+    generations: int = 6
+    later: int = 10
+    """Generations in all, to see what becomes of a population beyond those of the paper."""
+    hidden: tuple[int, int] = (256, 128)
+    """Widths; the vertical network has its second layer in two halves."""
+    block: int = 64
+    epochs: int = 1
+    batch_size: int = 100
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    bonus_weight: float = 0.05
+    mutation: float = 0.1
+    compared: int = 1000
+    """Training images on which the neurons of parents are compared."""
+    rivals: int = 5
+    """Networks that train alone for as many epochs, and their ensemble."""
+    attacked: int = 2000
+    """Test images that are attacked, at most; 0 leaves attacks out."""
+    epsilons: tuple[float, ...] = (0.02, 0.05, 0.1, round(EPSILON, 4), 0.25)
+    children: int = 11
+    """Offspring of a population, one of which is attacked, and the others with it."""
+
+    def __post_init__(self) -> None:
+        _checks.one_of("study", self.study, STUDIES)
+        names = ("repeats", "size", "generations", "block", "epochs", "batch_size", "compared")
+        for name in (*names, "rivals", "children"):
+            _checks.positive(name, getattr(self, name))
+        for name in ("learning_rate", "mutation", "bonus_weight"):
+            _checks.above_zero(name, getattr(self, name))
+        if len(self.hidden) != 2 or self.hidden[1] % 2 or min(self.hidden) < 2:
+            raise _checks.bad("hidden", self.hidden, "two widths, the second even", "Write --set 'hidden=(256, 128)'.")
+        if self.later < self.generations:
+            came, mend = self.later, f"Write --set later={self.generations} for no more than these."
+            raise _checks.bad("later", came, f"at least generations={self.generations}", mend)
+        if not 0 <= self.momentum < 1:
+            raise _checks.bad("momentum", self.momentum, "a number from 0 to less than 1", "Write --set momentum=0.9.")
+        if self.attacked < 0 or self.size % 4 or self.children < 2:
+            name = "attacked" if self.attacked < 0 else "children" if self.children < 2 else "size"
+            expected = {"attacked": "0 or more", "children": "at least 2", "size": "a multiple of 4, for islands"}[name]
+            raise _checks.bad(name, getattr(self, name), expected, "Correct it.")
+        if min(self.epsilons) <= 0 or list(self.epsilons) != sorted(set(self.epsilons)):
+            mend = "Write --set 'epsilons=(0.1, 0.2)'."
+            raise _checks.bad("epsilons", self.epsilons, "rising numbers above 0", mend)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One of the populations that are compared."""
+
+    network: str = "horizontal"
+    genes: str = "layer"
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Of the algorithm, where they are not its defaults."""
+
+
+def arms_of(config: Config) -> dict[str, Arm]:
+    """The populations of a study by name."""
+    kind, usual = ("block", {"immigrants": 2}) if config.mode == "code" else ("layer", {})
+
+    def arm(network: str = "horizontal", genes: str = kind, **settings: Any) -> Arm:
+        return Arm(network, genes, tuple(sorted((usual | settings).items())))
+
+    if config.study == "paper":
+        return {
+            "horizontal": arm(),
+            "vertical": arm("vertical"),
+            "random selection": arm(selection="random"),
+            "aligned parents": arm(alignment="correlation"),
+        }
+    bonus = {"bonus": "cosine", "bonus_weight": config.bonus_weight}
+    if config.study == "cross":
+        return {
+            f"{KINDS[genes]}, {'aligned' if alignment == 'correlation' else 'naive'}{', bonus' if extra else ''}": arm(
+                genes=genes, alignment=alignment, **extra
+            )
+            for genes in KINDS
+            for alignment in ("none", "correlation")
+            for extra in ({}, bonus)
+        }
+    weight: dict[str, Any] = {"bonus_weight": config.bonus_weight}
+    return {
+        "as in the paper": arm(),
+        "mutation": arm(mutation=config.mutation),
+        "adaptive mutation": arm(mutation=config.mutation, adaptive=True),
+        "cosine bonus": arm(bonus="cosine", **weight),
+        "hybrid vigour": arm(bonus="hybrid", **weight),
+        "fitness sharing": arm(bonus="sharing", **weight),
+        "novelty": arm(bonus="novelty", **weight),
+        "immigrants": arm(immigrants=config.size // 10 * 2 or 2),
+        "islands": arm(islands=config.size // 4 if config.size < 16 else 4),
+        "aligned parents": arm(alignment="correlation"),
+        "aligned by CCA": arm(alignment="cca"),
+        "random selection": arm(selection="random"),
+    }
+
+
+MNIST = Config(dataset="mnist")
+PRESETS = {
+    "demo": (
+        Config(
+            repeats=10,
+            size=12,
+            generations=4,
+            later=8,
+            hidden=(64, 32),
+            block=16,
+            batch_size=20,
+            learning_rate=0.05,
+            compared=500,
+            rivals=3,
+            attacked=200,
+            children=5,
+        ),
+    ),
+    "small": (dataclasses.replace(MNIST, repeats=2, later=6, attacked=1000),),
+    "paper": (MNIST,),
+    "cross": (dataclasses.replace(MNIST, study="cross", repeats=5, later=6),),
+    "cures": (dataclasses.replace(MNIST, study="cures", repeats=6, later=6),),
+}
+COSTS = {name: "not measured yet" for name in PRESETS}
+
+
+class Study:
+    """Data, networks and rivals of a study, and what is measured of a population."""
+
+    def __init__(self, config: Config, data: Dataset, run: lab.Run) -> None:
+        self.config, self.run = config, run
+        self.mesh = cores()
+        train, judge, test = (tuple(part) for part in (data.train, data.validation, data.test))
+        if config.mode != "clean":  # the authors have no validation split, and judge by the test images
+            train, judge = tuple(np.concatenate(both) for both in zip(train, judge, strict=True)), test
+        self.train, self.judge, self.test = (jax.tree.map(jnp.asarray, part) for part in (train, judge, test))
+        self.optimizer = optax.sgd(config.learning_rate, momentum=config.momentum)
+        first, second = config.hidden
+        self.networks = {
+            "horizontal": ea.models.MLP((first, second), data.num_classes, output_bias=True, start="fan_in"),
+            "vertical": ea.models.SplitMLP(first, (second // 2, second // 2), data.num_classes),
+        }
+        self.inits = {name: partial(drawn, network, self.train[0][:1]) for name, network in self.networks.items()}
+        self.shuffle = config.mode != "code" and config.mode != "text"
+        self.marks = sorted({config.generations, config.later})
+
+    def algorithm(self, arm: Arm) -> Recombination:
+        """What breeds the population of an arm."""
+        config, network, init_fn = self.config, self.networks[arm.network], self.inits[arm.network]
+        one = init_fn(jax.random.key(0))
+        if arm.genes == "layer":
+            genes = ea.crossover.layer_genes(one)
+        elif arm.genes == "block":
+            remainder = "leave" if config.mode == "code" else "spread"
+            genes = ea.crossover.block_genes(one, block=config.block, remainder=remainder)
+        else:
+            genes = ea.crossover.neuron_genes(one, ea.symmetry.infer(network.apply, one, self.train[0][:1]))
+        settings = {name: getattr(config, name) for name in ("size", "epochs", "batch_size", "compared")}
+        settings |= {"shuffle": self.shuffle, "mesh": self.mesh, **dict(arm.settings)}
+        return Recombination(network.apply, init_fn, genes, self.optimizer, **settings)
+
+    def evolve(self, name: str, arm: Arm, key: Array) -> dict[str, np.ndarray]:
+        """All repeats of one population, with a leading axis of repeats."""
+        config, algorithm = self.config, self.algorithm(arm)
+        state = algorithm.init(key, self.judge)
+        found = self.room(algorithm, state)
+
+        def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+            repeat, generation = divmod(number, config.later)
+            key_init, key_step, key_attack = jax.random.split(jax.random.fold_in(key, repeat), 3)
+            alive, found = state["alive"], state["found"]
+            if generation == 0:
+                alive = algorithm.init(key_init, self.judge)
+                self.note(found, repeat, 0, algorithm, alive)
+            alive, info = algorithm.step(jax.random.fold_in(key_step, generation), alive, self.train, self.judge)
+            found["untrained"][repeat, generation] = info.untrained
+            self.note(found, repeat, generation + 1, algorithm, alive)
+            if generation + 1 in self.marks:
+                mark = self.marks.index(generation + 1)
+                found["together"][repeat, mark] = together(algorithm.apply, alive.population, *self.test)[1]
+                found["aligned_cosine"][repeat, mark] = self.alike_once_aligned(algorithm, alive)
+                if config.attacked:
+                    attacks = self.attack(algorithm, alive, jax.random.fold_in(key_attack, mark))
+                    found["attack"][repeat, mark], found["child_accuracy"][repeat, mark] = attacks
+            fitness = np.asarray(alive.fitness)
+            shown = {"best": float(fitness.max()), "worst": float(fitness.min())}
+            shown["cosine"] = float(np.nanmean(found["layer_cosine"][repeat, generation + 1]))
+            return {"alive": alive, "found": found}, shown
+
+        state = {"alive": state, "found": found}
+        return self.run.loop(name, state, step, total=config.repeats * config.later)["found"]
+
+    def room(self, algorithm: Recombination, state: State) -> dict[str, np.ndarray]:
+        """Where the results of all repeats go."""
+        config, marks = self.config, len(self.marks)
+        shapes: dict[str, tuple[int, ...]] = {
+            name: (config.later + 1, *np.shape(value)) for name, value in self.measured(algorithm, state).items()
+        }
+        shapes["untrained"] = (config.later, config.size)
+        shapes["together"] = (marks,)
+        shapes["aligned_cosine"] = (marks, *shapes["layer_cosine"][1:])
+        shapes["attack"] = (marks, len(config.epsilons) + 1, len(TARGETS))
+        shapes["child_accuracy"] = (marks, 2)
+        return {name: np.full((config.repeats, *shape), np.nan, np.float32) for name, shape in shapes.items()}
+
+    def layers(self, name: str) -> tuple[str, ...]:
+        """Names of the layers of a network, from the first to the last."""
+        params = self.inits[name](jax.random.key(0))
+        return tuple(layer.removeprefix("params/") for layer in kernel_genes(params)[1].names)
+
+    def measured(self, algorithm: Recombination, state: State) -> dict[str, Array]:
+        """What is noted of a population in every generation."""
+        return measure(algorithm, state, self.test, self.mesh)
+
+    def alike_once_aligned(self, algorithm: Recombination, state: State) -> Array:
+        """Cosine similarities layer by layer when all members take the order of the best: [layers, n, n]."""
+        return alike_in_order(algorithm, state.population, self.train[0][: algorithm.compared])
+
+    def note(self, found: dict[str, np.ndarray], repeat: int, generation: int, *of: Any) -> None:
+        """Keep what is measured of one generation."""
+        for name, value in self.measured(*of).items():
+            found[name][repeat, generation] = value
+
+    def attack(self, algorithm: Recombination, state: State, key: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Accuracies under attack, [attacks, targets], and without one of children, untrained and grown.
+
+        Each time the first network is attacked, and the others have to answer to the same images: the best member
+        and all other members, then children of the population, then these children once they have been trained.
+        """
+        key_breed, key_grow, key_attack = jax.random.split(key, 3)
+        brood = algorithm.breed(key_breed, state, self.train[0][: algorithm.compared], self.count(algorithm))
+        keys = jax.random.split(key_grow, self.count(algorithm))
+        grown = raised(algorithm, keys, brood.population, self.train)
+        x, y = (part[: self.config.attacked] for part in self.test)
+        found = [
+            self.under_attack(algorithm.apply, pop, x, y, key_attack)
+            for pop in (state.population, brood.population, grown)
+        ]
+        clean = [accuracies(algorithm.apply, pop, self.test, self.mesh) for pop in (brood.population, grown)]
+        return np.concatenate(found, axis=1), np.array([np.mean(values) for values in clean])
+
+    def count(self, algorithm: Recombination) -> int:
+        """Children that are attacked: as many for each island."""
+        return -(-self.config.children // algorithm.islands) * algorithm.islands
+
+    def under_attack(self, apply: Apply, pop: PyTree, x: Array, y: Array, key: Array) -> np.ndarray:
+        """Accuracy of the first, and mean accuracy of the others, on images made against the first: [attacks, 2]."""
+        spare = self.config.mode != "clean"
+        bounds = None if spare else (0.0, 1.0)
+        return np.asarray(
+            transferred(apply, pop, x, y, key, self.config.epsilons, round(EPSILON, 4), bounds, spare, self.mesh)
+        )
+
+    def alone(self, name: str, key: Array) -> dict[str, np.ndarray]:
+        """Networks that train as long without any recombination, with a leading axis of repeats."""
+        config, apply, init_fn = self.config, self.networks[name].apply, self.inits[name]
+        shape = (config.repeats, config.later, config.rivals)
+        found: dict[str, np.ndarray] = {"accuracy": np.full(shape, np.nan, np.float32)}
+        marks = (config.repeats, len(self.marks))
+        found["together"] = np.full(marks, np.nan, np.float32)
+        found["attack"] = np.full((*marks, len(config.epsilons) + 1, 2), np.nan, np.float32)
+
+        def begin(repeat: int) -> ea.training.Member:
+            key_init, key_fit, _ = jax.random.split(jax.random.fold_in(key, repeat), 3)
+            pop = ea.population.init(init_fn, key_init, config.rivals)
+            members = ea.training.init(pop, self.optimizer, epochs=config.later * config.epochs, key=key_fit)
+            return ea.population.replicate(members, self.mesh)
+
+        def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+            repeat, generation = divmod(number, config.later)
+            members, found = state["members"] if generation else begin(repeat), state["found"]
+            settings = {"batch_size": config.batch_size, "shuffle": self.shuffle, "mesh": self.mesh}
+            for _ in range(config.epochs):
+                members = ea.training.step_epoch(apply, members, self.train, self.optimizer, **settings)
+            members = ea.population.replicate(members, self.mesh)
+            found["accuracy"][repeat, generation] = accuracies(apply, members.params, self.test, self.mesh)
+            if generation + 1 in self.marks:
+                mark = self.marks.index(generation + 1)
+                found["together"][repeat, mark] = together(apply, members.params, *self.test)[1]
+                if config.attacked:
+                    x, y = (part[: config.attacked] for part in self.test)
+                    key_attack = jax.random.split(jax.random.fold_in(key, repeat), 3)[2]
+                    found["attack"][repeat, mark] = self.under_attack(apply, members.params, x, y, key_attack)
+            return {"members": members, "found": found}, {"mean": found["accuracy"][repeat, generation].mean()}
+
+        state = {"members": begin(0), "found": found}
+        total = config.repeats * config.later
+        return self.run.loop(f"alone, {name}", state, step, total=total)["found"]
+
+
+def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
+    """All populations and those that train alone; returns everything that figures and claims are made of."""
+    study, arms = Study(config, data, run), arms_of(config)
+    key = jax.random.key(config.seed)
+    found = [study.evolve(name, arm, key) for name, arm in arms.items()]
+    networks = list(dict.fromkeys(arm.network for arm in arms.values()))
+    rivals = [study.alone(name, jax.random.fold_in(key, 1)) for name in networks]
+    shapes = {name: max(of[name].shape for of in found) for name in found[0]}
+    arrays = {name: np.stack([padded(of[name], shape) for of in found]) for name, shape in shapes.items()}
+    arrays |= {f"alone_{name}": np.stack([of[name] for of in rivals]) for name in rivals[0]}
+    lists = {
+        "arms": list(arms),
+        "genes": [arm.genes for arm in arms.values()],
+        "settings": [", ".join(f"{name}={value}" for name, value in arm.settings) for arm in arms.values()],
+        "networks": networks,
+        "network": [networks.index(arm.network) for arm in arms.values()],
+        "layers": [",".join(study.layers(name)) for name in networks],
+        "marks": study.marks,
+        "epsilons": config.epsilons,
+        "published": round(EPSILON, 4),
+        "study": config.study,
+        "mode": config.mode,
+        "dataset": data.name,
+    }
+    return arrays | {name: np.array(value) for name, value in lists.items()}
+
+
+def drawn(network: Any, x: Array, key: Array) -> PyTree:
+    """One network before training."""
+    return network.init(key, x)
+
+
+def kernels(params: PyTree, least: int = 2) -> PyTree:
+    """The parameters without their biases."""
+    return jax.tree.map(lambda leaf: leaf if leaf.ndim >= least else None, params)
+
+
+def kernel_genes(params: PyTree) -> tuple[PyTree, ea.crossover.Genes]:
+    """The weights of one network without its biases, and its layers as genes of them."""
+    weights = kernels(params)
+    return weights, ea.crossover.layer_genes(weights)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "mesh"))
+def measure(algorithm: Recombination, state: State, test: tuple[Array, Array], mesh: Mesh | None) -> dict[str, Array]:
+    """What is noted of a population: fitness, test accuracy, how alike its layers and genes are, its founders."""
+    one = ea.population.take(state.population, 0)
+    _, layers = kernel_genes(one)
+    return {
+        "fitness": state.fitness,
+        "accuracy": accuracies(algorithm.apply, state.population, test, mesh),
+        "layer_cosine": diversity.cosines(kernels(state.population, 3), layers),
+        "gene_cosine": diversity.mean_of_pairs(diversity.cosines(state.population, algorithm.genes)),
+        "alleles": diversity.effective_alleles(kernels(state.ancestors, 3), layers),
+    }
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def alike_in_order(algorithm: Recombination, pop: PyTree, x: Array) -> Array:
+    """How alike the layers of all members are in the order of the first."""
+    first = ea.population.take(pop, 0)
+    ordered = ea.alignment.align_to(algorithm.apply, first, pop, x, mesh=algorithm.mesh).networks
+    return diversity.cosines(kernels(ea.population.replicate(ordered, algorithm.mesh), 3), kernel_genes(first)[1])
+
+
+@partial(jax.jit, static_argnames=("apply", "mesh"))
+def accuracies(apply: Apply, pop: PyTree, data: tuple[Array, Array], mesh: Mesh | None) -> Array:
+    """Accuracy of every network."""
+    return ea.population.replicate(
+        ea.population.map(lambda params: fitness_of(apply, params, *data)[0], pop, mesh=mesh), mesh
+    )
+
+
+together = jax.jit(ea.training.evaluate_ensemble, static_argnames="apply")
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def raised(algorithm: Recombination, keys: Array, children: PyTree, train: tuple[Array, Array]) -> PyTree:
+    """Children after the training of one generation."""
+    grown = ea.population.map(
+        lambda key, params: algorithm.grow(key, params, train)[0], keys, children, mesh=algorithm.mesh
+    )
+    return ea.population.replicate(grown, algorithm.mesh)
+
+
+@partial(jax.jit, static_argnames=("apply", "epsilons", "strongest", "bounds", "spare", "mesh"))
+def transferred(
+    apply: Apply,
+    pop: PyTree,
+    x: Array,
+    y: Array,
+    key: Array,
+    epsilons: tuple[float, ...],
+    strongest: float,
+    bounds: tuple[float, float] | None,
+    spare: bool,
+    mesh: Mesh | None,
+) -> Array:
+    """Accuracy of the first network, and the others' mean, on images made against the first: [attacks, 2].
+
+    The attacks are FGSM with every epsilon, then PGD with the authors' epsilon.
+    """
+    first = ea.population.take(pop, 0)
+    settings = {"bounds": bounds, "spare_errors": spare}
+    crafted = [ea.attacks.fgsm(apply, first, x, y, epsilon=epsilon, **settings) for epsilon in epsilons]
+    crafted.append(ea.attacks.pgd(apply, first, x, y, epsilon=strongest, key=key, **settings))
+    found = jnp.stack([accuracies(apply, pop, (images, y), mesh) for images in crafted])
+    return jnp.stack([found[:, 0], found[:, 1:].mean(axis=1)], axis=1)
+
+
+def padded(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The values, with NaN up to a larger shape."""
+    return np.pad(values, [(0, n - m) for n, m in zip(shape, values.shape, strict=True)], constant_values=np.nan)
+
+
+def cores() -> Mesh | None:
+    """The devices, where there are several, so that networks train side by side."""
+    return jax.make_mesh((len(jax.devices()),), ("members",)) if len(jax.devices()) > 1 else None
+
+
+EXPERIMENT = lab.Experiment(
+    name="mixed_evolution",
+    description=__doc__ or "",
+    presets=PRESETS,
+    costs=COSTS,
+    modes=MODES,
+    run=run,
+    plot=plot,
+    judge=judge,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    with contextlib.suppress(RuntimeError):  # once JAX has begun, its devices are what they are
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    return lab.main(EXPERIMENT, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
