@@ -158,14 +158,18 @@ def plot_similarity(view: View, folder: Path) -> None:
     shown = sorted({0, view.marks[0] // 2, view.marks[0], last})
     for arm in [arm for arm in ("horizontal", "vertical") if arm in view.arms] or view.arms[:1]:
         layers = view.layers(arm)
+        matrices = view.of(arm, "layer_cosine")[0, shown]
+        places = np.array(
+            [[diversity.principal_components(jnp.asarray(m)) for m in row[: len(layers)]] for row in matrices]
+        )
+        reach = 1.05 * float(np.abs(places).max())
         fig, axes = plotting.figure(2 * len(shown), len(layers), width=2.3, height=1.7)
-        for row, generation in enumerate(shown):
-            for column, layer in enumerate(layers):
-                matrix = view.of(arm, "layer_cosine")[0, generation, column]
-                places = np.asarray(diversity.principal_components(jnp.asarray(matrix)))
+        for column, layer in enumerate(sorted(layers, key=lambda name: name == "output")):
+            number = layers.index(layer)
+            for row, generation in enumerate(shown):
                 title = f"generation {generation}, {layer}"
-                plotting.plot_points(places, axes[2 * row, column], x="", y="", title=title)
-                pairs = matrix[np.triu_indices(len(matrix), 1)]
+                plotting.plot_points(places[row, number], axes[2 * row, column], reach=reach, title=title)
+                pairs = matrices[row, number][np.triu_indices(matrices.shape[-1], 1)]
                 plotting.plot_histogram(pairs, axes[2 * row + 1, column], x="cosine", y="pairs", span=(-0.1, 1))
         plotting.save(fig, folder / f"similarity-{arm.replace(' ', '-').replace(',', '')}.png")
 

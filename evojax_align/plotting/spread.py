@@ -19,6 +19,7 @@ def plot_points(
     *,
     x: str = "",
     y: str = "",
+    reach: float | None = None,
     title: str | None = None,
 ) -> None:
     """Draw points on a plane whose axes have the same scale, so that distances can be compared.
@@ -28,11 +29,15 @@ def plot_points(
         ax: drawn on.
         x: what the first axis is.
         y: what the second is.
+        reach: how far both axes go from 0, so that pictures can be compared; by default as far as the points.
         title: above the Axes, to the left.
     """
     places = _style.array("places", places, n=None, axes=2)
     ax.scatter(places[:, 0], places[:, 1], s=12, alpha=0.6, linewidths=0, color=_style.PALETTE[0])
-    ax.set_aspect("equal", adjustable="datalim")
+    if reach is None:
+        ax.set_aspect("equal", adjustable="datalim")
+    else:
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     _style.dress(ax, x=x, y=y, title=title)
 
 
