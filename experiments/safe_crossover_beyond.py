@@ -98,7 +98,7 @@ PRESETS = {
 }
 COSTS = {
     "demo": "some 250 networks on handwritten digits",
-    "small": "the same on MNIST, widths from 32 to 1024",
+    "small": "the same on MNIST, widths from 32 to 1024; 6 min on 2 busy cores",
 }
 
 
