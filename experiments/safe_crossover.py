@@ -144,7 +144,7 @@ PRESETS = {
 }
 COSTS = {
     "demo": "40 networks and 20 pairs on handwritten digits; 25 s on 2 cores",
-    "small": "40 networks on MNIST, Fashion-MNIST, CIFAR-10 or CIFAR-100; MNIST 6 min, Fashion-MNIST 3 min on 2 busy cores",
+    "small": "40 networks on MNIST, Fashion-MNIST, CIFAR-10 or CIFAR-100; 6 min on MNIST, 2 busy cores",
     "paper": "400 networks and 200 pairs on the same, in all modes; MNIST 58 min, CIFAR-10 22 min on 2 busy cores",
     "converged": "40 networks on CIFAR-10, trained until validation stops it, in all modes; 9 min on 2 busy cores",
     "lenet": "20 LeNet-5 on MNIST or Fashion-MNIST; MNIST 9 min on 2 busy cores",
