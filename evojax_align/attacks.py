@@ -103,7 +103,7 @@ def pgd(
     moved = jax.random.uniform(key, jnp.shape(x), jnp.asarray(x).dtype, -1, 1) * epsilon
 
     def attack(x: Array, y: Array, moved: Array) -> Array:
-        def climb(_: int, found: Array) -> Array:
+        def climb(_: ArrayLike, found: Array) -> Array:
             found = found + length * jnp.sign(_uphill(apply, params, found, y))
             return _within(jnp.clip(found, x - epsilon, x + epsilon), bounds)
 
@@ -145,6 +145,9 @@ def _check(x: ArrayLike, epsilon: ArrayLike, bounds: Bounds) -> None:
     low, high = bounds
     if not low <= high:
         raise _checks.bad("bounds", bounds, "(smallest, largest)", "Turn them round, or pass None for none.")
-    if _checks.is_concrete(x) and np.size(x) and not (np.min(x) >= low and np.max(x) <= high):
-        came = f"inputs from {np.min(x):g} to {np.max(x):g}"
+    if _checks.is_concrete(x) and np.size(x):
+        least, most = np.asarray(x).min(), np.asarray(x).max()
+        if low <= least and most <= high:
+            return
+        came = f"inputs from {least:g} to {most:g}"
         raise _checks.bad("x", came, f"values within bounds={bounds}", "Pass the bounds of your inputs, or None.")

@@ -170,7 +170,7 @@ def plot_similarity(view: View, folder: Path) -> None:
                 title = f"generation {generation}, {layer}"
                 plotting.plot_points(places[row, number], axes[2 * row, column], reach=reach, title=title)
                 pairs = matrices[row, number][np.triu_indices(matrices.shape[-1], 1)]
-                plotting.plot_histogram(pairs, axes[2 * row + 1, column], x="cosine", y="pairs", span=(-0.1, 1))
+                plotting.plot_histogram(pairs, axes[2 * row + 1, column], x="cosine", y="pairs", span=(-0.1, 1.0))
         plotting.save(fig, folder / f"similarity-{arm.replace(' ', '-').replace(',', '')}.png")
 
 

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's own threads stall beside XLA's
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # tests compile far longer than they compute
 
 import jaxtyping
 

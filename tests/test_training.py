@@ -174,3 +174,33 @@ def test_a_member_with_a_key_of_its_own_trains_alike_anywhere(network, task, key
 
     together, pair = epoch_of(slice(None)), epoch_of(slice(1, 3))
     chex.assert_trees_all_close(ea.population.take(together, slice(1, 3)), pair, atol=1e-6)
+
+
+def test_without_shuffling_samples_are_taken_as_they_lie(network, task, key):
+    """All members that start alike then end alike, whatever their keys; and an epoch is a loop over slices."""
+    apply, init = network
+    pop, sgd = ea.population.stack([init(key)] * 2), optax.sgd(0.1)
+    trained, _ = training.fit(apply, pop, task, sgd, epochs=2, batch_size=50, key=key, shuffle=False)
+    chex.assert_trees_all_equal(*ea.population.unstack(trained))
+    params, moments = init(key), sgd.init(init(key))
+    for start in (0, 50, 100) * 2:
+        params, moments, _ = training.step(apply, sgd, params, moments, *(of[start : start + 50] for of in task))
+    chex.assert_trees_all_close(ea.population.take(trained, 0), params, atol=1e-5)
+
+
+def test_an_ensemble_answers_by_its_mean_probabilities(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 3)
+    x, y = task
+    chances = np.mean([jax.nn.softmax(apply(member, x)) for member in ea.population.unstack(pop)], axis=0)
+    for chunk in (7, 1000):
+        loss, accuracy = training.evaluate_ensemble(apply, pop, x, y, chunk=chunk)
+        assert float(loss) == pytest.approx(float(-np.log(chances[np.arange(120), y]).mean()), rel=1e-5)
+        assert float(accuracy) == pytest.approx(float((chances.argmax(axis=1) == np.asarray(y)).mean()))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6])
+def test_chunks_are_put_together_again(count):
+    x = jnp.arange(count * 2.0).reshape(count, 2)
+    found = training.in_chunks(lambda part: {"sum": part["x"].sum(axis=1)}, {"x": x}, chunk=3)
+    np.testing.assert_array_equal(found["sum"], x.sum(axis=1))

@@ -44,10 +44,11 @@ def clusters(matrices: Float[Array, "... n n"], *, threshold: float = 0.9) -> In
     """The number of groups of members that are linked by similarities of at least `threshold`, directly or through
     others (single linkage)."""
     n = matrices.shape[-1]
-    linked = (matrices >= threshold) | jnp.eye(n, dtype=bool)
+    linked = (matrices >= threshold) | jnp.broadcast_to(jnp.eye(n, dtype=bool), matrices.shape)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, n)))))):
         linked = jnp.matmul(linked.astype(jnp.float32), linked.astype(jnp.float32)) > 0
-    return jnp.sum(jnp.argmax(linked, axis=-1) == jnp.arange(n), axis=-1)
+    first = jnp.argmax(linked, axis=-1)
+    return jnp.sum(first == jnp.broadcast_to(jnp.arange(n), first.shape), axis=-1)
 
 
 def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]:
@@ -59,27 +60,30 @@ def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]
 
     Args:
         ancestors: a population of trees like the parameters, holding the number of the founder of each weight.
+            Weights of -1, which are drawn anew in every child, do not count; a gene of them alone has n founders.
         genes: of one member.
     """
     count = population.size(ancestors)
-    order, filled, sizes = _layout(genes)
+    order, filled, _ = _layout(genes)
     flat = jnp.concatenate([leaf.reshape(count, -1) for leaf in jax.tree.leaves(ancestors)], axis=1)
-    same = jax.lax.map(lambda mine: jnp.sum(flat == mine, axis=0), flat).sum(axis=0) / count**2
-    return 1 / (jnp.where(filled, same[order], 0).sum(axis=1) / sizes)
+    same = jax.lax.map(lambda mine: jnp.sum(flat == mine[None], axis=0), flat).sum(axis=0) / count**2
+    counted = filled & (flat[0] != NO_GENE)[order]
+    chance = jnp.where(counted, same[order], 0).sum(axis=1) / jnp.maximum(counted.sum(axis=1), 1)
+    return 1 / jnp.where(chance == 0, 1 / count, chance)
 
 
 def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[Array, "n count"]:
     """The rows of a matrix seen along their main directions; the largest entry of each column is positive."""
-    centred = matrix - matrix.mean(axis=0)
+    centred = matrix - matrix.mean(axis=0, keepdims=True)
     left, sizes, _ = jnp.linalg.svd(centred, full_matrices=False)
-    found = left[:, :count] * sizes[:count]
-    largest = jnp.take_along_axis(found, jnp.argmax(jnp.abs(found), axis=0)[None], axis=0)
+    found = left[:, :count] * sizes[None, :count]
+    largest = jnp.take_along_axis(found, jnp.argmax(jnp.abs(found), axis=0, keepdims=True), axis=0)
     return found * jnp.where(largest < 0, -1, 1)
 
 
 def disagreement(answers: Int[Array, "n samples"]) -> Float[Array, "n n"]:
     """The share of samples that two members answer differently."""
-    return jax.lax.map(lambda mine: jnp.mean(answers != mine, axis=1), answers)
+    return jax.lax.map(lambda mine: jnp.mean(answers != mine[None], axis=1), answers)
 
 
 def scored(

@@ -16,7 +16,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
-from evojax_align._types import Apply, Array, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.alignment import align_to
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
@@ -385,8 +385,8 @@ def _joined(self: Recombination, children: PyTree, immigrants: PyTree) -> PyTree
 def _numbered(members: PyTree, genes: Genes, numbers: Int[Array, " n"]) -> PyTree:
     """The founder of every weight of some fresh networks."""
 
-    def founder(leaf: Array, index: Array) -> Array:
+    def founder(leaf: Array, index: ArrayLike) -> Array:
         of_member = numbers.reshape(-1, *[1] * (leaf.ndim - 1))
-        return jnp.where(jnp.asarray(index) == NO_GENE, NO_GENE, jnp.broadcast_to(of_member, leaf.shape))
+        return jnp.where(jnp.asarray(index)[None] == NO_GENE, NO_GENE, jnp.broadcast_to(of_member, leaf.shape))
 
     return jax.tree.map(founder, members, genes.index)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -80,7 +81,7 @@ class SplitMLP(nn.Module):
 
 
 def _flat(x: ArrayLike) -> Array:
-    return jnp.reshape(x, (jnp.shape(x)[0], math.prod(jnp.shape(x)[1:])))
+    return jnp.asarray(x).reshape(jnp.shape(x)[0], math.prod(jnp.shape(x)[1:]))
 
 
 def _dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True) -> Array:
@@ -89,7 +90,7 @@ def _dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True
         return nn.Dense(width, use_bias, kernel_init=nn.initializers.glorot_uniform(), name=name)(x)
     within = 1 / math.sqrt(max(1, x.shape[-1]))
 
-    def draw(key: PRNGKey, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+    def draw(key: PRNGKey, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -within, within)
 
     return nn.Dense(width, use_bias, kernel_init=draw, bias_init=draw, name=name)(x)

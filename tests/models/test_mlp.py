@@ -74,3 +74,31 @@ def test_every_hidden_layer_can_be_permuted(small, key):
     assert dict(spec.groups) == {"hidden_0": 5, "hidden_1": 6}
     assert spec.frozen == ()
     assert float(symmetry.verify(spec, apply, params, x, key=key, draws=2)) < 1e-5
+
+
+def test_both_networks_of_the_mixed_evolution_have_the_parameters_of_their_paper():
+    x = jnp.zeros((1, 28, 28))
+    for module in (models.MLP((256, 128), output_bias=True), models.SplitMLP()):
+        assert sum(np.prod(shape) for shape in shapes(module, x).values()) == 235_146
+    assert shapes(models.SplitMLP(), x)["part_1/kernel"] == (256, 64)
+
+
+def test_a_split_network_is_a_whole_one_whose_second_layer_is_cut():
+    split = models.SplitMLP(hidden=5, parts=(2, 4), classes=3)
+    x = jax.random.normal(jax.random.key(1), (7, 2, 2))
+    of = split.init(jax.random.key(0), x)["params"]
+    joined = {leaf: jnp.concatenate([of["part_0"][leaf], of["part_1"][leaf]], axis=-1) for leaf in ("kernel", "bias")}
+    whole = {"hidden_0": of["hidden_0"], "hidden_1": joined, "output": of["output"]}
+    expected = models.MLP(hidden=(5, 6), classes=3, output_bias=True).apply({"params": whole}, x)
+    np.testing.assert_allclose(split.apply({"params": of}, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_drawn_by_fan_in_weights_and_biases_stay_within_one_over_its_root():
+    params = models.MLP(hidden=(400,), start="fan_in").init(jax.random.key(0), jnp.zeros((1, 25)))["params"]["hidden_0"]
+    for leaf in params.values():
+        assert 0.95 / 5 < np.abs(leaf).max() <= 1 / 5 and abs(np.mean(leaf)) < 0.02
+
+
+def test_an_unknown_start_is_refused():
+    with pytest.raises(ValueError, match="start: got 'gloro'"):
+        models.MLP(start="gloro").init(jax.random.key(0), jnp.zeros((1, 4)))
