@@ -25,6 +25,7 @@ EXPERIMENTS = {
     "safe_crossover": "Safe crossover through neuron alignment (Uriot & Izzo 2020)",
     "safe_crossover_beyond": "Beyond that paper: width, common training, operators, many parents, curved paths",
     "deep_midpoints": "Midpoints of deep networks with batch normalisation",
+    "mixed_evolution": "Mixed genetic and gradient evolution (Cooke & de Alfaro)",
 }
 INTRODUCTION = """# Results
 
@@ -32,10 +33,10 @@ Written by `python experiments/store.py` from the runs that are kept in [results
 
 A claim *holds* if its one-sided test, corrected by Holm's method for all claims of the run, has p < .05; otherwise it
 *does not hold*, which says that this run did not show it, not that its opposite is true. *Ours* is the share of pairs
-(or the number that the statement names) with its 95 % interval, *paper* what the authors report, where they do; theirs
-on CIFAR-10 are of parents stopped at 40 %, which the preset `converged` does not do. Runs with several modes show them
-side by side: `text` as the paper's text (alignment on the images that score), `code` as its authors' program, `clean`
-with alignment on training images and scores on images that nothing else has seen.
+or of seeds (or the number that the statement names) with its 95 % interval, *paper* what the authors report, where they
+do; theirs on CIFAR-10 are of parents stopped at 40 %, which the preset `converged` does not do. Modes are `text` as the
+paper's text, `code` as its authors' program, and `clean`, in which nothing is chosen by the images that score; a run of
+several modes shows them side by side.
 """
 
 
