@@ -27,7 +27,7 @@ from evojax_align import _checks, lab
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.data.dataset import Dataset
 from evojax_align.evolution import Recombination, State, diversity
-from evojax_align.evolution.recombination import fitness_of
+from evojax_align.evolution.fitness import fitness_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -204,13 +204,16 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     """The claims of the paper and of this project, each decided over seeds; and the tables."""
     view, study = View(arrays), str(arrays["study"])
     claims = {"paper": paper_claims, "cross": cross_claims, "cures": cure_claims}[study](view)
+    long = study != "paper"  # tables of so many populations are kept, but too long for a page
     tables = {
         "populations": [summary(view, arm) for arm in view.arms],
-        "networks that train alone": [row for arm in view.arms for row in alone_rows(view, arm)][: 2 * len(view.marks)],
-        "accuracy by generation": [row for arm in view.arms for row in generation_rows(view, arm)],
+        "networks that train alone": [row for name in view.networks for row in alone_rows(view, name)],
+        "all generations" if long else "by generation": [
+            row for arm in view.arms for row in generation_rows(view, arm)
+        ],
     }
     if view.were_attacked:
-        tables["accuracy under attack"] = [row for arm in view.arms for row in attack_rows(view, arm)]
+        tables["all attacks" if long else "under attack"] = [row for arm in view.arms for row in attack_rows(view, arm)]
     return lab.decide(claims), tables
 
 
@@ -372,18 +375,19 @@ def summary(view: View, arm: str) -> dict[str, Any]:
     return row
 
 
-def alone_rows(view: View, arm: str) -> list[dict[str, Any]]:
+def alone_rows(view: View, network: str) -> list[dict[str, Any]]:
     """Networks that train alone, at every mark."""
-    rows = []
+    rows, number = [], view.networks.index(network)
+    accuracy, together, attacked = (view.arrays[f"alone_{name}"][number] for name in ("accuracy", "together", "attack"))
     for place, mark in enumerate(view.marks):
         row = {
-            "network": view.networks[view.network(arm)],
+            "network": network,
             "generation": mark,
-            "accuracy": lab.mean(view.alone(arm)[:, mark - 1]),
-            "ensemble": lab.mean(view.alone(arm, "together")[:, place]),
+            "accuracy": lab.mean(accuracy[:, mark - 1]),
+            "ensemble": lab.mean(together[:, place]),
         }
         if view.were_attacked:
-            attack = view.alone(arm, "attack")[:, place, view.usual]
+            attack = attacked[:, place, view.usual]
             row |= {"attacked itself": lab.mean(attack[:, 0]), "others, attacked": lab.mean(attack[:, 1])}
         rows.append(row)
     return rows
@@ -403,7 +407,7 @@ def generation_rows(view: View, arm: str) -> list[dict[str, Any]]:
         row["mean"] = lab.mean(view.accuracy(arm, "mean", generation))
         row["children untrained"] = lab.mean(view.of(arm, "untrained")[:, generation - 1])
         row["cosine of genes"] = lab.rounded(np.nanmean(view.of(arm, "gene_cosine")[:, generation]))
-        for what, of in (("cosine", view.cosine), ("founders", view.alleles)):
+        for what, of in (("cosine", view.cosine), ("founders", view.alleles), ("groups", view.groups)):
             known = dict(zip(view.layers(arm), of(arm, generation).mean(axis=0), strict=True))
             for layer in view.all_layers:
                 row[f"{what}, {layer}"] = lab.rounded(known[layer]) if layer in known else None

@@ -19,7 +19,7 @@ from evojax_align.lab.checkpoint import write
 
 HERE = Path(__file__).parent
 PAGE = "RESULTS.md"
-HIDDEN = ("loss of each pair at t=.5",)
+HIDDEN = ("loss of each pair at t=.5", "all generations", "all attacks")
 """Tables that are kept, but too long for a page."""
 EXPERIMENTS = {
     "safe_crossover": "Safe crossover through neuron alignment (Uriot & Izzo 2020)",

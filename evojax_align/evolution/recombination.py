@@ -6,8 +6,9 @@ different descent fit together: the second parent's neurons can be brought into 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +22,16 @@ from evojax_align.alignment import align_to
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
+from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec, infer, permute
 
 ALIGNMENTS = ("none", "correlation", "greedy", "cca", "loadings", "weights")
 SELECTIONS = ("best", "random")
+Samples: TypeAlias = Iterable[Any]
+"""Inputs and their labels, as a user gives them; once checked, `Data`."""
+Data: TypeAlias = tuple[PyTree, Array]
 
 
 @struct.dataclass
@@ -162,23 +167,30 @@ class Recombination:
             raise _checks.bad("parents", came, "at least 2 parents", "Raise parents, or size, or have fewer islands.")
         if not self.bonus_weight >= 0:
             raise _checks.bad("bonus_weight", self.bonus_weight, "a number of at least 0", "Leave bonus at 'none'.")
+        ours, theirs = (jax.tree.map(jnp.shape, tree) for tree in (self.genes.index, self._shapes))
+        if ours != theirs:
+            raise _checks.bad(
+                "genes", "genes of another network", "those of one of init_fn", "Make them from one of it."
+            )
+
+    @property
+    def _shapes(self) -> PyTree:
+        return jax.eval_shape(self.init_fn, jax.random.key(0))
 
     @property
     def _pool(self) -> int:
         return int(self.parents * (self.size // self.islands) + 1e-9)
 
-    def init(self, key: PRNGKey, judge: tuple[PyTree, Array]) -> State:
+    def init(self, key: PRNGKey, judge: Samples) -> State:
         """The first generation, untrained.
 
         Args:
             key: a random key.
             judge: inputs and labels that fitness is measured on.
         """
-        return _init(self, key, judge)
+        return _init(self, key, self._checked("judge", judge))
 
-    def step(
-        self, key: PRNGKey, state: State, train: tuple[PyTree, Array], judge: tuple[PyTree, Array]
-    ) -> tuple[State, Info]:
+    def step(self, key: PRNGKey, state: State, train: Samples, judge: Samples) -> tuple[State, Info]:
         """One generation: choose, recombine, mutate, train, judge, keep the best.
 
         Args:
@@ -190,7 +202,7 @@ class Recombination:
         Returns:
             The next state, whose generation is one more, and what happened.
         """
-        return _step(self, key, state, train, judge)
+        return _step(self, key, state, self._checked("train", train), self._checked("judge", judge))
 
     def breed(self, key: PRNGKey, state: State, x: PyTree, count: int) -> Brood:
         """Children of a population, untrained.
@@ -203,7 +215,12 @@ class Recombination:
         """
         return _breed(self, key, state, x, _checks.positive("count", count))
 
-    def grow(self, key: PRNGKey, params: PyTree, train: tuple[PyTree, Array]) -> tuple[PyTree, Float[Array, ""]]:
+    def _checked(self, argument: str, data: Samples) -> Data:
+        x, y = jax.tree.map(jnp.asarray, tuple(data))
+        training.check_labels(argument, self.apply, self._shapes, x, y)
+        return x, y
+
+    def grow(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:
         """One network after the training of one generation, and its mean loss in the last epoch.
 
         Args:
@@ -223,19 +240,8 @@ class Recombination:
         return params, losses[-1]
 
 
-def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float[Array, ""], Int[Array, " n"]]:
-    """Share of the samples that one network gets right, NaN where its outputs are not finite, and its answers."""
-
-    def answer(part: PyTree) -> tuple[Array, Array]:
-        logits = apply(params, part)
-        return jnp.argmax(logits, axis=-1), jnp.all(jnp.isfinite(logits), axis=-1)
-
-    answers, finite = training.in_chunks(answer, x)
-    return jnp.where(jnp.all(finite), jnp.mean(answers == y), jnp.nan), answers
-
-
 @partial(jax.jit, static_argnums=0)
-def _init(self: Recombination, key: PRNGKey, judge: tuple[PyTree, Array]) -> State:
+def _init(self: Recombination, key: PRNGKey, judge: Data) -> State:
     members = population.init(self.init_fn, key, self.size)
     fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members, mesh=self.mesh)
     first = State(
@@ -295,9 +301,7 @@ def _aligned(
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(
-    self: Recombination, key: PRNGKey, state: State, train: tuple[PyTree, Array], judge: tuple[PyTree, Array]
-) -> tuple[State, Info]:
+def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
     key_breed, key_mutate, key_immigrants, key_train, key_survive = jax.random.split(key, 5)
     brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
     children, strength = _mutated(self, key_mutate, state.population, brood.population)

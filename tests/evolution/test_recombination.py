@@ -259,6 +259,18 @@ def test_settings_that_cannot_be_are_refused(settings, named):
         algorithm(**settings)
 
 
+def test_data_and_genes_that_do_not_fit_are_refused(task, key):
+    x, y = task
+    r = algorithm()
+    state = r.init(key, task)
+    with pytest.raises(ValueError, match="judge: got labels from 1 to 3"):
+        r.init(key, (x, y + 1))
+    with pytest.raises(ValueError, match="train: got inputs"):
+        r.step(key, state, (x, y[:5]), task)
+    with pytest.raises(ValueError, match="genes: got genes of another network"):
+        Recombination(NET.apply, init_fn, ea.crossover.layer_genes({"w": X}), SGD)
+
+
 def test_children_are_bred_in_equal_numbers_for_every_island(task, key):
     r = algorithm(islands=2)
     with pytest.raises(ValueError, match="count: got 3"):
