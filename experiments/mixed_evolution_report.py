@@ -254,7 +254,7 @@ def claims_of(view: View, arm: str) -> list[lab.Claim]:
     cosine, later = view.cosine(arm), view.cosine(arm, last)
     output = layers.index("output")
     others = np.delete(cosine, output, axis=1).max(axis=1)
-    groups = view.groups(arm)[:, output]
+    groups, elsewhere = view.groups(arm)[:, output], np.delete(view.groups(arm), output, axis=1).min(axis=1)
     size = view.arrays["accuracy"].shape[-1]
     divided = ((groups > 1) & (groups <= size // 2)).astype(float)
     claims = [
@@ -268,6 +268,7 @@ def claims_of(view: View, arm: str) -> list[lab.Claim]:
         ),
         above(f"{arm}_alike", f"{arm}: layers more alike than at first", cosine.mean(1), view.cosine(arm, 0).mean(1)),
         above(f"{arm}_output", f"{arm}: the output layer the most alike", cosine[:, output], others),
+        below(f"{arm}_fewest", f"{arm}: fewer groups in the output layer than in any other", groups, elsewhere),
         lab.claim(
             f"{arm}_groups",
             f"{arm}: 2 to {size // 2} groups in the output layer at generation {first}",
