@@ -289,7 +289,9 @@ def attack_claims(view: View, arm: str) -> list[lab.Claim]:
         view.attacked(arm, target)
         for target in ("best member", "other members", "other children", "other grown children")
     )
+    strangers = view.alone(arm, "attack")[:, 0, view.usual, 1]
     claims = [
+        above(f"{arm}_strangers", f"{arm}: others resist more than networks that trained alone", others, strangers),
         below(f"{arm}_own", f"{arm}: below .01 under an attack on itself", own, 0.01),
         below(f"{arm}_others", f"{arm}: others below .05 under the best one's", others, 0.05),
         above(f"{arm}_children", f"{arm}: children resist each other's more than members", children, others),
@@ -404,7 +406,7 @@ def generation_rows(view: View, arm: str) -> list[dict[str, Any]]:
         for how, theirs in (("best", notebook[0]), ("worst", notebook[1])):
             row[how] = lab.mean(view.accuracy(arm, how, generation))
             if view.published:
-                row[f"{how}, notebook"] = None if theirs is None else theirs / 100
+                row[f"{how}, notebook"] = None if theirs is None else lab.rounded(theirs / 100)
         row["mean"] = lab.mean(view.accuracy(arm, "mean", generation))
         row["children untrained"] = lab.mean(view.of(arm, "untrained")[:, generation - 1])
         row["cosine of genes"] = lab.rounded(np.nanmean(view.of(arm, "gene_cosine")[:, generation]))

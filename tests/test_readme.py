@@ -88,3 +88,10 @@ def test_the_table_of_the_papers_is_the_stored_one():
         names = ("method", "loss at t=0", "loss at t=.5", "accuracy at t=.5", "below naive")
         rows += [{"data": dataset} | {name: row[name] for name in names} for row in found if row["mode"] == "clean"]
     assert block("papers").strip() == text_table(rows)
+
+
+def test_the_table_of_the_mixed_evolution_is_the_stored_one():
+    results = ROOT / "experiments" / "results" / "mixed_evolution-paper-mnist.json"
+    found = json.loads(results.read_text())["tables"]["populations"]
+    names = ("population", "best", "mean", "worst", "children untrained", "ensemble", "cosine", "others, attacked")
+    assert block("mixed").strip() == text_table([{name: row[name] for name in names} for row in found])
