@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--checkpoint-every", type=float, default=30.0)
     arguments = parser.parse_args(argv)
-    config = dataclasses.replace(safe_crossover.PRESETS["demo"], patience=40)
+    config = dataclasses.replace(safe_crossover.PRESETS["demo"][0], patience=40)
     data = load(config.dataset, seed=config.seed)
     with tempfile.TemporaryDirectory() as parent:
 

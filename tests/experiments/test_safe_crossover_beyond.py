@@ -79,13 +79,6 @@ def test_equal_keys_advance_alike_and_steps_add_up(script):
     assert any((p != q).any() for p, q in zip(*map(jax.tree.leaves, (after(3), other)), strict=True))
 
 
-def test_an_ensemble_scores_the_mean_of_the_chances(script):
-    chances = jnp.array([[[0.9, 0.1], [0.6, 0.4]], [[0.3, 0.7], [0.2, 0.8]]])  # [members, images, classes]
-    loss, accuracy = script.ensemble(lambda logits, x: logits[x], jnp.log(chances), (jnp.arange(2), jnp.array([0, 0])))
-    assert float(loss) == pytest.approx(-np.log([0.6, 0.4]).mean(), rel=1e-5)
-    assert float(accuracy) == 0.5
-
-
 def test_exploration_by_hand(script):
     """Five images; the numbers are what each network says of them, and the labels are all 0."""
     said = {"child": [0, 0, 1, 2, 1], "a": [0, 1, 1, 0, 0], "b": [0, 1, 2, 0, 0]}

@@ -1,0 +1,60 @@
+"""Wall time of the mixed evolution as its authors ran it: 20 networks, 6 generations of an epoch on MNIST.
+
+Blocks of weights as genes, two immigrants in every generation, fitness on the test images; compiling is part of the
+first seed. Theirs took about 35 minutes on the CPU of a free notebook.
+
+python experiments/benchmarks/mixed.py --data-dir DIR --seeds 10 --out experiments/results/benchmarks-mixed.json
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import mixed_evolution  # pyright: ignore[reportMissingImports]
+from timing import store  # pyright: ignore[reportImplicitRelativeImport]
+
+from evojax_align.data import load
+from evojax_align.evolution import recombination
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the seeds one after the other and print what each took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--generations", type=int, default=6)
+    parser.add_argument("--out")
+    arguments = parser.parse_args(argv)
+    with contextlib.suppress(RuntimeError):  # once JAX has begun, its devices are what they are
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    (config,) = mixed_evolution.PRESETS["paper"]
+    study = mixed_evolution.Study(config, load(arguments.dataset, data_dir=arguments.data_dir, seed=0), run=None)  # pyright: ignore[reportArgumentType]
+    algorithm = study.algorithm(mixed_evolution.arms_of(config)["horizontal"])
+    seconds, rows = 0.0, []
+    for seed in range(arguments.seeds):
+        start = time.perf_counter()
+        state = algorithm.init(jax.random.key(seed), study.judge)
+        for number in range(arguments.generations):
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            state, _ = algorithm.step(key, state, study.train, study.judge)
+        best, worst = float(state.fitness.max()), float(state.fitness.min())
+        seconds += time.perf_counter() - start
+        rows.append({"seed": seed, "seconds, in all": round(seconds, 1), "best": best, "worst": worst})
+        print(f"seed {seed}: {seconds:6.1f} s in all, accuracy {worst:.4f} to {best:.4f}", flush=True)
+    print(f"steps compiled: {recombination._step._cache_size()}")  # pyright: ignore[reportAttributeAccessIssue]
+    store(arguments.out, rows, {"seeds": arguments.seeds, "generations": arguments.generations})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
