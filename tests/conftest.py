@@ -4,7 +4,6 @@ import os
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's own threads stall beside XLA's
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # tests compile far longer than they compute
 
 import jaxtyping
 
@@ -51,6 +50,14 @@ def _programs_are_let_go():
     """Compiled programs hold maps of memory, of which a process may have a limited number."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def hasty_compiler():
+    """For modules of tests that compile far longer than they compute."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True)

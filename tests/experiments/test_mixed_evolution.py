@@ -6,6 +6,8 @@ import pytest
 
 from evojax_align import lab
 
+pytestmark = pytest.mark.usefixtures("hasty_compiler")
+
 TOY = [
     "repeats=2", "size=4", "generations=2", "later=3", "hidden=(12,8)", "block=4", "batch_size=50", "compared=200",
     "rivals=2", "attacked=40", "children=3", "epsilons=(0.1,0.1623)", "learning_rate=0.1",

@@ -9,6 +9,7 @@ import pytest
 
 from evojax_align import symmetry
 
+pytestmark = pytest.mark.usefixtures("hasty_compiler")
 N = 4
 
 
