@@ -13,7 +13,7 @@ import optax
 
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.training import CHUNK, in_chunks
+from evojax_align.training import CHUNK, check_labels, in_chunks
 
 Bounds = tuple[float, float] | None
 """Smallest and largest value of an input, or None where there are none."""
@@ -46,12 +46,12 @@ def fgsm(
         The changed inputs; none of their values is further from x than epsilon.
 
     Raises:
-        ValueError: for an epsilon below 0, bounds the wrong way round, or inputs outside of them.
+        ValueError: for an epsilon below 0, wrong bounds, inputs outside of them, or labels that do not fit.
 
     References:
         Goodfellow, I., Shlens, J. and Szegedy, C. (2015). Explaining and harnessing adversarial examples. ICLR.
     """
-    _check(x, epsilon, bounds)
+    _check(apply, params, x, y, epsilon, bounds)
 
     def attack(x: Array, y: Array) -> Array:
         return _within(x + epsilon * jnp.sign(_uphill(apply, params, x, y)), bounds)
@@ -97,8 +97,10 @@ def pgd(
     References:
         Madry, A. et al. (2018). Towards deep learning models resistant to adversarial attacks. ICLR.
     """
-    _check(x, epsilon, bounds)
+    _check(apply, params, x, y, epsilon, bounds)
     _checks.positive("steps", steps)
+    if step_size is not None and _checks.is_concrete(step_size):
+        _checks.above_zero("step_size", float(np.asarray(step_size)))
     length = 2.5 * jnp.asarray(epsilon) / steps if step_size is None else jnp.asarray(step_size)
     moved = jax.random.uniform(key, jnp.shape(x), jnp.asarray(x).dtype, -1, 1) * epsilon
 
@@ -137,9 +139,10 @@ def _chunked(attack: Callable[..., Array], x: ArrayLike, y: ArrayLike, chunk: in
     return in_chunks(lambda part: attack(*part), (jnp.asarray(x), jnp.asarray(y), *more), chunk=chunk)
 
 
-def _check(x: ArrayLike, epsilon: ArrayLike, bounds: Bounds) -> None:
-    if _checks.is_concrete(epsilon) and not np.asarray(epsilon) >= 0:
-        raise _checks.bad("epsilon", epsilon, "a number of at least 0", "It is a distance in units of the inputs.")
+def _check(apply: Apply, params: PyTree, x: ArrayLike, y: ArrayLike, epsilon: ArrayLike, bounds: Bounds) -> None:
+    check_labels("x, y", apply, params, jnp.asarray(x), jnp.asarray(y))
+    if jnp.ndim(epsilon) or (_checks.is_concrete(epsilon) and not np.asarray(epsilon) >= 0):
+        raise _checks.bad("epsilon", epsilon, "one number of at least 0", "It is a distance in units of the inputs.")
     if bounds is None:
         return
     low, high = bounds

@@ -91,13 +91,16 @@ def evaluate(
 def evaluate_ensemble(
     apply: Apply, pop: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of the mean of all members' probabilities."""
+    """Mean cross-entropy and accuracy of the mean of all members' probabilities; NaN if a member's are not finite."""
 
     def chances(part: PyTree) -> Array:
-        return population.map(lambda params: jax.nn.softmax(apply(params, part)), pop).mean(axis=0)
+        logits = population.map(lambda params: apply(params, part), pop)
+        wide = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+        return jax.nn.logsumexp(wide, axis=0) - jnp.log(logits.shape[0])
 
     found, y = in_chunks(chances, jax.tree.map(jnp.asarray, x), chunk=chunk), jnp.asarray(y)
-    return -jnp.log(found[jnp.arange(y.shape[0]), y]).mean(), (found.argmax(axis=-1) == y).mean()
+    accuracy = jnp.where(jnp.isfinite(found).all(), (found.argmax(axis=-1) == y).mean(), jnp.nan)
+    return -found[jnp.arange(y.shape[0]), y].mean(), accuracy
 
 
 def in_chunks(fn: Callable[[PyTree], PyTree], data: PyTree, *, chunk: int = CHUNK) -> PyTree:

@@ -28,6 +28,7 @@ from evojax_align._types import Apply, Array, PyTree
 from evojax_align.data.dataset import Dataset
 from evojax_align.evolution import Recombination, State, diversity
 from evojax_align.evolution.fitness import fitness_of
+from evojax_align.evolution.selection import best
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -40,8 +41,9 @@ MODES = {
 }
 STUDIES = ("paper", "cross", "cures")
 KINDS = {"layer": "layers", "block": "blocks", "neuron": "neurons"}
-EPSILON = 0.05 / 0.3081
-"""The authors' 0.05, which they add to images that they scale as if these had been normalised: .162 of an input."""
+PUBLISHED = round(0.05 / 0.3081, 4)
+"""The authors' epsilon of 0.05, which they add to images that they scale as if these had been normalised."""
+ISLANDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Config:
     """Networks that train alone for as many epochs, and their ensemble."""
     attacked: int = 2000
     """Test images that are attacked, at most; 0 leaves attacks out."""
-    epsilons: tuple[float, ...] = (0.02, 0.05, 0.1, round(EPSILON, 4), 0.25)
+    epsilons: tuple[float, ...] = (0.02, 0.05, 0.1, PUBLISHED, 0.25)
     children: int = 11
     """Offspring of a population, one of which is attacked, and the others with it."""
 
@@ -92,13 +94,16 @@ class Config:
             raise _checks.bad("later", came, f"at least generations={self.generations}", mend)
         if not 0 <= self.momentum < 1:
             raise _checks.bad("momentum", self.momentum, "a number from 0 to less than 1", "Write --set momentum=0.9.")
-        if self.attacked < 0 or self.size % 4 or self.children < 2:
-            name = "attacked" if self.attacked < 0 else "children" if self.children < 2 else "size"
-            expected = {"attacked": "0 or more", "children": "at least 2", "size": "a multiple of 4, for islands"}[name]
-            raise _checks.bad(name, getattr(self, name), expected, "Correct it.")
-        if min(self.epsilons) <= 0 or list(self.epsilons) != sorted(set(self.epsilons)):
-            mend = "Write --set 'epsilons=(0.1, 0.2)'."
-            raise _checks.bad("epsilons", self.epsilons, "rising numbers above 0", mend)
+        for name, least in (("attacked", 0), ("children", 2), ("generations", 2), ("rivals", 2), ("size", 2 * ISLANDS)):
+            if getattr(self, name) < least:
+                raise _checks.bad(name, getattr(self, name), f"{least} or more", f"Write --set {name}={least}.")
+        if self.size % ISLANDS:
+            mend = f"Write --set size={self.size - self.size % ISLANDS}."
+            raise _checks.bad("size", self.size, f"a multiple of the {ISLANDS} islands", mend)
+        rising = list(self.epsilons) == sorted(set(self.epsilons)) and min(self.epsilons) > 0
+        if not rising or PUBLISHED not in self.epsilons:
+            mend = f"Write --set 'epsilons=(0.1, {PUBLISHED})'."
+            raise _checks.bad("epsilons", self.epsilons, f"rising numbers above 0, {PUBLISHED} among them", mend)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +127,7 @@ def arms_of(config: Config) -> dict[str, Arm]:
         return {
             "horizontal": arm(),
             "vertical": arm("vertical"),
-            "random selection": arm(selection="random"),
+            "random selection": arm(selection="random", immigrants=0),
             "aligned parents": arm(alignment="correlation"),
         }
     bonus = {"bonus": "cosine", "bonus_weight": config.bonus_weight}
@@ -144,11 +149,11 @@ def arms_of(config: Config) -> dict[str, Arm]:
         "hybrid vigour": arm(bonus="hybrid", **weight),
         "fitness sharing": arm(bonus="sharing", **weight),
         "novelty": arm(bonus="novelty", **weight),
-        "immigrants": arm(immigrants=config.size // 10 * 2 or 2),
-        "islands": arm(islands=config.size // 4 if config.size < 16 else 4),
+        "immigrants": arm(immigrants=config.size // 2),
+        "islands": arm(islands=ISLANDS, immigrants=ISLANDS if usual else 0),
         "aligned parents": arm(alignment="correlation"),
         "aligned by CCA": arm(alignment="cca"),
-        "random selection": arm(selection="random"),
+        "random selection": arm(selection="random", immigrants=0),
     }
 
 
@@ -173,16 +178,16 @@ PRESETS = {
     "small": (dataclasses.replace(MNIST, repeats=2, later=6, attacked=1000),),
     "paper": (dataclasses.replace(MNIST, mode="code"),),
     "text": (dataclasses.replace(MNIST, mode="text"),),
-    "cross": (dataclasses.replace(MNIST, study="cross", repeats=5, later=6),),
-    "cures": (dataclasses.replace(MNIST, study="cures", repeats=6, later=6),),
+    "cross": (dataclasses.replace(MNIST, study="cross", repeats=8, later=6),),
+    "cures": (dataclasses.replace(MNIST, study="cures", repeats=10, later=6),),
 }
 COSTS = {
     "demo": "12 networks, 8 generations and 10 seeds on handwritten digits; 35 s on 2 cores",
     "small": "20 networks and 6 generations on MNIST, 2 seeds",
     "paper": "as the authors' code: 20 networks on MNIST, 10 generations, 10 seeds; 66 min on 2 busy cores",
     "text": "the same with whole layers as genes, as the text has it",
-    "cross": "naive or aligned, layers, blocks or neurons, with and without a bonus, on MNIST; 5 seeds",
-    "cures": "what might keep a population diverse, on MNIST; 6 seeds",
+    "cross": "naive or aligned, layers, blocks or neurons, with and without a bonus, on MNIST; 8 seeds",
+    "cures": "what might keep a population diverse, on MNIST; 10 seeds",
 }
 
 
@@ -222,9 +227,9 @@ class Study:
         settings |= {"shuffle": self.shuffle, "mesh": self.mesh, **dict(arm.settings)}
         return Recombination(network.apply, init_fn, genes, self.optimizer, **settings)
 
-    def evolve(self, name: str, arm: Arm, key: Array) -> dict[str, np.ndarray]:
+    def evolve(self, name: str, algorithm: Recombination, key: Array) -> dict[str, np.ndarray]:
         """All repeats of one population, with a leading axis of repeats."""
-        config, algorithm = self.config, self.algorithm(arm)
+        config = self.config
         state = algorithm.init(key, self.judge)
         found = self.room(algorithm, state)
 
@@ -241,7 +246,7 @@ class Study:
             if generation + 1 in self.marks:
                 mark = self.marks.index(generation + 1)
                 found["together"][repeat, mark] = together(algorithm.apply, alive.population, *self.test)[1]
-                found["aligned_cosine"][repeat, mark] = alike_in_order(algorithm, alive.population, self.compared)
+                found["aligned_cosine"][repeat, mark] = alike_in_order(algorithm, fittest_first(alive), self.compared)
                 if config.attacked:
                     attacks = self.attack(algorithm, alive, jax.random.fold_in(key_attack, mark))
                     found["attack"][repeat, mark], found["child_accuracy"][repeat, mark] = attacks
@@ -266,7 +271,7 @@ class Study:
         return {name: np.full((config.repeats, *shape), np.nan, np.float32) for name, shape in shapes.items()}
 
     def layers(self, name: str) -> tuple[str, ...]:
-        """Names of the layers of a network, from the first to the last."""
+        """Names of the layers of a network, as its tree has them."""
         params = self.inits[name](jax.random.key(0))
         return tuple(layer.removeprefix("params/") for layer in kernel_genes(params)[1].names)
 
@@ -290,7 +295,7 @@ class Study:
         x, y = (part[: self.config.attacked] for part in self.test)
         found = [
             self.under_attack(algorithm.apply, pop, x, y, key_attack)
-            for pop in (state.population, brood.population, grown)
+            for pop in (fittest_first(state), brood.population, grown)
         ]
         clean = [accuracies(algorithm.apply, pop, self.test, self.mesh) for pop in (brood.population, grown)]
         return np.concatenate(found, axis=1), np.array([np.mean(values) for values in clean])
@@ -303,9 +308,7 @@ class Study:
         """Accuracy of the first, and mean accuracy of the others, on images made against the first: [attacks, 2]."""
         spare = self.config.mode != "clean"
         bounds = None if spare else (0.0, 1.0)
-        return np.asarray(
-            transferred(apply, pop, x, y, key, self.config.epsilons, round(EPSILON, 4), bounds, spare, self.mesh)
-        )
+        return np.asarray(transferred(apply, pop, x, y, key, self.config.epsilons, PUBLISHED, bounds, spare, self.mesh))
 
     def alone(self, name: str, key: Array) -> dict[str, np.ndarray]:
         """Networks that train as long without any recombination, with a leading axis of repeats."""
@@ -348,9 +351,10 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
     """All populations and those that train alone; returns everything that figures and claims are made of."""
     study, arms = Study(config, data, run), arms_of(config)
     key = jax.random.key(config.seed)
-    found = [study.evolve(name, arm, key) for name, arm in arms.items()]
+    algorithms = {name: study.algorithm(arm) for name, arm in arms.items()}  # what cannot be is refused at once
+    found = [study.evolve(name, algorithm, key) for name, algorithm in algorithms.items()]
     networks = list(dict.fromkeys(arm.network for arm in arms.values()))
-    rivals = [study.alone(name, jax.random.fold_in(key, 1)) for name in networks]
+    rivals = [study.alone(name, jax.random.fold_in(key, config.repeats)) for name in networks]
     shapes = {name: max(of[name].shape for of in found) for name in found[0]}
     arrays = {name: np.stack([padded(of[name], shape) for of in found]) for name, shape in shapes.items()}
     arrays |= {f"alone_{name}": np.stack([of[name] for of in rivals]) for name in rivals[0]}
@@ -363,7 +367,7 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
         "layers": [",".join(study.layers(name)) for name in networks],
         "marks": study.marks,
         "epsilons": config.epsilons,
-        "published": round(EPSILON, 4),
+        "published": PUBLISHED,
         "study": config.study,
         "mode": config.mode,
         "dataset": data.name,
@@ -399,6 +403,11 @@ def measure(algorithm: Recombination, state: State, test: tuple[Array, Array], m
         "gene_cosine": diversity.mean_of_pairs(diversity.cosines(state.population, algorithm.genes)),
         "alleles": diversity.effective_alleles(kernels(state.ancestors, 3), layers),
     }
+
+
+def fittest_first(state: State) -> PyTree:
+    """The members by their fitness, which a bonus or chance may not have ordered them by."""
+    return ea.population.take(state.population, best(state.fitness, state.fitness.shape[0]))
 
 
 @partial(jax.jit, static_argnames="algorithm")

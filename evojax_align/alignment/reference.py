@@ -58,11 +58,9 @@ def align_to(
     """
     _checks.one_of("method", method, [name for name, kind in METHODS.items() if kind.bijective])
     known = spec or infer(apply, reference, x)
-    settings = {"rank": rank, "ridge": ridge, "engine": engine}
-    chosen = {name: value for name, value in settings.items() if name in METHODS[method].takes}
 
     def one(network: PyTree) -> Ordered:
-        out = align(apply, reference, network, x, method=method, spec=known, **chosen)
+        out = align(apply, reference, network, x, method=method, rank=rank, ridge=ridge, engine=engine, spec=known)
         order = compose(known, out.permutations_b, inverse(known, out.permutations_a))
         return Ordered(permute(known, network, order), order)
 

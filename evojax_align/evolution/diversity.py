@@ -65,7 +65,7 @@ def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]
     """
     count = population.size(ancestors)
     order, filled, _ = _layout(genes)
-    flat = jnp.concatenate([leaf.reshape(count, -1) for leaf in jax.tree.leaves(ancestors)], axis=1)
+    flat = _flat(ancestors, genes)
     same = jax.lax.map(lambda mine: jnp.sum(flat == mine[None], axis=0), flat).sum(axis=0) / count**2
     counted = filled & (flat[0] != NO_GENE)[order]
     chance = jnp.where(counted, same[order], 0).sum(axis=1) / jnp.maximum(counted.sum(axis=1), 1)
@@ -110,10 +110,11 @@ def scored(
         differ: share of samples that two answer differently.
 
     Returns:
-        What members are ranked by; NaN where the fitness is.
+        What members are ranked by; NaN where the fitness is, and only there: a network that failed is like no other.
     """
     _checks.one_of("bonus", bonus, BONUSES)
     n = fitness.shape[0]
+    alike, hybrid = (jnp.where(jnp.isfinite(of), of, 0) for of in (alike, hybrid))  # of a network that failed
     if bonus == "cosine":
         return fitness + weight * (1 - (alike.sum(axis=1) - jnp.diagonal(alike)) / max(1, n - 1))
     if bonus == "hybrid":
@@ -148,8 +149,17 @@ def _layout(genes: Genes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _by_gene(pop: PyTree, genes: Genes) -> Float[Array, "genes n weights"]:
     """The weights of every gene, zeros where a gene has fewer than the largest."""
     order, filled, _ = _layout(genes)
-    flat = jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(pop)], axis=1)
+    flat = _flat(pop, genes)
     return jnp.where(filled[:, None], jnp.moveaxis(flat[:, order], 1, 0), 0)
+
+
+def _flat(pop: PyTree, genes: Genes) -> Array:
+    """All weights of every member, [n, weights]."""
+    leaves, indices = jax.tree.leaves(pop), jax.tree.leaves(genes.index)
+    ours, theirs = [leaf.shape[1:] for leaf in leaves], [np.shape(index) for index in indices]
+    if ours != theirs:
+        raise _checks.bad("genes", f"genes of leaves {theirs}", f"those of {ours}", "Make them from one member.")
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
 
 
 def _gram(of_gene: Float[Array, "genes n weights"]) -> Float[Array, "genes n n"]:

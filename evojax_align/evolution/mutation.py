@@ -35,6 +35,8 @@ def gaussian(
     """
     if _checks.is_concrete(scale, rate) and not (np.all(np.asarray(scale) >= 0) and 0 <= np.asarray(rate) <= 1):
         raise _checks.bad("scale, rate", (scale, rate), "a scale of at least 0, a rate from 0 to 1", "Correct them.")
+    if [jnp.shape(leaf) for leaf in jax.tree.leaves(params)] != [np.shape(i) for i in jax.tree.leaves(genes.index)]:
+        raise _checks.bad("genes", "genes of another network", "those of params", "Make them from params.")
     key_genes, key_noise = jax.random.split(key)
     chosen = jax.random.bernoulli(key_genes, rate, (len(genes.names),))
     scales = jnp.append(jnp.where(chosen, scale, 0), 0.0)  # the last is of weights without a gene

@@ -13,17 +13,17 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
-from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
-from evojax_align.alignment import align_to
+from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align.alignment import Settings, align_to
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
+from evojax_align.evolution.records import Brood, Info, State
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec, infer, permute
 
@@ -32,54 +32,6 @@ SELECTIONS = ("best", "random")
 Samples: TypeAlias = Iterable[Any]
 """Inputs and their labels, as a user gives them; once checked, `Data`."""
 Data: TypeAlias = tuple[PyTree, Array]
-
-
-@struct.dataclass
-class State:
-    """All that the next generation needs. Members are ordered best first (of each island)."""
-
-    population: PyTree
-    fitness: Float[Array, " n"]
-    """Share of the judging samples that a member gets right; NaN if its outputs are not finite."""
-    score: Float[Array, " n"]
-    """Fitness with the bonus for being different; what parents are chosen by."""
-    ancestors: PyTree
-    """Like the population: the number of the founder that each weight descends from, -1 for weights of no gene."""
-    generation: Int[Array, ""]
-    founders: Int[Array, ""]
-    """How many there have been: the first generation, then immigrants as they come."""
-
-
-@struct.dataclass
-class Brood:
-    """Children before they have learnt anything."""
-
-    population: PyTree
-    ancestors: PyTree
-    parents: Int[Array, "children 2"]
-    """Places of both parents in the population."""
-    from_b: Bool[Array, "children genes"]
-    """Which genes came from the second."""
-    hybrid: Float[Array, " children"]
-    """1 less the cosine similarity of both parents, once aligned, over all genes."""
-
-
-@struct.dataclass
-class Info:
-    """What happened in one generation. Candidates are the children, then the immigrants."""
-
-    parents: Int[Array, "children 2"]
-    from_b: Bool[Array, "children genes"]
-    untrained: Float[Array, " children"]
-    """Fitness of the children before their training."""
-    loss: Float[Array, " candidates"]
-    """Mean loss in the last epoch of training."""
-    fitness: Float[Array, " candidates"]
-    score: Float[Array, " candidates"]
-    kept: Int[Array, " n"]
-    """Which candidate became each member."""
-    mutation: Float[Array, " genes"]
-    """Scale of the mutation of each gene."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,10 +53,12 @@ class Recombination:
         epochs: passes over the training data in a generation.
         batch_size: samples a step.
         shuffle: whether every epoch goes through the samples in another order.
-        immigrants: fresh networks that are trained and judged with the children in every generation.
+        immigrants: fresh networks that are trained and judged with the children in every generation. They compete at
+            once with networks that have learnt for longer, so that few of the later ones stay.
         selection: "best" chooses parents and survivors by score; "random" leaves both to chance, as a control.
         alignment: how the second parent's neurons are matched with the first one's before they recombine: "none", or
-            a method of `align`. With "cca" both change their order.
+            a method of `align`. All members take the order of the best one, and then the second parent that of the
+            first, so that the whole population stays in one order.
         rank, ridge: of the alignment, where it takes them.
         compared: training samples on which neurons are compared.
         spec: the symmetry of the network, if it is known already.
@@ -117,7 +71,8 @@ class Recombination:
             `diversity.scored`).
         bonus_weight: how much.
         islands: number of parts in which members are chosen and compete apart.
-        migration: every so many generations the best of each island takes the place of the worst of the next.
+        migration: every so many generations, before it breeds, the best of each island takes the place of the worst of
+            the next.
         mesh: shares training out over its devices (see `population.map`).
 
     References:
@@ -162,6 +117,8 @@ class Recombination:
         for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
             if not 0 <= getattr(self, name) <= most:
                 raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
+        if self.alignment != "none":
+            Settings(self.alignment, self.rank, self.ridge)
         if self._pool < 2:
             came = f"{self.parents} of {self.size // self.islands} members"
             raise _checks.bad("parents", came, "at least 2 parents", "Raise parents, or size, or have fewer islands.")
@@ -263,7 +220,7 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
         raise _checks.bad("count", count, f"a multiple of {self.islands} islands", "Breed as many on every island.")
 
     def couples_of(key: PRNGKey, key_pool: PRNGKey, score: Array) -> Array:
-        chosen = jax.random.uniform(key_pool, score.shape) if self.selection == "random" else score
+        chosen = _by_chance(key_pool, score) if self.selection == "random" else score
         return couples(key, best(chosen, self._pool), count // self.islands)
 
     keys = jax.random.split(key_couples, self.islands), jax.random.split(key_choose, self.islands)
@@ -297,12 +254,15 @@ def _aligned(
     settings = {"method": self.alignment, "rank": self.rank, "ridge": self.ridge}
     spec = self.spec or infer(self.apply, reference, x)
     found = population.replicate(align_to(self.apply, reference, members[0], x, spec=spec, mesh=mesh, **settings), mesh)
+    if not found.permutations:
+        return members
     return found.networks, population.map(partial(permute, spec), members[1], found.permutations)
 
 
 @partial(jax.jit, static_argnums=0)
 def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
     key_breed, key_mutate, key_immigrants, key_train, key_survive = jax.random.split(key, 5)
+    state = _migrated(self, state)
     brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
     children, strength = _mutated(self, key_mutate, state.population, brood.population)
     untrained, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), children, mesh=self.mesh)
@@ -322,7 +282,7 @@ def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: D
     found = population.map(grow, children, keys, mesh=self.mesh)
     grown, loss, fitness, answers = population.replicate(found, self.mesh)
     score = _judged(self, grown, fitness, answers, hybrid)
-    kept = _survivors(self, key_survive, score, state.generation + 1)
+    kept = _survivors(self, key_survive, score)
     new_state = State(
         *population.take((grown, fitness, score, ancestors), kept),
         generation=state.generation + 1,
@@ -332,13 +292,26 @@ def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: D
     return population.replicate((new_state, info), self.mesh)
 
 
+def _migrated(self: Recombination, state: State) -> State:
+    """The population about to breed: every so often the best of each island takes the last place of the next."""
+    if self.islands == 1:
+        return state
+    places = _places(self, self.size)
+    moved = places.at[:, -1].set(jnp.roll(places[:, 0], 1))
+    due = (state.generation > 0) & (state.generation % self.migration == 0)
+    order = jnp.where(due, moved, places).reshape(-1)
+    members = population.take((state.population, state.fitness, state.score, state.ancestors), order)
+    return State(*members, generation=state.generation, founders=state.founders)
+
+
 def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -> tuple[PyTree, Float[Array, " genes"]]:
     """The children with noise on some genes, and its scale in each gene."""
     strength = jnp.full(len(self.genes.names), self.mutation)
     if not self.mutation:
         return children, strength
     if self.adaptive:
-        strength = strength * jnp.clip(mean_of_pairs(cosines(pop, self.genes)), 0, 1)
+        alike = cosines(pop, self.genes)
+        strength = strength * jnp.clip(mean_of_pairs(jnp.where(jnp.isfinite(alike), alike, 0)), 0, 1)
     keys = jax.random.split(key, self.size)
 
     def mutant(key: PRNGKey, params: PyTree) -> PyTree:
@@ -358,17 +331,18 @@ def _judged(self: Recombination, grown: PyTree, fitness: Array, answers: Array, 
     return scored(self.bonus, fitness, self.bonus_weight, alike=alike, hybrid=hybrid, differ=differ)
 
 
-def _survivors(self: Recombination, key: PRNGKey, score: Array, generation: Array) -> Int[Array, " n"]:
+def _survivors(self: Recombination, key: PRNGKey, score: Array) -> Int[Array, " n"]:
     """The candidates that become members, best first on every island."""
     each = self.size // self.islands
     if self.selection == "random":
-        score = jax.random.uniform(key, score.shape)
+        score = _by_chance(key, score)
     places = _places(self, score.shape[0])
-    ranked = jax.vmap(lambda own: own[best(score[own], each)])(places)
-    if self.islands > 1:
-        moved = ranked.at[:, -1].set(jnp.roll(ranked[:, 0], 1))
-        ranked = jnp.where(generation % self.migration == 0, moved, ranked)
-    return ranked.reshape(-1)
+    return jax.vmap(lambda own: own[best(score[own], each)])(places).reshape(-1)
+
+
+def _by_chance(key: PRNGKey, score: Array) -> Array:
+    """A random rank for all but those that failed."""
+    return jnp.where(jnp.isnan(score), jnp.nan, jax.random.uniform(key, score.shape))
 
 
 def _places(self: Recombination, count: int) -> Int[Array, "islands candidates"]:

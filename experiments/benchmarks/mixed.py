@@ -43,10 +43,10 @@ def main(argv: list[str] | None = None) -> int:
     seconds, rows = 0.0, []
     for seed in range(arguments.seeds):
         start = time.perf_counter()
-        state = algorithm.init(jax.random.key(seed), study.judge)
+        key_init, key_step = jax.random.split(jax.random.key(seed))
+        state = algorithm.init(key_init, study.judge)
         for number in range(arguments.generations):
-            key = jax.random.fold_in(jax.random.key(seed), number)
-            state, _ = algorithm.step(key, state, study.train, study.judge)
+            state, _ = algorithm.step(jax.random.fold_in(key_step, number), state, study.train, study.judge)
         best, worst = float(state.fitness.max()), float(state.fitness.min())
         seconds += time.perf_counter() - start
         rows.append({"seed": seed, "seconds, in all": round(seconds, 1), "best": best, "worst": worst})
