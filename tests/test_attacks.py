@@ -101,6 +101,7 @@ def test_an_attack_can_be_lifted_over_a_population(victim, network):
         ({"epsilon": 0.1, "bounds": (1.0, 0.0)}, "bounds: "),
         ({"epsilon": 0.1, "bounds": (0.4, 0.6)}, "x: "),
         ({"epsilon": 0.1, "chunk": 0}, "chunk: "),
+        ({"epsilon": np.array([0.1, 0.2])}, "epsilon: "),
     ],
 )
 def test_what_cannot_be_is_refused(victim, settings, named):
@@ -111,3 +112,16 @@ def test_what_cannot_be_is_refused(victim, settings, named):
 def test_at_least_one_step_is_asked_for(victim):
     with pytest.raises(ValueError, match="steps: "):
         attacks.pgd(*victim, epsilon=0.1, key=jax.random.key(0), steps=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_labels_that_do_not_fit_are_refused(victim):
+    apply, params, x, y = victim
+    for wrong in (y + 5, y[:3]):
+        with pytest.raises(ValueError, match="x, y: "):
+            attacks.fgsm(apply, params, x, wrong, epsilon=0.1)
+
+
+def test_steps_go_uphill(victim):
+    with pytest.raises(ValueError, match="step_size: "):
+        attacks.pgd(*victim, epsilon=0.1, key=jax.random.key(0), step_size=-1.0)

@@ -204,3 +204,17 @@ def test_chunks_are_put_together_again(count):
     x = jnp.arange(count * 2.0).reshape(count, 2)
     found = training.in_chunks(lambda part: {"sum": part["x"].sum(axis=1)}, {"x": x}, chunk=3)
     np.testing.assert_array_equal(found["sum"], x.sum(axis=1))
+
+
+def test_an_ensemble_that_is_sure_and_wrong_has_a_finite_loss():
+    pop = jnp.array([[200.0, 0.0], [200.0, 0.0]])
+    loss, accuracy = training.evaluate_ensemble(
+        lambda p, x: jnp.broadcast_to(p, (3, 2)), pop, jnp.zeros(3), jnp.ones(3, int)
+    )
+    assert float(loss) == pytest.approx(200) and float(accuracy) == 0
+
+
+def test_an_ensemble_with_a_member_that_failed_has_no_accuracy():
+    pop = jnp.array([[1.0, 0.0], [jnp.nan, 0.0]])
+    found = training.evaluate_ensemble(lambda p, x: jnp.broadcast_to(p, (3, 2)), pop, jnp.zeros(3), jnp.zeros(3, int))
+    assert np.isnan(found).all()

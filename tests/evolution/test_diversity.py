@@ -123,12 +123,26 @@ def test_bonuses_are_what_their_formulas_say():
     np.testing.assert_allclose(score("novelty"), [0.55, 0.55, 0.59], rtol=1e-6)
 
 
+@pytest.mark.parametrize("bonus", diversity.BONUSES)
+def test_a_network_that_failed_takes_no_other_with_it(bonus):
+    """Its weights are NaN, and so are its similarities with all others."""
+    broken = jnp.array([[1.0, 0.5, jnp.nan], [0.5, 1.0, jnp.nan], [jnp.nan, jnp.nan, jnp.nan]])
+    signals = SIGNALS | {"alike": broken, "hybrid": jnp.array([0.1, 0.2, jnp.nan])}
+    found = diversity.scored(bonus, FITNESS.at[2].set(jnp.nan), 0.1, **signals)
+    assert np.isfinite(found[:2]).all() and np.isnan(found[2])
+
+
 def test_an_unknown_bonus_is_refused():
     with pytest.raises(ValueError, match="Did you mean 'novelty'"):
         diversity.scored("novelti", FITNESS, 0.1, **SIGNALS)
 
 
 def test_genes_of_another_tree_are_refused():
+    kernels = jax.tree.map(lambda leaf: leaf if leaf.ndim > 2 else None, POPULATION)
+    with pytest.raises(ValueError, match="genes: got genes of leaves"):
+        diversity.cosines(kernels, GENES)
+    with pytest.raises(ValueError, match="genes: got genes of leaves"):
+        diversity.effective_alleles(jax.tree.map(lambda leaf: leaf[..., :1], POPULATION), GENES)
     genes = crossover.Genes(index={"w": np.zeros(3, np.int32)}, names=("a", "b"))
     with pytest.raises(ValueError, match="no weights of 'b'"):
         diversity.cosines({"w": jnp.ones((2, 3))}, genes)

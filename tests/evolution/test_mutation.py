@@ -52,3 +52,8 @@ def test_types_are_kept(key):
 def test_what_cannot_be_is_refused(key, settings):
     with pytest.raises(ValueError, match="scale, rate: "):
         mutation.gaussian(key, PARAMS, GENES, **settings)
+
+
+def test_genes_of_another_network_are_refused(key):
+    with pytest.raises(ValueError, match="genes: got genes of another network"):
+        mutation.gaussian(key, {"a": PARAMS["a"]}, GENES, scale=0.1)

@@ -4,12 +4,13 @@ import json
 import numpy as np
 import pytest
 
+import evojax_align as ea
 from evojax_align import lab
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
 TOY = [
-    "repeats=2", "size=4", "generations=2", "later=3", "hidden=(12,8)", "block=4", "batch_size=50", "compared=200",
+    "repeats=2", "size=8", "generations=2", "later=3", "hidden=(12,8)", "block=4", "batch_size=50", "compared=200",
     "rivals=2", "attacked=40", "children=3", "epsilons=(0.1,0.1623)", "learning_rate=0.1",
 ]  # fmt: skip
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
@@ -31,10 +32,10 @@ def run(script, tmp_path_factory):
 def test_a_run_leaves_every_population_with_its_measures(run):
     with np.load(run / "arrays" / "results.npz") as arrays:
         assert arrays["arms"].tolist() == ["horizontal", "vertical", "random selection", "aligned parents"]
-        assert arrays["accuracy"].shape == (4, 2, 4, 4) and arrays["untrained"].shape == (4, 2, 3, 4)
+        assert arrays["accuracy"].shape == (4, 2, 4, 8) and arrays["untrained"].shape == (4, 2, 3, 8)
         assert arrays["attack"].shape == (4, 2, 2, 3, 6) and np.isfinite(arrays["attack"]).all()
-        assert arrays["layer_cosine"].shape == (4, 2, 4, 4, 4, 4)
-        np.testing.assert_allclose(arrays["alleles"][:, :, 0, :3], 4)  # all are founders at first
+        assert arrays["layer_cosine"].shape == (4, 2, 4, 4, 8, 8)
+        np.testing.assert_allclose(arrays["alleles"][:, :, 0, :3], 8)  # all are founders at first
         np.testing.assert_array_equal(arrays["accuracy"], arrays["fitness"])  # fitness is on the test images here
         assert arrays["alone_accuracy"].shape == (2, 2, 3, 2)
 
@@ -84,7 +85,7 @@ def test_every_study_names_its_populations(script, mode):
         assert len(arms) == count
         for arm in arms.values():
             settings = dict(arm.settings)
-            assert settings.get("immigrants", 0) >= (2 if mode == "code" else 0)
+            assert settings.get("immigrants", 0) >= (2 if mode == "code" and "selection" not in settings else 0)
     kinds = {arm.genes for arm in script.arms_of(script.Config(study="paper", mode=mode)).values()}
     assert kinds == {"block" if mode == "code" else "layer"}
 
@@ -93,7 +94,8 @@ def test_every_study_names_its_populations(script, mode):
     "setting",
     [
         "repeats=0", "size=6", "hidden=(4,3)", "hidden=(4,)", "later=1", "momentum=1.0", "learning_rate=0.0",
-        "attacked=-1", "children=1", "epsilons=(0.2,0.1)", "study=all", "mutation=0.0",
+        "attacked=-1", "children=1", "epsilons=(0.2,0.1)", "epsilons=(0.1,)", "study=all", "mutation=0.0",
+        "generations=1", "rivals=1",
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(script, tmp_path, capsys, setting):
@@ -158,6 +160,33 @@ def test_claims_follow_from_what_was_put_in(script, study, tmp_path):
     assert len(tables["populations"]) == len(arrays["arms"])
     script.plot(arrays, tmp_path)
     assert (tmp_path / "accuracy.png").is_file()
+
+
+@pytest.mark.parametrize("mode", ["clean", "code"])
+@pytest.mark.parametrize("study", ["paper", "cross", "cures"])
+def test_every_population_of_a_study_can_be_bred(script, study, mode):
+    """What the algorithm would refuse is refused when it is made, and no two populations are the same."""
+    arms = script.arms_of(script.Config(study=study, mode=mode))
+    study = script.Study(script.Config(study=study, mode=mode), ea.data.load("digits"), None)
+    for arm in arms.values():
+        assert study.algorithm(arm).size == 20
+    assert len(set(arms.values())) == len(arms)
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper", "text", "cross", "cures"])
+def test_a_preset_has_seeds_enough_for_its_claims_to_hold(script, preset):
+    (config,) = script.PRESETS[preset]
+    claims, _ = script.judge(made_up(script, config.study, repeats=config.repeats))
+    assert 2.0**-config.repeats * len(claims) < 0.05
+
+
+def test_the_best_member_is_chosen_by_fitness_and_not_by_the_images_that_score(script):
+    arrays = made_up(script, "paper")
+    arrays["accuracy"] = arrays["accuracy"].copy()
+    best = arrays["fitness"].argmax(axis=-1)
+    np.put_along_axis(arrays["accuracy"], best[..., None], 0.25, axis=-1)
+    _, tables = script.judge(arrays)
+    assert all(row["best"] == 0.25 and row["mean"] > 0.25 for row in tables["populations"])
 
 
 def test_a_study_of_too_few_seeds_is_not_tested(script):
