@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from evojax_align import _checks
 from evojax_align._types import ArrayLike, PRNGKey, PyTree
@@ -125,20 +125,13 @@ def map(
     return lift(populations) if mesh is None else _share_out(lift, populations, counts[0], mesh)
 
 
-def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """The tree, whole on every device of a mesh; as it is where there is no mesh.
+def gather(tree: PyTree) -> PyTree:
+    """The arrays that `map` left with several devices, brought together by way of the host; not under a trace.
 
-    What `map` shared out stays with the devices that made it, and programs that go on with it are cut into parts that
-    have to talk to each other. Bringing it together first leaves one program, in or outside of `jit`.
+    A program that goes on with shared out arrays is cut into parts that wait for each other, which the devices of one
+    CPU may do for ever. What is gathered belongs to no device in particular.
     """
-    if mesh is None:
-        return tree
-    whole = NamedSharding(_automatic(mesh), PartitionSpec())
-    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, whole), tree)
-
-
-def _automatic(mesh: Mesh) -> Mesh:
-    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
 def _platform(mesh: Mesh | None) -> str:
@@ -154,5 +147,6 @@ def _share_out(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh
         index = jnp.minimum(jnp.arange(count + padding), count - 1)
         populations = take(populations, index)
     spec = PartitionSpec(mesh.axis_names)
-    result = jax.shard_map(lift, mesh=_automatic(mesh), in_specs=(spec,), out_specs=spec, check_vma=False)(populations)
+    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+    result = jax.shard_map(lift, mesh=mesh, in_specs=(spec,), out_specs=spec, check_vma=False)(populations)
     return take(result, slice(0, count)) if padding else result

@@ -261,7 +261,7 @@ class Study:
     def room(self, algorithm: Recombination, state: State) -> dict[str, np.ndarray]:
         """Where the results of all repeats go."""
         config, marks = self.config, len(self.marks)
-        measured = measure(algorithm, state, self.test, self.mesh)
+        measured = measure(algorithm, state, self.test)
         shapes = {name: (config.later + 1, *np.shape(value)) for name, value in measured.items()}
         shapes["untrained"] = (config.later, config.size)
         shapes["together"] = (marks,)
@@ -279,7 +279,7 @@ class Study:
         self, found: dict[str, np.ndarray], place: tuple[int, int], algorithm: Recombination, state: State
     ) -> None:
         """Keep what is measured of one generation, at its place [repeat, generation]."""
-        for name, value in measure(algorithm, state, self.test, self.mesh).items():
+        for name, value in measure(algorithm, state, self.test).items():
             found[name][place] = value
 
     def attack(self, algorithm: Recombination, state: State, key: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -291,13 +291,13 @@ class Study:
         key_breed, key_grow, key_attack = jax.random.split(key, 3)
         brood = algorithm.breed(key_breed, state, self.compared, self.count(algorithm))
         keys = jax.random.split(key_grow, self.count(algorithm))
-        grown = raised(algorithm, keys, brood.population, self.train)
+        grown = ea.population.gather(raised(algorithm, keys, brood.population, self.train))
         x, y = (part[: self.config.attacked] for part in self.test)
         found = [
             self.under_attack(algorithm.apply, pop, x, y, key_attack)
             for pop in (fittest_first(state), brood.population, grown)
         ]
-        clean = [accuracies(algorithm.apply, pop, self.test, self.mesh) for pop in (brood.population, grown)]
+        clean = [accuracies(algorithm.apply, pop, self.test) for pop in (brood.population, grown)]
         return np.concatenate(found, axis=1), np.array([np.mean(values) for values in clean])
 
     def count(self, algorithm: Recombination) -> int:
@@ -308,7 +308,7 @@ class Study:
         """Accuracy of the first, and mean accuracy of the others, on images made against the first: [attacks, 2]."""
         spare = self.config.mode != "clean"
         bounds = None if spare else (0.0, 1.0)
-        return np.asarray(transferred(apply, pop, x, y, key, self.config.epsilons, PUBLISHED, bounds, spare, self.mesh))
+        return np.asarray(transferred(apply, pop, x, y, key, self.config.epsilons, PUBLISHED, bounds, spare))
 
     def alone(self, name: str, key: Array) -> dict[str, np.ndarray]:
         """Networks that train as long without any recombination, with a leading axis of repeats."""
@@ -323,7 +323,7 @@ class Study:
             key_init, key_fit, _ = jax.random.split(jax.random.fold_in(key, repeat), 3)
             pop = ea.population.init(init_fn, key_init, config.rivals)
             members = ea.training.init(pop, self.optimizer, epochs=config.later * config.epochs, key=key_fit)
-            return ea.population.replicate(members, self.mesh)
+            return members
 
         def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
             repeat, generation = divmod(number, config.later)
@@ -331,15 +331,15 @@ class Study:
             settings = {"batch_size": config.batch_size, "shuffle": self.shuffle, "mesh": self.mesh}
             for _ in range(config.epochs):
                 members = ea.training.step_epoch(apply, members, self.train, self.optimizer, **settings)
-            members = ea.population.replicate(members, self.mesh)
-            found["accuracy"][repeat, generation] = accuracies(apply, members.params, self.test, self.mesh)
+            pop = ea.population.gather(members.params)
+            found["accuracy"][repeat, generation] = accuracies(apply, pop, self.test)
             if generation + 1 in self.marks:
                 mark = self.marks.index(generation + 1)
-                found["together"][repeat, mark] = together(apply, members.params, *self.test)[1]
+                found["together"][repeat, mark] = together(apply, pop, *self.test)[1]
                 if config.attacked:
                     x, y = (part[: config.attacked] for part in self.test)
                     key_attack = jax.random.split(jax.random.fold_in(key, repeat), 3)[2]
-                    found["attack"][repeat, mark] = self.under_attack(apply, members.params, x, y, key_attack)
+                    found["attack"][repeat, mark] = self.under_attack(apply, pop, x, y, key_attack)
             return {"members": members, "found": found}, {"mean": found["accuracy"][repeat, generation].mean()}
 
         state = {"members": begin(0), "found": found}
@@ -391,14 +391,14 @@ def kernel_genes(params: PyTree) -> tuple[PyTree, ea.crossover.Genes]:
     return weights, ea.crossover.layer_genes(weights)
 
 
-@partial(jax.jit, static_argnames=("algorithm", "mesh"))
-def measure(algorithm: Recombination, state: State, test: tuple[Array, Array], mesh: Mesh | None) -> dict[str, Array]:
+@partial(jax.jit, static_argnames="algorithm")
+def measure(algorithm: Recombination, state: State, test: tuple[Array, Array]) -> dict[str, Array]:
     """What is noted of a population: fitness, test accuracy, how alike its layers and genes are, its founders."""
     one = ea.population.take(state.population, 0)
     _, layers = kernel_genes(one)
     return {
         "fitness": state.fitness,
-        "accuracy": accuracies(algorithm.apply, state.population, test, mesh),
+        "accuracy": accuracies(algorithm.apply, state.population, test),
         "layer_cosine": diversity.cosines(kernels(state.population, 3), layers),
         "gene_cosine": diversity.mean_of_pairs(diversity.cosines(state.population, algorithm.genes)),
         "alleles": diversity.effective_alleles(kernels(state.ancestors, 3), layers),
@@ -414,16 +414,14 @@ def fittest_first(state: State) -> PyTree:
 def alike_in_order(algorithm: Recombination, pop: PyTree, x: Array) -> Array:
     """How alike two members are, layer by layer, when all take the order of the best: [layers, n, n]."""
     first = ea.population.take(pop, 0)
-    ordered = ea.alignment.align_to(algorithm.apply, first, pop, x, mesh=algorithm.mesh).networks
-    return diversity.cosines(kernels(ea.population.replicate(ordered, algorithm.mesh), 3), kernel_genes(first)[1])
+    ordered = ea.alignment.align_to(algorithm.apply, first, pop, x).networks
+    return diversity.cosines(kernels(ordered, 3), kernel_genes(first)[1])
 
 
-@partial(jax.jit, static_argnames=("apply", "mesh"))
-def accuracies(apply: Apply, pop: PyTree, data: tuple[Array, Array], mesh: Mesh | None) -> Array:
+@partial(jax.jit, static_argnames="apply")
+def accuracies(apply: Apply, pop: PyTree, data: tuple[Array, Array]) -> Array:
     """Accuracy of every network."""
-    return ea.population.replicate(
-        ea.population.map(lambda params: fitness_of(apply, params, *data)[0], pop, mesh=mesh), mesh
-    )
+    return ea.population.map(lambda params: fitness_of(apply, params, *data)[0], pop)
 
 
 together = jax.jit(ea.training.evaluate_ensemble, static_argnames="apply")
@@ -432,13 +430,11 @@ together = jax.jit(ea.training.evaluate_ensemble, static_argnames="apply")
 @partial(jax.jit, static_argnames="algorithm")
 def raised(algorithm: Recombination, keys: Array, children: PyTree, train: tuple[Array, Array]) -> PyTree:
     """Children after the training of one generation."""
-    grown = ea.population.map(
-        lambda key, params: algorithm.grow(key, params, train)[0], keys, children, mesh=algorithm.mesh
-    )
-    return ea.population.replicate(grown, algorithm.mesh)
+    one = partial(algorithm.grow, train=train)
+    return ea.population.map(lambda key, params: one(key, params)[0], keys, children, mesh=algorithm.mesh)
 
 
-@partial(jax.jit, static_argnames=("apply", "epsilons", "strongest", "bounds", "spare", "mesh"))
+@partial(jax.jit, static_argnames=("apply", "epsilons", "strongest", "bounds", "spare"))
 def transferred(
     apply: Apply,
     pop: PyTree,
@@ -449,7 +445,6 @@ def transferred(
     strongest: float,
     bounds: tuple[float, float] | None,
     spare: bool,
-    mesh: Mesh | None,
 ) -> Array:
     """Accuracy of the first network, and the others' mean, on images made against the first: [attacks, 2].
 
@@ -459,7 +454,7 @@ def transferred(
     settings = {"bounds": bounds, "spare_errors": spare}
     crafted = [ea.attacks.fgsm(apply, first, x, y, epsilon=epsilon, **settings) for epsilon in epsilons]
     crafted.append(ea.attacks.pgd(apply, first, x, y, epsilon=strongest, key=key, **settings))
-    found = jnp.stack([accuracies(apply, pop, (images, y), mesh) for images in crafted])
+    found = jnp.stack([accuracies(apply, pop, (images, y)) for images in crafted])
     return jnp.stack([found[:, 0], found[:, 1:].mean(axis=1)], axis=1)
 
 

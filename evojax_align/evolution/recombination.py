@@ -73,7 +73,8 @@ class Recombination:
         islands: number of parts in which members are chosen and compete apart.
         migration: every so many generations, before it breeds, the best of each island takes the place of the worst of
             the next.
-        mesh: shares training out over its devices (see `population.map`).
+        mesh: shares training out over its devices (see `population.map`). A step is then three programs, between which
+            the host brings the members together: it cannot be part of another program.
 
     References:
         Cooke, G. and de Alfaro, L. Experiments on mixed genetic and gradient-driven evolution for machine learning.
@@ -159,7 +160,8 @@ class Recombination:
         Returns:
             The next state, whose generation is one more, and what happened.
         """
-        return _step(self, key, state, self._checked("train", train), self._checked("judge", judge))
+        train, judge = self._checked("train", train), self._checked("judge", judge)
+        return (_step if self.mesh is None else _staged)(self, key, state, train, judge)
 
     def breed(self, key: PRNGKey, state: State, x: PyTree, count: int) -> Brood:
         """Children of a population, untrained.
@@ -200,8 +202,8 @@ class Recombination:
 @partial(jax.jit, static_argnums=0)
 def _init(self: Recombination, key: PRNGKey, judge: Data) -> State:
     members = population.init(self.init_fn, key, self.size)
-    fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members, mesh=self.mesh)
-    first = State(
+    fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members)
+    return State(
         population=members,
         fitness=fitness,
         score=fitness,
@@ -209,7 +211,6 @@ def _init(self: Recombination, key: PRNGKey, judge: Data) -> State:
         generation=jnp.array(0, jnp.int32),
         founders=jnp.array(self.size, jnp.int32),
     )
-    return population.replicate(first, self.mesh)
 
 
 @partial(jax.jit, static_argnums=(0, 4))
@@ -230,30 +231,29 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
     members = state.population, state.ancestors
     if self.alignment != "none":  # in one order for all, so that the population stays comparable place by place
         reference = population.take(state.population, best(state.score, 1)[0])
-        members = _aligned(self, reference, members, x, self.mesh)
+        members = _aligned(self, reference, members, x)
 
     def child(couple: Array, choices: Array, key: PRNGKey) -> tuple[PyTree, PyTree, Array]:
         a, b = (population.take(members, couple[side]) for side in (0, 1))
         if self.alignment != "none":
             alone = jax.tree.map(lambda leaf: leaf[None], b)
-            b = population.take(_aligned(self, a[0], alone, x, None), 0)
+            b = population.take(_aligned(self, a[0], alone, x), 0)
         unborn = jax.tree.map(lambda leaf: jnp.full_like(leaf, NO_GENE), a[1])
         params = mix(self.genes, choices, a[0], b[0], fresh=self.init_fn(key))
         hybrid = 1 - jnp.mean(within_pairs(a[0], b[0], self.genes))
         return params, mix(self.genes, choices, a[1], b[1], fresh=unborn), hybrid
 
-    found = population.map(child, parents, from_b, jax.random.split(key_fresh, count), mesh=self.mesh)
-    children, ancestors, hybrid = population.replicate(found, self.mesh)
+    children, ancestors, hybrid = population.map(child, parents, from_b, jax.random.split(key_fresh, count))
     return Brood(children, ancestors, parents, from_b, hybrid)
 
 
 def _aligned(
-    self: Recombination, reference: PyTree, members: tuple[PyTree, PyTree], x: PyTree, mesh: Mesh | None
+    self: Recombination, reference: PyTree, members: tuple[PyTree, PyTree], x: PyTree
 ) -> tuple[PyTree, PyTree]:
     """Members and their ancestors in the order of one network."""
     settings = {"method": self.alignment, "rank": self.rank, "ridge": self.ridge}
     spec = self.spec or infer(self.apply, reference, x)
-    found = population.replicate(align_to(self.apply, reference, members[0], x, spec=spec, mesh=mesh, **settings), mesh)
+    found = align_to(self.apply, reference, members[0], x, spec=spec, **settings)
     if not found.permutations:
         return members
     return found.networks, population.map(partial(permute, spec), members[1], found.permutations)
@@ -261,35 +261,66 @@ def _aligned(
 
 @partial(jax.jit, static_argnums=0)
 def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
-    key_breed, key_mutate, key_immigrants, key_train, key_survive = jax.random.split(key, 5)
+    bred = _bred(self, key, state, train)
+    return _kept(self, key, state, bred, _lived(self, bred, train, judge))
+
+
+def _staged(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
+    """As `_step`, in three programs. Only what needs no word between devices runs on several: programs in which they
+    wait for each other can wait for ever where they share the cores of a CPU."""
+    bred = _bred(self, key, state, train)
+    return _kept(self, key, state, bred, population.gather(_lived(self, bred, train, judge)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _bred(self: Recombination, key: PRNGKey, state: State, train: Data) -> tuple[Brood, Array, Array]:
+    """All candidates before their training, their keys, and the scale of the mutation."""
+    key_breed, key_mutate, key_immigrants, key_train, _ = jax.random.split(key, 5)
     state = _migrated(self, state)
     brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
     children, strength = _mutated(self, key_mutate, state.population, brood.population)
-    untrained, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), children, mesh=self.mesh)
-    ancestors, hybrid = brood.ancestors, brood.hybrid
+    brood = dataclasses.replace(brood, population=children)
     if self.immigrants:
         new = population.init(self.init_fn, key_immigrants, self.immigrants)
         numbers = state.founders + jnp.arange(self.immigrants, dtype=jnp.int32)
-        children = _joined(self, children, new)
-        ancestors = _joined(self, ancestors, _numbered(new, self.genes, numbers))
-        hybrid = _joined(self, hybrid, jnp.ones(self.immigrants))
+        brood = dataclasses.replace(
+            brood,
+            population=_joined(self, brood.population, new),
+            ancestors=_joined(self, brood.ancestors, _numbered(new, self.genes, numbers)),
+            hybrid=_joined(self, brood.hybrid, jnp.ones(self.immigrants)),
+        )
+    return brood, jax.random.split(key_train, brood.hybrid.shape[0]), strength
 
-    def grow(params: PyTree, key: PRNGKey) -> tuple[PyTree, Array, Array, Array]:
+
+@partial(jax.jit, static_argnums=0)
+def _lived(self: Recombination, bred: tuple[Brood, Array, Array], train: Data, judge: Data) -> tuple:
+    """The candidates after their training: networks, losses, fitness and answers; and their fitness before it."""
+
+    def life(params: PyTree, key: PRNGKey) -> tuple:
+        untrained, _ = fitness_of(self.apply, params, *judge)
         params, loss = self.grow(key, params, train)
-        return params, loss, *fitness_of(self.apply, params, *judge)
+        return params, loss, *fitness_of(self.apply, params, *judge), untrained
 
-    keys = jax.random.split(key_train, hybrid.shape[0])
-    found = population.map(grow, children, keys, mesh=self.mesh)
-    grown, loss, fitness, answers = population.replicate(found, self.mesh)
-    score = _judged(self, grown, fitness, answers, hybrid)
-    kept = _survivors(self, key_survive, score)
+    return population.map(life, bred[0].population, bred[1], mesh=self.mesh)
+
+
+@partial(jax.jit, static_argnums=0)
+def _kept(
+    self: Recombination, key: PRNGKey, state: State, bred: tuple[Brood, Array, Array], lived: tuple
+) -> tuple[State, Info]:
+    """The next generation, and what happened."""
+    brood, _, strength = bred
+    grown, loss, fitness, answers, untrained = lived
+    score = _judged(self, grown, fitness, answers, brood.hybrid)
+    kept = _survivors(self, jax.random.split(key, 5)[4], score)
+    children = _places(self, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
+    info = Info(brood.parents, brood.from_b, untrained[children], loss, fitness, score, kept, strength)
     new_state = State(
-        *population.take((grown, fitness, score, ancestors), kept),
+        *population.take((grown, fitness, score, brood.ancestors), kept),
         generation=state.generation + 1,
         founders=state.founders + self.immigrants,
     )
-    info = Info(brood.parents, brood.from_b, untrained, loss, fitness, score, kept, strength)
-    return population.replicate((new_state, info), self.mesh)
+    return new_state, info
 
 
 def _migrated(self: Recombination, state: State) -> State:

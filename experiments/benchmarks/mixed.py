@@ -51,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
         seconds += time.perf_counter() - start
         rows.append({"seed": seed, "seconds, in all": round(seconds, 1), "best": best, "worst": worst})
         print(f"seed {seed}: {seconds:6.1f} s in all, accuracy {worst:.4f} to {best:.4f}", flush=True)
-    print(f"steps compiled: {recombination._step._cache_size()}")  # pyright: ignore[reportAttributeAccessIssue]
+    program = recombination._step if study.mesh is None else recombination._lived
+    print(f"compiled: {program._cache_size()} time")  # pyright: ignore[reportAttributeAccessIssue]
     store(arguments.out, rows, {"seeds": arguments.seeds, "generations": arguments.generations})
     return 0
 

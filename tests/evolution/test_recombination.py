@@ -330,7 +330,7 @@ for mesh in (None, jax.make_mesh((2,), ("members",))):
     for number in range(3):
         state, _ = r.step(jax.random.key(number), state, (x, y), (x, y))
     found.append(state)
-assert recombination._step._cache_size() == 2
+assert [f._cache_size() for f in (recombination._step, recombination._lived, recombination._kept)] == [1, 1, 1]
 for p, q in zip(*map(jax.tree.leaves, found), strict=True):
     np.testing.assert_allclose(p, q, atol=1e-5)
 """
