@@ -23,7 +23,7 @@ from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
-from evojax_align.evolution.records import Brood, Info, State
+from evojax_align.evolution.records import Brood, Candidates, Info, State
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec, infer, permute
 
@@ -261,39 +261,35 @@ def _aligned(
 
 @partial(jax.jit, static_argnums=0)
 def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
-    bred = _bred(self, key, state, train)
-    return _kept(self, key, state, bred, _lived(self, bred, train, judge))
+    candidates = _bred(self, key, state, train)
+    return _kept(self, key, state, candidates, _lived(self, candidates, train, judge))
 
 
 def _staged(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
     """As `_step`, in three programs. Only what needs no word between devices runs on several: programs in which they
     wait for each other can wait for ever where they share the cores of a CPU."""
-    bred = _bred(self, key, state, train)
-    return _kept(self, key, state, bred, population.gather(_lived(self, bred, train, judge)))
+    candidates = _bred(self, key, state, train)
+    return _kept(self, key, state, candidates, population.gather(_lived(self, candidates, train, judge)))
 
 
 @partial(jax.jit, static_argnums=0)
-def _bred(self: Recombination, key: PRNGKey, state: State, train: Data) -> tuple[Brood, Array, Array]:
-    """All candidates before their training, their keys, and the scale of the mutation."""
+def _bred(self: Recombination, key: PRNGKey, state: State, train: Data) -> Candidates:
     key_breed, key_mutate, key_immigrants, key_train, _ = jax.random.split(key, 5)
     state = _migrated(self, state)
     brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
     children, strength = _mutated(self, key_mutate, state.population, brood.population)
-    brood = dataclasses.replace(brood, population=children)
+    ancestors, hybrid = brood.ancestors, brood.hybrid
     if self.immigrants:
         new = population.init(self.init_fn, key_immigrants, self.immigrants)
         numbers = state.founders + jnp.arange(self.immigrants, dtype=jnp.int32)
-        brood = dataclasses.replace(
-            brood,
-            population=_joined(self, brood.population, new),
-            ancestors=_joined(self, brood.ancestors, _numbered(new, self.genes, numbers)),
-            hybrid=_joined(self, brood.hybrid, jnp.ones(self.immigrants)),
-        )
-    return brood, jax.random.split(key_train, brood.hybrid.shape[0]), strength
+        newcomers = new, _numbered(new, self.genes, numbers), jnp.ones(self.immigrants)
+        children, ancestors, hybrid = _joined(self, (children, ancestors, hybrid), newcomers)
+    keys = jax.random.split(key_train, self.size + self.immigrants)
+    return Candidates(children, ancestors, hybrid, keys, brood.parents, brood.from_b, strength)
 
 
 @partial(jax.jit, static_argnums=0)
-def _lived(self: Recombination, bred: tuple[Brood, Array, Array], train: Data, judge: Data) -> tuple:
+def _lived(self: Recombination, candidates: Candidates, train: Data, judge: Data) -> tuple:
     """The candidates after their training: networks, losses, fitness and answers; and their fitness before it."""
 
     def life(params: PyTree, key: PRNGKey) -> tuple:
@@ -301,26 +297,23 @@ def _lived(self: Recombination, bred: tuple[Brood, Array, Array], train: Data, j
         params, loss = self.grow(key, params, train)
         return params, loss, *fitness_of(self.apply, params, *judge), untrained
 
-    return population.map(life, bred[0].population, bred[1], mesh=self.mesh)
+    return population.map(life, candidates.population, candidates.keys, mesh=self.mesh)
 
 
 @partial(jax.jit, static_argnums=0)
-def _kept(
-    self: Recombination, key: PRNGKey, state: State, bred: tuple[Brood, Array, Array], lived: tuple
-) -> tuple[State, Info]:
+def _kept(self: Recombination, key: PRNGKey, state: State, candidates: Candidates, lived: tuple) -> tuple[State, Info]:
     """The next generation, and what happened."""
-    brood, _, strength = bred
     grown, loss, fitness, answers, untrained = lived
-    score = _judged(self, grown, fitness, answers, brood.hybrid)
+    score = _judged(self, grown, fitness, answers, candidates.hybrid)
     kept = _survivors(self, jax.random.split(key, 5)[4], score)
     children = _places(self, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
-    info = Info(brood.parents, brood.from_b, untrained[children], loss, fitness, score, kept, strength)
     new_state = State(
-        *population.take((grown, fitness, score, brood.ancestors), kept),
+        *population.take((grown, fitness, score, candidates.ancestors), kept),
         generation=state.generation + 1,
         founders=state.founders + self.immigrants,
     )
-    return new_state, info
+    parents, from_b, mutation = candidates.parents, candidates.from_b, candidates.mutation
+    return new_state, Info(parents, from_b, untrained[children], loss, fitness, score, kept, mutation)
 
 
 def _migrated(self: Recombination, state: State) -> State:

@@ -2,7 +2,7 @@
 
 from flax import struct
 
-from evojax_align._types import Array, Bool, Float, Int, PyTree
+from evojax_align._types import Array, Bool, Float, Int, Key, PyTree
 
 
 @struct.dataclass
@@ -33,6 +33,22 @@ class Brood:
     """Which genes came from the second."""
     hybrid: Float[Array, " children"]
     """1 less the cosine similarity of both parents, once aligned, over all genes."""
+
+
+@struct.dataclass
+class Candidates:
+    """Children and immigrants before their training, island after island, and how the children came about."""
+
+    population: PyTree
+    ancestors: PyTree
+    hybrid: Float[Array, " candidates"]
+    """As in `Brood`; 1 for immigrants."""
+    keys: Key[Array, " candidates"]
+    """Of their training."""
+    parents: Int[Array, "children 2"]
+    from_b: Bool[Array, "children genes"]
+    mutation: Float[Array, " genes"]
+    """Scale of the mutation of each gene."""
 
 
 @struct.dataclass
