@@ -118,8 +118,9 @@ class Recombination:
         for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
             if not 0 <= getattr(self, name) <= most:
                 raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
-        if self.alignment != "none":
-            Settings(self.alignment, self.rank, self.ridge)
+        Settings(self.alignment, self.rank, self.ridge)  # refuses what the method does not take
+        if self.adaptive and not self.mutation:
+            raise _checks.bad("adaptive", True, "a mutation to adapt", "Pass mutation=0.1, or leave adaptive out.")
         if self._pool < 2:
             came = f"{self.parents} of {self.size // self.islands} members"
             raise _checks.bad("parents", came, "at least 2 parents", "Raise parents, or size, or have fewer islands.")

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     with contextlib.suppress(RuntimeError):  # once JAX has begun, its devices are what they are
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     (config,) = mixed_evolution.PRESETS["paper"]
-    study = mixed_evolution.Study(config, load(arguments.dataset, data_dir=arguments.data_dir, seed=0), run=None)  # pyright: ignore[reportArgumentType]
+    study = mixed_evolution.Study(config, load(arguments.dataset, data_dir=arguments.data_dir, seed=0))
     algorithm = study.algorithm(mixed_evolution.arms_of(config)["horizontal"])
     seconds, rows = 0.0, []
     for seed in range(arguments.seeds):

@@ -288,6 +288,8 @@ def test_mutation_is_as_strong_as_members_are_alike(task, key):
         ({"bonus_weight": -1.0}, "bonus_weight: "),
         ({"migration": 0}, "migration: "),
         ({"alignment": "correlation", "rank": 3}, "rank: "),
+        ({"ridge": 0.1}, "ridge: "),
+        ({"adaptive": True}, "adaptive: "),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, named):

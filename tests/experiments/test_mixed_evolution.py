@@ -167,7 +167,7 @@ def test_claims_follow_from_what_was_put_in(script, study, tmp_path):
 def test_every_population_of_a_study_can_be_bred(script, study, mode):
     """What the algorithm would refuse is refused when it is made, and no two populations are the same."""
     arms = script.arms_of(script.Config(study=study, mode=mode))
-    study = script.Study(script.Config(study=study, mode=mode), ea.data.load("digits"), None)
+    study = script.Study(script.Config(study=study, mode=mode), ea.data.load("digits"))
     for arm in arms.values():
         assert study.algorithm(arm).size == 20
     assert len(set(arms.values())) == len(arms)
