@@ -218,3 +218,76 @@ def test_an_ensemble_with_a_member_that_failed_has_no_accuracy():
     pop = jnp.array([[1.0, 0.0], [jnp.nan, 0.0]])
     found = training.evaluate_ensemble(lambda p, x: jnp.broadcast_to(p, (3, 2)), pop, jnp.zeros(3), jnp.zeros(3, int))
     assert np.isnan(found).all()
+
+
+OPTIMISERS = {
+    "sgd": optax.sgd(0.1, momentum=0.9),
+    "adamw": optax.adamw(0.02, weight_decay=0.1),
+    "rmsprop": optax.rmsprop(0.01, momentum=0.9),
+    "noisy": optax.noisy_sgd(0.05, key=jax.random.key(1)),
+}
+
+
+def half_masks(pop):
+    return jax.tree.map(lambda leaf: (jnp.arange(leaf.size).reshape(leaf.shape) * 7) % 3 > 0, pop)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_masked_weights_and_their_moments_stay_at_zero(name, network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    masks = half_masks(pop)
+    members = training.init(pop, OPTIMISERS[name], epochs=3, key=key, masks=masks)
+    for _ in range(3):
+        members = training.step_epoch(apply, members, task, OPTIMISERS[name], batch_size=20)
+    like_params = [
+        tree
+        for tree in jax.tree.leaves(members.moments, is_leaf=lambda t: jax.tree.structure(t) == jax.tree.structure(pop))
+        if jax.tree.structure(tree) == jax.tree.structure(pop)
+    ]
+    assert like_params or name == "noisy"
+    for tree in (members.params, *like_params):
+        dead = jax.tree.map(lambda leaf, mask: jnp.where(mask, 0, leaf), tree, masks)
+        alive = jax.tree.map(lambda leaf, mask: jnp.where(mask, leaf, 0), tree, masks)
+        assert not any(leaf.any() for leaf in jax.tree.leaves(dead))
+        assert all(leaf.any() for leaf in jax.tree.leaves(alive))
+    assert name == "noisy" or (members.history["loss"][:, -1] < members.history["loss"][:, 0]).all()
+
+
+def test_what_stood_at_a_masked_place_never_changes_anything(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    masks = half_masks(pop)
+    settings = {"epochs": 2, "batch_size": 20, "key": key, "masks": masks}
+    reference, history = training.fit(apply, pop, task, ADAM, **settings)
+    for value in (jnp.nan, 1e9, -1.0):
+        spoilt = jax.tree.map(lambda leaf, mask, v=value: jnp.where(mask, leaf, v), pop, masks)
+        again, of_again = training.fit(apply, spoilt, task, ADAM, **settings)
+        for p, q in zip(jax.tree.leaves((reference, history)), jax.tree.leaves((again, of_again)), strict=True):
+            assert np.asarray(p).tobytes() == np.asarray(q).tobytes()
+
+
+def test_masks_of_other_shapes_or_of_numbers_are_refused(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 2)
+    settings = {"epochs": 1, "batch_size": 20, "key": key}
+    for masks, complaint in (
+        (pop, "masks: got float32 of shape"),
+        (half_masks(init(key)), "expected booleans of shape"),
+        ({"params": {}}, "masks: got nothing at the leaf 'params/hidden_0/bias'"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            training.fit(apply, pop, task, ADAM, masks=masks, **settings)
+
+
+def test_idle_members_are_left_as_they_are(network, task, key):
+    apply, init = network
+    pop = ea.population.init(init, key, 3)
+    members = training.init(pop, ADAM, epochs=2, key=key)
+    alone, _ = training.finish(training.step_epoch(apply, members, task, ADAM, batch_size=20))
+    members = training.init(pop, ADAM, epochs=2, key=key).replace(active=jnp.array([True, False, True]))
+    members = training.step_epoch(apply, members, task, ADAM, batch_size=20, some_idle=True)
+    for p, q, r in zip(jax.tree.leaves(members.params), jax.tree.leaves(alone), jax.tree.leaves(pop), strict=True):
+        np.testing.assert_array_equal(p[1], r[1])
+        np.testing.assert_allclose(p[jnp.array([0, 2])], q[jnp.array([0, 2])], rtol=1e-5, atol=1e-7)
+    assert members.epoch.tolist() == [1, 0, 1]

@@ -1,7 +1,26 @@
 """Evolutionary algorithms, each a pair of pure functions `init` and `step`, and the operators they are made of."""
 
-from evojax_align.evolution import diversity, fitness, mutation, selection
+from evojax_align.evolution import diversity, encoding, fitness, mutation, selection
+from evojax_align.evolution.encoding import Encoding
+from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.recombination import Recombination
 from evojax_align.evolution.records import Brood, Info, State
+from evojax_align.evolution.synthesis import Births, Newborns, Sparse, Synthesis
 
-__all__ = ["Brood", "Info", "Recombination", "State", "diversity", "fitness", "mutation", "selection"]
+__all__ = [
+    "Births",
+    "Brood",
+    "Encoding",
+    "Info",
+    "Newborns",
+    "Ordering",
+    "Recombination",
+    "Sparse",
+    "State",
+    "Synthesis",
+    "diversity",
+    "encoding",
+    "fitness",
+    "mutation",
+    "selection",
+]

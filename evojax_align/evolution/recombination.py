@@ -17,15 +17,15 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.alignment import Settings, align_to
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
+from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.records import Brood, Candidates, Info, State
 from evojax_align.evolution.selection import best, couples
-from evojax_align.symmetry import PermutationSpec, infer, permute
+from evojax_align.symmetry import PermutationSpec
 
 ALIGNMENTS = ("none", "correlation", "greedy", "cca", "loadings", "weights")
 SELECTIONS = ("best", "random")
@@ -118,7 +118,7 @@ class Recombination:
         for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
             if not 0 <= getattr(self, name) <= most:
                 raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
-        Settings(self.alignment, self.rank, self.ridge)  # refuses what the method does not take
+        _ = self._ordering  # refuses what the method does not take
         if self.adaptive and not self.mutation:
             raise _checks.bad("adaptive", True, "a mutation to adapt", "Pass mutation=0.1, or leave adaptive out.")
         if self._pool < 2:
@@ -135,6 +135,10 @@ class Recombination:
     @property
     def _shapes(self) -> PyTree:
         return jax.eval_shape(self.init_fn, jax.random.key(0))
+
+    @property
+    def _ordering(self) -> Ordering:
+        return Ordering(self.alignment, self.rank, self.ridge, self.spec)
 
     @property
     def _pool(self) -> int:
@@ -229,16 +233,15 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
     parents = jax.vmap(couples_of)(*keys, state.score.reshape(self.islands, each))
     parents = (parents + each * jnp.arange(self.islands)[:, None, None]).reshape(count, 2)
     from_b = jax.random.bernoulli(key_genes, 0.5, (count, len(self.genes.names)))
-    members = state.population, state.ancestors
-    if self.alignment != "none":  # in one order for all, so that the population stays comparable place by place
-        reference = population.take(state.population, best(state.score, 1)[0])
-        members = _aligned(self, reference, members, x)
+    order = self._ordering.of
+    # in one order for all, so that the population stays comparable place by place
+    reference = population.take(state.population, best(state.score, 1)[0])
+    members = order(self.apply, reference, state.population, x, state.ancestors)
 
     def child(couple: Array, choices: Array, key: PRNGKey) -> tuple[PyTree, PyTree, Array]:
         a, b = (population.take(members, couple[side]) for side in (0, 1))
-        if self.alignment != "none":
-            alone = jax.tree.map(lambda leaf: leaf[None], b)
-            b = population.take(_aligned(self, a[0], alone, x), 0)
+        b, of_b = (jax.tree.map(lambda leaf: leaf[None], tree) for tree in b)
+        b = population.take(order(self.apply, a[0], b, x, of_b), 0)
         unborn = jax.tree.map(lambda leaf: jnp.full_like(leaf, NO_GENE), a[1])
         params = mix(self.genes, choices, a[0], b[0], fresh=self.init_fn(key))
         hybrid = 1 - jnp.mean(within_pairs(a[0], b[0], self.genes))
@@ -246,18 +249,6 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
 
     children, ancestors, hybrid = population.map(child, parents, from_b, jax.random.split(key_fresh, count))
     return Brood(children, ancestors, parents, from_b, hybrid)
-
-
-def _aligned(
-    self: Recombination, reference: PyTree, members: tuple[PyTree, PyTree], x: PyTree
-) -> tuple[PyTree, PyTree]:
-    """Members and their ancestors in the order of one network."""
-    settings = {"method": self.alignment, "rank": self.rank, "ridge": self.ridge}
-    spec = self.spec or infer(self.apply, reference, x)
-    found = align_to(self.apply, reference, members[0], x, spec=spec, **settings)
-    if not found.permutations:
-        return members
-    return found.networks, population.map(partial(permute, spec), members[1], found.permutations)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -2,7 +2,7 @@
 
 from evojax_align.models.convolution import Conv, conv, max_pool
 from evojax_align.models.deep import VGG, VGG11, ResNet
-from evojax_align.models.lenet import LeNet5
+from evojax_align.models.lenet import LeNet, LeNet5
 from evojax_align.models.mlp import MLP, SplitMLP
 
-__all__ = ["MLP", "VGG", "VGG11", "Conv", "LeNet5", "ResNet", "SplitMLP", "conv", "max_pool"]
+__all__ = ["MLP", "VGG", "VGG11", "Conv", "LeNet", "LeNet5", "ResNet", "SplitMLP", "conv", "max_pool"]

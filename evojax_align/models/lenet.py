@@ -1,9 +1,11 @@
-"""LeNet-5, with rectifiers and maximum pooling in place of the units of 1998 (LeCun et al. 1998)."""
+"""LeNet-5, with rectifiers and maximum pooling in place of the units of 1998, and the LeNet of stock toolboxes."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 
 from evojax_align._types import Array, ArrayLike, Float
 from evojax_align.models.convolution import Conv, max_pool
@@ -11,7 +13,7 @@ from evojax_align.models.deep import with_channels
 
 
 class LeNet5(nn.Module):
-    """Two convolutions of 5 x 5, each followed by pooling, and dense layers.
+    """Two convolutions of 5 x 5, each followed by pooling, and dense layers (LeCun et al. 1998).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -35,3 +37,56 @@ class LeNet5(nn.Module):
         for number, width in enumerate(self.widths[2:]):
             x = nn.relu(nn.Dense(width, name=f"dense_{number}")(x))
         return nn.Dense(self.classes, name="output")(x)
+
+
+class LeNet(nn.Module):
+    """Three convolutions of 5 x 5 with pooling that overlaps, one over the whole map that is left, and a dense layer.
+
+    The network for CIFAR-10 that Caffe and MatConvNet come with ("quick"), of the widths below; what Chung et al. 2017
+    call LeNet-5 has its numbers of synapses and kernels. Images of 32 x 32 leave a map of 4 x 4.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network = LeNet()
+        >>> params = network.init(jax.random.key(0), jnp.zeros((1, 32, 32)))
+        >>> sum(layer["kernel"].size for name, layer in params["params"].items() if name != "output")
+        143136
+    """
+
+    widths: Sequence[int] = (32, 32, 64, 64)
+    """Channels of the three convolutions, and of the one over the whole map."""
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, x: Float[ArrayLike, "n height width *channels"]) -> Float[Array, "n classes"]:
+        """Logits."""
+        first, *others, last = self.widths
+        x = nn.relu(_largest_of_nine(Conv(first, (5, 5), name="conv_0")(with_channels(x))))
+        for number, width in enumerate(others, start=1):
+            x = _mean_of_nine(nn.relu(Conv(width, (5, 5), name=f"conv_{number}")(x)))
+        whole = (x.shape[1], x.shape[2])
+        x = nn.relu(Conv(last, whole, padding="VALID", name=f"conv_{len(self.widths) - 1}")(x))
+        return nn.Dense(self.classes, name="output")(jnp.reshape(x, (x.shape[0], -1)))
+
+
+def _largest_of_nine(x: Array) -> Array:
+    """The largest values in windows of 3 x 3, every two places; those at the end reach beyond the map."""
+    return reduce(jnp.maximum, _nine(x, -jnp.inf))
+
+
+def _mean_of_nine(x: Array) -> Array:
+    """The means in the same windows, of the places that lie on the map."""
+    inside = reduce(jnp.add, _nine(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 0.0))
+    return reduce(jnp.add, _nine(x, 0.0)) / inside
+
+
+def _nine(x: Array, beyond: float) -> list[Array]:
+    """The first value of each window, the second one, and so on: maps of half the size, rounded up."""
+    x = lax.pad(x, jnp.array(beyond, x.dtype), ((0, 0, 0), (0, 1, 0), (0, 1, 0), (0, 0, 0)))
+    n, height, width, channels = x.shape
+    ends = height - (height - 1) % 2, width - (width - 1) % 2
+    return [
+        lax.slice(x, (0, i, j, 0), (n, ends[0] - 2 + i, ends[1] - 2 + j, channels), (1, 2, 2, 1))
+        for i in range(3)
+        for j in range(3)
+    ]

@@ -1,7 +1,4 @@
-"""Gradient descent for one network and, lifted, for a population.
-
-`step` and `epoch` are of one network; `init`, `step_epoch` and `finish` of a population, and `fit` is all of them.
-"""
+"""The training of a population: `init`, `step_epoch` and `finish`, and `fit`, which is all of them."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -16,10 +13,10 @@ from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, Key, PRNGKey, PyTree
-
-CHUNK = 1000
-"""Samples at a time in evaluation."""
+from evojax_align._tree import leaves_by_path, masked
+from evojax_align._types import Apply, Array, Bool, Float, Int, Key, PRNGKey, PyTree
+from evojax_align.training.descent import epoch
+from evojax_align.training.evaluation import check_labels, evaluate
 
 
 @struct.dataclass
@@ -54,120 +51,8 @@ class Member:
     """False once the validation loss has not fallen for `patience` epochs."""
     history: dict[str, Float[Array, "... epochs"]]
     """Metrics of every epoch by name; NaN where it has not come, or the member had stopped."""
-
-
-def loss_and_accuracy(
-    apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"], weights: Float[Array, " n"] | None = None
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of one network on one batch; weights of 0 leave samples out."""
-    logits = apply(params, x)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    hits = (jnp.argmax(logits, axis=-1) == y).astype(losses.dtype)
-    if weights is None:
-        return jnp.mean(losses), jnp.mean(hits)
-    total = jnp.sum(weights)
-    return jnp.sum(losses * weights) / total, jnp.sum(hits * weights) / total
-
-
-def evaluate(
-    apply: Apply, params: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of one network on a whole data set, `chunk` samples at a time."""
-    x, y = jax.tree.map(jnp.asarray, x), jnp.asarray(y)
-    count = y.shape[0]
-    index, weights = _batches(jnp.arange(count), min(chunk, count))
-
-    def totals(part: tuple[Array, Array]) -> tuple[Array, Array]:
-        picked, of_sample = part
-        loss, accuracy = loss_and_accuracy(apply, params, _take(x, picked), y[picked], of_sample)
-        share = jnp.sum(of_sample) / count
-        return loss * share, accuracy * share
-
-    losses, accuracies = jax.lax.map(totals, (index, weights))
-    return jnp.sum(losses), jnp.sum(accuracies)
-
-
-def evaluate_ensemble(
-    apply: Apply, pop: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of the mean of all members' probabilities; NaN if a member's are not finite."""
-
-    def chances(part: PyTree) -> Array:
-        logits = population.map(lambda params: apply(params, part), pop)
-        wide = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
-        return jax.nn.logsumexp(wide, axis=0) - jnp.log(logits.shape[0])
-
-    found, y = in_chunks(chances, jax.tree.map(jnp.asarray, x), chunk=chunk), jnp.asarray(y)
-    accuracy = jnp.where(jnp.isfinite(found).all(), (found.argmax(axis=-1) == y).mean(), jnp.nan)
-    return -found[jnp.arange(y.shape[0]), y].mean(), accuracy
-
-
-def in_chunks(fn: Callable[[PyTree], PyTree], data: PyTree, *, chunk: int = CHUNK) -> PyTree:
-    """What a function of some samples gives for all of them, `chunk` at a time, so that memory stays bounded.
-
-    Args:
-        fn: from samples to something for each, both along the leading axis of every leaf.
-        data: all samples.
-        chunk: how many the function sees at a time; the last ones may be fewer.
-    """
-    count = jnp.shape(jax.tree.leaves(data)[0])[0]
-    whole, rest = divmod(count, _checks.positive("chunk", chunk))
-    found = []
-    if whole:
-        parts = jax.tree.map(lambda leaf: leaf[: whole * chunk].reshape(whole, chunk, *leaf.shape[1:]), data)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.lax.map(fn, parts))
-        found.append(flat)
-    if rest or not whole:
-        found.append(fn(jax.tree.map(lambda leaf: leaf[whole * chunk :], data)))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
-
-
-def step(
-    apply: Apply,
-    optimizer: optax.GradientTransformation,
-    params: PyTree,
-    moments: PyTree,
-    x: PyTree,
-    y: Int[Array, " n"],
-    weights: Float[Array, " n"] | None = None,
-) -> tuple[PyTree, PyTree, tuple[Float[Array, ""], Float[Array, ""]]]:
-    """One step of one network on one batch: new parameters, new optimiser state, loss and accuracy before it."""
-    metrics, gradient = jax.value_and_grad(lambda p: loss_and_accuracy(apply, p, x, y, weights), has_aux=True)(params)
-    updates, moments = optimizer.update(gradient, moments, params)
-    return optax.apply_updates(params, updates), moments, metrics
-
-
-def epoch(
-    apply: Apply,
-    optimizer: optax.GradientTransformation,
-    params: PyTree,
-    moments: PyTree,
-    x: PyTree,
-    y: Int[Array, " n"],
-    *,
-    batch_size: int,
-    key: PRNGKey,
-    shuffle: bool = True,
-) -> tuple[PyTree, PyTree, tuple[Float[Array, ""], Float[Array, ""]]]:
-    """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` as they lie.
-
-    The last batch is as small as it falls; no sample is left out and none is seen twice.
-
-    Returns:
-        New parameters, new optimiser state, and the means of loss and accuracy over the samples.
-    """
-    order = jax.random.permutation(key, y.shape[0]) if shuffle else jnp.arange(y.shape[0])
-    order, weights = _batches(order, min(batch_size, y.shape[0]))
-
-    def body(state: tuple[PyTree, PyTree], batch: tuple[Array, Array]) -> tuple[tuple[PyTree, PyTree], Array]:
-        index, of_sample = batch
-        params, moments, metrics = step(apply, optimizer, *state, _take(x, index), y[index], of_sample)
-        return (params, moments), jnp.stack(metrics) * jnp.sum(of_sample)
-
-    (params, moments), sums = jax.lax.scan(body, (params, moments), (order, weights))
-    loss, accuracy = jnp.sum(sums, axis=0) / y.shape[0]
-    return params, moments, (loss, accuracy)
+    masks: PyTree = None
+    """Of the parameters, False where they are and stay 0; None where all may be learnt."""
 
 
 def fit(
@@ -184,6 +69,7 @@ def fit(
     keep_best: bool = False,
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     shuffle: bool = True,
+    masks: PyTree = None,
     mesh: Mesh | None = None,
 ) -> tuple[PyTree, History]:
     """Train every member of a population, in one compiled call an epoch.
@@ -203,6 +89,7 @@ def fit(
         patience: stop a member when its validation loss has not fallen for this many epochs.
         keep_best: return every member's parameters of its lowest validation loss, not its last.
         shuffle: draw another order of the samples for every member and epoch, instead of taking them as they lie.
+        masks: a population like `pop`, False where a parameter is 0 and stays 0 (see `pruning`).
         mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
             trains members side by side: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
             `mesh=jax.make_mesh((cores,), ("members",))`.
@@ -226,7 +113,8 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience or 1)):
         _checks.positive(name, value)
 
-    members = init(pop, optimizer, epochs=epochs, key=key, validated=validation is not None, keep_best=keep_best)
+    validated = validation is not None
+    members = init(pop, optimizer, epochs=epochs, key=key, validated=validated, keep_best=keep_best, masks=masks)
     for number in range(epochs):
         members = step_epoch(
             apply,
@@ -254,13 +142,16 @@ def init(
     key: PRNGKey | Key[Array, " members"],
     validated: bool = False,
     keep_best: bool = False,
+    masks: PyTree = None,
 ) -> Member:
     """A population about to be trained for at most `epochs` epochs, on validation data or not (see `fit`).
 
     The key may also be an array of keys, one for each member, which then trains as it would in any other population.
     """
+    if masks is not None:
+        check_masks("masks", masks, pop)
     keys = key if jnp.ndim(key) else jax.random.split(key, population.size(pop))
-    return _init(optimizer, pop, keys, epochs, validated, keep_best)
+    return _init(optimizer, pop, keys, masks, epochs, validated, keep_best)
 
 
 def step_epoch(
@@ -273,16 +164,18 @@ def step_epoch(
     validation: Iterable[Any] | None = None,
     patience: int | None = None,
     shuffle: bool = True,
+    some_idle: bool = False,
     mesh: Mesh | None = None,
 ) -> Member:
     """One more epoch of every member, in one compiled call: the step that `fit` repeats.
 
-    The members given are used up: their memory goes to the result.
+    The members given are used up: their memory goes to the result. With `some_idle`, those whose `active` is False
+    are left as they are, which on a CPU costs nothing: so one compiled program serves populations of several sizes.
     """
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     if validation is not None:
         validation = jax.tree.map(jnp.asarray, tuple(validation))
-    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, shuffle, mesh)
+    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, shuffle, some_idle, mesh)
 
 
 def finish(members: Member) -> tuple[PyTree, History]:
@@ -300,11 +193,18 @@ def finish(members: Member) -> tuple[PyTree, History]:
 
 @partial(jax.jit, static_argnames=("optimizer", "epochs", "validated", "keep_best"))
 def _init(
-    optimizer: optax.GradientTransformation, pop: PyTree, keys: Array, epochs: int, validated: bool, keep_best: bool
+    optimizer: optax.GradientTransformation,
+    pop: PyTree,
+    keys: Array,
+    masks: PyTree,
+    epochs: int,
+    validated: bool,
+    keep_best: bool,
 ) -> Member:
     names = ("loss", "accuracy", *(("validation_loss", "validation_accuracy") if validated else ()))
 
-    def start(params: PyTree, key: PRNGKey) -> Member:
+    def start(params: PyTree, key: PRNGKey, masks: PyTree = None) -> Member:
+        params = params if masks is None else masked(masks, params)
         return Member(
             key=key,
             epoch=jnp.array(0, jnp.int32),
@@ -315,12 +215,17 @@ def _init(
             best_epoch=jnp.array(0, jnp.int32),
             active=jnp.array(True),
             history={name: jnp.full(epochs, jnp.nan, jnp.float32) for name in names},
+            masks=masks,
         )
 
-    return population.map(start, pop, keys)
+    return population.map(start, pop, keys, *([] if masks is None else [masks]))
 
 
-@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "mesh"), donate_argnums=2)
+@partial(
+    jax.jit,
+    static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "some_idle", "mesh"),
+    donate_argnums=2,
+)
 def _step_epoch(
     apply: Apply,
     optimizer: optax.GradientTransformation,
@@ -331,11 +236,12 @@ def _step_epoch(
     batch_size: int,
     patience: int | None,
     shuffle: bool,
+    some_idle: bool,
     mesh: Mesh | None,
 ) -> Member:
     def train(member: Member) -> Member:
         key = jax.random.fold_in(member.key, member.epoch)
-        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle}
+        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": member.masks}
         params, moments, (loss, accuracy) = epoch(apply, optimizer, member.params, member.moments, x, y, **settings)
         found = {"loss": loss, "accuracy": accuracy}
         if validation is not None:
@@ -349,7 +255,9 @@ def _step_epoch(
         return dataclasses.replace(member, epoch=member.epoch + 1)
 
     def one(member: Member) -> Member:
-        return train(member) if patience is None else jax.lax.cond(member.active, train, lambda m: m, member)
+        if patience is None and not some_idle:
+            return train(member)
+        return jax.lax.cond(member.active, train, lambda m: m, member)
 
     return population.map(one, members, mesh=mesh)
 
@@ -370,27 +278,18 @@ def _judged(member: Member, loss: Array, patience: int | None) -> Member:
     )
 
 
-def _batches(order: Array, size: int) -> tuple[Array, Array]:
-    """Index batches of equal size, and weights that are 0 where the last one was filled up."""
-    padding = -order.size % size
-    weights = jnp.concatenate([jnp.ones(order.size), jnp.zeros(padding)])
-    filled = jnp.concatenate([order, jnp.zeros(padding, order.dtype)])
-    return filled.reshape(-1, size), weights.reshape(-1, size)
-
-
-def _take(x: PyTree, index: Array) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[index], x)
-
-
-def check_labels(argument: str, apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"]) -> None:
-    """Refuse no data, labels that do not belong to the inputs, and labels that the network has no logit for."""
-    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)} | {jnp.shape(y)}
-    if len(counts) != 1 or counts == {(0,)} or not jnp.issubdtype(y.dtype, jnp.integer):
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-        came = f"inputs of shape {shapes} and {y.dtype} labels of shape {y.shape}"
-        raise _checks.bad(argument, came, "at least one sample, and one integer label for each", "Check the data set.")
-    one = jax.tree.map(lambda leaf: leaf[:1], x)
-    classes = _checks.traced(lambda f: partial(jax.eval_shape, f), apply, params, one).shape[-1]
-    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
-        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
-        raise _checks.bad(argument, came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
+def check_masks(argument: str, masks: PyTree, params: PyTree) -> None:
+    """Refuse masks that are not booleans in the shapes of the parameters; an error names the leaf."""
+    ours, theirs = leaves_by_path(masks), leaves_by_path(params)
+    for path in [*theirs, *ours]:
+        mask, leaf = ours.get(path), theirs.get(path)
+        if (
+            mask is None
+            or leaf is None
+            or jnp.shape(mask) != jnp.shape(leaf)
+            or not jnp.issubdtype(jnp.result_type(mask), jnp.bool_)
+        ):
+            came = "nothing" if mask is None else f"{jnp.result_type(mask)} of shape {jnp.shape(mask)}"
+            expected = "no such leaf" if leaf is None else f"booleans of shape {jnp.shape(leaf)}, as in the parameters"
+            mend = "Begin with `pruning.full_masks(params)`."
+            raise _checks.bad(argument, f"{came} at the leaf {path!r}", expected, mend)

@@ -1,0 +1,30 @@
+"""Tools for trees of parameters, by the paths of their leaves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from evojax_align import _checks
+from evojax_align._types import PyTree
+
+
+def leaves_by_path(tree: PyTree) -> dict[str, Any]:
+    """The leaves, by paths such as `params/hidden/kernel`."""
+    return {_checks.path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def with_leaves(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
+    """The tree with some of its leaves replaced."""
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: leaves.get(_checks.path_string(path), leaf), tree)
+
+
+def masked(masks: PyTree, tree: PyTree) -> PyTree:
+    """The tree with zeros where the masks are False, whatever stood there, NaN too."""
+    return jax.tree.map(lambda mask, leaf: jnp.where(mask, leaf, jnp.zeros_like(leaf)), masks, tree)
+
+
+def home(path: str) -> str:
+    """The layer of a leaf: the branch that holds it, or the leaf itself at the root."""
+    return path.rpartition("/")[0] or path

@@ -1,0 +1,38 @@
+"""Bringing networks, and what belongs to their weights, into the order of one of them before they mate."""
+
+import dataclasses
+from functools import partial
+
+from evojax_align import population
+from evojax_align._types import Apply, PyTree
+from evojax_align.alignment import Settings, align_to
+from evojax_align.symmetry import PermutationSpec, infer, permute
+
+
+@dataclasses.dataclass(frozen=True)
+class Ordering:
+    """How neurons are matched: "none", or a bijective method of `align` and what it takes."""
+
+    method: str = "none"
+    rank: int | None = None
+    ridge: float = 0.0
+    spec: PermutationSpec | None = None
+    """The symmetry of the network, if it is known already."""
+
+    def __post_init__(self) -> None:
+        Settings(self.method, self.rank, self.ridge)  # refuses what the method does not take
+
+    def __bool__(self) -> bool:
+        return self.method != "none"
+
+    def of(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
+        """The networks, and populations of trees like them such as masks, in the order of the reference."""
+        if not self:
+            return networks, *companions
+        spec = self.spec or infer(apply, reference, x)
+        settings = {"method": self.method, "rank": self.rank, "ridge": self.ridge}
+        found = align_to(apply, reference, networks, x, spec=spec, **settings)
+        if not found.permutations:
+            return networks, *companions
+        moved = [population.map(partial(permute, spec), tree, found.permutations) for tree in companions]
+        return found.networks, *moved

@@ -1,0 +1,371 @@
+"""Sexual evolutionary synthesis of sparse networks (Chung et al. 2017).
+
+In every generation children are drawn synapse by synapse, by probabilities that they inherit from one parent or
+several, in an environment that grants them less than their parents had; then they are trained like newborns.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from evojax_align import _checks, population, training
+from evojax_align._tree import leaves_by_path, masked, with_leaves
+from evojax_align._types import Apply, Array, Float, Int, Key, PRNGKey, PyTree
+from evojax_align.evolution.encoding import Conception, Encoding, conceive
+from evojax_align.evolution.fitness import fitness_of
+from evojax_align.evolution.ordering import Ordering
+from evojax_align.evolution.selection import best, failed_last
+from evojax_align.pruning import Synapses, full_masks, total
+from evojax_align.symmetry import PermutationSpec
+
+MATES = ("neighbours", "best", "tournament", "random")
+SHARES = ("equal", "fitness")
+STARTS = ("fresh", "scaled", "origin", "inherited")
+ANCESTORS = ("one", "several")
+LEAST_ERROR = 1e-3
+"""Of a parent, in shares by fitness: what errs less often counts as this."""
+
+Factor = float | Callable[[Array], Array]
+"""An environmental factor, or what gives it for a generation, such as an optax schedule."""
+
+
+@struct.dataclass
+class Sparse:
+    """The state: a population of sparse networks, trained."""
+
+    population: PyTree
+    masks: PyTree
+    origin: PyTree
+    """The weights that each lineage began with, before any training, in the order of its neurons."""
+    fitness: Float[Array, " n"]
+    """Share of the judging samples that a member gets right; NaN if its outputs are not finite."""
+    generation: Int[Array, ""]
+    """1 for the ancestors, as the authors count."""
+
+
+@struct.dataclass
+class Newborns:
+    """Networks before their training, and how they came about."""
+
+    population: PyTree
+    masks: PyTree
+    origin: PyTree
+    keys: Key[Array, " n"]
+    """Of their training."""
+    parents: Int[Array, "n parents"]
+    """Places in the population; -1 for ancestors."""
+    before: Float[Array, " n"]
+    """Mean number of synapses of the parents."""
+    allowed: Float[Array, " n"]
+    """Synapses that the parents allow (see `encoding.Conception`)."""
+    expected: Float[Array, " n"]
+
+
+@struct.dataclass
+class Births:
+    """What happened in one generation."""
+
+    parents: Int[Array, "n parents"]
+    synapses: Int[Array, " n"]
+    retained: Float[Array, " n"]
+    """Synapses of a child by the mean number of its parents."""
+    allowed: Float[Array, " n"]
+    """Synapses that the parents allow, likewise."""
+    expected: Float[Array, " n"]
+    """Synapses that the probabilities sum up to, likewise."""
+    loss: Float[Array, " n"]
+    """Mean loss in the last epoch of training."""
+    fitness: Float[Array, " n"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Synthesis:
+    """The algorithm: `state = s.init(key, train, judge)`, then `state, births = s.step(key, state, train, judge)`.
+
+    Both are pure functions, whose parts are compiled once for each object and shapes of the data: masks are data.
+    `founders` and `breed` give networks that are still to be trained, for a training of your own; `admit` takes them
+    back.
+
+    Main arguments:
+        apply: the network, giving logits.
+        init_fn: `init_fn(key) -> params` of one network.
+        synapses: which of its leaves are drawn (`pruning.find`).
+        optimizer: of the gradient descent; its state starts fresh with every child.
+
+    Other arguments:
+        size: networks in a generation.
+        parents: of a child: 1 is asexual, 2 sexual; more, polyploid.
+        mates: who they are. "neighbours": for child i the members i, i + 1 and so on, all of them where there are as
+            many as parents, as the authors do, and the only one of its lineage where there is one; "best": the fittest;
+            "tournament": the fittest of some, one after the other; "random".
+        tournament: how many compete for each place.
+        shares: alpha and beta: "equal", since the authors name none; or "fitness", in inverse proportion to the errors
+            of the parents, which they propose.
+        synapse_factor: R^s, what part of the synapses that parents allow a child may expect (see `encoding.conceive`);
+            or a function of the generation of the child, for an environment that changes.
+        cluster_factor: R^c likewise; None where clusters do not die as a whole.
+        encoding: all that the equations leave open.
+        start: the weights of a child. "fresh": drawn anew, as a newborn has to learn; "scaled": the same, larger where
+            few synapses lead to a unit, so that signals keep their size; "origin": those that its lineage began with;
+            "inherited": the mean of its parents' weights.
+        ancestors: "one" for all, so that the same places mean the same to all; "several", trained apart.
+        alignment: how the neurons of the other parents are matched with those of the first one: "none", or a method of
+            `align`.
+        rank, ridge: of the alignment, where it takes them.
+        compared: training samples on which neurons are compared, and gradients taken.
+        spec: the symmetry of the network, if it is known already.
+        epochs: of training in a generation.
+        batch_size: samples a step.
+        shuffle: whether every epoch goes through the samples in another order.
+        mesh: shares training out over its devices (see `population.map`); a step cannot be part of another program
+            then.
+
+    References:
+        Chung, A., Shafiee, M., Fieguth, P. and Wong, A. The mating rituals of deep neural networks: Learning compact
+        feature representations through sexual evolutionary synthesis. 2017.
+    """
+
+    apply: Apply
+    init_fn: Callable[[PRNGKey], PyTree]
+    synapses: Synapses
+    optimizer: optax.GradientTransformation
+    _: dataclasses.KW_ONLY
+    size: int = 2
+    parents: int = 2
+    mates: str = "neighbours"
+    tournament: int = 2
+    shares: str = "equal"
+    synapse_factor: Factor = 0.7
+    cluster_factor: Factor | None = None
+    encoding: Encoding = dataclasses.field(default_factory=Encoding)
+    start: str = "fresh"
+    ancestors: str = "one"
+    alignment: str = "none"
+    rank: int | None = None
+    ridge: float = 0.0
+    compared: int = 1000
+    spec: PermutationSpec | None = None
+    epochs: int = 1
+    batch_size: int = 100
+    shuffle: bool = True
+    mesh: Mesh | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("size", "parents", "tournament", "compared", "epochs", "batch_size"):
+            _checks.positive(name, getattr(self, name))
+        known = (("mates", MATES), ("shares", SHARES), ("start", STARTS), ("ancestors", ANCESTORS))
+        for name, names in known:
+            _checks.one_of(name, getattr(self, name), names)
+        if self.parents > self.size:
+            raise _checks.bad("parents", self.parents, f"at most {self.size}, the size", "Raise size.")
+        if self.mates == "tournament" and self.tournament > self.size - self.parents + 1:
+            most = self.size - self.parents + 1
+            raise _checks.bad("tournament", self.tournament, f"at most {most} for the last parent", "Raise size.")
+        if self.shares == "fitness" and self.parents == 1:
+            raise _checks.bad("shares", "'fitness'", "'equal' for one parent", "Raise parents.")
+        for name in ("synapse_factor", "cluster_factor"):
+            factor = getattr(self, name)
+            if isinstance(factor, int | float) and not 0 <= factor <= 1:
+                raise _checks.bad(name, factor, "a share from 0 to 1", "The authors take 0.7.")
+        if self._ordering and self.parents == 1:
+            raise _checks.bad("alignment", self.alignment, "'none' for one parent", "Raise parents.")
+        self.synapses.of(jax.eval_shape(self.init_fn, jax.random.key(0)))
+
+    @property
+    def _ordering(self) -> Ordering:
+        return Ordering(self.alignment, self.rank, self.ridge, self.spec)
+
+    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> Sparse:
+        """The first generation: dense networks, trained.
+
+        Args:
+            key: a random key.
+            train: inputs and labels to learn from.
+            judge: inputs and labels that fitness is measured on.
+        """
+        train, judge = self._checked("train", train), self._checked("judge", judge)
+        newborns = self.founders(key)
+        grown, _, fitness = self._lived(newborns, train, judge)
+        return self.admit(newborns, grown, fitness, generation=jnp.array(1, jnp.int32))
+
+    def step(self, key: PRNGKey, state: Sparse, train: Iterable[Any], judge: Iterable[Any]) -> tuple[Sparse, Births]:
+        """One generation: choose parents, align them, draw children, train and judge them.
+
+        Args:
+            key: a random key.
+            state: of the generation before.
+            train: inputs and labels to learn from.
+            judge: inputs and labels that fitness is measured on.
+
+        Returns:
+            The next state, in which the children have taken the place of all parents, and what happened.
+        """
+        train, judge = self._checked("train", train), self._checked("judge", judge)
+        newborns = _breed(self, key, state, train)
+        grown, loss, fitness = self._lived(newborns, train, judge)
+        state = self.admit(newborns, grown, fitness, generation=state.generation + 1)
+        return state, births(self.synapses, newborns, loss, fitness)
+
+    def founders(self, key: PRNGKey) -> Newborns:
+        """The ancestors before their training, all alive."""
+        return _founders(self, key)
+
+    def breed(self, key: PRNGKey, state: Sparse, train: Iterable[Any]) -> Newborns:
+        """The children of a population before their training."""
+        return _breed(self, key, state, self._checked("train", train))
+
+    def grow(
+        self, key: PRNGKey, params: PyTree, masks: PyTree, train: Iterable[Any]
+    ) -> tuple[PyTree, Float[Array, ""]]:
+        """One network after its training, and its mean loss in the last epoch; lift it by `population.map`."""
+        x, y = train
+        settings = {"batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
+
+        def epoch(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
+            params, moments, (loss, _) = training.epoch(self.apply, self.optimizer, *found, x, y, key=key, **settings)
+            return (params, moments), loss
+
+        keys = jax.random.split(key, self.epochs)
+        (params, _), losses = jax.lax.scan(epoch, (params, self.optimizer.init(params)), keys)
+        return params, losses[-1]
+
+    def admit(
+        self, newborns: Newborns, grown: PyTree, fitness: Float[Array, " n"], *, generation: Int[Array, ""]
+    ) -> Sparse:
+        """The state whose members are newborns that have been trained."""
+        return Sparse(grown, newborns.masks, newborns.origin, fitness, generation)
+
+    def _lived(self, newborns: Newborns, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
+        found = _live(self, newborns, train, judge)
+        return found if self.mesh is None else population.gather(found)
+
+    def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
+        x, y = jax.tree.map(jnp.asarray, tuple(data))
+        training.check_labels(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y)
+        return x, y
+
+
+def births(synapses: Synapses, newborns: Newborns, loss: Float[Array, " n"], fitness: Float[Array, " n"]) -> Births:
+    """What happened, of newborns that were bred and then trained."""
+    counts, before = jax.vmap(partial(total, synapses))(newborns.masks), jnp.maximum(newborns.before, 1)
+    shares = counts / before, newborns.allowed / before, newborns.expected / before
+    return Births(newborns.parents, counts, *shares, loss, fitness)
+
+
+@partial(jax.jit, static_argnums=0)
+def _founders(self: Synthesis, key: PRNGKey) -> Newborns:
+    key_init, key_train = jax.random.split(key)
+    keys_init, keys_train = (jax.random.split(k, self.size) for k in (key_init, key_train))
+    if self.ancestors == "one":
+        keys_init, keys_train = (keys[jnp.zeros(self.size, jnp.int32)] for keys in (keys_init, keys_train))
+    pop = population.map(self.init_fn, keys_init)
+    masks = full_masks(pop)
+    counts = jax.vmap(partial(total, self.synapses))(masks).astype(jnp.float32)
+    parents = jnp.full((self.size, self.parents), -1, jnp.int32)
+    return Newborns(pop, masks, pop, keys_train, parents, counts, counts, counts)
+
+
+@partial(jax.jit, static_argnums=0)
+def _breed(self: Synthesis, key: PRNGKey, state: Sparse, train: tuple) -> Newborns:
+    key_mates, key_draw, key_fresh, key_train = jax.random.split(key, 4)
+    some = jax.tree.map(lambda leaf: leaf[: self.compared], train)
+    parents = _mates(self, key_mates, state.fitness)
+    counts = jax.vmap(partial(total, self.synapses))(state.masks).astype(jnp.float32)
+    members = state.population, state.masks, state.origin
+    generation = state.generation + 1
+    factors = [f(generation) if callable(f) else f for f in (self.synapse_factor, self.cluster_factor)]
+
+    def child(of: Array, key_draw: PRNGKey, key_fresh: PRNGKey) -> tuple[PyTree, Conception, PyTree]:
+        params, masks, origin = population.take(members, of)
+        order = self._ordering.of
+        params, masks, origin = order(self.apply, population.take(params, 0), params, some[0], masks, origin)
+        shares = _shares(self, state.fitness[of])
+        gradients = None
+        if self.encoding.strength == "saliency":
+            gradients = population.map(jax.grad(lambda p: training.loss_and_accuracy(self.apply, p, *some)[0]), params)
+        settings = {"synapse_factor": factors[0], "cluster_factor": factors[1], "encoding": self.encoding}
+        new = conceive(key_draw, self.synapses, params, masks, shares=shares, gradients=gradients, **settings)
+        origin = population.take(origin, 0)
+        return _newborn(self, key_fresh, new.masks, params, masks, origin, shares), new, origin
+
+    keys = jax.random.split(key_draw, self.size), jax.random.split(key_fresh, self.size)
+    pop, new, origin = population.map(child, parents, *keys)
+    keys_train = jax.random.split(key_train, self.size)
+    before = counts[parents].mean(axis=1)
+    return Newborns(pop, new.masks, origin, keys_train, parents, before, new.allowed, new.expected)
+
+
+def _newborn(
+    self: Synthesis, key: PRNGKey, mask: PyTree, params: PyTree, masks: PyTree, origin: PyTree, shares: Array
+) -> PyTree:
+    """The weights that a child begins with."""
+    if self.start == "origin":
+        return masked(mask, origin)
+    if self.start == "inherited":
+
+        def mean(leaf: Array, alive: Array) -> Array:
+            weights = shares.reshape([-1] + [1] * (leaf.ndim - 1)) * alive
+            known = jnp.sum(weights, axis=0)
+            return jnp.sum(jnp.where(alive, leaf, 0) * weights, axis=0) / jnp.where(known > 0, known, 1)
+
+        return masked(mask, jax.tree.map(mean, params, masks))
+    fresh = self.init_fn(key)
+    return masked(mask, scaled(self.synapses, mask, fresh) if self.start == "scaled" else fresh)
+
+
+def scaled(synapses: Synapses, masks: PyTree, params: PyTree) -> PyTree:
+    """The parameters of one network, larger by the square root of how many times fewer synapses lead to a unit."""
+
+    def grown(leaf: Array, mask: Array) -> Array:
+        living = jnp.sum(mask, axis=synapses.within(mask))
+        factor = jnp.sqrt(mask.size / mask.shape[synapses.axes(mask)[1]] / jnp.maximum(living, 1))
+        return leaf * synapses.along(factor, leaf)
+
+    alive, leaves = synapses.of(masks), leaves_by_path(params)
+    return with_leaves(params, {path: grown(leaves[path], mask) for path, mask in alive.items()})
+
+
+def _shares(self: Synthesis, fitness: Array) -> Array:
+    """Alpha and beta, which sum up to 1."""
+    if self.shares == "equal":
+        return jnp.full(self.parents, 1 / self.parents)
+    merit = 1 / jnp.maximum(1 - jnp.maximum(failed_last(fitness), 0), LEAST_ERROR)
+    return merit / jnp.sum(merit)
+
+
+def _mates(self: Synthesis, key: PRNGKey, fitness: Array) -> Int[Array, "n parents"]:
+    """The parents of every child, all different."""
+    if self.mates == "neighbours":
+        return (jnp.arange(self.size)[:, None] + jnp.arange(self.parents)[None]) % self.size
+    if self.mates == "best":
+        return jnp.tile(best(fitness, self.parents)[None], (self.size, 1))
+    few = self.tournament if self.mates == "tournament" else 1
+
+    def of_child(key: PRNGKey) -> Array:
+        free, chosen = jnp.ones(self.size, bool), []
+        for place in range(self.parents):
+            lots = jax.random.uniform(jax.random.fold_in(key, place), (self.size,))
+            _, rivals = jax.lax.top_k(jnp.where(free, lots, -1), few)
+            chosen.append(rivals[jnp.argmax(failed_last(fitness)[rivals])])
+            free = free.at[chosen[-1]].set(False)
+        return jnp.stack(chosen)
+
+    return jax.vmap(of_child)(jax.random.split(key, self.size))
+
+
+@partial(jax.jit, static_argnums=0)
+def _live(self: Synthesis, newborns: Newborns, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
+    """Networks, losses and fitness after the training."""
+
+    def life(params: PyTree, masks: PyTree, key: PRNGKey) -> tuple:
+        params, loss = self.grow(key, params, masks, train)
+        return params, loss, fitness_of(self.apply, params, *judge)[0]
+
+    return population.map(life, newborns.population, newborns.masks, newborns.keys, mesh=self.mesh)

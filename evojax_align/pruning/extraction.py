@@ -1,0 +1,81 @@
+"""The small dense network inside a sparse one."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align._tree import leaves_by_path, masked, with_leaves
+from evojax_align._types import Apply, PyTree
+from evojax_align.pruning.paths import reached, useful
+from evojax_align.symmetry import PermutationSpec, activations
+from evojax_align.symmetry.layout import occurrences
+from evojax_align.training import check_masks
+
+
+@dataclasses.dataclass(frozen=True)
+class Extract:
+    """A network without the neurons that say nothing, or to which nobody listens."""
+
+    params: PyTree
+    """Like the parameters, with shorter axes."""
+    kept: dict[str, np.ndarray]
+    """For each group the neurons that are left; their numbers are the widths of the network that takes these
+    parameters."""
+
+
+def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: PermutationSpec) -> Extract:
+    """Leave out whole neurons that the masks made useless. A host function: shapes depend on the masks.
+
+    A neuron goes if no living weight leads from it to an output; or if all weights that feed it, its bias too, are
+    dead or come from such neurons, and it answers 0 to all of `x`, as rectified units without input do. Of a group
+    that would be empty one neuron stays. Groups inside other groups are left whole.
+
+    Args:
+        apply: the network.
+        params: of one network.
+        masks: what lives; the rest counts as 0.
+        x: inputs.
+        spec: the symmetry of the network.
+
+    Returns:
+        An `Extract`, whose parameters give the same outputs, but for the order of sums, in a network of these widths.
+
+    Raises:
+        ValueError: for masks that do not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jnp.ones((1, 4)), ea.models.MLP(hidden=(5,), classes=2)
+        >>> params = network.init(jax.random.key(0), x)
+        >>> synapses = ea.pruning.find(params)
+        >>> few = ea.pruning.magnitude(synapses, ea.pruning.full_masks(params), params, 4)
+        >>> spec = ea.symmetry.infer(network.apply, params, x)
+        >>> small = ea.pruning.extract(network.apply, params, few, x, spec=spec)
+        >>> width = len(small.kept["hidden_0"])
+        >>> sparse, dense = ea.pruning.masked(few, params), ea.models.MLP(hidden=(width,), classes=2)
+        >>> bool(jnp.allclose(dense.apply(small.params, x), network.apply(sparse, x)))
+        True
+    """
+    check_masks("masks", masks, params)
+    sparse = masked(masks, params)
+    sounding, heard = reached(spec, masks, vectors=True), useful(spec, masks)
+    answers = {group: np.asarray(of) for group, of in activations(spec, apply, sparse, x).items()}
+    kept = {}
+    for group, size in spec.groups.items():
+        keep = np.ones(size, bool)
+        if group not in spec.parents:
+            moved = np.any(answers[group] != 0, axis=0) if group in answers else np.ones(size, bool)
+            keep = np.asarray(heard[group]) & (np.asarray(sounding[group]) | moved)
+        kept[group] = np.flatnonzero(keep) if keep.any() else np.array([0])
+    shorter = {}
+    for path, leaf in leaves_by_path(sparse).items():
+        spec.check_leaf(path, jnp.shape(leaf))
+        cut = np.asarray(leaf)
+        for axis, layout in enumerate(spec.axes[path]):
+            places = np.ones(cut.shape[axis], bool)
+            for of in occurrences(layout, cut.shape[axis]):
+                places &= (of.neuron < 0) | np.isin(of.neuron, kept[of.group])
+            cut = np.compress(places, cut, axis=axis)
+        shorter[path] = jnp.asarray(cut)
+    return Extract(with_leaves(params, shorter), kept)

@@ -1,0 +1,128 @@
+"""Which parameters of a network are synapses, how they form clusters, and masks that say which of them live."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from evojax_align import _checks
+from evojax_align._tree import home, leaves_by_path, with_leaves
+from evojax_align._types import Array, Int, PyTree
+
+LAYOUTS = {"io": (-2, -1), "oi": (1, 0)}
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Synapses:
+    """Which leaves of the parameters can be pruned. Hashable, and static under JAX's transformations.
+
+    A cluster is a filter: all synapses that lead to one unit. A kernel is what leads there from one input; of a dense
+    layer, a single synapse.
+    """
+
+    paths: tuple[str, ...]
+    """Of the leaves whose entries are synapses, from input to output as far as the tree tells."""
+    biases: Mapping[str, str]
+    """For some of them, the leaf that holds the bias of each of its clusters."""
+    inputs: int = -2
+    """The axis of the inputs."""
+    outputs: int = -1
+    """The axis of the units that are fed, which is the one of clusters."""
+
+    def __hash__(self) -> int:
+        return hash((self.paths, frozenset(self.biases.items()), self.inputs, self.outputs))
+
+    def of(self, tree: PyTree) -> dict[str, Any]:
+        """The leaves of a tree like the parameters that are synapses, by path."""
+        leaves = leaves_by_path(tree)
+        for path in self.paths:
+            if path not in leaves:
+                raise _checks.bad("synapses", f"the leaf {path!r}", "leaves of this network", "Find them in its tree.")
+        return {path: leaves[path] for path in self.paths}
+
+    def axes(self, leaf: Array) -> tuple[int, int]:
+        """The axes of inputs and outputs of a leaf, counted from the first."""
+        return self.inputs % leaf.ndim, self.outputs % leaf.ndim
+
+    def within(self, leaf: Array) -> tuple[int, ...]:
+        """The axes of a leaf along which the synapses of one cluster lie."""
+        return tuple(axis for axis in range(leaf.ndim) if axis != self.axes(leaf)[1])
+
+    def along(self, of_cluster: Array, leaf: Array) -> Array:
+        """A value for each cluster, in a shape that goes with the leaf."""
+        return of_cluster.reshape([-1 if axis == self.axes(leaf)[1] else 1 for axis in range(leaf.ndim)])
+
+
+@struct.dataclass
+class Census:
+    """How much of a network lives, layer by layer in the order of `Synapses.paths`."""
+
+    synapses: Int[Array, "... layers"]
+    kernels: Int[Array, "... layers"]
+    """Kernels with a living synapse."""
+    clusters: Int[Array, "... layers"]
+    """Clusters with a living synapse."""
+
+
+def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Synapses:
+    """The synapses of a network: all leaves of two axes or more.
+
+    Args:
+        params: of one network.
+        leave: layers, or single leaves, that are not to be pruned, by path.
+        layout: "io" where a kernel's last axes are inputs and outputs (Flax, Haiku), "oi" where its first ones are
+            outputs and inputs (Equinox).
+
+    Raises:
+        ValueError: nothing is left to prune, or what is to be left does not exist.
+    """
+    inputs, outputs = LAYOUTS[_checks.one_of("layout", layout, LAYOUTS)]
+    leaves = leaves_by_path(params)
+    for name in leave:
+        _checks.one_of("leave", name, [*leaves, *(home(path) for path in leaves)])
+    paths = tuple(p for p, leaf in leaves.items() if jnp.ndim(leaf) > 1 and p not in leave and home(p) not in leave)
+    if not paths:
+        raise _checks.bad("params", f"the leaves {list(leaves)}", "a kernel to prune", "Leave out less.")
+    biases = {}
+    for path in paths:
+        units = jnp.shape(leaves[path])[outputs]
+        beside = [p for p, leaf in leaves.items() if home(p) == home(path) and jnp.shape(leaf) == (units,)]
+        if len(beside) == 1:
+            biases[path] = beside[0]
+    return Synapses(paths, biases, inputs, outputs)
+
+
+def full_masks(params: PyTree) -> PyTree:
+    """Masks under which everything lives: a tree like the parameters, of booleans. Takes a population as well."""
+    return jax.tree.map(lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
+
+
+def settled(synapses: Synapses, masks: PyTree) -> PyTree:
+    """The masks where a cluster without synapses has no bias either, so that its unit is silent."""
+    found = leaves_by_path(masks)
+    alive = {
+        synapses.biases[path]: jnp.any(mask, axis=synapses.within(mask))
+        for path, mask in synapses.of(masks).items()
+        if path in synapses.biases
+    }
+    return with_leaves(masks, {path: found[path] & of for path, of in alive.items()})
+
+
+def census(synapses: Synapses, masks: PyTree) -> Census:
+    """Count what lives; see `connected` for what lies on a path from the inputs to the outputs."""
+    counts = []
+    for mask in synapses.of(masks).values():
+        inputs, outputs = synapses.axes(mask)
+        beside = tuple(axis for axis in range(mask.ndim) if axis not in (inputs, outputs))
+        kernels = jnp.any(mask, axis=beside)
+        counts.append([jnp.sum(mask), jnp.sum(kernels), jnp.sum(jnp.any(mask, axis=synapses.within(mask)))])
+    return Census(*(jnp.stack([row[i] for row in counts]) for i in range(3)))
+
+
+def total(synapses: Synapses, masks: PyTree) -> Int[Array, ""]:
+    """The number of living synapses."""
+    return jnp.sum(jnp.stack([jnp.sum(mask) for mask in synapses.of(masks).values()]))

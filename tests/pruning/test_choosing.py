@@ -1,0 +1,68 @@
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evojax_align import pruning
+
+PARAMS = {
+    "a": {"kernel": jnp.array([[1.0, -2.0], [0.5, 2.0]]), "bias": jnp.array([9.0, 9.0])},
+    "b": {"kernel": jnp.array([[-2.0], [0.1]]), "bias": jnp.array([9.0])},
+}
+SYNAPSES = pruning.find(PARAMS)
+FULL = pruning.full_masks(PARAMS)
+
+
+def test_the_largest_weights_of_all_layers_stay_and_ties_fall_to_the_earlier_ones():
+    kept = pruning.magnitude(SYNAPSES, FULL, PARAMS, 2)
+    assert kept["a"]["kernel"].tolist() == [[False, True], [False, True]]
+    assert kept["b"]["kernel"].tolist() == [[False], [False]]
+    assert kept["a"]["bias"].tolist() == [False, True] and kept["b"]["bias"].tolist() == [False]
+    assert pruning.magnitude(SYNAPSES, FULL, PARAMS, 3)["b"]["kernel"].tolist() == [[True], [False]]
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_counts_are_exact_under_ties(count):
+    same = jax.tree.map(jnp.ones_like, PARAMS)
+    kept = pruning.magnitude(SYNAPSES, FULL, same, count)
+    assert int(pruning.total(SYNAPSES, kept)) == min(count, 6)
+    drawn = pruning.at_random(jax.random.key(count), SYNAPSES, FULL, count)
+    assert int(pruning.total(SYNAPSES, drawn)) == min(count, 6)
+
+
+def test_what_is_dead_stays_dead_even_if_nothing_else_is_left_to_keep():
+    few = pruning.magnitude(SYNAPSES, FULL, PARAMS, 2)
+    again = pruning.keep_largest(SYNAPSES, few, jax.tree.map(lambda leaf: -leaf, PARAMS), 5)
+    for p, q in zip(jax.tree.leaves(few), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_nan_is_the_lowest_score_but_still_alive():
+    scores = {"a": {"kernel": jnp.full((2, 2), jnp.nan)}, "b": {"kernel": jnp.array([[1.0], [-jnp.inf]])}}
+    few = pruning.at_random(jax.random.key(0), SYNAPSES, FULL, 6)
+    kept = pruning.keep_largest(SYNAPSES, few, scores, 1)
+    assert kept["b"]["kernel"].tolist() == [[True], [False]]
+    assert int(pruning.total(SYNAPSES, pruning.keep_largest(SYNAPSES, few, scores, 4))) == 4
+
+
+def test_the_count_may_be_traced_and_pruning_lifts_over_a_population():
+    jitted = jax.jit(chex.assert_max_traces(lambda p, n: pruning.magnitude(SYNAPSES, FULL, p, n), n=1))
+    for count in (1, 3, 5):
+        assert int(pruning.total(SYNAPSES, jitted(PARAMS, count))) == count
+    pop = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), PARAMS)
+    masks = jax.vmap(lambda p, n: pruning.magnitude(SYNAPSES, FULL, p, n))(pop, jnp.array([2, 4]))
+    assert jax.vmap(functools.partial(pruning.total, SYNAPSES))(masks).tolist() == [2, 4]
+
+
+def test_chance_is_fair():
+    masks = jax.vmap(lambda k: pruning.at_random(k, SYNAPSES, FULL, 2))(jax.random.split(jax.random.key(0), 3000))
+    shares = np.concatenate([np.asarray(m).mean(axis=0).ravel() for m in SYNAPSES.of(masks).values()])
+    assert np.abs(shares - 1 / 3).max() < 0.04
+
+
+def test_a_negative_count_is_refused():
+    with pytest.raises(ValueError, match="count: got -1"):
+        pruning.magnitude(SYNAPSES, FULL, PARAMS, -1)
