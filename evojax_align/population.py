@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from evojax_align import _checks
 from evojax_align._types import ArrayLike, PRNGKey, PyTree
@@ -123,6 +123,19 @@ def map(
         return jax.lax.map(member, args, batch_size=None if chunk == 1 else chunk)
 
     return lift(populations) if mesh is None else _share_out(lift, populations, counts[0], mesh)
+
+
+def devices() -> Mesh | None:
+    """A mesh over all devices, as `map` takes it; None where there is one device alone."""
+    return jax.make_mesh((len(jax.devices()),), ("members",)) if len(jax.devices()) > 1 else None
+
+
+def spread(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Arrays of a population laid out over the devices as `map` leaves them, so that a loop over one compiled program
+    sees them alike from the first time; a population that does not divide evenly stays where it is."""
+    if size(tree) % mesh.size:
+        return tree
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
 
 
 def gather(tree: PyTree) -> PyTree:

@@ -6,7 +6,6 @@ python experiments/mixed_evolution.py --preset cross --data-dir DIR        # nai
 python experiments/mixed_evolution.py --preset cures --data-dir DIR        # what keeps a population diverse
 """
 
-import contextlib
 import dataclasses
 import os
 import sys
@@ -112,8 +111,7 @@ EXPERIMENT = lab.Experiment(
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    with contextlib.suppress(RuntimeError):  # once JAX has begun, its devices are what they are
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    lab.use_all_cores()
     return lab.main(EXPERIMENT, argv)
 
 

@@ -18,36 +18,26 @@ NEAR = 0.005
 """Accuracies nearer than this are alike."""
 
 
-def above(name: str, statement: str, x: np.ndarray, y: np.ndarray | float) -> lab.Claim:
-    """That x is above y in most repeats, which are paired."""
-    y = np.broadcast_to(y, x.shape)
-    share = statistics.win_share(x, y, alternative="greater")
-    return lab.claim(name, statement, None, share, statistics.wilcoxon(x, y, alternative="greater"))
-
-
-def below(name: str, statement: str, x: np.ndarray, y: np.ndarray | float) -> lab.Claim:
-    """That x is below y in most repeats, which are paired."""
-    return above(name, statement, np.broadcast_to(y, x.shape), x)
-
-
 def paper_claims(view: View) -> list[lab.Claim]:
     """What the authors say, of both networks; then of the controls, and of aligned parents."""
     claims = [claim for arm in ("horizontal", "vertical") for claim in claims_of(view, arm)]
     best, chance, aligned = "horizontal", "random selection", "aligned parents"
     claims += [
-        above(
+        lab.above(
             "selection",
             "better with selection than by chance without newcomers",
             view.accuracy(best),
             view.accuracy(chance),
         ),
-        above(
+        lab.above(
             "aligned_untrained",
             "children before training: better of aligned parents",
             view.untrained(aligned),
             view.untrained(best),
         ),
-        above("aligned_accuracy", "members: better of aligned parents", view.accuracy(aligned), view.accuracy(best)),
+        lab.above(
+            "aligned_accuracy", "members: better of aligned parents", view.accuracy(aligned), view.accuracy(best)
+        ),
     ]
     return claims
 
@@ -64,17 +54,19 @@ def claims_of(view: View, arm: str) -> list[lab.Claim]:
     size = view.arrays["accuracy"].shape[-1]
     divided = ((groups > 1) & (groups <= size // 2)).astype(float)
     claims = [
-        below(f"{arm}_near", f"{arm}: best within {NEAR:g} of a network alone", np.abs(best - rival), NEAR),
-        above(f"{arm}_better", f"{arm}: best above a network alone", best, rival),
-        below(
+        lab.below(f"{arm}_near", f"{arm}: best within {NEAR:g} of a network alone", np.abs(best - rival), NEAR),
+        lab.above(f"{arm}_better", f"{arm}: best above a network alone", best, rival),
+        lab.below(
             f"{arm}_ensemble",
             f"{arm}: the population as an ensemble below one of networks alone",
             view.of(arm, "together")[:, 0],
             view.alone(arm, "together")[:, 0],
         ),
-        above(f"{arm}_alike", f"{arm}: layers more alike than at first", cosine.mean(1), view.cosine(arm, 0).mean(1)),
-        above(f"{arm}_output", f"{arm}: the output layer the most alike", cosine[:, output], others),
-        below(f"{arm}_fewest", f"{arm}: fewer groups in the output layer than in any other", groups, elsewhere),
+        lab.above(
+            f"{arm}_alike", f"{arm}: layers more alike than at first", cosine.mean(1), view.cosine(arm, 0).mean(1)
+        ),
+        lab.above(f"{arm}_output", f"{arm}: the output layer the most alike", cosine[:, output], others),
+        lab.below(f"{arm}_fewest", f"{arm}: fewer groups in the output layer than in any other", groups, elsewhere),
         lab.claim(
             f"{arm}_groups",
             f"{arm}: 2 to {size // 2} groups in the output layer at generation {first}",
@@ -85,7 +77,7 @@ def claims_of(view: View, arm: str) -> list[lab.Claim]:
     ]
     if last > first:
         statement = f"{arm}: all alike (above {COLLAPSED:g}) at generation {last}"
-        claims.append(above(f"{arm}_collapse", statement, later.mean(1), COLLAPSED))
+        claims.append(lab.above(f"{arm}_collapse", statement, later.mean(1), COLLAPSED))
     return claims + (attack_claims(view, arm) if view.were_attacked else [])
 
 
@@ -97,16 +89,16 @@ def attack_claims(view: View, arm: str) -> list[lab.Claim]:
     )
     strangers = view.alone(arm, "attack")[:, 0, view.usual, 1]
     claims = [
-        above(f"{arm}_strangers", f"{arm}: others resist more than networks that trained alone", others, strangers),
-        below(f"{arm}_own", f"{arm}: below .01 under an attack on itself", own, 0.01),
-        below(f"{arm}_others", f"{arm}: others below .05 under the best one's", others, 0.05),
-        above(f"{arm}_children", f"{arm}: children resist each other's more than members", children, others),
-        above(f"{arm}_grown", f"{arm}: grown children resist each other's more than members", grown, others),
+        lab.above(f"{arm}_strangers", f"{arm}: others resist more than networks that trained alone", others, strangers),
+        lab.below(f"{arm}_own", f"{arm}: below .01 under an attack on itself", own, 0.01),
+        lab.below(f"{arm}_others", f"{arm}: others below .05 under the best one's", others, 0.05),
+        lab.above(f"{arm}_children", f"{arm}: children resist each other's more than members", children, others),
+        lab.above(f"{arm}_grown", f"{arm}: grown children resist each other's more than members", grown, others),
     ]
     if len(view.marks) > 1:
         later = view.attacked(arm, "other children", -1)
         statement = f"{arm}: children resist less at generation {view.marks[-1]} than at {view.marks[0]}"
-        claims.append(below(f"{arm}_later", statement, later, children))
+        claims.append(lab.below(f"{arm}_later", statement, later, children))
     return claims
 
 
@@ -126,19 +118,21 @@ def cross_claims(view: View) -> list[lab.Claim]:
             ("accuracy", "members better of aligned parents", view.accuracy),
         ):
             aligned, naive = (both(kind, way, of) for way in ("aligned", "naive"))
-            claims.append(above(f"{kind}_{name}", f"{kind}: {statement}", aligned, naive))
+            claims.append(lab.above(f"{kind}_{name}", f"{kind}: {statement}", aligned, naive))
     for way in ("naive", "aligned"):
         with_, without = (
             {name: np.concatenate([of(f"{kind}, {way}{end}") for kind in kinds]) for name, of in measures(view).items()}
             for end in (", bonus", "")
         )
         claims += [
-            below(f"bonus_{way}_alike", f"{way}: less alike with a bonus", with_["alike"], without["alike"]),
-            below(f"bonus_{way}_cost", f"{way}: less accurate with a bonus", with_["accuracy"], without["accuracy"]),
+            lab.below(f"bonus_{way}_alike", f"{way}: less alike with a bonus", with_["alike"], without["alike"]),
+            lab.below(
+                f"bonus_{way}_cost", f"{way}: less accurate with a bonus", with_["accuracy"], without["accuracy"]
+            ),
         ]
         if view.were_attacked:
             statement = f"{way}: others resist the best one's attack more with a bonus"
-            claims.append(above(f"bonus_{way}_resist", statement, with_["resist"], without["resist"]))
+            claims.append(lab.above(f"bonus_{way}_resist", statement, with_["resist"], without["resist"]))
     return claims
 
 
@@ -158,6 +152,8 @@ def cure_claims(view: View) -> list[lab.Claim]:
     claims = []
     for arm in cures:
         name = arm.replace(" ", "_")
-        claims.append(below(f"{name}_alike", f"{arm}: less alike", of["alike"](arm), of["alike"](usual)))
-        claims.append(above(f"{name}_accuracy", f"{arm}: more accurate", of["accuracy"](arm), of["accuracy"](usual)))
+        claims.append(lab.below(f"{name}_alike", f"{arm}: less alike", of["alike"](arm), of["alike"](usual)))
+        claims.append(
+            lab.above(f"{name}_accuracy", f"{arm}: more accurate", of["accuracy"](arm), of["accuracy"](usual))
+        )
     return claims

@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 import evojax_align as ea
 from evojax_align import lab
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.data import Dataset
 from evojax_align.evolution import Recombination, State, diversity
-from evojax_align.evolution.fitness import fitness_of
+from evojax_align.evolution.fitness import accuracies
 from evojax_align.evolution.selection import best
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -30,7 +29,7 @@ class Study:
 
     def __init__(self, config: Config, data: Dataset) -> None:
         self.config = config
-        self.mesh = cores()
+        self.mesh = ea.population.devices()
         train, judge, test = (tuple(part) for part in (data.train, data.validation, data.test))
         if config.mode != "clean":  # the authors have no validation split, and judge by the test images
             train, judge = tuple(np.concatenate(both) for both in zip(train, judge, strict=True)), test
@@ -131,7 +130,7 @@ class Study:
             self.under_attack(algorithm.apply, pop, x, y, key_attack)
             for pop in (fittest_first(state), brood.population, grown)
         ]
-        clean = [accuracies(algorithm.apply, pop, self.test) for pop in (brood.population, grown)]
+        clean = [accuracies(algorithm.apply, pop, *self.test) for pop in (brood.population, grown)]
         return np.concatenate(found, axis=1), np.array([np.mean(values) for values in clean])
 
     def count(self, algorithm: Recombination) -> int:
@@ -165,7 +164,7 @@ class Study:
             for _ in range(config.epochs):
                 members = ea.training.step_epoch(apply, members, self.train, self.optimizer, **settings)
             pop = ea.population.gather(members.params)
-            found["accuracy"][repeat, generation] = accuracies(apply, pop, self.test)
+            found["accuracy"][repeat, generation] = accuracies(apply, pop, *self.test)
             if generation + 1 in self.marks:
                 mark = self.marks.index(generation + 1)
                 found["together"][repeat, mark] = together(apply, pop, *self.test)[1]
@@ -201,7 +200,7 @@ def measure(algorithm: Recombination, state: State, test: tuple[Array, Array]) -
     layers = kernel_genes(ea.population.take(state.population, 0))
     return {
         "fitness": state.fitness,
-        "accuracy": accuracies(algorithm.apply, state.population, test),
+        "accuracy": accuracies(algorithm.apply, state.population, *test),
         "layer_cosine": diversity.cosines(kernels(state.population, 3), layers),
         "gene_cosine": diversity.mean_of_pairs(diversity.cosines(state.population, algorithm.genes)),
         "alleles": diversity.effective_alleles(kernels(state.ancestors, 3), layers),
@@ -219,12 +218,6 @@ def alike_in_order(algorithm: Recombination, pop: PyTree, x: Array) -> Array:
     first = ea.population.take(pop, 0)
     ordered = ea.alignment.align_to(algorithm.apply, first, pop, x).networks
     return diversity.cosines(kernels(ordered, 3), kernel_genes(first))
-
-
-@partial(jax.jit, static_argnames="apply")
-def accuracies(apply: Apply, pop: PyTree, data: tuple[Array, Array]) -> Array:
-    """Accuracy of every network."""
-    return ea.population.map(lambda params: fitness_of(apply, params, *data)[0], pop)
 
 
 together = jax.jit(ea.training.evaluate_ensemble, static_argnames="apply")
@@ -260,10 +253,5 @@ def transferred(
     settings = {"bounds": bounds, "spare_errors": spare}
     crafted = [ea.attacks.fgsm(apply, first, x, y, epsilon=epsilon, **settings) for epsilon in epsilons]
     crafted.append(ea.attacks.pgd(apply, first, x, y, epsilon=strongest, key=key, **settings))
-    found = jnp.stack([accuracies(apply, pop, (images, y)) for images in crafted])
+    found = jnp.stack([accuracies(apply, pop, images, y) for images in crafted])
     return jnp.stack([found[:, 0], found[:, 1:].mean(axis=1)], axis=1)
-
-
-def cores() -> Mesh | None:
-    """The devices, where there are several, so that networks train side by side."""
-    return jax.make_mesh((len(jax.devices()),), ("members",)) if len(jax.devices()) > 1 else None

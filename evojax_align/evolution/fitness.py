@@ -1,8 +1,12 @@
 """How good a network is."""
 
-import jax.numpy as jnp
+from functools import partial
 
-from evojax_align import training
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from evojax_align import population, training
 from evojax_align._types import Apply, Array, Float, Int, PyTree
 
 
@@ -15,3 +19,9 @@ def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float
 
     answers, finite = training.in_chunks(answer, x)
     return jnp.where(jnp.all(finite), jnp.mean(answers == y), jnp.nan), answers
+
+
+@partial(jax.jit, static_argnames=("apply", "mesh"))
+def accuracies(apply: Apply, pop: PyTree, x: PyTree, y: Array, *, mesh: Mesh | None = None) -> Float[Array, " n"]:
+    """The fitness of every network of a population."""
+    return population.map(lambda params: fitness_of(apply, params, x, y)[0], pop, mesh=mesh)

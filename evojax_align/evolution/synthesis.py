@@ -16,18 +16,18 @@ from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
-from evojax_align._tree import leaves_by_path, masked, with_leaves
+from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, Key, PRNGKey, PyTree
 from evojax_align.evolution.encoding import Conception, Encoding, conceive
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.selection import best, failed_last
-from evojax_align.pruning import Synapses, full_masks, total
+from evojax_align.pruning import Synapses, full_masks, scaled, total
 from evojax_align.symmetry import PermutationSpec
 
 MATES = ("neighbours", "best", "tournament", "random")
 SHARES = ("equal", "fitness")
-STARTS = ("fresh", "scaled", "origin", "inherited")
+STARTS = ("scaled", "fresh", "origin", "inherited")
 ANCESTORS = ("one", "several")
 LEAST_ERROR = 1e-3
 """Of a parent, in shares by fitness: what errs less often counts as this."""
@@ -112,9 +112,10 @@ class Synthesis:
             or a function of the generation of the child, for an environment that changes.
         cluster_factor: R^c likewise; None where clusters do not die as a whole.
         encoding: all that the equations leave open.
-        start: the weights of a child. "fresh": drawn anew, as a newborn has to learn; "scaled": the same, larger where
-            few synapses lead to a unit, so that signals keep their size; "origin": those that its lineage began with;
-            "inherited": the mean of its parents' weights.
+        start: the weights of a child. "scaled": drawn anew, as a newborn has to learn, and larger where few synapses
+            lead to a unit: without that signals fade from layer to layer, and the sparsest networks never learn;
+            "fresh": drawn anew alone; "origin": those that its lineage began with; "inherited": the mean of its
+            parents' weights.
         ancestors: "one" for all, so that the same places mean the same to all; "several", trained apart.
         alignment: how the neurons of the other parents are matched with those of the first one: "none", or a method of
             `align`.
@@ -145,7 +146,7 @@ class Synthesis:
     synapse_factor: Factor = 0.7
     cluster_factor: Factor | None = None
     encoding: Encoding = dataclasses.field(default_factory=Encoding)
-    start: str = "fresh"
+    start: str = "scaled"
     ancestors: str = "one"
     alignment: str = "none"
     rank: int | None = None
@@ -318,18 +319,6 @@ def _newborn(
         return masked(mask, jax.tree.map(mean, params, masks))
     fresh = self.init_fn(key)
     return masked(mask, scaled(self.synapses, mask, fresh) if self.start == "scaled" else fresh)
-
-
-def scaled(synapses: Synapses, masks: PyTree, params: PyTree) -> PyTree:
-    """The parameters of one network, larger by the square root of how many times fewer synapses lead to a unit."""
-
-    def grown(leaf: Array, mask: Array) -> Array:
-        living = jnp.sum(mask, axis=synapses.within(mask))
-        factor = jnp.sqrt(mask.size / mask.shape[synapses.axes(mask)[1]] / jnp.maximum(living, 1))
-        return leaf * synapses.along(factor, leaf)
-
-    alive, leaves = synapses.of(masks), leaves_by_path(params)
-    return with_leaves(params, {path: grown(leaves[path], mask) for path, mask in alive.items()})
 
 
 def _shares(self: Synthesis, fitness: Array) -> Array:

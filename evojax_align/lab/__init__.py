@@ -1,8 +1,8 @@
 """What a long run needs: its folder, its flags, its progress, its checkpoints, its report."""
 
 from evojax_align.lab.checkpoint import Damaged, load, save
-from evojax_align.lab.claims import Claim, claim, decide, mean, rounded
-from evojax_align.lab.experiment import Arrays, Experiment, main
+from evojax_align.lab.claims import Claim, above, below, claim, decide, mean, rounded
+from evojax_align.lab.experiment import Arrays, Experiment, main, use_all_cores
 from evojax_align.lab.folder import RunFolder
 from evojax_align.lab.lock import Locked, locked
 from evojax_align.lab.logging import tensorboard
@@ -20,6 +20,8 @@ __all__ = [
     "Run",
     "RunFolder",
     "Stopped",
+    "above",
+    "below",
     "claim",
     "decide",
     "load",
@@ -29,4 +31,5 @@ __all__ = [
     "rounded",
     "save",
     "tensorboard",
+    "use_all_cores",
 ]

@@ -7,7 +7,8 @@ from typing import SupportsFloat
 import numpy as np
 from jaxtyping import ArrayLike
 
-from evojax_align.statistics import Interval, Test, holm
+from evojax_align._types import Float
+from evojax_align.statistics import Interval, Test, holm, wilcoxon, win_share
 
 LEVEL = 0.05
 FEWEST = 6
@@ -33,6 +34,38 @@ def claim(name: str, statement: str, paper: float | None, found: Interval, test:
     """A claim with its estimate and its test, which is left out where too few pairs are untied for one."""
     known = (name, statement, paper, found.estimate, (found.low, found.high), found.n)
     return Claim(*known, test.name, test.p) if test.n >= FEWEST else Claim(*known, None, None)
+
+
+def above(
+    name: str,
+    statement: str,
+    x: Float[np.ndarray, " n"],
+    y: Float[np.ndarray, " n"] | float,
+    *,
+    paper: float | None = None,
+) -> Claim:
+    """The claim that x is above y, by Wilcoxon's test: one value of each for every repeat, which are paired.
+
+    Repeats in which either is NaN are left out, as they could not be compared; with none left, nothing is tested.
+    """
+    y = np.broadcast_to(y, x.shape)
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        return Claim(name, statement, paper, None, None, 0, None, None)
+    x, y = x[known], y[known]
+    return claim(name, statement, paper, win_share(x, y, alternative="greater"), wilcoxon(x, y, alternative="greater"))
+
+
+def below(
+    name: str,
+    statement: str,
+    x: Float[np.ndarray, " n"],
+    y: Float[np.ndarray, " n"] | float,
+    *,
+    paper: float | None = None,
+) -> Claim:
+    """The claim that x is below y (see `above`)."""
+    return above(name, statement, np.broadcast_to(y, x.shape), x, paper=paper)
 
 
 def decide(claims: Sequence[Claim], *, level: float = LEVEL) -> list[dict]:

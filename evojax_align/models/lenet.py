@@ -1,7 +1,7 @@
 """LeNet-5, with rectifiers and maximum pooling in place of the units of 1998, and the LeNet of stock toolboxes."""
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -61,11 +61,12 @@ class LeNet(nn.Module):
     def __call__(self, x: Float[ArrayLike, "n height width *channels"]) -> Float[Array, "n classes"]:
         """Logits."""
         first, *others, last = self.widths
-        x = nn.relu(_largest_of_nine(Conv(first, (5, 5), name="conv_0")(with_channels(x))))
+        conv = partial(Conv, kernel_init=nn.initializers.he_normal())
+        x = nn.relu(_largest_of_nine(conv(first, (5, 5), name="conv_0")(with_channels(x))))
         for number, width in enumerate(others, start=1):
-            x = _mean_of_nine(nn.relu(Conv(width, (5, 5), name=f"conv_{number}")(x)))
+            x = _mean_of_nine(nn.relu(conv(width, (5, 5), name=f"conv_{number}")(x)))
         whole = (x.shape[1], x.shape[2])
-        x = nn.relu(Conv(last, whole, padding="VALID", name=f"conv_{len(self.widths) - 1}")(x))
+        x = nn.relu(conv(last, whole, padding="VALID", name=f"conv_{len(self.widths) - 1}")(x))
         return nn.Dense(self.classes, name="output")(jnp.reshape(x, (x.shape[0], -1)))
 
 

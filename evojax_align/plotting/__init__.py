@@ -17,13 +17,14 @@ from evojax_align.plotting.correlations import color_bar, plot_correlations
 from evojax_align.plotting.shares import plot_win_share
 from evojax_align.plotting.spread import plot_histogram, plot_points
 from evojax_align.plotting.sweeps import plot_sweep, plot_sweeps
-from evojax_align.plotting.trends import plot_clouds, plot_trend
+from evojax_align.plotting.trends import plot_clouds, plot_exchange, plot_trend
 
 __all__ = [
     "color_bar",
     "figure",
     "plot_clouds",
     "plot_correlations",
+    "plot_exchange",
     "plot_histogram",
     "plot_points",
     "plot_sweep",

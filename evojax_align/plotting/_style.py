@@ -45,6 +45,16 @@ def dress(
         ax.grid(axis="y", color=FAINT, linewidth=0.6)
 
 
+def logarithmic(ax: "matplotlib.axes.Axes", side: str) -> None:
+    """Make one axis, "x" or "y", logarithmic, labelled by plain numbers at 1, 2 and 5 of every decade."""
+    ticker = _checks.extra("matplotlib.ticker", "plotting")
+    getattr(ax, f"set_{side}scale")("log")
+    axis = getattr(ax, f"{side}axis")
+    axis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(ticker.NullLocator())
+
+
 def array(argument: str, values: Real[ArrayLike, "..."], **axes: int | None) -> Float[np.ndarray, "..."]:
     """The values in float64, required to have these axes in this order; None stands for any length but zero."""
     result = np.asarray(values, dtype=np.float64)

@@ -25,6 +25,7 @@ def plot_trend(
     x: str,
     y: str,
     title: str | None = None,
+    logarithmic: bool = False,
 ) -> None:
     """Draw the mean and one standard deviation of repeats for each value of a setting, evenly spaced.
 
@@ -35,6 +36,7 @@ def plot_trend(
         x: what the settings are.
         y: what the curves are.
         title: above the Axes, to the left.
+        logarithmic: whether the axis of the curves is.
 
     Raises:
         ValueError: there are no curves, settings do not ascend, or shapes do not fit.
@@ -62,6 +64,45 @@ def plot_trend(
             label=name,
         )
     ax.set_xticks(places, [f"{value:g}" for value in settings])
+    if logarithmic:
+        _style.logarithmic(ax, "y")
+    _style.dress(ax, x=x, y=y, title=title)
+    _legend(ax)
+
+
+def plot_exchange(
+    curves: Mapping[str, tuple[Real[ArrayLike, "_ k"], Real[ArrayLike, "_ k"]]],
+    ax: "matplotlib.axes.Axes",
+    *,
+    x: str,
+    y: str,
+    title: str | None = None,
+) -> None:
+    """Draw what one quantity costs in another, on a logarithmic axis of the first: a line for each repeat, faint, and
+    one for the mean of both, with a marker for each step.
+
+    Args:
+        curves: for each method, in the order of the colours, both quantities as [repeats, steps].
+        ax: drawn on.
+        x: what the first quantity is.
+        y: what the second is.
+        title: above the Axes, to the left.
+
+    Raises:
+        ValueError: there are no curves, or the two quantities of one do not fit.
+    """
+    if not curves:
+        raise _checks.bad("curves", "no curves", "at least one method", "Pass {'sexual': (efficiency, accuracy)}.")
+    for number, (name, (first, second)) in enumerate(curves.items()):
+        first = _style.array(f"curves[{name!r}][0]", first, repeats=None, steps=None)
+        second = _style.array(f"curves[{name!r}][1]", second, repeats=len(first), steps=first.shape[1])
+        colour, dashes = _style.PALETTE[number % len(_style.PALETTE)], _style.DASHES[number % len(_style.DASHES)]
+        for one, other in zip(first, second, strict=True):
+            ax.plot(one, other, color=colour, linewidth=0.5, alpha=0.3)
+        mean = np.exp(np.log(first).mean(axis=0)), second.mean(axis=0)
+        look = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.3, "linestyle": dashes}
+        ax.plot(*mean, color=colour, label=name, **look)
+    _style.logarithmic(ax, "x")
     _style.dress(ax, x=x, y=y, title=title)
     _legend(ax)
 

@@ -7,7 +7,7 @@ from evojax_align._tree import masked
 from evojax_align.pruning.choosing import at_random, keep_largest, magnitude
 from evojax_align.pruning.extraction import Extract, extract
 from evojax_align.pruning.paths import connected
-from evojax_align.pruning.synapses import Census, Synapses, census, find, full_masks, settled, total
+from evojax_align.pruning.synapses import Census, Synapses, census, find, full_masks, scaled, settled, total
 
 __all__ = [
     "Census",
@@ -22,6 +22,7 @@ __all__ = [
     "keep_largest",
     "magnitude",
     "masked",
+    "scaled",
     "settled",
     "total",
 ]

@@ -126,3 +126,15 @@ def census(synapses: Synapses, masks: PyTree) -> Census:
 def total(synapses: Synapses, masks: PyTree) -> Int[Array, ""]:
     """The number of living synapses."""
     return jnp.sum(jnp.stack([jnp.sum(mask) for mask in synapses.of(masks).values()]))
+
+
+def scaled(synapses: Synapses, masks: PyTree, params: PyTree) -> PyTree:
+    """The parameters of one network, larger by the square root of how many times fewer synapses lead to a unit."""
+
+    def grown(leaf: Array, mask: Array) -> Array:
+        living = jnp.sum(mask, axis=synapses.within(mask))
+        factor = jnp.sqrt(mask.size / mask.shape[synapses.axes(mask)[1]] / jnp.maximum(living, 1))
+        return leaf * synapses.along(factor, leaf)
+
+    alive, leaves = synapses.of(masks), leaves_by_path(params)
+    return with_leaves(params, {path: grown(leaves[path], mask) for path, mask in alive.items()})

@@ -175,6 +175,8 @@ def step_epoch(
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     if validation is not None:
         validation = jax.tree.map(jnp.asarray, tuple(validation))
+    if mesh is not None and _checks.is_concrete(members):
+        members = population.spread(members, mesh)
     return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, shuffle, some_idle, mesh)
 
 

@@ -7,7 +7,6 @@ python experiments/benchmarks/mixed.py --data-dir DIR --seeds 10 --out experimen
 """
 
 import argparse
-import contextlib
 import os
 import sys
 import time
@@ -22,6 +21,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import mixed_evolution  # pyright: ignore[reportMissingImports]
 from timing import store  # pyright: ignore[reportImplicitRelativeImport]
 
+from evojax_align import lab
 from evojax_align.data import load
 from evojax_align.evolution import recombination
 
@@ -35,8 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--generations", type=int, default=6)
     parser.add_argument("--out")
     arguments = parser.parse_args(argv)
-    with contextlib.suppress(RuntimeError):  # once JAX has begun, its devices are what they are
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    lab.use_all_cores()
     (config,) = mixed_evolution.PRESETS["paper"]
     study = mixed_evolution.Study(config, load(arguments.dataset, data_dir=arguments.data_dir, seed=0))
     algorithm = study.algorithm(mixed_evolution.arms_of(config)["horizontal"])

@@ -54,3 +54,30 @@ def test_a_trend_that_does_not_fit_is_refused(ax, settings, curves, named):
 def test_clouds_that_do_not_fit_are_refused(ax, clouds, named):
     with pytest.raises(ValueError, match=named):
         plotting.plot_clouds(clouds, ax, x="", y="")
+
+
+def test_an_exchange_is_drawn_for_every_repeat_and_for_the_means(ax, rng):
+    efficiency, accuracy = np.exp(rng.normal(size=(3, 4))), rng.normal(size=(3, 4))
+    plotting.plot_exchange({"sexual": (efficiency, accuracy)}, ax, x="efficiency", y="accuracy")
+    *faint, mean = ax.get_lines()
+    assert len(faint) == 3 and ax.get_xscale() == "log"
+    np.testing.assert_array_equal(faint[1].get_xdata(), efficiency[1])
+    np.testing.assert_allclose(mean.get_xdata(), np.exp(np.log(efficiency).mean(axis=0)))
+    np.testing.assert_allclose(mean.get_ydata(), accuracy.mean(axis=0))
+
+
+def test_a_logarithmic_axis_is_labelled_by_plain_numbers(ax):
+    plotting.plot_trend([1, 2], {"a": [[1.0, 300.0]]}, ax, x="generation", y="efficiency", logarithmic=True)
+    ax.figure.canvas.draw()
+    assert ax.get_yscale() == "log"
+    assert {"1", "2", "5", "10", "100"} <= {text.get_text() for text in ax.get_yticklabels()}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("curves", "named"),
+    [({}, "curves: "), ({"a": (np.ones((2, 3)), np.ones((2, 4)))}, r"curves\['a'\]\[1\]: ")],
+)
+def test_an_exchange_that_does_not_fit_is_refused(ax, curves, named):
+    with pytest.raises(ValueError, match=named):
+        plotting.plot_exchange(curves, ax, x="", y="")

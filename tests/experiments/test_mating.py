@@ -1,0 +1,191 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import evojax_align as ea
+from evojax_align import lab
+
+pytestmark = pytest.mark.usefixtures("hasty_compiler")
+
+TOY = [
+    "repeats=2", "asexual=4", "sexual=3", "samples=60", "widths=(4,4,6,6)", "epochs=2", "batch_size=20",
+    "losses=(0.01,0.1)", "controls=('magnitude','magnitude, kept','magnitude, rewound','random')",
+]  # fmt: skip
+FLAGS = [part for setting in TOY for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def script(load):
+    return load("mating")
+
+
+@pytest.fixture(scope="module")
+def run(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "toy"
+    assert script.main([*FLAGS, "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_controls_have_exactly_as_many_synapses_as_the_first_child(run):
+    with np.load(run / "arrays" / "results.npz") as arrays:
+        synapses, arms = arrays["synapses"], arrays["arms"].tolist()
+        assert arms == ["asexual", "sexual"] and synapses.shape == (2, 2, 4, 6)
+        known = [synapses[0], synapses[1][:, :3]]
+        assert np.isnan(synapses[1][:, 3]).all()
+        for of in known:
+            np.testing.assert_array_equal(of[..., 2:], np.repeat(of[..., :1], 4, axis=-1))
+            assert (np.diff(of, axis=1) < 0).all()
+        assert (arrays["connected"][0] <= synapses[0]).all()
+        assert (arrays["kernels"][0] <= synapses[0]).all()
+        retained = arrays["retained"][0][:, 1:]
+        np.testing.assert_allclose(retained, synapses[0][:, 1:, :2] / synapses[0][:, :-1, :2], rtol=1e-5)
+        np.testing.assert_allclose(arrays["expected"][0][:, 1:], 0.7, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_children_begin_with_the_ancestor_and_the_second_generation_is_the_same_for_both(run):
+    with np.load(run / "arrays" / "results.npz") as arrays:
+        for name in ("accuracy", "synapses", "kernels"):
+            first, second = (arrays[name][:, :, generation] for generation in (0, 1))
+            np.testing.assert_array_equal(first[0], first[1])
+            assert (first == first[..., :1]).all()
+            np.testing.assert_array_equal(second[0][:, :2], second[1][:, :2])
+
+
+@pytest.mark.slow
+def test_the_figures_and_tables_of_the_paper_are_made(run):
+    assert {path.stem for path in (run / "figures").iterdir()} == {"generations", "controls"}
+    results = json.loads((run / "results.json").read_text())
+    for rows in results["tables"].values():
+        assert rows and all(list(row) == list(rows[0]) for row in rows)
+    assert len({claim["id"] for claim in results["claims"]}) == len(results["claims"]) == 2 * 3 + 3 + 8 + 2
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_in_the_middle_of_a_training_goes_on_to_the_same_bits(
+    script, run, tmp_path, monkeypatch
+):
+    loop, calls = lab.Run.loop, []
+
+    def breaking(self, name, state, step, *, total, **settings):
+        def counted(number, state):
+            calls.append(name)
+            if len(calls) == 2 + 7 + 1:
+                raise KeyboardInterrupt
+            return step(number, state)
+
+        return loop(self, name, state, counted, total=total, **settings)
+
+    flags = ["--checkpoint-every", "0", "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.Run, "loop", breaking)
+        stopped = script.main([*FLAGS, *flags, "--out", str(tmp_path / "run")])
+    assert stopped == 130 and calls[-1] == "asexual"
+    assert script.main(["--resume", str(tmp_path / "run"), *flags]) == 0
+    for name in ("results.json", "arrays/results.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_all_networks_of_a_run_are_trained_by_one_program(script):
+    from evojax_align.training import members
+
+    jax.clear_caches()
+    config = script.Config(
+        repeats=1, asexual=3, sexual=3, samples=40, widths=(3, 3, 4, 4), epochs=2, batch_size=20, enlarged=2, side=16
+    )
+    study = script.Study(config, ea.data.load("digits", seed=0))
+
+    class Loop:
+        def loop(self, name, state, step, *, total):
+            for number in range(total):
+                state, _ = step(number, state)
+            return state
+
+    ancestors = study.ancestors(Loop(), jax.random.key(0))
+    for name, arm in study.arms.items():
+        study.evolve(Loop(), name, arm, jax.random.key(1), ancestors)
+    assert members._step_epoch._cache_size() == 1
+
+
+@pytest.mark.slow
+def test_every_choice_of_the_second_study_can_be_bred(script, tmp_path):
+    flags = [*FLAGS, "--set", "study=choices", "--set", "epochs=1", "--set", "repeats=1", "--set", "samples=20"]
+    folder = tmp_path / "run"
+    assert script.main([*flags, "--quiet", "--out", str(folder)]) == 0
+    results = json.loads((folder / "results.json").read_text())
+    assert {path.stem for path in (folder / "figures").iterdir()} == {"choices"}
+    arms = script.arms_of(script.Config(study="choices"))
+    assert len(results["tables"]["retention"]) == len(arms) == 22
+    with np.load(folder / "arrays" / "results.npz") as arrays:
+        sizes = arrays["sizes"].tolist()
+        assert sizes[arrays["arms"].tolist().index("a pool of six")] == 6
+        assert np.isfinite(arrays["accuracy"][:, :, :3, :2]).all()
+
+
+def test_every_population_that_a_figure_names_is_bred(script, load):
+    report = load("mating_report")
+    arms = script.arms_of(script.Config(study="choices"))
+    named = {arm for of_theme in report.THEMES.values() for arm in of_theme}
+    assert named | {"sexual"} == set(arms)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"study": "other"}, "study: got 'other'"),
+        ({"sexual": 2}, "sexual: got 2; expected at least 3"),
+        ({"controls": ("random",)}, "controls: .*'magnitude' among them"),
+        ({"controls": ("magnitude", "l1")}, "controls: got 'l1'"),
+        ({"losses": (0.0,)}, "losses: got 0.0"),
+        ({"optimizer": "lion"}, "optimizer: got 'lion'"),
+        ({"samples": -1}, "samples: got -1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(script, settings, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        dataclasses.replace(script.Config(), **settings)
+
+
+def test_images_are_enlarged_and_framed_and_too_large_ones_are_refused(script, load):
+    framed = load("mating_study").framed
+    x = np.arange(1, 5, dtype=np.float32).reshape(1, 2, 2)
+    np.testing.assert_array_equal(
+        framed(x, 2, 5)[0],
+        [[1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [3, 3, 4, 4, 0], [3, 3, 4, 4, 0], [0, 0, 0, 0, 0]],
+    )
+    assert framed(np.ones((3, 28, 28, 3), np.float32), 1, 32).shape == (3, 32, 32, 3)
+    with pytest.raises(ValueError, match="side: got 8; expected at least 28"):
+        framed(np.ones((3, 28, 28), np.float32), 1, 8)
+
+
+def view_of(load, accuracy, synapses):
+    """Two populations of one network and one seed each, from their curves."""
+    count = len(accuracy)
+    arrays = {
+        "arms": np.array([f"arm {i}" for i in range(count)]),
+        "generations": np.array([len(curve) for curve in accuracy]),
+        "sizes": np.ones(count, int),
+        "controlled": np.zeros(count, bool),
+        "controls": np.array(["magnitude"]),
+        "losses": np.array([0.1]),
+        "dataset": np.array("mnist"),
+        "accuracy": np.array(accuracy)[:, None, :, None],
+        "synapses": np.array(synapses, float)[:, None, :, None],
+    }
+    return load("mating_view").View(arrays)
+
+
+def test_networks_are_compared_where_their_accuracy_is_equal(load):
+    view = view_of(load, [[0.9, 0.85, 0.75], [0.9, 0.89, 0.88]], [[1000, 100, 10], [1000, 500, 250]])
+    assert view.generations_at_loss("arm 0", 0.1).tolist() == [2.5]
+    np.testing.assert_allclose(view.efficiency_at_loss("arm 0", 0.1), [np.sqrt(10 * 100)])
+    assert np.isnan(view.efficiency_at_loss("arm 1", 0.1)).all()
+    np.testing.assert_allclose(view.accuracy_at("arm 0", np.sqrt(10)), [0.875])
+    assert np.isnan(view.accuracy_at("arm 1", 10)).all()
+    np.testing.assert_allclose(view.exponent("arm 0"), np.log(10))
+    np.testing.assert_allclose(view.exponent("arm 1"), np.log(2))
