@@ -26,6 +26,7 @@ EXPERIMENTS = {
     "safe_crossover_beyond": "Beyond that paper: width, common training, operators, many parents, curved paths",
     "deep_midpoints": "Midpoints of deep networks with batch normalisation",
     "mixed_evolution": "Mixed genetic and gradient evolution (Cooke & de Alfaro)",
+    "mating": "Sexual evolutionary synthesis of sparse networks (Chung et al. 2017)",
 }
 INTRODUCTION = """# Results
 

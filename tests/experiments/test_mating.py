@@ -113,23 +113,45 @@ def test_all_networks_of_a_run_are_trained_by_one_program(script):
 
 
 @pytest.mark.slow
-def test_every_choice_of_the_second_study_can_be_bred(script, tmp_path):
-    flags = [*FLAGS, "--set", "study=choices", "--set", "epochs=1", "--set", "repeats=1", "--set", "samples=20"]
-    folder = tmp_path / "run"
-    assert script.main([*flags, "--quiet", "--out", str(folder)]) == 0
-    results = json.loads((folder / "results.json").read_text())
-    assert {path.stem for path in (folder / "figures").iterdir()} == {"choices"}
-    arms = script.arms_of(script.Config(study="choices"))
-    assert len(results["tables"]["retention"]) == len(arms) == 22
-    with np.load(folder / "arrays" / "results.npz") as arrays:
-        sizes = arrays["sizes"].tolist()
-        assert sizes[arrays["arms"].tolist().index("a pool of six")] == 6
-        assert np.isfinite(arrays["accuracy"][:, :, :3, :2]).all()
+def test_every_choice_of_the_second_study_can_be_bred(script):
+    config = script.Config(study="choices", widths=(3, 3, 4, 4), enlarged=2, side=16, samples=20)
+    study = script.Study(config, ea.data.load("digits", seed=0))
+    for arm in study.arms.values():
+        algorithm = study.algorithm(arm)
+
+        def bred(key, a=algorithm):
+            ancestors = a.founders(key)
+            state = a.admit(ancestors, ancestors.population, ancestors.before, generation=jnp.array(1))
+            return ancestors.masks, a.breed(key, state, study.train)
+
+        masks, children = jax.eval_shape(bred, jax.random.key(0))
+        chex.assert_trees_all_equal_shapes(children.masks, masks)
+        assert children.parents.shape == (arm.size, dict(arm.settings).get("parents", 2))
 
 
-def test_every_population_that_a_figure_names_is_bred(script, load):
-    report = load("mating_report")
-    arms = script.arms_of(script.Config(study="choices"))
+def test_what_the_second_study_finds_is_drawn_and_judged(script, load, tmp_path):
+    arms = load("mating_populations").arms_of(script.Config(study="choices"))
+    report, rng = load("mating_report"), np.random.default_rng(0)
+    arrays = {name: rng.uniform(0.1, 0.9, (len(arms), 7, 13, 6)) for name in (*script.MEASURES, *script.SHARES)}
+    for name in ("synapses", "kernels", "clusters", "connected"):
+        arrays[name] = np.broadcast_to(1000 * 0.5 ** np.arange(13)[:, None], arrays[name].shape)
+    arrays |= {
+        "arms": np.array(list(arms)),
+        "generations": np.array([arm.generations for arm in arms.values()]),
+        "sizes": np.array([arm.size for arm in arms.values()]),
+        "controlled": np.zeros(len(arms), bool),
+        "controls": np.array(["magnitude"]),
+        "losses": np.array([0.1]),
+        "study": np.array("choices"),
+        "dataset": np.array("digits"),
+    }
+    report.plot(arrays, tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"choices"}
+    claims, tables = report.judge(arrays)
+    assert len({claim["id"] for claim in claims}) == len(claims) == len(arms) - 1 + 2
+    assert all(claim["n"] == 7 for claim in claims)
+    for rows in tables.values():
+        assert rows and all(list(row) == list(rows[0]) for row in rows)
     named = {arm for of_theme in report.THEMES.values() for arm in of_theme}
     assert named | {"sexual"} == set(arms)
 
@@ -182,7 +204,7 @@ def view_of(load, accuracy, synapses):
 
 def test_networks_are_compared_where_their_accuracy_is_equal(load):
     view = view_of(load, [[0.9, 0.85, 0.75], [0.9, 0.89, 0.88]], [[1000, 100, 10], [1000, 500, 250]])
-    assert view.generations_at_loss("arm 0", 0.1).tolist() == [2.5]
+    np.testing.assert_allclose(view.generations_at_loss("arm 0", 0.1), [2.5])
     np.testing.assert_allclose(view.efficiency_at_loss("arm 0", 0.1), [np.sqrt(10 * 100)])
     assert np.isnan(view.efficiency_at_loss("arm 1", 0.1)).all()
     np.testing.assert_allclose(view.accuracy_at("arm 0", np.sqrt(10)), [0.875])

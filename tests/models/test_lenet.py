@@ -7,6 +7,8 @@ import pytest
 from evojax_align import models, symmetry
 from evojax_align.models import lenet
 
+pytestmark = pytest.mark.usefixtures("hasty_compiler")
+
 
 @pytest.mark.parametrize("side", [32, 28, 9, 4, 2])
 def test_windows_of_three_overlap_and_count_what_lies_on_the_map(side):

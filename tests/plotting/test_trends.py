@@ -67,7 +67,8 @@ def test_an_exchange_is_drawn_for_every_repeat_and_for_the_means(ax, rng):
 
 
 def test_a_logarithmic_axis_is_labelled_by_plain_numbers(ax):
-    plotting.plot_trend([1, 2], {"a": [[1.0, 300.0]]}, ax, x="generation", y="efficiency", logarithmic=True)
+    curves = {"a": np.array([[1.0, 300.0]])}
+    plotting.plot_trend(np.array([1, 2]), curves, ax, x="generation", y="efficiency", logarithmic=True)
     ax.figure.canvas.draw()
     assert ax.get_yscale() == "log"
     assert {"1", "2", "5", "10", "100"} <= {text.get_text() for text in ax.get_yticklabels()}

@@ -6,6 +6,8 @@ import pytest
 
 from evojax_align import models, pruning, symmetry
 
+pytestmark = pytest.mark.usefixtures("hasty_compiler")
+
 
 def sparse(module, x, count, seed=0):
     params = jax.tree.map(lambda leaf: leaf + 0.1, module.init(jax.random.key(seed), x))  # biases are not 0
