@@ -1,0 +1,99 @@
+"""What a generation of sparse networks costs: offspring and controls trained for an epoch in one compiled call.
+
+The arithmetic that dense networks would need (zeros are multiplied too) is set beside what the machine does in matrix
+products alone.
+
+python experiments/benchmarks/mating.py --data-dir DIR --out experiments/results/benchmarks-mating.json
+"""
+
+import argparse
+import dataclasses
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+import jax.numpy as jnp
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import mating  # pyright: ignore[reportMissingImports]
+from timing import store, time_of  # pyright: ignore[reportImplicitRelativeImport]
+
+import evojax_align as ea
+from evojax_align import lab, pruning
+from evojax_align.data import load
+from evojax_align.training import members as training
+
+SIDE = 2000
+"""Of the matrices that are multiplied."""
+POOLED = 3
+"""Convolutions whose maps a pooling halves."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Time a generation, and matrix products in turns with it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", default="mnist", choices=("mnist", "cifar10"))
+    parser.add_argument("--data-dir")
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out")
+    arguments = parser.parse_args(argv)
+    lab.use_all_cores()
+    data = load(arguments.dataset, data_dir=arguments.data_dir, seed=0)
+    config = next(of for of in mating.PRESETS["short"] if of.dataset == arguments.dataset)
+    config = dataclasses.replace(config, samples=arguments.samples, epochs=arguments.repeats + 1)
+    study = mating.Study(config, data)
+    pop = ea.population.init(study.init_fn, jax.random.key(0), study.slots)
+    keys = jax.random.split(jax.random.key(1), study.slots)
+    current = study.about_to_train(pop, pruning.full_masks(pop), keys)
+
+    def generation() -> jax.Array:
+        nonlocal current
+        current = study.trained(current, 0)
+        return current.epoch
+
+    start = time.perf_counter()
+    jax.block_until_ready(generation())
+    first = time.perf_counter() - start
+    a = jax.random.normal(jax.random.key(0), (len(jax.devices()), SIDE, SIDE))
+    product = jax.jit(lambda x: ea.population.map(lambda y: y @ y, x, mesh=study.mesh))
+    time_of(lambda: product(a))
+    rounds = [(time_of(generation), time_of(lambda: product(a))) for _ in range(arguments.repeats)]
+    epoch, multiplied = (statistics.median(column) for column in zip(*rounds, strict=True))
+    work = 6 * products(config, data.train.x.shape[3:]) * config.samples * study.slots / 1e9
+    row = {
+        "networks": study.slots,
+        "images": config.samples,
+        "seconds an epoch": round(epoch, 2),
+        "seconds compiling": round(first - epoch, 1),
+        "GFLOP/s": round(work / epoch, 1),
+        "GFLOP/s, matrix product": round(2 * SIDE**3 * len(jax.devices()) / multiplied / 1e9, 1),
+    }
+    program = training._step_epoch
+    row["compiled, times"] = program._cache_size()  # pyright: ignore[reportFunctionMemberAccess]
+    print("  ".join(f"{name} {value}" for name, value in row.items()))
+    store(arguments.out, [row], {"repeats": arguments.repeats})
+    return 0
+
+
+def products(config: mating.Config, channels: tuple[int, ...]) -> int:
+    """Multiplications of one image in a dense network, forwards."""
+    network = ea.models.LeNet(config.widths)
+    x = jnp.zeros((1, config.side, config.side, *channels))
+    found, side = 0, config.side
+    for number in range(len(config.widths)):
+        shape = jax.eval_shape(network.init, jax.random.key(0), x)["params"][f"conv_{number}"]["kernel"].shape
+        places = side**2 if number < POOLED else 1
+        found += places * shape[0] * shape[1] * shape[2] * shape[3]
+        side //= 2
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
