@@ -123,11 +123,12 @@ def test_every_choice_of_the_second_study_can_be_bred(script):
         def bred(key, a=algorithm):
             ancestors = a.founders(key)
             state = a.admit(ancestors, ancestors.population, ancestors.before, generation=jnp.array(1))
-            return ancestors.masks, a.breed(key, state, study.train)
+            children = a.breed(key, state, study.train)
+            return ancestors.masks, children.masks, children.parents
 
-        masks, children = jax.eval_shape(bred, jax.random.key(0))
-        chex.assert_trees_all_equal_shapes(children.masks, masks)
-        assert children.parents.shape == (arm.size, dict(arm.settings).get("parents", 2))
+        before, after, parents = jax.eval_shape(bred, jax.random.key(0))
+        chex.assert_trees_all_equal_shapes(before, after)
+        assert parents.shape == (arm.size, dict(arm.settings).get("parents", 2))
 
 
 def test_what_the_second_study_finds_is_drawn_and_judged(script, load, tmp_path):

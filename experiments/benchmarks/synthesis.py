@@ -3,7 +3,7 @@
 The arithmetic that dense networks would need (zeros are multiplied too) is set beside what the machine does in matrix
 products alone.
 
-python experiments/benchmarks/mating.py --data-dir DIR --out experiments/results/benchmarks-mating.json
+python experiments/benchmarks/synthesis.py --data-dir DIR --out experiments/results/benchmarks-synthesis.json
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         "GFLOP/s, matrix product": round(2 * SIDE**3 * len(jax.devices()) / multiplied / 1e9, 1),
     }
     program = training._step_epoch
-    row["compiled, times"] = program._cache_size()  # pyright: ignore[reportFunctionMemberAccess]
+    row["compiled, times"] = program._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
     print("  ".join(f"{name} {value}" for name, value in row.items()))
     store(arguments.out, [row], {"repeats": arguments.repeats})
     return 0
