@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from evojax_align import _checks
-from evojax_align._types import ArrayLike, PRNGKey, PyTree
+from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
 
 
 def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTree:
@@ -144,7 +144,13 @@ def gather(tree: PyTree) -> PyTree:
     A program that goes on with shared out arrays is cut into parts that wait for each other, which the devices of one
     CPU may do for ever. What is gathered belongs to no device in particular.
     """
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
+
+    def fetched(leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(fetched(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        return jnp.asarray(np.asarray(leaf))
+
+    return jax.tree.map(fetched, tree)
 
 
 def _platform(mesh: Mesh | None) -> str:

@@ -29,8 +29,8 @@ from mating_report import judge, plot  # pyright: ignore[reportImplicitRelativeI
 from mating_study import MEASURES, SHARES, Study  # pyright: ignore[reportImplicitRelativeImport]
 
 MODES = {
-    "clean": "fitness, where parents are chosen by it, is measured on a validation split",
-    "text": "as the paper's text, which mentions none: on the test images",
+    "clean": "a part of the training images is kept to measure fitness on",
+    "text": "as the paper's text, which mentions none: all are learnt from, and fitness is measured on the test images",
 }
 DIGITS = Config(
     repeats=10,
@@ -45,9 +45,10 @@ DIGITS = Config(
     learning_rate=0.005,
     losses=(0.05,),
 )
-MNIST = Config(dataset="mnist")
+MNIST = Config(dataset="mnist", repeats=10)
 CIFAR10 = Config(
     dataset="cifar10",
+    repeats=10,
     asexual=10,
     sexual=5,
     epochs=45,
@@ -82,7 +83,7 @@ COSTS = {
     "demo": "a small LeNet on handwritten digits, 6 generations asexual and 4 sexual, 10 seeds",
     "small": "a LeNet of half the widths on 2000 images of MNIST or 3000 of CIFAR-10, 10 seeds",
     "short": "the paper's LeNet on 30 000 images, one seed",
-    "paper": "the paper's LeNet and schedule, 3 seeds; for a GPU",
+    "paper": "the paper's LeNet and schedule, 10 seeds; for a GPU",
     "choices": "what the paper leaves open or proposes, on handwritten digits, 10 seeds",
 }
 

@@ -37,15 +37,16 @@ class Config:
     side: int = 32
     """They are padded with zeros to this height and width."""
     samples: int = 0
-    """Training images; 0 takes all."""
+    """Images to train on, of which in the mode "clean" a tenth are kept to judge by; 0 takes all."""
     widths: tuple[int, ...] = (32, 32, 64, 64)
     epochs: int = 20
     """In every generation, the ancestor's too."""
     batch_size: int = 100
     optimizer: str = "sgd"
-    """"sgd", with momentum and weight decay, or "adam", which learns more in a short training."""
+    """"sgd", or "adam", which learns more in a short training."""
     learning_rate: float = 0.02
     momentum: float = 0.9
+    """Of "sgd", and so is the next."""
     weight_decay: float = 0.0001
     drops: tuple[float, ...] = (0.5, 0.8)
     """Shares of the training after which the learning rate falls to a tenth."""
@@ -53,7 +54,8 @@ class Config:
     """Whether every other epoch sees the images mirrored."""
     synapse_factor: float = 0.7
     start: str = "scaled"
-    """The weights that children, and controls that are drawn anew, begin with (see `evolution.Synthesis`)."""
+    """"scaled" or "fresh": the weights that children, and controls that are drawn anew, begin with (see
+    `evolution.Synthesis`)."""
     controls: tuple[str, ...] = tuple(CONTROLS)
     losses: tuple[float, ...] = (0.024,)
     """Drops of accuracy, from the ancestor's, at which networks are compared."""
@@ -61,6 +63,7 @@ class Config:
     def __post_init__(self) -> None:
         _checks.one_of("study", self.study, STUDIES)
         _checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _checks.one_of("start", self.start, ("scaled", "fresh"))
         for name in ("repeats", "epochs", "batch_size", "side", "enlarged"):
             _checks.positive(name, getattr(self, name))
         for name in ("asexual", "sexual"):
@@ -68,8 +71,10 @@ class Config:
                 raise _checks.bad(name, getattr(self, name), "at least 3 generations", "Parents differ from 2 on.")
         for name, value in (("learning_rate", self.learning_rate), *(("losses", loss) for loss in self.losses)):
             _checks.above_zero(name, value)
-        if self.samples < 0:
-            raise _checks.bad("samples", self.samples, "a number of at least 0", "0 takes all.")
+        if self.samples != 0 and self.samples < 20:
+            raise _checks.bad("samples", self.samples, "at least 20, or 0", "0 takes all.")
+        if not 0 < self.synapse_factor <= 1:
+            raise _checks.bad("synapse_factor", self.synapse_factor, "a share above 0", "The authors take 0.7.")
         for name in self.controls:
             _checks.one_of("controls", name, CONTROLS)
         if self.study == "paper" and "magnitude" not in self.controls:
@@ -98,36 +103,41 @@ def arm(generations: int, controlled: bool = False, /, **settings: object) -> Ar
 def arms_of(config: Config) -> dict[str, Arm]:
     """The populations of a study, by name."""
     asexual, sexual = config.asexual, config.sexual
+    mean, union = Encoding(support="mean"), Encoding(support="union")
     if config.study == "paper":
         return {
             "asexual": arm(asexual, True, parents=1),
             "sexual": arm(sexual, True),
+            "sexual, mean": arm(sexual, encoding=mean),
+            "sexual, union": arm(sexual, encoding=union),
         }
     several: dict[str, object] = {"ancestors": "several"}
-    changing = optax.linear_schedule(0.9, 0.5, transition_steps=max(1, sexual - 2), transition_begin=2)
+    inherited: dict[str, object] = {"start": "inherited"}
+    aligned: dict[str, object] = {"alignment": "correlation"}
+    harder = optax.linear_schedule(0.9, 0.5, transition_steps=max(1, sexual - 2), transition_begin=2)
     return {
         "sexual": arm(sexual),
         "asexual": arm(asexual, parents=1),
-        "support: mean": arm(sexual, encoding=Encoding(support="mean")),
-        "support: union": arm(sexual, encoding=Encoding(support="union")),
+        "support: mean": arm(sexual, encoding=mean),
+        "support: union": arm(sexual, encoding=union),
         "exact numbers": arm(sexual, encoding=Encoding(draw="exact")),
         "the likeliest": arm(sexual, encoding=Encoding(draw="top")),
+        "one budget for all layers": arm(sexual, encoding=Encoding(budget="network")),
         "clusters die": arm(sexual, cluster_factor=0.9),
+        "environment ever harder": arm(sexual, synapse_factor=harder),
         "all synapses count": arm(sexual, encoding=Encoding(truncation="zero")),
         "signed strengths": arm(sexual, encoding=Encoding(strength="signed")),
         "saliency": arm(sexual, encoding=Encoding(strength="saliency")),
-        "the fitter parent favoured": arm(sexual, shares="fitness", encoding=Encoding(support="mean")),
+        "the fitter parent favoured": arm(sexual, shares="fitness"),
         "a pool of six": arm(sexual, size=6, mates="tournament"),
         "three parents": arm(sexual, size=3, parents=3),
-        "weights inherited": arm(sexual, start="inherited"),
+        "siblings realigned": arm(sexual, realigned=True, **aligned),
+        "weights inherited": arm(sexual, **inherited),
         "weights not scaled": arm(sexual, start="fresh"),
         "weights of the ancestor": arm(sexual, start="origin"),
+        "weights drawn apart": arm(sexual, alike=False),
         "two ancestors": arm(sexual, **several),
-        "two ancestors, aligned": arm(sexual, alignment="correlation", **several),
-        "two ancestors, mean": arm(sexual, encoding=Encoding(support="mean"), **several),
-        "two ancestors, aligned, mean": arm(
-            sexual, alignment="correlation", encoding=Encoding(support="mean"), **several
-        ),
-        "siblings aligned": arm(sexual, alignment="correlation"),
-        "environment ever harder": arm(sexual, synapse_factor=changing),
+        "two ancestors, aligned": arm(sexual, **several, **aligned),
+        "two ancestors, inherited": arm(sexual, **several, **inherited),
+        "two ancestors, aligned, inherited": arm(sexual, **several, **aligned, **inherited),
     }

@@ -34,9 +34,12 @@ class Study:
         self.config = config
         self.mesh = ea.population.devices()
         train, judge, test = (tuple(part) for part in (data.train, data.validation, data.test))
+        kept = config.samples // 10 if config.samples else judge[1].size
+        train, judge = (
+            (of_first(train, config.samples - kept), of_first(judge, kept)) if config.samples else (train, judge)
+        )
         if config.mode == "text":  # the authors mention no validation split
             train, judge = tuple(np.concatenate(both) for both in zip(train, judge, strict=True)), test
-        train = tuple(part[: config.samples or None] for part in train)
         self.train, self.judge, self.test = (
             (jnp.asarray(framed(x, config.enlarged, config.side)), jnp.asarray(y)) for x, y in (train, judge, test)
         )
@@ -49,10 +52,18 @@ class Study:
         steps = config.epochs * -(-self.train[1].size // config.batch_size)
         falls = {round(share * steps): 0.1 for share in config.drops}
         rate = optax.piecewise_constant_schedule(config.learning_rate, falls)
-        descent = optax.adam(rate) if config.optimizer == "adam" else optax.sgd(rate, momentum=config.momentum)
-        self.optimizer = optax.chain(optax.add_decayed_weights(config.weight_decay), descent)
+        decay, momentum = optax.add_decayed_weights(config.weight_decay), config.momentum
+        sgd = optax.chain(decay, optax.sgd(rate, momentum=momentum))
+        self.optimizer = optax.adam(rate) if config.optimizer == "adam" else sgd
         self.arms = arms_of(config)
-        self.slots = max(arm.size + len(self.controls(arm)) for arm in self.arms.values())
+        most = max(arm.size + len(self.controls(arm)) for arm in self.arms.values())
+        self.places = places_of(most, 1 if self.mesh is None else self.mesh.size)
+
+    @property
+    def slots(self) -> int:
+        """Networks that the compiled program trains, some of them idle; the n-th one is at `places[n]`, so that each
+        device has its part of those that are not."""
+        return len(self.places)
 
     def controls(self, arm: Arm) -> tuple[str, ...]:
         """The networks that the first child of a generation is compared with."""
@@ -83,7 +94,7 @@ class Study:
             members = self.trained(begin(part) if epoch == 0 else state["members"], epoch)
             grown = state["grown"]
             if epoch == self.config.epochs - 1:
-                alone = ea.population.gather(members.params)
+                alone = self.in_line(members.params)
                 grown = jax.tree.map(lambda all_, of: all_.at[part].set(of[: all_[part].shape[0]]), grown, alone)
             return {"members": members, "grown": grown}, {"loss": mean_loss(members, epoch)}
 
@@ -105,11 +116,11 @@ class Study:
 
         def conceive(place: tuple[int, int], state: dict[str, Any]) -> dict[str, Any]:
             repeat, generation = place
-            key_breed, key_random = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, repeat), generation))
+            key_breed, key_rivals = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, repeat), generation))
             newborns = algorithm.breed(key_breed, state["alive"], self.train)
             bred = newborns.population, newborns.masks, newborns.keys
             first = ea.population.take(newborns, slice(0, 1))
-            parts = [bred, *self.rivals(key_random, first, state["rivals"])]
+            parts = [bred, *self.rivals(key_rivals, first, state["rivals"])]
             members = self.about_to_train(*jax.tree.map(lambda *of: jnp.concatenate(of), *parts))
             return state | {"newborns": newborns, "members": members}
 
@@ -140,9 +151,10 @@ class Study:
         return Sparse(mine["grown"], masks, mine["origin"], fitness, jnp.array(1, jnp.int32))
 
     def rivals(self, key: Array, newborns: Newborns, before: tuple) -> list[tuple[PyTree, PyTree, Array]]:
-        """Networks of as many synapses as the newborns have, from those pruned in the generation before."""
+        """Networks of as many synapses as the newborns have, from those pruned in the generation before. Those that are
+        drawn anew begin with the same weights, so that they differ by their masks alone."""
         counts = jax.vmap(partial(pruning.total, self.synapses))(newborns.masks)
-        keys = jax.random.split(key, counts.size)
+        keys, keys_anew = (jax.random.split(k, counts.size) for k in jax.random.split(key))
         found = []
         for name, (params, masks) in zip(self.config.controls, before, strict=False):
             pruned = prune(self.synapses, name == "random", keys, params, masks, counts)
@@ -151,18 +163,22 @@ class Study:
             elif name == "magnitude, rewound":
                 begun = newborns.origin
             else:
-                begun = anew(self.init_fn, self.synapses, self.config.start == "scaled", newborns.keys, pruned)
+                begun = anew(self.init_fn, self.synapses, self.config.start == "scaled", keys_anew, pruned)
             found.append((begun, pruned, newborns.keys))
         return found
 
     def about_to_train(self, pop: PyTree, masks: PyTree, keys: Array) -> ea.training.Member:
         """Networks in training, and idle ones up to the number that the compiled program takes."""
         count = ea.population.size(pop)
-        index = jnp.minimum(jnp.arange(self.slots), count - 1)
-        pop, masks, keys = ea.population.take((pop, masks, keys), index)
+        order = np.argsort(self.places)
+        pop, masks, keys = ea.population.take((pop, masks, keys), jnp.minimum(order, count - 1))
         settings = {"epochs": self.config.epochs, "key": keys, "masks": masks}
         members = ea.training.init(pop, self.optimizer, **settings)
-        return dataclasses.replace(members, active=jnp.arange(self.slots) < count)
+        return dataclasses.replace(members, active=jnp.asarray(order < count))
+
+    def in_line(self, tree: PyTree) -> PyTree:
+        """What belongs to the networks in training, brought together, in the order in which they were given."""
+        return ea.population.take(ea.population.gather(tree), self.places)
 
     def trained(self, members: ea.training.Member, epoch: int) -> ea.training.Member:
         """The networks after one more epoch."""
@@ -173,42 +189,55 @@ class Study:
     def grown_up(self, algorithm: Synthesis, arm: Arm, state: dict[str, Any], place: tuple[int, int]) -> dict[str, Any]:
         """The state after a generation's training, with what was measured noted at its place."""
         newborns, members = state["newborns"], state["members"]
-        trained = ea.population.gather((members.params, members.masks))
+        count = arm.size + len(self.controls(arm))
+        trained = ea.population.take(self.in_line((members.params, members.masks)), slice(0, count))
         self.note(state["found"], place, arm, *trained)
         children, _ = ea.population.take(trained, slice(0, arm.size))
-        rivals = [
-            ea.population.take(trained, slice(i, i + 1)) for i in range(arm.size, arm.size + len(self.controls(arm)))
-        ]
+        rivals = [ea.population.take(trained, slice(i, i + 1)) for i in range(arm.size, count)]
         fitness = accuracies(self.network.apply, children, *self.judge)
-        loss = jnp.asarray(np.asarray(members.history["loss"])[: arm.size, -1])
+        loss = self.in_line(members.history["loss"])[: arm.size, -1]
         told = births(self.synapses, newborns, loss, fitness)
         for name in SHARES:
             state["found"][name][place] = getattr(told, name)
         alive = algorithm.admit(newborns, children, fitness, generation=state["alive"].generation + 1)
         return state | {"alive": alive, "rivals": tuple(rivals)}
 
-    def room(self, arm: Arm) -> dict[str, np.ndarray]:
+    def room(self, arm: Arm) -> dict[str, np.ndarray[Any, Any]]:
         """Where the results of all repeats go: [repeats, generations, children and then controls]."""
         before = (self.config.repeats, arm.generations)
         count = arm.size + len(self.controls(arm))
-        found = {name: np.full((*before, count), np.nan, np.float32) for name in MEASURES}
-        return found | {name: np.full((*before, arm.size), np.nan, np.float32) for name in SHARES}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name in MEASURES:
+            shapes[name] = (count, len(self.synapses.paths)) if name == "layers" else (count,)
+        for name in SHARES:
+            shapes[name] = (arm.size,)
+        return {name: np.full((*before, *shape), np.nan, np.float32) for name, shape in shapes.items()}
 
     def note(self, found: dict[str, np.ndarray], place: tuple[int, int], arm: Arm, pop: PyTree, masks: PyTree) -> None:
-        """Keep what is measured of children and controls; a population of fewer stands for the rest by its first."""
-        count = arm.size + len(self.controls(arm))
-        known = ea.population.size(pop)
-        index = jnp.arange(self.slots)
-        index = jnp.where(index < known, index, 0)
-        pop, masks = ea.population.take((pop, masks), index)
+        """Keep what is measured of children and controls; ancestors stand for both. A network that failed has no
+        accuracy at all."""
         measured = measure(self.synapses, self.spec, masks)
-        measured |= {"accuracy": accuracies(self.network.apply, pop, *self.test, mesh=self.mesh)}
+        accuracy = accuracies(self.network.apply, pop, *self.test, mesh=self.mesh)
+        measured |= {"accuracy": jnp.where(jnp.isnan(accuracy), 0, accuracy)}
         for name, values in measured.items():
-            found[name][place] = np.asarray(values)[:count]
+            room = found[name][place]
+            found[name][place] = np.resize(np.asarray(values), room.shape)
 
 
-MEASURES = ("accuracy", "synapses", "kernels", "clusters", "connected")
+MEASURES = ("accuracy", "synapses", "kernels", "clusters", "connected", "layers")
 SHARES = ("retained", "allowed", "expected")
+
+
+def places_of(count: int, devices: int) -> np.ndarray:
+    """Where each of so many networks is trained, one after the other on another device."""
+    return np.arange(-(-count // devices) * devices).reshape(devices, -1).T.ravel()
+
+
+def of_first(data: tuple[np.ndarray, ...], count: int) -> tuple[np.ndarray, ...]:
+    """The first samples."""
+    if count > len(data[1]):
+        raise _checks.bad("samples", count, f"at most {len(data[1])} of this kind", "Lower it, or pass 0 for all.")
+    return tuple(part[:count] for part in data)
 
 
 def framed(x: np.ndarray, enlarged: int, side: int) -> np.ndarray:
@@ -247,7 +276,7 @@ def anew(init_fn: Any, synapses: Any, wide: bool, keys: Array, masks: PyTree) ->
     """Fresh weights for each network of a population."""
 
     def one(key: Array, mask: PyTree) -> PyTree:
-        params = init_fn(jax.random.fold_in(key, 1))
+        params = init_fn(key)
         return pruning.scaled(synapses, mask, params) if wide else params
 
     return ea.population.map(one, keys, masks)
@@ -260,6 +289,7 @@ def measure(synapses: Any, spec: Any, masks: PyTree) -> dict[str, Array]:
     def one(mask: PyTree) -> dict[str, Array]:
         census = pruning.census(synapses, mask)
         counted = {name: getattr(census, name).sum() for name in ("synapses", "kernels", "clusters")}
+        counted["layers"] = census.synapses
         return counted | {"connected": pruning.total(synapses, pruning.connected(spec, synapses, mask))}
 
     return ea.population.map(one, masks)

@@ -41,18 +41,18 @@ class View:
         return left[:, :1] / np.maximum(left, 1)
 
     def at_loss(self, arm: str, loss: float, values: np.ndarray, row: str | None = None) -> np.ndarray:
-        """Values at the accuracy that is below the ancestor's by `loss`, between generations by the line that joins
-        them, [repeats]; NaN where a run ends before."""
-        accuracy = self.of(arm, "accuracy", row)
-        found = np.full(len(accuracy), np.nan)
-        for repeat, curve in enumerate(accuracy):
+        """Values up to which the accuracy is no more than `loss` below the ancestor's, between generations by the line
+        that joins them, [repeats]; infinite where the run ends before it falls below for good."""
+        found = []
+        for curve, of_repeat in zip(self.of(arm, "accuracy", row), values, strict=True):
             level = curve[0] - loss
-            below = np.flatnonzero(curve < level)
-            if below.size and below[0] > 0:
-                after, before = int(below[0]), int(below[0]) - 1
-                part = (curve[before] - level) / (curve[before] - curve[after])
-                found[repeat] = values[repeat, before] + part * (values[repeat, after] - values[repeat, before])
-        return found
+            before = int(np.flatnonzero(curve >= level)[-1])
+            if before == len(curve) - 1:
+                found.append(np.inf)
+                continue
+            part = (curve[before] - level) / (curve[before] - curve[before + 1])
+            found.append(of_repeat[before] + part * (of_repeat[before + 1] - of_repeat[before]))
+        return np.array(found)
 
     def efficiency_at_loss(self, arm: str, loss: float, what: str = "synapses", row: str | None = None) -> np.ndarray:
         """Efficiency at equal accuracy, [repeats]."""
@@ -78,3 +78,11 @@ class View:
         """The share of their parents' synapses that children have, from the third generation on, where parents
         differ: the geometric mean, [repeats]."""
         return np.exp(np.log(np.maximum(self.of(arm, name)[:, 2:], 1e-9)).mean(axis=1))
+
+
+def comparable(x: np.ndarray, y: np.ndarray, end_x: np.ndarray, end_y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both values, NaN where it is open which is larger: where both runs ended before, or where one did, before it came
+    as far as the other."""
+    open_x, open_y = np.isinf(x), np.isinf(y)
+    unknown = (open_x & open_y) | (open_x & (y > end_x)) | (open_y & (x > end_y))
+    return np.where(unknown, np.nan, x), np.where(unknown, np.nan, y)

@@ -2,10 +2,11 @@
 
 from evojax_align.evolution import diversity, encoding, fitness, mutation, selection
 from evojax_align.evolution.encoding import Encoding
+from evojax_align.evolution.lineage import Births, Newborns, Sparse
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.recombination import Recombination
 from evojax_align.evolution.records import Brood, Info, State
-from evojax_align.evolution.synthesis import Births, Newborns, Sparse, Synthesis
+from evojax_align.evolution.synthesis import Synthesis
 
 __all__ = [
     "Births",

@@ -13,12 +13,13 @@ from flax import struct
 from evojax_align import _checks
 from evojax_align._tree import with_leaves
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.pruning import Synapses, keep_largest, settled, total
+from evojax_align.pruning import Synapses, keep_largest, settled
 
 STRENGTHS = ("magnitude", "signed", "saliency")
 SUPPORTS = ("intersection", "mean", "union")
 TRUNCATIONS = ("mean", "median", "zero")
 SCALES = ("layer", "network")
+BUDGETS = ("layer", "network")
 DRAWS = ("chance", "exact", "top")
 STEPS = 50
 """Halvings in which a probability is calibrated."""
@@ -33,21 +34,25 @@ class Encoding:
     weights before it takes the magnitude, so that parents that disagree weaken each other; or "saliency", |w dL/dw|,
     which favours what has a part in the task."""
     support: str = "intersection"
-    """Which synapses a child may have. "intersection": those of all parents, which alone gives the retention that the
-    authors report (sexual is about the square of asexual); "union": those of any; "mean": those of any, each in
-    proportion to the weight of the parents that have it."""
+    """Which synapses a child may have. "intersection": those of all parents, since the authors' sexual generations keep
+    about the square of what asexual ones do (.452 and .663), which the other rules are far from; "union": those of any;
+    "mean": those of any, each in proportion to the shares of the parents that have it."""
     truncation: str = "mean"
     """Below which strength a synapse counts nothing for its cluster: the "mean" or "median" of the living ones in its
     layer, as weak ones are to count less; or "zero", where all count."""
     scale: str = "layer"
     """Among which clusters the strongest has probability 1 (Z of equation 6): those of its "layer", since layers differ
     in the number and the size of their weights, or of the whole "network". The z of equation (7) is layer-wise."""
+    budget: str = "layer"
+    """In what the environment grants its part of the synapses: in each "layer", since clusters of few synapses differ
+    most in strength, so that one factor for the whole network takes nearly all from its first layer; or in the whole
+    "network", which is the letter of the paper."""
     draw: str = "chance"
-    """"chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the
-    expected number of them, drawn without replacement; "top": the likeliest, so that siblings are twins."""
+    """"chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the same
+    probabilities and a number that does not; "top": the likeliest, so that siblings are twins."""
 
     def __post_init__(self) -> None:
-        known = (STRENGTHS, SUPPORTS, TRUNCATIONS, SCALES, DRAWS)
+        known = (STRENGTHS, SUPPORTS, TRUNCATIONS, SCALES, BUDGETS, DRAWS)
         for field, names in zip(dataclasses.fields(self), known, strict=True):
             _checks.one_of(field.name, getattr(self, field.name), names)
 
@@ -72,6 +77,7 @@ def conceive(
     masks: PyTree,
     *,
     shares: Float[Array, " parents"],
+    cluster_shares: Float[Array, " parents"] | None = None,
     synapse_factor: float | Float[Array, ""],
     cluster_factor: float | Float[Array, ""] | None = None,
     encoding: Encoding | None = None,
@@ -79,22 +85,24 @@ def conceive(
 ) -> Conception:
     """Draw the topology of one child from its parents.
 
-    With the strengths w_k of a synapse in the parents k, and shares a_k that sum up to 1 (equations 4 and 5),
+    With the strengths w_k of a synapse in the parents k, and shares a_k and b_k that sum up to 1 (equations 4 and 5),
 
-        P(cluster) = exp(sum_i sum_k a_k [w_k,i] / Z - 1)        P(synapse) = exp(sum_k a_k w_k / z - 1),
+        P(cluster) = exp(sum_i sum_k b_k [w_k,i] / Z - 1)        P(synapse) = exp(sum_k a_k w_k / z - 1),
 
     where [w] is truncated and Z and z are the largest values, so that probabilities lie between 1/e and 1. A synapse
-    comes into being with probability min(1, c P(cluster) P(synapse)); c is such that the expected number of synapses
-    is `synapse_factor` times what the support allows, and at most that part of the mean number of the parents: without
-    it a child would keep about half of what the environment grants. With a `cluster_factor` clusters are drawn first,
-    by probabilities that are calibrated in the same way, and then synapses in those that came into being.
+    comes into being with probability min(1, c P(cluster) P(synapse)); c is such that the expected number of synapses,
+    of each layer or of all, is `synapse_factor` times what the support allows, and at most that part of the mean number
+    of the parents: without it a child would keep about half of what the environment grants. With a `cluster_factor`
+    clusters are drawn first, by probabilities that are calibrated in the same way, and then synapses in those that came
+    into being.
 
     Args:
         key: a random key.
         synapses: which leaves are drawn.
         params: of the parents, with a leading axis.
         masks: of the parents.
-        shares: a and b of equations (4) and (5), for any number of parents.
+        shares: alpha_s and beta_s of equation (5), for any number of parents.
+        cluster_shares: alpha_c and beta_c of equation (4); the same by default.
         synapse_factor: the environmental factor R^s, from 0 to 1; may be traced.
         cluster_factor: R^c likewise; None where clusters do not die as a whole.
         encoding: what the equations leave open.
@@ -116,11 +124,10 @@ def conceive(
     key_clusters, key_synapses = jax.random.split(key)
     alive = synapses.of(masks)
     weights = _weights(synapses, params, alive, gradients)
-    of_synapse, of_cluster = _chances(synapses, encoding, weights, alive, shares)
+    both = shares, shares if cluster_shares is None else cluster_shares
+    of_synapse, of_cluster = _chances(synapses, encoding, weights, alive, *both)
     allowed = {path: _allowed(encoding.support, mask, shares) for path, mask in alive.items()}
-    granted = _sum(allowed)
-    count = jnp.sum(shares * jax.vmap(lambda of: total(synapses, of))(masks))
-    target = jnp.minimum(synapse_factor * granted, synapse_factor * count)
+    held = {path: jnp.sum(shares * jnp.sum(mask, axis=tuple(range(1, mask.ndim)))) for path, mask in alive.items()}
 
     possible = {path: jnp.any(of > 0, axis=synapses.within(of)) for path, of in allowed.items()}
     if cluster_factor is None:
@@ -130,10 +137,14 @@ def conceive(
         factor = {path: jnp.ones_like(of) for path, of in of_cluster.items()}
     opened = {path: jnp.where(synapses.along(drawn[path], of), of, 0) for path, of in allowed.items()}
     chances = {path: of_synapse[path] * synapses.along(factor[path], of_synapse[path]) for path in alive}
-    scale = calibrated(_flat(chances), target, _flat(opened))
-    likely = {path: opened[path] * jnp.minimum(1, scale * of) for path, of in chances.items()}
+    likely: dict[str, Array] = {}
+    for layers in _budgets(encoding, alive):
+        part = [{path: of[path] for path in layers} for of in (chances, opened, allowed, held)]
+        target = synapse_factor * jnp.minimum(_sum(part[2]), _sum(part[3]))
+        scale = calibrated(_flat(part[0]), target, _flat(part[1]))
+        likely |= {path: opened[path] * jnp.minimum(1, scale * chances[path]) for path in layers}
     born = _drawn_synapses(key_synapses, synapses, encoding, masks, likely)
-    return Conception(settled(synapses, born), granted, _sum(likely), _sum(drawn))
+    return Conception(settled(synapses, born), _sum(allowed), _sum(likely), _sum(drawn))
 
 
 def calibrated(
@@ -170,7 +181,12 @@ def _weights(synapses: Synapses, params: PyTree, alive: dict[str, Array], gradie
 
 
 def _chances(
-    synapses: Synapses, encoding: Encoding, weights: dict[str, Array], alive: dict[str, Array], shares: Array
+    synapses: Synapses,
+    encoding: Encoding,
+    weights: dict[str, Array],
+    alive: dict[str, Array],
+    shares: Array,
+    cluster_shares: Array,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Equations (7) and (6): probabilities of synapses, and of clusters."""
     strengths, clusters = {}, {}
@@ -178,7 +194,8 @@ def _chances(
         used = leaf if encoding.strength == "signed" else jnp.abs(leaf)
         strengths[path] = jnp.abs(jnp.tensordot(shares, used, axes=1))
         strong = jnp.where(jnp.abs(leaf) >= _threshold(encoding.truncation, leaf, alive[path]), used, 0)
-        clusters[path] = jnp.sum(jnp.abs(jnp.tensordot(shares, strong, axes=1)), axis=synapses.within(leaf[0]))
+        together = jnp.abs(jnp.tensordot(cluster_shares, strong, axes=1))
+        clusters[path] = jnp.sum(together, axis=synapses.within(leaf[0]))
     most = jnp.max(_flat(clusters)) if encoding.scale == "network" else None
     of_synapse = {path: _chance(of, jnp.max(of)) for path, of in strengths.items()}
     of_cluster = {path: _chance(of, jnp.max(of) if most is None else most) for path, of in clusters.items()}
@@ -217,7 +234,7 @@ def _drawn_clusters(
     if encoding.draw == "chance":
         born = scores > 0
     else:
-        rank = jnp.argsort(jnp.argsort(-scores, stable=True), stable=True)
+        rank = jnp.argsort(jnp.lexsort((-scores, ~can)))
         born = (rank < jnp.round(target)) & can
     ends = np.cumsum([of.size for of in chances.values()])
     return dict(zip(chances, jnp.split(born, ends[:-1]), strict=True))
@@ -232,13 +249,26 @@ def _drawn_synapses(
     like = jax.tree.map(lambda leaf: jnp.any(leaf, axis=0), masks)
     if encoding.draw == "chance":
         return with_leaves(like, {path: of > 0 for path, of in scores.items()})
-    possible = with_leaves(like, {path: of > 0 for path, of in likely.items()})
-    return keep_largest(synapses, possible, scores, jnp.round(_sum(likely)).astype(jnp.int32))
+    born = with_leaves(like, {path: of > 0 for path, of in likely.items()})
+    for layers in _budgets(encoding, likely):
+        some = dataclasses.replace(synapses, paths=tuple(layers))
+        part = [{path: of[path] for path in layers} for of in (scores, likely)]
+        born = keep_largest(some, born, part[0], jnp.round(_sum(part[1])).astype(jnp.int32))
+    return born
+
+
+def _budgets(encoding: Encoding, layers: dict[str, Array]) -> list[list[str]]:
+    """The layers that share a budget."""
+    return [[path] for path in layers] if encoding.budget == "layer" else [list(layers)]
 
 
 def _scores(key: PRNGKey, draw: str, likely: Array) -> Array:
     """Above 0 for what a coin lets be; or what to choose the largest of."""
     if draw == "chance":
         return likely - jax.random.uniform(key, likely.shape)
-    known = jnp.where(likely > 0, jnp.log(jnp.where(likely > 0, likely, 1)), -jnp.inf)
-    return known + jax.random.gumbel(key, likely.shape) if draw == "exact" else known
+    if draw == "top":
+        return likely
+    # Pareto sampling (Rosen 1997): of a fixed number, each as likely as it is to be, and the certain ones always
+    odds = jnp.log(likely) - jnp.log1p(-likely)
+    lots = jax.random.uniform(key, likely.shape, minval=jnp.finfo(likely.dtype).tiny)
+    return odds - (jnp.log(lots) - jnp.log1p(-lots))

@@ -12,14 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
 from evojax_align._tree import masked
-from evojax_align._types import Apply, Array, Float, Int, Key, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
 from evojax_align.evolution.encoding import Conception, Encoding, conceive
 from evojax_align.evolution.fitness import fitness_of
+from evojax_align.evolution.lineage import Births, Newborns, Sparse, births
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.selection import best, failed_last
 from evojax_align.pruning import Synapses, full_masks, scaled, total
@@ -34,55 +34,6 @@ LEAST_ERROR = 1e-3
 
 Factor = float | Callable[[Array], Array]
 """An environmental factor, or what gives it for a generation, such as an optax schedule."""
-
-
-@struct.dataclass
-class Sparse:
-    """The state: a population of sparse networks, trained."""
-
-    population: PyTree
-    masks: PyTree
-    origin: PyTree
-    """The weights that each lineage began with, before any training, in the order of its neurons."""
-    fitness: Float[Array, " n"]
-    """Share of the judging samples that a member gets right; NaN if its outputs are not finite."""
-    generation: Int[Array, ""]
-    """1 for the ancestors, as the authors count."""
-
-
-@struct.dataclass
-class Newborns:
-    """Networks before their training, and how they came about."""
-
-    population: PyTree
-    masks: PyTree
-    origin: PyTree
-    keys: Key[Array, " n"]
-    """Of their training."""
-    parents: Int[Array, "n parents"]
-    """Places in the population; -1 for ancestors."""
-    before: Float[Array, " n"]
-    """Mean number of synapses of the parents."""
-    allowed: Float[Array, " n"]
-    """Synapses that the parents allow (see `encoding.Conception`)."""
-    expected: Float[Array, " n"]
-
-
-@struct.dataclass
-class Births:
-    """What happened in one generation."""
-
-    parents: Int[Array, "n parents"]
-    synapses: Int[Array, " n"]
-    retained: Float[Array, " n"]
-    """Synapses of a child by the mean number of its parents."""
-    allowed: Float[Array, " n"]
-    """Synapses that the parents allow, likewise."""
-    expected: Float[Array, " n"]
-    """Synapses that the probabilities sum up to, likewise."""
-    loss: Float[Array, " n"]
-    """Mean loss in the last epoch of training."""
-    fitness: Float[Array, " n"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,8 +57,9 @@ class Synthesis:
             many as parents, as the authors do, and the only one of its lineage where there is one; "best": the fittest;
             "tournament": the fittest of some, one after the other; "random".
         tournament: how many compete for each place.
-        shares: alpha and beta: "equal", since the authors name none; or "fitness", in inverse proportion to the errors
-            of the parents, which they propose.
+        shares: alpha and beta of synapses: "equal", since the authors name none; "fitness", in inverse proportion to
+            the errors of the parents, which they propose; or numbers, for the first parent, the second and so on.
+        cluster_shares: alpha and beta of clusters likewise; None takes those of synapses.
         synapse_factor: R^s, what part of the synapses that parents allow a child may expect (see `encoding.conceive`);
             or a function of the generation of the child, for an environment that changes.
         cluster_factor: R^c likewise; None where clusters do not die as a whole.
@@ -116,9 +68,13 @@ class Synthesis:
             lead to a unit: without that signals fade from layer to layer, and the sparsest networks never learn;
             "fresh": drawn anew alone; "origin": those that its lineage began with; "inherited": the mean of its
             parents' weights.
-        ancestors: "one" for all, so that the same places mean the same to all; "several", trained apart.
-        alignment: how the neurons of the other parents are matched with those of the first one: "none", or a method of
-            `align`.
+        alike: whether all children of a generation begin with the same weights where these are drawn anew, so that the
+            same places can come to mean the same, and strengths be added.
+        ancestors: "one" for all; "several", trained apart.
+        alignment: how the neurons of all members are matched with those of the first one before they mate: "none", or
+            a method of `align`.
+        realigned: whether this is done in every generation, and not only with the ancestors. Networks whose weights
+            were drawn anew have no more in common than their masks, whose order is lost then.
         rank, ridge: of the alignment, where it takes them.
         compared: training samples on which neurons are compared, and gradients taken.
         spec: the symmetry of the network, if it is known already.
@@ -142,13 +98,16 @@ class Synthesis:
     parents: int = 2
     mates: str = "neighbours"
     tournament: int = 2
-    shares: str = "equal"
+    shares: str | tuple[float, ...] = "equal"
+    cluster_shares: str | tuple[float, ...] | None = None
     synapse_factor: Factor = 0.7
     cluster_factor: Factor | None = None
     encoding: Encoding = dataclasses.field(default_factory=Encoding)
     start: str = "scaled"
+    alike: bool = True
     ancestors: str = "one"
     alignment: str = "none"
+    realigned: bool = False
     rank: int | None = None
     ridge: float = 0.0
     compared: int = 1000
@@ -161,7 +120,7 @@ class Synthesis:
     def __post_init__(self) -> None:
         for name in ("size", "parents", "tournament", "compared", "epochs", "batch_size"):
             _checks.positive(name, getattr(self, name))
-        known = (("mates", MATES), ("shares", SHARES), ("start", STARTS), ("ancestors", ANCESTORS))
+        known = (("mates", MATES), ("start", STARTS), ("ancestors", ANCESTORS))
         for name, names in known:
             _checks.one_of(name, getattr(self, name), names)
         if self.parents > self.size:
@@ -169,15 +128,28 @@ class Synthesis:
         if self.mates == "tournament" and self.tournament > self.size - self.parents + 1:
             most = self.size - self.parents + 1
             raise _checks.bad("tournament", self.tournament, f"at most {most} for the last parent", "Raise size.")
-        if self.shares == "fitness" and self.parents == 1:
-            raise _checks.bad("shares", "'fitness'", "'equal' for one parent", "Raise parents.")
+        for name in ("shares", "cluster_shares"):
+            self._check_shares(name, getattr(self, name))
         for name in ("synapse_factor", "cluster_factor"):
             factor = getattr(self, name)
             if isinstance(factor, int | float) and not 0 <= factor <= 1:
                 raise _checks.bad(name, factor, "a share from 0 to 1", "The authors take 0.7.")
         if self._ordering and self.parents == 1:
             raise _checks.bad("alignment", self.alignment, "'none' for one parent", "Raise parents.")
+        if self.realigned and not self._ordering:
+            raise _checks.bad("realigned", True, "an alignment", "Pass alignment='correlation', or leave it out.")
         self.synapses.of(jax.eval_shape(self.init_fn, jax.random.key(0)))
+
+    def _check_shares(self, name: str, shares: str | tuple[float, ...] | None) -> None:
+        if shares is None:
+            return
+        if isinstance(shares, str):
+            _checks.one_of(name, shares, SHARES)
+            if shares == "fitness" and self.parents == 1:
+                raise _checks.bad(name, "'fitness'", "'equal' for one parent", "Raise parents.")
+        elif len(shares) != self.parents or min(shares) < 0 or abs(sum(shares) - 1) > LEAST_ERROR:
+            expected = f"{self.parents} numbers of at least 0 that sum up to 1"
+            raise _checks.bad(name, shares, expected, "One for each parent.")
 
     @property
     def _ordering(self) -> Ordering:
@@ -253,13 +225,6 @@ class Synthesis:
         return x, y
 
 
-def births(synapses: Synapses, newborns: Newborns, loss: Float[Array, " n"], fitness: Float[Array, " n"]) -> Births:
-    """What happened, of newborns that were bred and then trained."""
-    counts, before = jax.vmap(partial(total, synapses))(newborns.masks), jnp.maximum(newborns.before, 1)
-    shares = counts / before, newborns.allowed / before, newborns.expected / before
-    return Births(newborns.parents, counts, *shares, loss, fitness)
-
-
 @partial(jax.jit, static_argnums=0)
 def _founders(self: Synthesis, key: PRNGKey) -> Newborns:
     key_init, key_train = jax.random.split(key)
@@ -279,28 +244,45 @@ def _breed(self: Synthesis, key: PRNGKey, state: Sparse, train: tuple) -> Newbor
     some = jax.tree.map(lambda leaf: leaf[: self.compared], train)
     parents = _mates(self, key_mates, state.fitness)
     counts = jax.vmap(partial(total, self.synapses))(state.masks).astype(jnp.float32)
-    members = state.population, state.masks, state.origin
+    members = _in_order(self, state, some[0])
     generation = state.generation + 1
     factors = [f(generation) if callable(f) else f for f in (self.synapse_factor, self.cluster_factor)]
+    settings = {"synapse_factor": factors[0], "cluster_factor": factors[1], "encoding": self.encoding}
 
     def child(of: Array, key_draw: PRNGKey, key_fresh: PRNGKey) -> tuple[PyTree, Conception, PyTree]:
         params, masks, origin = population.take(members, of)
-        order = self._ordering.of
-        params, masks, origin = order(self.apply, population.take(params, 0), params, some[0], masks, origin)
-        shares = _shares(self, state.fitness[of])
+        shares = _shares(self, self.shares, state.fitness[of])
+        of_clusters = None if self.cluster_shares is None else _shares(self, self.cluster_shares, state.fitness[of])
         gradients = None
         if self.encoding.strength == "saliency":
             gradients = population.map(jax.grad(lambda p: training.loss_and_accuracy(self.apply, p, *some)[0]), params)
-        settings = {"synapse_factor": factors[0], "cluster_factor": factors[1], "encoding": self.encoding}
-        new = conceive(key_draw, self.synapses, params, masks, shares=shares, gradients=gradients, **settings)
+        given = {"shares": shares, "cluster_shares": of_clusters, "gradients": gradients, **settings}
+        new = conceive(key_draw, self.synapses, params, masks, **given)
         origin = population.take(origin, 0)
         return _newborn(self, key_fresh, new.masks, params, masks, origin, shares), new, origin
 
-    keys = jax.random.split(key_draw, self.size), jax.random.split(key_fresh, self.size)
-    pop, new, origin = population.map(child, parents, *keys)
+    keys_fresh = jax.random.split(key_fresh, self.size)
+    if self.alike:
+        keys_fresh = keys_fresh[jnp.zeros(self.size, jnp.int32)]
+    pop, new, origin = population.map(child, parents, jax.random.split(key_draw, self.size), keys_fresh)
     keys_train = jax.random.split(key_train, self.size)
     before = counts[parents].mean(axis=1)
     return Newborns(pop, new.masks, origin, keys_train, parents, before, new.allowed, new.expected)
+
+
+def _in_order(self: Synthesis, state: Sparse, x: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+    """Networks, masks and origins in the order of the first member, where they are to be."""
+    members = state.population, state.masks, state.origin
+    if not self._ordering:
+        return members
+
+    def ordered(members: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
+        networks, *others = members
+        return self._ordering.of(self.apply, population.take(networks, 0), networks, x, *others)
+
+    if self.realigned:
+        return ordered(members)
+    return jax.lax.cond(state.generation == 1, ordered, lambda members: members, members)
 
 
 def _newborn(
@@ -321,9 +303,11 @@ def _newborn(
     return masked(mask, scaled(self.synapses, mask, fresh) if self.start == "scaled" else fresh)
 
 
-def _shares(self: Synthesis, fitness: Array) -> Array:
+def _shares(self: Synthesis, shares: str | tuple[float, ...], fitness: Array) -> Array:
     """Alpha and beta, which sum up to 1."""
-    if self.shares == "equal":
+    if not isinstance(shares, str):
+        return jnp.asarray(shares, jnp.float32)
+    if shares == "equal":
         return jnp.full(self.parents, 1 / self.parents)
     merit = 1 / jnp.maximum(1 - jnp.maximum(failed_last(fitness), 0), LEAST_ERROR)
     return merit / jnp.sum(merit)

@@ -46,10 +46,10 @@ def above(
 ) -> Claim:
     """The claim that x is above y, by Wilcoxon's test: one value of each for every repeat, which are paired.
 
-    Repeats in which either is NaN are left out, as they could not be compared; with none left, nothing is tested.
+    Repeats in which either is NaN could not be compared, and are left out; with none left, nothing is tested.
     """
     y = np.broadcast_to(y, x.shape)
-    known = np.isfinite(x) & np.isfinite(y)
+    known = ~(np.isnan(x) | np.isnan(y))
     if not known.any():
         return Claim(name, statement, paper, None, None, 0, None, None)
     x, y = x[known], y[known]

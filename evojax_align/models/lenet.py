@@ -42,8 +42,9 @@ class LeNet5(nn.Module):
 class LeNet(nn.Module):
     """Three convolutions of 5 x 5 with pooling that overlaps, one over the whole map that is left, and a dense layer.
 
-    The network for CIFAR-10 that Caffe and MatConvNet come with ("quick"), of the widths below; what Chung et al. 2017
-    call LeNet-5 has its numbers of synapses and kernels. Images of 32 x 32 leave a map of 4 x 4.
+    The network for CIFAR-10 that Caffe and MatConvNet come with ("quick"), of the widths below, but with the initial
+    weights of He et al. 2015; what Chung et al. 2017 call LeNet-5 has its numbers of synapses and kernels. Images of
+    32 x 32 leave a map of 4 x 4.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -71,7 +72,7 @@ class LeNet(nn.Module):
 
 
 def _largest_of_nine(x: Array) -> Array:
-    """The largest values in windows of 3 x 3, every two places; those at the end reach beyond the map."""
+    """The largest values in windows of 3 x 3, every two places; the last may reach beyond the map by one."""
     return reduce(jnp.maximum, _nine(x, -jnp.inf))
 
 
@@ -82,7 +83,7 @@ def _mean_of_nine(x: Array) -> Array:
 
 
 def _nine(x: Array, beyond: float) -> list[Array]:
-    """The first value of each window, the second one, and so on: maps of half the size, rounded up."""
+    """The first value of each window, the second one, and so on: maps of half the size, rounded down."""
     x = lax.pad(x, jnp.array(beyond, x.dtype), ((0, 0, 0), (0, 1, 0), (0, 1, 0), (0, 0, 0)))
     n, height, width, channels = x.shape
     ends = height - (height - 1) % 2, width - (width - 1) % 2

@@ -42,10 +42,11 @@ VARIANTS = {
     "asexual": {"parents": 1},
     "sexual": {},
     "polyploid": {"parents": 3, "size": 3, "encoding": Encoding(support="mean")},
-    "pool": {"size": 5, "mates": "tournament", "shares": "fitness", "start": "inherited"},
+    "pool": {"size": 5, "mates": "tournament", "shares": "fitness", "cluster_shares": (0.9, 0.1)},
     "best": {"size": 4, "mates": "best", "start": "origin", "encoding": Encoding(support="union", draw="exact")},
-    "random": {"size": 4, "mates": "random", "start": "scaled", "encoding": Encoding(draw="exact", truncation="zero")},
-    "aligned": {"ancestors": "several", "alignment": "correlation", "spec": SPEC, "encoding": Encoding(support="mean")},
+    "random": {"size": 4, "mates": "random", "alike": False, "encoding": Encoding(draw="exact", budget="network")},
+    "aligned": {"ancestors": "several", "alignment": "correlation", "spec": SPEC, "start": "inherited"},
+    "realigned": {"alignment": "cca", "ridge": 0.1, "realigned": True, "encoding": Encoding(support="mean")},
     "salient": {"encoding": Encoding(strength="saliency", truncation="median")},
     "changing": {
         "synapse_factor": optax.linear_schedule(0.9, 0.5, 4),
@@ -74,7 +75,7 @@ def test_every_variant_learns_keeps_its_books_and_goes_on_after_a_stop_to_the_sa
     dead = [np.asarray(leaf)[~np.asarray(mask)] for leaf, mask in pairs(state.population, state.masks)]
     assert sum(len(of) for of in dead) > 0 and not any(of.any() for of in dead)
     assert (np.diff(np.sort(births.parents, axis=1), axis=1) > 0).all()
-    assert state.fitness.max() > 0.6
+    assert state.fitness.max() > 0.45
 
 
 def pairs(params, masks):
@@ -118,7 +119,7 @@ def test_the_second_generation_of_one_ancestor_is_asexual_and_the_third_is_not(t
 
 
 def test_aligned_parents_have_in_common_what_permuted_copies_have(task, key):
-    s = algorithm(epochs=1, alignment="correlation", spec=SPEC)
+    s = algorithm(epochs=1, alignment="correlation", spec=SPEC, realigned=True)
     plain = algorithm(epochs=1)
     state, _ = generations(plain, task, key, 1)
     moved = ea.symmetry.random_permutations(SPEC, jax.random.key(3))
@@ -130,6 +131,10 @@ def test_aligned_parents_have_in_common_what_permuted_copies_have(task, key):
     counts = jax.vmap(lambda of: ea.pruning.total(SYNAPSES, of))(copies.masks)
     assert found["aligned"].min() > 0.9 * counts.max()  # neurons that are silent on all samples are all alike
     assert found["naive"].max() < 0.8 * counts.min()
+    ancestors_alone = algorithm(epochs=1, alignment="correlation", spec=SPEC)
+    assert ancestors_alone.breed(key, copies, task).allowed.tolist() == found["naive"].tolist()
+    first = copies.replace(generation=jnp.array(1, jnp.int32))
+    assert ancestors_alone.breed(key, first, task).allowed.tolist() == found["aligned"].tolist()
 
 
 def test_weights_of_a_child_are_fresh_scaled_inherited_or_those_of_the_beginning(task, key):
@@ -148,9 +153,20 @@ def test_weights_of_a_child_are_fresh_scaled_inherited_or_those_of_the_beginning
         np.testing.assert_allclose(scaled, fresh * factor[None], rtol=1e-5)
 
 
+def test_siblings_begin_alike_unless_they_are_to_draw_apart(task, key):
+    state, _ = generations(algorithm(epochs=1), task, key, 1)
+    for alike in (True, False):
+        born = algorithm(epochs=1, alike=alike, start="fresh").breed(key, state, task)
+        first, second = (ea.population.take((born.population, born.masks), i) for i in (0, 1))
+        path = "params/hidden_1/kernel"
+        both = SYNAPSES.of(first[1])[path] & SYNAPSES.of(second[1])[path]
+        same = SYNAPSES.of(first[0])[path] == SYNAPSES.of(second[0])[path]
+        assert both.any() and bool(same[both].all()) == alike
+
+
 def test_the_fitter_parent_has_the_larger_share_and_a_failed_one_nearly_none():
     s = algorithm(shares="fitness")
-    shares = [module._shares(s, jnp.array(of)) for of in ([0.98, 0.96], [0.9, jnp.nan], [1.0, 1.0])]
+    shares = [module._shares(s, s.shares, jnp.array(of)) for of in ([0.98, 0.96], [0.9, jnp.nan], [1.0, 1.0])]
     np.testing.assert_allclose(shares[0], [2 / 3, 1 / 3], rtol=1e-4)
     assert shares[1][0] > 0.9
     np.testing.assert_allclose(shares[2], [0.5, 0.5])
@@ -186,6 +202,9 @@ def test_settings_that_cannot_be_are_refused(task):
         ({"mates": "mother"}, "mates: got 'mother'"),
         ({"mates": "tournament", "tournament": 2}, "tournament: got 2; expected at most 1"),
         ({"parents": 1, "shares": "fitness"}, "shares: got 'fitness'; expected 'equal' for one parent"),
+        ({"shares": (0.5, 0.6)}, "shares: got .* expected 2 numbers of at least 0 that sum up to 1"),
+        ({"cluster_shares": "most"}, "cluster_shares: got 'most'"),
+        ({"realigned": True}, "realigned: got True; expected an alignment"),
         ({"synapse_factor": 1.2}, "synapse_factor: got 1.2"),
         ({"cluster_factor": -1.0}, "cluster_factor: got -1.0"),
         ({"parents": 1, "alignment": "cca"}, "alignment: got cca; expected 'none' for one parent"),

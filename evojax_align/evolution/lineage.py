@@ -1,0 +1,66 @@
+"""What a population of sparse networks is, and what happens to it."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from evojax_align._types import Array, Float, Int, Key, PyTree
+from evojax_align.pruning import Synapses, total
+
+
+@struct.dataclass
+class Sparse:
+    """The state: a population of sparse networks, trained."""
+
+    population: PyTree
+    masks: PyTree
+    origin: PyTree
+    """The weights that each lineage began with, before any training, in the order of its neurons."""
+    fitness: Float[Array, " n"]
+    """Share of the judging samples that a member gets right; NaN if its outputs are not finite."""
+    generation: Int[Array, ""]
+    """1 for the ancestors, as the authors count."""
+
+
+@struct.dataclass
+class Newborns:
+    """Networks before their training, and how they came about."""
+
+    population: PyTree
+    masks: PyTree
+    origin: PyTree
+    keys: Key[Array, " n"]
+    """Of their training."""
+    parents: Int[Array, "n parents"]
+    """Places in the population; -1 for ancestors."""
+    before: Float[Array, " n"]
+    """Mean number of synapses of the parents."""
+    allowed: Float[Array, " n"]
+    """Synapses that the parents allow (see `encoding.Conception`)."""
+    expected: Float[Array, " n"]
+
+
+@struct.dataclass
+class Births:
+    """What happened in one generation."""
+
+    parents: Int[Array, "n parents"]
+    synapses: Int[Array, " n"]
+    retained: Float[Array, " n"]
+    """Synapses of a child by the mean number of its parents."""
+    allowed: Float[Array, " n"]
+    """Synapses that the parents allow, likewise."""
+    expected: Float[Array, " n"]
+    """Synapses that the probabilities sum up to, likewise."""
+    loss: Float[Array, " n"]
+    """Mean loss in the last epoch of training."""
+    fitness: Float[Array, " n"]
+
+
+def births(synapses: Synapses, newborns: Newborns, loss: Float[Array, " n"], fitness: Float[Array, " n"]) -> Births:
+    """What happened, of newborns that were bred and then trained."""
+    counts, before = jax.vmap(partial(total, synapses))(newborns.masks), jnp.maximum(newborns.before, 1)
+    shares = counts / before, newborns.allowed / before, newborns.expected / before
+    return Births(newborns.parents, counts, *shares, loss, fitness)
