@@ -57,7 +57,7 @@ PRESETS = {
 COSTS = {
     "demo": "12 networks, 8 generations and 10 seeds on handwritten digits; 35 s on 2 cores",
     "small": "20 networks and 6 generations on MNIST, 2 seeds",
-    "paper": "as the authors' code: 20 networks on MNIST, 10 generations, 10 seeds; 66 min on 2 busy cores",
+    "paper": "as the authors' code: 20 networks on MNIST, 10 generations, 10 seeds; 49 min on 2 busy cores",
     "text": "the same with whole layers as genes, as the text has it",
     "cross": "naive or aligned, layers, blocks or neurons, with and without a bonus, 8 seeds; 68 min on 2 busy cores",
     "cures": "what might keep a population diverse, on MNIST; 10 seeds",
