@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import SupportsFloat
 
 import numpy as np
-from jaxtyping import ArrayLike
+from jaxtyping import ArrayLike, Real
 
-from evojax_align._types import Float
 from evojax_align.statistics import Interval, Test, holm, wilcoxon, win_share
 
 LEVEL = 0.05
@@ -39,8 +38,8 @@ def claim(name: str, statement: str, paper: float | None, found: Interval, test:
 def above(
     name: str,
     statement: str,
-    x: Float[np.ndarray, " n"],
-    y: Float[np.ndarray, " n"] | float,
+    x: Real[np.ndarray, " n"],
+    y: Real[np.ndarray, " n"] | float,
     *,
     paper: float | None = None,
 ) -> Claim:
@@ -59,8 +58,8 @@ def above(
 def below(
     name: str,
     statement: str,
-    x: Float[np.ndarray, " n"],
-    y: Float[np.ndarray, " n"] | float,
+    x: Real[np.ndarray, " n"],
+    y: Real[np.ndarray, " n"] | float,
     *,
     paper: float | None = None,
 ) -> Claim:
