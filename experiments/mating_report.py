@@ -92,14 +92,13 @@ def plot_generations(view: View, folder: Path) -> None:
 
 
 def plot_controls(view: View, folder: Path) -> None:
-    """Accuracy of children and their controls against efficiency."""
+    """Accuracy of the first child of each generation and of its controls against efficiency."""
     arms = [arm for arm in view.arms if len(view.rows(arm)) > 1]
     fig, axes = plotting.figure(2, len(arms), width=4.6)
     for column, arm in enumerate(arms):
         for row, (what, label) in enumerate((("synapses", "synaptic efficiency"), ("kernels", "cluster efficiency"))):
-            curves = {
-                name: (view.efficiency(arm, what, name), view.of(arm, "accuracy", name)) for name in view.rows(arm)
-            }
+            names = [FIRST, *view.rows(arm)[1:]]
+            curves = {name: (view.efficiency(arm, what, name), view.of(arm, "accuracy", name)) for name in names}
             plotting.plot_exchange(curves, axes[row, column], x=label, y="test accuracy", title=arm)
     plotting.save(fig, folder / "controls.png")
 

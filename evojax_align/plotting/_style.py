@@ -46,11 +46,14 @@ def dress(
 
 
 def logarithmic(ax: "matplotlib.axes.Axes", side: str) -> None:
-    """Make one axis, "x" or "y", logarithmic, labelled by plain numbers at 1, 2 and 5 of every decade."""
+    """Make one axis, "x" or "y", logarithmic, labelled by plain numbers: at 1, 2 and 5 of every decade, or evenly where
+    what is drawn does not fill one."""
     ticker = _checks.extra("matplotlib.ticker", "plotting")
     getattr(ax, f"set_{side}scale")("log")
     axis = getattr(ax, f"{side}axis")
-    axis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 2, 5)))
+    low, high = getattr(ax.dataLim, f"interval{side}")
+    wide = high > 10 * low
+    axis.set_major_locator(ticker.LogLocator(base=10, subs=(1, 2, 5)) if wide else ticker.MaxNLocator(4))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(ticker.NullLocator())
 
