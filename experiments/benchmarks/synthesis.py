@@ -66,11 +66,14 @@ def main(argv: list[str] | None = None) -> int:
     time_of(lambda: product(a))
     rounds = [(time_of(generation), time_of(lambda: product(a))) for _ in range(arguments.repeats)]
     epoch, multiplied = (statistics.median(column) for column in zip(*rounds, strict=True))
-    work = 6 * products(config, data.train.x.shape[3:]) * config.samples * study.slots / 1e9
+    images = study.train[1].size
+    work = operations(config, data.train.x.shape[3:]) * images * study.slots / 1e9
     row = {
         "networks": study.slots,
-        "images": config.samples,
+        "images": images,
         "seconds an epoch": round(epoch, 2),
+        "fastest": round(min(rounds)[0], 2),
+        "slowest": round(max(rounds)[0], 2),
         "seconds compiling": round(first - epoch, 1),
         "GFLOP/s": round(work / epoch, 1),
         "GFLOP/s, matrix product": round(2 * SIDE**3 * len(jax.devices()) / multiplied / 1e9, 1),
@@ -82,15 +85,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def products(config: mating.Config, channels: tuple[int, ...]) -> int:
-    """Multiplications of one image in a dense network, forwards."""
+def operations(config: mating.Config, channels: tuple[int, ...]) -> int:
+    """Multiplications and additions of one image in the training of a dense network: forwards, and for the gradients of
+    weights and of inputs, which the first layer does not need."""
     network = ea.models.LeNet(config.widths)
     x = jnp.zeros((1, config.side, config.side, *channels))
     found, side = 0, config.side
     for number in range(len(config.widths)):
         shape = jax.eval_shape(network.init, jax.random.key(0), x)["params"][f"conv_{number}"]["kernel"].shape
         places = side**2 if number < POOLED else 1
-        found += places * shape[0] * shape[1] * shape[2] * shape[3]
+        found += (6 if number else 4) * places * shape[0] * shape[1] * shape[2] * shape[3]
         side //= 2
     return found
 
