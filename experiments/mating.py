@@ -94,8 +94,7 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
     key_ancestors, key_arms = jax.random.split(jax.random.key(config.seed))
     ancestors = study.ancestors(run, key_ancestors)
     found = [study.evolve(run, name, arm, key_arms, ancestors) for name, arm in study.arms.items()]
-    shapes = {name: np.max([of[name].shape for of in found], axis=0) for name in (*MEASURES, *SHARES)}
-    arrays = {name: np.stack([padded(of[name], shape) for of in found]) for name, shape in shapes.items()}
+    arrays = {name: lab.stacked([of[name] for of in found]) for name in (*MEASURES, *SHARES)}
     arms = study.arms.values()
     lists = {
         "arms": list(study.arms),
@@ -109,11 +108,6 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
         "dataset": data.name,
     }
     return arrays | {name: np.array(value) for name, value in lists.items()}
-
-
-def padded(values: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """The values, with NaN up to a larger shape."""
-    return np.pad(values, [(0, n - m) for n, m in zip(shape, values.shape, strict=True)], constant_values=np.nan)
 
 
 EXPERIMENT = lab.Experiment(

@@ -244,15 +244,14 @@ def state_row(view: View, arm: str, generation: int, theirs: tuple | None, *, sh
         row[name] = value
         if shown:
             row[f"{name}, paper"] = None if theirs is None else theirs[number]
-    left = {name: lab.mean(view.of(arm, name)[:, place]) for name in ("synapses", "connected", "kernels", "clusters")}
-    return (
-        row
-        | {"synapses": left["synapses"], "on living paths": left["connected"]}
-        | {
-            "kernels": left["kernels"],
-            "filters": left["clusters"],
-        }
-    )
+    for label, name in (
+        ("synapses", "synapses"),
+        ("on living paths", "connected"),
+        ("kernels", "kernels"),
+        ("filters", "clusters"),
+    ):
+        row[label] = lab.mean(view.of(arm, name)[:, place])
+    return row
 
 
 def equal_rows(view: View, loss: float) -> list[dict[str, Any]]:

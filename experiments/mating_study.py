@@ -34,10 +34,9 @@ class Study:
         self.config = config
         self.mesh = ea.population.devices()
         train, judge, test = (tuple(part) for part in (data.train, data.validation, data.test))
-        kept = config.samples // 10 if config.samples else judge[1].size
-        train, judge = (
-            (of_first(train, config.samples - kept), of_first(judge, kept)) if config.samples else (train, judge)
-        )
+        if config.samples:
+            kept = config.samples // 10
+            train, judge = of_first(train, config.samples - kept), of_first(judge, kept)
         if config.mode == "text":  # the authors mention no validation split
             train, judge = tuple(np.concatenate(both) for both in zip(train, judge, strict=True)), test
         self.train, self.judge, self.test = (
@@ -100,8 +99,7 @@ class Study:
 
         start = {"members": begin(parts[0]), "grown": origin}
         grown = run.loop("ancestors", start, step, total=len(parts) * self.config.epochs)["grown"]
-        split = lambda tree: jax.tree.map(lambda leaf: leaf.reshape(-1, each, *leaf.shape[1:]), tree)  # noqa: E731
-        return {"origin": split(origin), "grown": split(grown)}
+        return {name: by_repeat(tree, each) for name, tree in (("origin", origin), ("grown", grown))}
 
     def evolve(self, run: lab.Run, name: str, arm: Arm, key: Array, ancestors: dict[str, PyTree]) -> dict[str, Any]:
         """All repeats of one arm: arrays with a leading axis of repeats."""
@@ -252,6 +250,11 @@ def framed(x: np.ndarray, enlarged: int, side: int) -> np.ndarray:
 def drawn(network: Any, x: Array, key: Array) -> PyTree:
     """The parameters of one network."""
     return network.init(key, x)
+
+
+def by_repeat(pop: PyTree, each: int) -> PyTree:
+    """A population as so many members for each repeat."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, each, *leaf.shape[1:]), pop)
 
 
 def mean_loss(members: ea.training.Member, epoch: int) -> float:

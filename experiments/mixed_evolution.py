@@ -72,8 +72,7 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
     found = [study.evolve(run, name, algorithm, key) for name, algorithm in algorithms.items()]
     networks = list(dict.fromkeys(arm.network for arm in arms.values()))
     rivals = [study.alone(run, name, jax.random.fold_in(key, config.repeats)) for name in networks]
-    shapes = {name: max(of[name].shape for of in found) for name in found[0]}
-    arrays = {name: np.stack([padded(of[name], shape) for of in found]) for name, shape in shapes.items()}
+    arrays = {name: lab.stacked([of[name] for of in found]) for name in found[0]}
     arrays |= {f"alone_{name}": np.stack([of[name] for of in rivals]) for name in rivals[0]}
     lists = {
         "arms": list(arms),
@@ -90,11 +89,6 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
         "dataset": data.name,
     }
     return arrays | {name: np.array(value) for name, value in lists.items()}
-
-
-def padded(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The values, with NaN up to a larger shape."""
-    return np.pad(values, [(0, n - m) for n, m in zip(shape, values.shape, strict=True)], constant_values=np.nan)
 
 
 EXPERIMENT = lab.Experiment(

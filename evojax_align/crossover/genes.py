@@ -8,6 +8,7 @@ import numpy as np
 from flax import struct
 
 from evojax_align import _checks
+from evojax_align._tree import home, leaves_by_path
 from evojax_align._types import Array, ArrayLike, Bool, PRNGKey, PyTree
 from evojax_align.crossover.uniform import chance
 from evojax_align.symmetry import PermutationSpec
@@ -28,9 +29,9 @@ class Genes:
 
 def layer_genes(params: PyTree) -> Genes:
     """One gene for each layer: all leaves that lie together in one branch of the tree."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    names = tuple(dict.fromkeys(_home(path) for path, _ in leaves))
-    index = [np.full(jnp.shape(leaf), names.index(_home(path)), np.int32) for path, leaf in leaves]
+    leaves = leaves_by_path(params)
+    names = tuple(dict.fromkeys(map(home, leaves)))
+    index = [np.full(jnp.shape(leaf), names.index(home(path)), np.int32) for path, leaf in leaves.items()]
     return Genes(jax.tree.unflatten(jax.tree.structure(params), index), names)
 
 
@@ -57,16 +58,16 @@ def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -
     beside: dict[tuple[str, int], np.ndarray] = {}  # of a kernel, the genes of its last inputs
     found: dict[str, np.ndarray] = {}
     for path, leaf in sorted(leaves, key=lambda item: -jnp.ndim(item[1])):
-        shape, home = jnp.shape(leaf), _home(path)
-        if len(shape) == 1 and (home, shape[0]) in beside:
-            index = beside[home, shape[0]]
+        shape, layer = jnp.shape(leaf), home(_checks.path_string(path))
+        if len(shape) == 1 and (layer, shape[0]) in beside:
+            index = beside[layer, shape[0]]
         else:
             sides = [_cut(length, block, remainder) for length in shape[-2:]]
             index, labels = _numbered(sides, len(names))
-            names += [f"{home if len(shape) > 1 else _checks.path_string(path)}{label}" for label in labels]
+            names += [f"{layer if len(shape) > 1 else _checks.path_string(path)}{label}" for label in labels]
             index = np.broadcast_to(index, shape)
             if len(shape) > 1:
-                beside[home, shape[-1]] = index.reshape(-1, shape[-1])[_last(sides[0])]
+                beside[layer, shape[-1]] = index.reshape(-1, shape[-1])[_last(sides[0])]
         found[_checks.path_string(path)] = index.astype(np.int32)
     ordered = [found[_checks.path_string(path)] for path, _ in leaves]
     return Genes(jax.tree.unflatten(jax.tree.structure(params), ordered), tuple(names))
@@ -173,11 +174,6 @@ def blocks(key: PRNGKey, a: PyTree, b: PyTree, *, block: int = 64, rate: ArrayLi
 
 def _crossed(key: PRNGKey, genes: Genes, a: PyTree, b: PyTree, rate: ArrayLike) -> PyTree:
     return mix(genes, jax.random.bernoulli(key, chance(rate), (len(genes.names),)), a, b)
-
-
-def _home(path: tuple) -> str:
-    """The layer of a leaf: the branch that holds it, or the leaf itself at the root."""
-    return _checks.path_string(path[:-1] or path)
 
 
 def _cut(length: int, block: int, remainder: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from flax import struct
 from evojax_align import _checks
 from evojax_align._tree import with_leaves
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.pruning import Synapses, keep_largest, settled
+from evojax_align.pruning import Synapses, keep_largest, largest, settled
 
 STRENGTHS = ("magnitude", "signed", "saliency")
 SUPPORTS = ("intersection", "mean", "union")
@@ -44,8 +44,8 @@ class Encoding:
     """Among which clusters the strongest has probability 1 (Z of equation 6): those of its "layer", since layers differ
     in the number and the size of their weights, or of the whole "network". The z of equation (7) is layer-wise."""
     budget: str = "layer"
-    """In what the environment grants its part of the synapses: in each "layer", since clusters of few synapses differ
-    most in strength, so that one factor for the whole network takes nearly all from its first layer; or in the whole
+    """In what the environment grants its part of the synapses: in each "layer", since with weights that are scaled to
+    what lives, as children begin, one factor for the whole network takes ever more of its first layer; or in the whole
     "network", which is the letter of the paper."""
     draw: str = "chance"
     """"chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the same
@@ -231,11 +231,7 @@ def _drawn_clusters(
     target = factor * jnp.sum(can)
     likely = can * jnp.minimum(1, calibrated(flat, target, can.astype(flat.dtype)) * flat)
     scores = _scores(key, encoding.draw, likely)
-    if encoding.draw == "chance":
-        born = scores > 0
-    else:
-        rank = jnp.argsort(jnp.lexsort((-scores, ~can)))
-        born = (rank < jnp.round(target)) & can
+    born = scores > 0 if encoding.draw == "chance" else largest(scores, can, jnp.round(target))
     ends = np.cumsum([of.size for of in chances.values()])
     return dict(zip(chances, jnp.split(born, ends[:-1]), strict=True))
 

@@ -192,16 +192,8 @@ class Recombination:
             params: the network; of a population, lift this by `population.map`.
             train: inputs and labels to learn from.
         """
-
-        def epoch(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
-            params, moments, (loss, _) = training.epoch(
-                self.apply, self.optimizer, *found, *train, batch_size=self.batch_size, key=key, shuffle=self.shuffle
-            )
-            return (params, moments), loss
-
-        keys = jax.random.split(key, self.epochs)
-        (params, _), losses = jax.lax.scan(epoch, (params, self.optimizer.init(params)), keys)
-        return params, losses[-1]
+        settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle}
+        return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -198,16 +198,8 @@ class Synthesis:
         self, key: PRNGKey, params: PyTree, masks: PyTree, train: Iterable[Any]
     ) -> tuple[PyTree, Float[Array, ""]]:
         """One network after its training, and its mean loss in the last epoch; lift it by `population.map`."""
-        x, y = train
-        settings = {"batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
-
-        def epoch(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
-            params, moments, (loss, _) = training.epoch(self.apply, self.optimizer, *found, x, y, key=key, **settings)
-            return (params, moments), loss
-
-        keys = jax.random.split(key, self.epochs)
-        (params, _), losses = jax.lax.scan(epoch, (params, self.optimizer.init(params)), keys)
-        return params, losses[-1]
+        settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
+        return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 
     def admit(
         self, newborns: Newborns, grown: PyTree, fitness: Float[Array, " n"], *, generation: Int[Array, ""]

@@ -1,7 +1,7 @@
 """What a long run needs: its folder, its flags, its progress, its checkpoints, its report."""
 
 from evojax_align.lab.checkpoint import Damaged, load, save
-from evojax_align.lab.claims import Claim, above, below, claim, decide, mean, rounded
+from evojax_align.lab.claims import Claim, above, below, claim, decide, mean, rounded, stacked
 from evojax_align.lab.experiment import Arrays, Experiment, main, use_all_cores
 from evojax_align.lab.folder import RunFolder
 from evojax_align.lab.lock import Locked, locked
@@ -30,6 +30,7 @@ __all__ = [
     "mean",
     "rounded",
     "save",
+    "stacked",
     "tensorboard",
     "use_all_cores",
 ]

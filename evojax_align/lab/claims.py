@@ -95,6 +95,17 @@ def rounded(value: SupportsFloat) -> float:
     return float(f"{float(value):.6g}")
 
 
+def stacked(arrays: Sequence[Real[np.ndarray, "..."]]) -> Real[np.ndarray, "..."]:
+    """Arrays of as many axes under one leading axis, each with NaN up to the longest."""
+    shape = np.max([array.shape for array in arrays], axis=0)
+    return np.stack(
+        [
+            np.pad(array, [(0, n - m) for n, m in zip(shape, array.shape, strict=True)], constant_values=np.nan)
+            for array in arrays
+        ]
+    )
+
+
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

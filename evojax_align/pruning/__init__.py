@@ -4,7 +4,7 @@ Masks are trees like the parameters, of booleans. `training` keeps at 0 what the
 """
 
 from evojax_align._tree import masked
-from evojax_align.pruning.choosing import at_random, keep_largest, magnitude
+from evojax_align.pruning.choosing import at_random, keep_largest, largest, magnitude
 from evojax_align.pruning.extraction import Extract, extract
 from evojax_align.pruning.paths import connected
 from evojax_align.pruning.synapses import Census, Synapses, census, find, full_masks, scaled, settled, total
@@ -20,6 +20,7 @@ __all__ = [
     "find",
     "full_masks",
     "keep_largest",
+    "largest",
     "magnitude",
     "masked",
     "scaled",

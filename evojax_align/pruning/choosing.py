@@ -6,7 +6,7 @@ import numpy as np
 
 from evojax_align import _checks
 from evojax_align._tree import with_leaves
-from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning.synapses import Synapses, settled
 
 
@@ -31,14 +31,21 @@ def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[A
     alive = synapses.of(masks)
     known = scores if isinstance(scores, dict) and set(scores) == set(alive) else synapses.of(scores)
     flat = jnp.concatenate([jnp.ravel(known[path]) for path in alive])
-    dead = ~jnp.concatenate([jnp.ravel(mask) for mask in alive.values()])
-    flat = jnp.where(jnp.isnan(flat), -jnp.inf, flat)
-    order = jnp.lexsort((-flat, dead))
-    kept = (jnp.zeros(flat.size, jnp.int32).at[order].set(jnp.arange(flat.size, dtype=jnp.int32)) < count) & ~dead
+    living = jnp.concatenate([jnp.ravel(mask) for mask in alive.values()])
+    kept = largest(flat, living, count)
     ends = np.cumsum([mask.size for mask in alive.values()])
     parts = jnp.split(kept, ends[:-1])
     chosen = {path: part.reshape(mask.shape) for (path, mask), part in zip(alive.items(), parts, strict=True)}
     return settled(synapses, with_leaves(masks, chosen))
+
+
+def largest(
+    scores: Float[Array, " n"], alive: Bool[Array, " n"], count: Int[ArrayLike, ""] | Float[ArrayLike, ""] | int
+) -> Bool[Array, " n"]:
+    """Which of those alive have the `count` largest scores; NaN is the lowest, and of equals the earlier is taken."""
+    order = jnp.lexsort((-jnp.where(jnp.isnan(scores), -jnp.inf, scores), ~alive))
+    rank = jnp.zeros(scores.size, jnp.int32).at[order].set(jnp.arange(scores.size, dtype=jnp.int32))
+    return (rank < count) & alive
 
 
 def magnitude(synapses: Synapses, masks: PyTree, params: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from evojax_align._tree import home
 from evojax_align.symmetry.following import Labels
 
 COLLECTIONS = ("params", "batch_stats", "state")
@@ -41,7 +42,7 @@ class _Names:
         for outer in dict.fromkeys(self._inside.values()):
             first = self._first_path(outer)
             shared = self._shared_module(outer)
-            names[outer] = self._first_free(iter((shared, first.rpartition("/")[0] or first, f"{first}.outer")))
+            names[outer] = self._first_free(iter((shared, home(first), f"{first}.outer")))
         whole = list(dict.fromkeys(self._classes.find(node) for *_, node in self._axes))
         whole.sort(key=lambda root: (not self._classes.is_free(root), root not in self._feeding))  # who chooses first
         for root in whole:
@@ -73,7 +74,7 @@ class _Names:
 
     def _candidates(self, leaf: int, axis: int) -> Iterator[str]:
         path = self._paths[leaf]
-        yield path.rpartition("/")[0] or path
+        yield home(path)
         yield path
         yield f"{path}[{axis}]"
 

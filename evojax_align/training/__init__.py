@@ -1,9 +1,10 @@
 """Gradient descent for one network and, lifted, for a population.
 
-`step` and `epoch` are of one network; `init`, `step_epoch` and `finish` of a population, and `fit` is all of them.
+`step`, `epoch` and `descend` are of one network; `init`, `step_epoch` and `finish` of a population, and `fit` is all of
+them.
 """
 
-from evojax_align.training.descent import epoch, step
+from evojax_align.training.descent import descend, epoch, step
 from evojax_align.training.evaluation import (
     CHUNK,
     check_labels,
@@ -20,6 +21,7 @@ __all__ = [
     "Member",
     "check_labels",
     "check_masks",
+    "descend",
     "epoch",
     "evaluate",
     "evaluate_ensemble",

@@ -62,3 +62,31 @@ def epoch(
     (params, moments), sums = jax.lax.scan(body, (params, moments), (order, weights))
     loss, accuracy = jnp.sum(sums, axis=0) / y.shape[0]
     return params, moments, (loss, accuracy)
+
+
+def descend(
+    apply: Apply,
+    optimizer: optax.GradientTransformation,
+    params: PyTree,
+    x: PyTree,
+    y: Int[Array, " n"],
+    *,
+    epochs: int,
+    batch_size: int,
+    key: PRNGKey,
+    shuffle: bool = True,
+    masks: PyTree = None,
+) -> tuple[PyTree, Float[Array, ""]]:
+    """Several epochs of one network in one program, with a fresh state of the optimiser.
+
+    Returns:
+        New parameters, and the mean loss of the last epoch.
+    """
+
+    def one(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
+        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": masks}
+        params, moments, (loss, _) = epoch(apply, optimizer, *found, x, y, **settings)
+        return (params, moments), loss
+
+    (params, _), losses = jax.lax.scan(one, (params, optimizer.init(params)), jax.random.split(key, epochs))
+    return params, losses[-1]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from functools import partial
 
 import chex
 import jax
@@ -267,3 +268,27 @@ def test_one_program_serves_all_masks_and_factors(key):
     for factor in (0.3, 0.7):
         assert float(child(masks, factor).expected) > 0
         masks = jax.tree.map(lambda leaf: leaf & (jnp.arange(leaf.size).reshape(leaf.shape) % 3 > 0), masks)
+
+
+def test_one_budget_for_the_whole_network_takes_ever_more_of_a_first_layer_of_few_synapses(key):
+    """With untrained weights that are scaled to what lives, as children begin."""
+    network, x = ea.models.LeNet(), jnp.zeros((1, 32, 32))
+    params = network.init(key, x)
+    synapses = ea.pruning.find(params, leave=["params/output"])
+    whole = ea.pruning.census(synapses, ea.pruning.full_masks(params)).synapses
+
+    @partial(jax.jit, static_argnums=2)
+    def generation(key, masks, budget):
+        weights = ea.pruning.masked(masks, ea.pruning.scaled(synapses, masks, network.init(key, x)))
+        one = jax.tree.map(lambda leaf: leaf[None], (weights, masks))
+        encoding = Encoding(budget=budget)
+        return conceive(key, synapses, *one, shares=jnp.ones(1), synapse_factor=0.7, encoding=encoding).masks
+
+    kept = {}
+    for budget in ("layer", "network"):
+        masks = ea.pruning.full_masks(params)
+        for number in range(8):
+            masks = generation(jax.random.fold_in(key, number), masks, budget)
+        kept[budget] = np.asarray(ea.pruning.census(synapses, masks).synapses / whole) / 0.7**8
+    assert np.abs(kept["layer"] - 1).max() < 0.3
+    assert kept["network"][0] < 0.3
