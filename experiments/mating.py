@@ -66,15 +66,16 @@ def quicker(config: Config, **settings: Any) -> Config:
 
 
 HALF = (16, 16, 32, 32)
+FEW = ("magnitude", "random")
 PRESETS = {
-    "demo": (dataclasses.replace(DIGITS, asexual=6, sexual=4, epochs=4, controls=("magnitude", "random")),),
+    "demo": (dataclasses.replace(DIGITS, asexual=6, sexual=4, epochs=4, controls=FEW),),
     "small": (
-        quicker(MNIST, repeats=10, widths=HALF, samples=2000, epochs=3),
-        quicker(CIFAR10, repeats=10, widths=HALF, samples=3000, epochs=4),
+        quicker(MNIST, repeats=10, widths=HALF, samples=2000, tested=2000, epochs=3, controls=FEW),
+        quicker(CIFAR10, repeats=10, widths=HALF, samples=3000, tested=2000, epochs=4, controls=FEW),
     ),
     "short": (
-        quicker(MNIST, repeats=1, samples=30_000, epochs=2),
-        quicker(CIFAR10, repeats=1, samples=30_000, epochs=4),
+        quicker(MNIST, repeats=1, samples=10_000, epochs=2),
+        quicker(CIFAR10, repeats=1, samples=10_000, epochs=4),
     ),
     "paper": (MNIST, CIFAR10),
     "choices": (dataclasses.replace(DIGITS, study="choices"),),
@@ -82,7 +83,7 @@ PRESETS = {
 COSTS = {
     "demo": "a small LeNet on handwritten digits, 6 generations asexual and 4 sexual, 10 seeds; 111 s on 2 cores",
     "small": "a LeNet of half the widths on 2000 images of MNIST or 3000 of CIFAR-10, 10 seeds",
-    "short": "the paper's LeNet on 30 000 images, one seed",
+    "short": "the paper's LeNet on 10 000 images, one seed",
     "paper": "the paper's LeNet and schedule, 10 seeds; for a GPU",
     "choices": "what the paper leaves open or proposes, on handwritten digits, 10 seeds",
 }

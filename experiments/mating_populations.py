@@ -38,6 +38,8 @@ class Config:
     """They are padded with zeros to this height and width."""
     samples: int = 0
     """Images to train on, of which in the mode "clean" a tenth are kept to judge by; 0 takes all."""
+    tested: int = 0
+    """Test images to measure accuracy on, the first ones; 0 takes all."""
     widths: tuple[int, ...] = (32, 32, 64, 64)
     epochs: int = 20
     """In every generation, the ancestor's too."""
@@ -73,6 +75,8 @@ class Config:
             _checks.above_zero(name, value)
         if self.samples != 0 and self.samples < 20:
             raise _checks.bad("samples", self.samples, "at least 20, or 0", "0 takes all.")
+        if self.tested < 0:
+            raise _checks.bad("tested", self.tested, "a number of images, or 0", "0 takes all.")
         if not 0 < self.synapse_factor <= 1:
             raise _checks.bad("synapse_factor", self.synapse_factor, "a share above 0", "The authors take 0.7.")
         for name in self.controls:

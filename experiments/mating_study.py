@@ -37,6 +37,8 @@ class Study:
         if config.samples:
             kept = config.samples // 10
             train, judge = of_first(train, config.samples - kept), of_first(judge, kept)
+        if config.tested:
+            test = of_first(test, config.tested, "tested")
         if config.mode == "text":  # the authors mention no validation split
             train, judge = tuple(np.concatenate(both) for both in zip(train, judge, strict=True)), test
         self.train, self.judge, self.test = (
@@ -231,10 +233,10 @@ def places_of(count: int, devices: int) -> np.ndarray:
     return np.arange(-(-count // devices) * devices).reshape(devices, -1).T.ravel()
 
 
-def of_first(data: tuple[np.ndarray, ...], count: int) -> tuple[np.ndarray, ...]:
+def of_first(data: tuple[np.ndarray, ...], count: int, argument: str = "samples") -> tuple[np.ndarray, ...]:
     """The first samples."""
     if count > len(data[1]):
-        raise _checks.bad("samples", count, f"at most {len(data[1])} of this kind", "Lower it, or pass 0 for all.")
+        raise _checks.bad(argument, count, f"at most {len(data[1])} of this kind", "Lower it, or pass 0 for all.")
     return tuple(part[:count] for part in data)
 
 
