@@ -1,13 +1,16 @@
 """How good a network is."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from evojax_align import population, training
+from evojax_align import _checks, population, training
 from evojax_align._types import Apply, Array, Float, Int, PyTree
+
+JOINT = ("ratio", "mean", "worst", "product")
 
 
 def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float[Array, ""], Int[Array, " n"]]:
@@ -25,3 +28,21 @@ def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float
 def accuracies(apply: Apply, pop: PyTree, x: PyTree, y: Array, *, mesh: Mesh | None = None) -> Float[Array, " n"]:
     """The fitness of every network of a population."""
     return population.map(lambda params: fitness_of(apply, params, x, y)[0], pop, mesh=mesh)
+
+
+def joint(kind: str, accuracy: Float[Array, " tasks"], samples: Sequence[int]) -> Float[Array, ""]:
+    """One fitness from the accuracies on several tasks, NaN if one of them is.
+
+    Args:
+        kind: "ratio" is what all are right in by what all are wrong in, sum a / sum (1 - a), equation (5.1) of the
+            thesis; "mean"; "worst", that of the worst task; or "product", their geometric mean.
+        accuracy: on each task, from 0 to 1.
+        samples: how many each task has. The errors of "ratio" are taken to be at least half of one, so that it is
+            finite, and largest where there are none.
+    """
+    _checks.one_of("fitness", kind, JOINT)
+    if kind == "ratio":
+        return jnp.sum(accuracy) / jnp.maximum(jnp.sum(1 - accuracy), 0.5 / max(samples))
+    if kind == "product":
+        return jnp.prod(accuracy) ** (1 / len(samples))
+    return jnp.mean(accuracy) if kind == "mean" else jnp.min(accuracy)

@@ -35,3 +35,18 @@ def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "cou
     first = jax.random.randint(key_first, (count,), 0, size)
     other = (first + jax.random.randint(key_other, (count,), 1, size)) % size
     return pool[jnp.stack([first, other], axis=1)]
+
+
+def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: int) -> Int[Array, " count"]:
+    """The winners of so many tournaments, each among rivals drawn with replacement; of equals the first drawn wins.
+
+    Args:
+        key: a random key.
+        fitness: of those who may be drawn.
+        rivals: how many meet in a tournament; 1 is pure chance.
+        count: tournaments.
+    """
+    _checks.positive("rivals", rivals)
+    drawn = jax.random.randint(key, (count, rivals), 0, fitness.shape[0])
+    winners = jnp.argmax(failed_last(fitness)[drawn], axis=1)
+    return jnp.take_along_axis(drawn, winners[:, None], axis=1)[:, 0]

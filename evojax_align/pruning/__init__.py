@@ -1,10 +1,11 @@
-"""Sparse networks: masks beside the parameters, pruning to exact numbers, and what is left of a network.
+"""Sparse networks: masks beside the parameters, pruning to exact numbers, shared weights, and what is left.
 
 Masks are trees like the parameters, of booleans. `training` keeps at 0 what they hold at 0.
 """
 
 from evojax_align._tree import masked
-from evojax_align.pruning.choosing import at_random, keep_largest, largest, magnitude
+from evojax_align.pruning.agnostic import Rollouts, Task, at_value, basis, rollouts
+from evojax_align.pruning.choosing import at_random, keep_largest, largest, lose, magnitude
 from evojax_align.pruning.extraction import Extract, extract
 from evojax_align.pruning.paths import connected
 from evojax_align.pruning.synapses import Census, Synapses, census, find, full_masks, scaled, settled, total
@@ -12,8 +13,12 @@ from evojax_align.pruning.synapses import Census, Synapses, census, find, full_m
 __all__ = [
     "Census",
     "Extract",
+    "Rollouts",
     "Synapses",
+    "Task",
     "at_random",
+    "at_value",
+    "basis",
     "census",
     "connected",
     "extract",
@@ -21,8 +26,10 @@ __all__ = [
     "full_masks",
     "keep_largest",
     "largest",
+    "lose",
     "magnitude",
     "masked",
+    "rollouts",
     "scaled",
     "settled",
     "total",

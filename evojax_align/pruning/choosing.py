@@ -9,6 +9,8 @@ from evojax_align._tree import with_leaves
 from evojax_align._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning.synapses import Synapses, settled
 
+AMONG = ("all", "living")
+
 
 def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
     """Keep the living synapses of the largest scores, over all layers together.
@@ -30,22 +32,47 @@ def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[A
         raise _checks.bad("count", count, "a number of at least 0", "It is what remains, not what goes.")
     alive = synapses.of(masks)
     known = scores if isinstance(scores, dict) and set(scores) == set(alive) else synapses.of(scores)
-    flat = jnp.concatenate([jnp.ravel(known[path]) for path in alive])
-    living = jnp.concatenate([jnp.ravel(mask) for mask in alive.values()])
-    kept = largest(flat, living, count)
-    ends = np.cumsum([mask.size for mask in alive.values()])
-    parts = jnp.split(kept, ends[:-1])
-    chosen = {path: part.reshape(mask.shape) for (path, mask), part in zip(alive.items(), parts, strict=True)}
-    return settled(synapses, with_leaves(masks, chosen))
+    return settled(synapses, with_leaves(masks, largest_together(known, alive, count)))
+
+
+def largest_together(
+    scores: dict[str, Array], alive: dict[str, Array], count: Int[ArrayLike, ""] | int
+) -> dict[str, Array]:
+    """`largest` over several arrays together, by name."""
+    flat, living = (jnp.concatenate([jnp.ravel(of[name]) for name in alive]) for of in (scores, alive))
+    ends = np.cumsum([of.size for of in alive.values()])
+    parts = jnp.split(largest(flat, living, count), ends[:-1])
+    return {name: part.reshape(of.shape) for (name, of), part in zip(alive.items(), parts, strict=True)}
 
 
 def largest(
     scores: Float[Array, " n"], alive: Bool[Array, " n"], count: Int[ArrayLike, ""] | Float[ArrayLike, ""] | int
 ) -> Bool[Array, " n"]:
-    """Which of those alive have the `count` largest scores; NaN is the lowest, and of equals the earlier is taken."""
-    order = jnp.lexsort((-jnp.where(jnp.isnan(scores), -jnp.inf, scores), ~alive))
-    rank = jnp.zeros(scores.size, jnp.int32).at[order].set(jnp.arange(scores.size, dtype=jnp.int32))
-    return (rank < count) & alive
+    """Which of those alive have the `count` largest scores; NaN is the lowest, and of equals the earlier is taken.
+
+    The score of the last one taken is found bit by bit, in one pass over all for each bit: much less work than to sort
+    them, where they are many.
+    """
+    ranks = _ordered_bits(jnp.where(jnp.isnan(scores), -jnp.inf, scores))
+    bits, count = jnp.iinfo(ranks.dtype).bits, jnp.ceil(jnp.asarray(count)).astype(jnp.int32)
+
+    def settle(place: Array, known: Array) -> Array:
+        tried = known | (jnp.ones((), ranks.dtype) << (bits - 1 - place).astype(ranks.dtype))
+        return jnp.where(jnp.sum(alive & (ranks >= tried), dtype=jnp.int32) >= count, tried, known)
+
+    last = jax.lax.fori_loop(0, bits, settle, jnp.zeros((), ranks.dtype))
+    above, level = alive & (ranks > last), alive & (ranks == last)
+    room = count - jnp.sum(above, dtype=jnp.int32)
+    return above | (level & (jnp.cumsum(level, dtype=jnp.int32) <= room))
+
+
+def _ordered_bits(scores: Float[Array, " n"]) -> Array:
+    """Unsigned integers in the order of the scores; 0 and -0 are the same."""
+    wide = jnp.promote_types(scores.dtype, jnp.float32)
+    unsigned = jnp.uint64 if wide == jnp.float64 else jnp.uint32
+    raw = jax.lax.bitcast_convert_type(scores.astype(wide) + 0.0, unsigned)
+    top = jnp.ones((), unsigned) << (jnp.iinfo(unsigned).bits - 1)
+    return jnp.where(raw >= top, ~raw, raw | top)
 
 
 def magnitude(synapses: Synapses, masks: PyTree, params: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
@@ -58,8 +85,61 @@ def at_random(key: PRNGKey, synapses: Synapses, masks: PyTree, count: Int[ArrayL
     return keep_largest(synapses, masks, uniform_scores(key, synapses, masks), count)
 
 
+def lose(
+    key: PRNGKey,
+    synapses: Synapses,
+    masks: PyTree,
+    share: float,
+    *,
+    among: str = "all",
+    whole_clusters: bool = False,
+) -> PyTree:
+    """One step of pruning by chance: a share of the synapses is drawn, and those of them that live die.
+
+    Args:
+        key: a random key.
+        synapses: which leaves are pruned. Biases are left alone, of clusters without synapses too.
+        masks: what lives now.
+        share: how much is drawn, over all layers together; rounded to a number of synapses.
+        among: "all" draws among the dead too, so that ever fewer die; "living" among the living alone.
+        whole_clusters: whether whole clusters are drawn: in every layer its share of them, rounded.
+
+    Returns:
+        Masks. With "living", exactly the number that was drawn has died.
+
+    Raises:
+        ValueError: for a share that is none, or an unknown word.
+    """
+    _checks.one_of("among", among, AMONG)
+    if not 0 <= share <= 1:
+        raise _checks.bad("share", share, "a number from 0 to 1", "The authors draw 0.025.")
+    alive = synapses.of(masks)
+    if whole_clusters:
+        units = {path: jnp.any(mask, axis=synapses.within(mask)) for path, mask in alive.items()}
+        lots = _uniform(key, units)
+        gone = {path: largest(lots[path], *_drawn_from(units[path], share, among)) for path in units}
+        gone = {path: synapses.along(gone[path], mask) for path, mask in alive.items()}
+    else:
+        flat = jnp.concatenate([jnp.ravel(mask) for mask in alive.values()])
+        open_, count = _drawn_from(flat, share, among)
+        ends = np.cumsum([mask.size for mask in alive.values()])[:-1]
+        rooms = dict(zip(alive, jnp.split(open_, ends), strict=True))
+        rooms = {path: rooms[path].reshape(mask.shape) for path, mask in alive.items()}
+        gone = largest_together(_uniform(key, alive), rooms, count)
+    return with_leaves(masks, {path: mask & ~gone[path] for path, mask in alive.items()})
+
+
+def _drawn_from(alive: Bool[Array, " n"], share: float, among: str) -> tuple[Array, Array]:
+    """What can be drawn, and how many are."""
+    open_ = alive if among == "living" else jnp.ones_like(alive)
+    return open_, jnp.round(share * jnp.sum(open_)).astype(jnp.int32)
+
+
 def uniform_scores(key: PRNGKey, synapses: Synapses, masks: PyTree) -> dict[str, Float[Array, "..."]]:
     """A random number from 0 to 1 for each synapse, by path."""
-    alive = synapses.of(masks)
-    keys = jax.random.split(key, len(alive))
-    return {path: jax.random.uniform(k, mask.shape) for k, (path, mask) in zip(keys, alive.items(), strict=True)}
+    return _uniform(key, synapses.of(masks))
+
+
+def _uniform(key: PRNGKey, like: dict[str, Array]) -> dict[str, Array]:
+    keys = jax.random.split(key, len(like))
+    return {name: jax.random.uniform(k, of.shape) for k, (name, of) in zip(keys, like.items(), strict=True)}

@@ -66,3 +66,67 @@ def test_chance_is_fair():
 def test_a_negative_count_is_refused():
     with pytest.raises(ValueError, match="count: got -1"):
         pruning.magnitude(SYNAPSES, FULL, PARAMS, -1)
+
+
+def test_the_largest_are_those_of_a_sort_whatever_stands_among_them():
+    draws = jax.random.split(jax.random.key(3), 30)
+    for number, key in enumerate(draws):
+        scores = jnp.round(2 * jax.random.normal(key, (1 + 7 * number,))) / 2 * jnp.where(number % 2, 1.0, -0.0)
+        scores = jnp.where(jax.random.bernoulli(key, 0.1, scores.shape), jnp.nan, scores)
+        alive = jax.random.bernoulli(draws[0], 0.7, scores.shape)
+        order = np.lexsort((-np.where(np.isnan(scores), -np.inf, scores), ~np.asarray(alive)))
+        for count in (0, 1, scores.size // 2, 2.5, 2 * scores.size):
+            expected = np.zeros(scores.size, bool)
+            expected[order[: int(np.ceil(count))]] = True
+            np.testing.assert_array_equal(pruning.largest(scores, alive, count), expected & np.asarray(alive))
+    half = pruning.largest(jnp.array([1.0, -2.0, 3.0], jnp.bfloat16), jnp.ones(3, bool), 1)
+    assert half.tolist() == [False, False, True]
+
+
+def shares_lost(masks, **settings):
+    keys = jax.random.split(jax.random.key(5), 6)
+    counts = []
+    for key in keys:
+        counts.append(int(pruning.total(WIDE, masks)))
+        masks = pruning.lose(key, WIDE, masks, 0.1, **settings)
+    return [*counts, int(pruning.total(WIDE, masks))], masks
+
+
+LAYERS = {"a": {"kernel": jnp.ones((10, 20)), "bias": jnp.ones(20)}, "b": {"kernel": jnp.ones((20, 5))}}
+WIDE = pruning.find(LAYERS)
+ALL = pruning.full_masks(LAYERS)
+
+
+def test_a_step_of_pruning_takes_exactly_its_share_of_the_living():
+    counts, masks = shares_lost(ALL, among="living")
+    expected = [300]
+    for _ in range(6):
+        expected.append(expected[-1] - round(0.1 * expected[-1]))
+    assert counts == expected
+    assert masks["a"]["bias"].all()
+
+
+def test_among_all_a_step_draws_its_share_of_all_and_the_dead_are_drawn_again():
+    counts, _ = shares_lost(ALL)
+    assert counts[1] == 270
+    assert counts == sorted(counts, reverse=True) and counts[-1] > 300 - 6 * 30
+    drawn = [int(pruning.total(WIDE, pruning.lose(jax.random.key(i), WIDE, ALL, 0.1))) for i in range(5)]
+    assert drawn == [270] * 5
+
+
+def test_whole_clusters_die_in_every_layer_by_its_own_rounded_share():
+    once = pruning.lose(jax.random.key(0), WIDE, ALL, 0.1, whole_clusters=True)
+    census = pruning.census(WIDE, once)
+    assert census.clusters.tolist() == [18, 5] and census.synapses.tolist() == [180, 100]
+    assert once["a"]["bias"].all()
+    twice = pruning.lose(jax.random.key(1), WIDE, once, 0.1, whole_clusters=True, among="living")
+    assert pruning.census(WIDE, twice).clusters.tolist() == [16, 5]
+
+
+def test_a_share_of_nothing_and_of_everything():
+    assert int(pruning.total(WIDE, pruning.lose(jax.random.key(0), WIDE, ALL, 0.0))) == 300
+    assert int(pruning.total(WIDE, pruning.lose(jax.random.key(0), WIDE, ALL, 1.0))) == 0
+    with pytest.raises(ValueError, match="share: got 2"):
+        pruning.lose(jax.random.key(0), WIDE, ALL, 2.0)
+    with pytest.raises(ValueError, match="among: got 'dead'"):
+        pruning.lose(jax.random.key(0), WIDE, ALL, 0.1, among="dead")

@@ -1,0 +1,166 @@
+"""Networks whose weights share one value but for their signs, judged at several values on several tasks.
+
+What is shared can be more or less than in the thesis: `basis` says what a network keeps of its own, and `at_value`
+multiplies it by a value that all synapses share.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from evojax_align import _checks, population, training
+from evojax_align._tree import leaves_by_path, with_leaves
+from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align.pruning.choosing import uniform_scores
+from evojax_align.pruning.synapses import Synapses
+
+SIGNS = ("kept", "discarded", "random")
+MAGNITUDES = ("shared", "own", "random")
+BIASES = ("kept", "shared")
+
+
+@struct.dataclass
+class Task:
+    """Labelled inputs, and which outputs of the network stand for their classes."""
+
+    x: PyTree
+    y: Int[Array, " n"]
+    outputs: Int[Array, " classes"] | None = None
+    """For each class the number of its logit; all of them in their order where None. So a task can have fewer classes
+    than the network has outputs, an output layer of its own, or another bijection between classes and outputs."""
+
+    def logits(self, logits: Float[Array, "... outputs"]) -> Float[Array, "... classes"]:
+        """Those of the task's classes."""
+        return logits if self.outputs is None else jnp.take(logits, self.outputs, axis=-1)
+
+
+@struct.dataclass
+class Rollouts:
+    """How a network does at each shared value, and what their mean probabilities (the ensemble) do."""
+
+    accuracy: Float[Array, "... values"]
+    """NaN where an output is not finite."""
+    loss: Float[Array, "... values"]
+    """Mean cross-entropy."""
+    ensemble: Float[Array, "..."]
+    """Accuracy of the ensemble."""
+
+
+def basis(
+    synapses: Synapses,
+    params: PyTree,
+    *,
+    signs: str = "kept",
+    magnitudes: str = "shared",
+    biases: str = "kept",
+    key: PRNGKey | None = None,
+) -> PyTree:
+    """What a network keeps of its weights; a shared value multiplies it (see `at_value`).
+
+    Args:
+        synapses: which leaves are weights; the others are biases.
+        params: of one network.
+        signs: "kept"; "discarded", so that all weights are positive; or "random", each by its own coin.
+        magnitudes: "shared", so that only the sign is left; "own"; or "random", those of normal draws.
+        biases: "kept" as they are, or "shared", so that only their signs are left.
+        key: for what is random.
+
+    Returns:
+        A tree like the parameters. A weight of 0 stays 0. Where only signs are left, they are of type int8.
+
+    Raises:
+        ValueError: for an unknown word, or if something is to be random without a key.
+    """
+    _checks.one_of("signs", signs, SIGNS)
+    _checks.one_of("magnitudes", magnitudes, MAGNITUDES)
+    _checks.one_of("biases", biases, BIASES)
+    if key is None and "random" in (signs, magnitudes):
+        raise _checks.bad("key", None, "a random key", "Pass key=jax.random.key(0).")
+    weights = synapses.of(params)
+    kept = {path: jnp.sign(leaf) for path, leaf in weights.items()}
+    if signs == "discarded":
+        kept = {path: jnp.abs(leaf) for path, leaf in kept.items()}
+    if key is not None:
+        key_signs, key_sizes = jax.random.split(key)
+        if signs == "random":
+            coins = uniform_scores(key_signs, synapses, params)
+            kept = {path: jnp.abs(leaf) * jnp.where(coins[path] < 0.5, -1, 1) for path, leaf in kept.items()}
+        if magnitudes == "random":
+            lots = uniform_scores(key_sizes, synapses, params)
+            kept = {path: leaf * _half_normal(lots[path]).astype(leaf.dtype) for path, leaf in kept.items()}
+    if magnitudes == "own":
+        kept = {path: leaf * jnp.abs(weights[path]) for path, leaf in kept.items()}
+    if magnitudes == "shared":
+        kept = {path: leaf.astype(jnp.int8) for path, leaf in kept.items()}
+    if biases == "shared":
+        others = {path: leaf for path, leaf in leaves_by_path(params).items() if path not in weights}
+        kept |= {path: jnp.sign(leaf).astype(jnp.int8) for path, leaf in others.items()}
+    return with_leaves(params, kept)
+
+
+def at_value(synapses: Synapses, kept: PyTree, value: Float[ArrayLike, ""] | float, *, biases: str = "kept") -> PyTree:
+    """The parameters of a network at one shared value: what `basis` kept, times the value.
+
+    Args:
+        synapses: which leaves are weights.
+        kept: of one network, masked.
+        value: what all weights share.
+        biases: "kept" as they are, or "shared", which are multiplied too.
+    """
+    _checks.one_of("biases", biases, BIASES)
+    value = jnp.asarray(value)
+    shared = leaves_by_path(kept) if biases == "shared" else synapses.of(kept)
+    return with_leaves(kept, {path: leaf * value for path, leaf in shared.items()})
+
+
+def rollouts(
+    apply: Apply,
+    synapses: Synapses,
+    kept: PyTree,
+    values: Float[ArrayLike, " values"] | Sequence[float],
+    task: Task,
+    *,
+    biases: str = "kept",
+    chunk: int = training.CHUNK,
+) -> Rollouts:
+    """Judge one network on a task at several shared values.
+
+    Args:
+        apply: the network, giving logits.
+        synapses: which leaves are weights.
+        kept: what `basis` kept of the network, masked.
+        values: the shared values.
+        task: what it is judged on.
+        biases: as in `at_value`.
+        chunk: samples at a time.
+
+    Returns:
+        `Rollouts`; at each value what `training.evaluate` gives for the parameters `at_value`.
+    """
+
+    def outcome(logits: Array, y: Array) -> tuple[Array, Array]:
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
+        return jnp.where(jnp.all(jnp.isfinite(logits), axis=-1), jnp.argmax(logits, axis=-1) == y, jnp.nan), losses
+
+    def of_samples(samples: tuple[PyTree, Array]) -> tuple[Array, Array, Array]:
+        x, y = samples
+
+        def at(value: Array) -> Array:
+            logits = task.logits(apply(at_value(synapses, kept, value, biases=biases), x))
+            return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+        logits = population.map(at, jnp.asarray(values))
+        hits, losses = jax.vmap(outcome, in_axes=(0, None))(logits, y)
+        together = jnp.mean(jax.nn.softmax(logits), axis=0)
+        return hits.T, losses.T, (jnp.argmax(together, axis=-1) == y).astype(jnp.float32)
+
+    found = training.in_chunks(of_samples, (task.x, task.y), chunk=chunk)
+    return Rollouts(*(jnp.mean(of, axis=0) for of in found))
+
+
+def _half_normal(lots: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Magnitudes of normal draws, from uniform ones."""
+    return jnp.sqrt(2.0) * jax.scipy.special.erfinv(lots)

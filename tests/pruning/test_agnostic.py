@@ -1,0 +1,132 @@
+"""Networks whose weights share a value, beside plain ones with the same numbers in them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import evojax_align as ea
+from evojax_align import pruning
+from evojax_align.pruning import Task
+
+NET = ea.models.MLP(hidden=(7, 5), classes=4, output_bias=True, start="fan_in")
+X = jax.random.normal(jax.random.key(1), (23, 6))
+Y = jnp.arange(23) % 4
+PARAMS = NET.init(jax.random.key(0), X)
+SYNAPSES = pruning.find(PARAMS)
+MASKS = pruning.at_random(jax.random.key(2), SYNAPSES, pruning.full_masks(PARAMS), 40)
+VALUES = (0.5, 1.0, 2.0)
+
+
+def plain(layers, x):
+    """The network in NumPy."""
+    h = np.asarray(x, np.float64)
+    for number, (kernel, bias) in enumerate(layers):
+        h = h @ kernel + bias
+        if number < len(layers) - 1:
+            h = np.maximum(h, 0)
+    return h
+
+
+def cross_entropy(logits, y):
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]))
+
+
+@pytest.mark.parametrize("biases", ["kept", "shared"])
+@pytest.mark.parametrize("chunk", [5, 1000])
+def test_a_shared_value_is_what_stands_in_the_place_of_every_weight(biases, chunk):
+    kept = pruning.masked(MASKS, pruning.basis(SYNAPSES, PARAMS, biases=biases))
+    found = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y), biases=biases, chunk=chunk)
+    probabilities = []
+    for number, value in enumerate(VALUES):
+        layers = []
+        for name in ("hidden_0", "hidden_1", "output"):
+            kernel, bias = (np.asarray(PARAMS["params"][name][part], np.float64) for part in ("kernel", "bias"))
+            alive, fed = (np.asarray(MASKS["params"][name][part]) for part in ("kernel", "bias"))
+            bias = np.where(fed, bias if biases == "kept" else np.sign(bias) * value, 0)
+            layers.append((np.where(alive, np.sign(kernel) * value, 0), bias))
+        logits = plain(layers, X)
+        assert float(found.accuracy[number]) == pytest.approx(np.mean(logits.argmax(axis=1) == np.asarray(Y)))
+        assert float(found.loss[number]) == pytest.approx(cross_entropy(logits, np.asarray(Y)), rel=1e-5)
+        probabilities.append(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    together = np.mean(probabilities, axis=0).argmax(axis=1)
+    assert float(found.ensemble) == pytest.approx(np.mean(together == np.asarray(Y)))
+
+
+def test_a_rollout_is_the_evaluation_of_the_substituted_network():
+    kept = pruning.masked(MASKS, pruning.basis(SYNAPSES, PARAMS))
+    found = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y))
+    for number, value in enumerate(VALUES):
+        loss, accuracy = ea.training.evaluate(NET.apply, pruning.at_value(SYNAPSES, kept, value), X, Y)
+        np.testing.assert_allclose(found.loss[number], loss, rtol=1e-6)
+        np.testing.assert_allclose(found.accuracy[number], accuracy)
+
+
+def test_own_magnitudes_at_the_value_1_are_the_network_itself():
+    kept = pruning.basis(SYNAPSES, PARAMS, magnitudes="own")
+    for p, q in zip(jax.tree.leaves(pruning.at_value(SYNAPSES, kept, 1.0)), jax.tree.leaves(PARAMS), strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_only_signs_are_kept_in_eight_bits_and_a_weight_of_0_stays_0():
+    some = jax.tree.map(lambda leaf: leaf.at[0].set(0.0), PARAMS)
+    for signs in ("kept", "discarded", "random"):
+        kept = pruning.basis(SYNAPSES, some, signs=signs, key=jax.random.key(3))
+        for path, leaf in SYNAPSES.of(kept).items():
+            assert leaf.dtype == jnp.int8, path
+            assert not leaf[0].any() and (jnp.abs(leaf[1:]) == 1).all()
+            agree = (leaf[1:] == jnp.sign(SYNAPSES.of(some)[path][1:])).mean()
+            assert {"kept": agree == 1, "discarded": (leaf[1:] == 1).all(), "random": 0 < agree < 1}[signs]
+    others = pruning.basis(SYNAPSES, some, signs="discarded")["params"]["output"]["bias"]
+    np.testing.assert_array_equal(others, some["params"]["output"]["bias"])
+
+
+def test_random_magnitudes_are_those_of_normal_draws_with_the_signs_that_were():
+    wide = {"kernel": jax.random.normal(jax.random.key(4), (200, 300))}
+    synapses = pruning.find(wide)
+    kept = pruning.basis(synapses, wide, magnitudes="random", key=jax.random.key(5))["kernel"]
+    np.testing.assert_array_equal(jnp.sign(kept), jnp.sign(wide["kernel"]))
+    assert float(jnp.abs(kept).mean()) == pytest.approx((2 / np.pi) ** 0.5, rel=0.01)
+    assert float((kept**2).mean()) == pytest.approx(1, rel=0.01)
+
+
+def test_outputs_of_a_task_can_be_fewer_others_or_in_another_order():
+    kept = pruning.basis(SYNAPSES, PARAMS)
+    order = jnp.array([2, 0, 3, 1])
+    here = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, order[Y]))
+    there = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y, order))
+    np.testing.assert_array_equal(here.accuracy, there.accuracy)
+    np.testing.assert_allclose(here.loss, there.loss, rtol=1e-6)
+    two = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y % 2, jnp.array([1, 3])))
+    logits = NET.apply(pruning.at_value(SYNAPSES, kept, 1.0), X)[:, jnp.array([1, 3])]
+    assert float(two.accuracy[1]) == pytest.approx(float((logits.argmax(axis=1) == Y % 2).mean()))
+
+
+def test_outputs_that_are_not_finite_are_no_accuracy():
+    kept = pruning.basis(SYNAPSES, PARAMS, magnitudes="own")
+    found = pruning.rollouts(NET.apply, SYNAPSES, kept, (1.0, jnp.inf), Task(X, Y))
+    assert jnp.isfinite(found.accuracy[0]) and jnp.isnan(found.accuracy[1])
+
+
+def test_rollouts_lift_over_a_population_and_compile():
+    pop = ea.population.stack([PARAMS, jax.tree.map(jnp.negative, PARAMS)])
+    kept = jax.vmap(lambda p: pruning.basis(SYNAPSES, p))(pop)
+
+    def accuracy(of):
+        return pruning.rollouts(NET.apply, SYNAPSES, of, VALUES, Task(X, Y)).accuracy
+
+    lifted = jax.jit(lambda k: ea.population.map(accuracy, k))(kept)
+    for number in range(2):
+        np.testing.assert_array_equal(lifted[number], accuracy(ea.population.take(kept, number)))
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match="signs: got 'keep'"):
+        pruning.basis(SYNAPSES, PARAMS, signs="keep")
+    with pytest.raises(ValueError, match="magnitudes: got 'all'"):
+        pruning.basis(SYNAPSES, PARAMS, magnitudes="all")
+    with pytest.raises(ValueError, match="biases: got 'none'"):
+        pruning.at_value(SYNAPSES, PARAMS, 1.0, biases="none")
+    with pytest.raises(ValueError, match="key: got None"):
+        pruning.basis(SYNAPSES, PARAMS, magnitudes="random")
