@@ -291,3 +291,41 @@ def test_idle_members_are_left_as_they_are(network, task, key):
         np.testing.assert_array_equal(p[1], r[1])
         np.testing.assert_allclose(p[jnp.array([0, 2])], q[jnp.array([0, 2])], rtol=1e-5, atol=1e-7)
     assert members.epoch.tolist() == [1, 0, 1]
+
+
+def test_a_noisy_network_is_given_another_key_at_every_step(network, task, key):
+    apply, init = network
+    params = init(key)
+    seen = []
+
+    def noisy(params, x, key=None):
+        jax.debug.callback(lambda k: seen.append(tuple(k.tolist())), jax.random.key_data(key))
+        return apply(params, x)
+
+    settings = {"batch_size": 40, "key": key, "shuffle": False}
+    ours = training.epoch(noisy, ADAM, params, ADAM.init(params), *task, noisy=True, **settings)
+    plain = training.epoch(apply, ADAM, params, ADAM.init(params), *task, **settings)
+    jax.effects_barrier()
+    chex.assert_trees_all_close(ours[0], plain[0], atol=1e-6)
+    assert len(set(seen)) == 3
+
+
+def test_a_noisy_population_learns_the_same_in_every_way_of_training(network, task, key):
+    apply, init = network
+
+    def noisy(params, x, key=None):
+        return apply(params, x) if key is None else apply(params, x + 0.3 * jax.random.normal(key, x.shape))
+
+    params = init(key)
+    settings = {"batch_size": 40, "noisy": True}
+    alone, _ = training.descend(noisy, ADAM, params, *task, epochs=2, key=key, **settings)
+    moments, again = ADAM.init(params), params
+    for of_epoch in jax.random.split(key, 2):
+        again, moments, _ = training.epoch(noisy, ADAM, again, moments, *task, key=of_epoch, **settings)
+    chex.assert_trees_all_close(alone, again, atol=1e-6)
+    pop = ea.population.stack([params])
+    fitted, history = training.fit(noisy, pop, task, ADAM, epochs=2, key=key, validation=task, **settings)
+    still, _ = training.fit(apply, pop, task, ADAM, epochs=2, key=key, batch_size=40)
+    assert any(bool((p != q).any()) for p, q in zip(jax.tree.leaves(fitted), jax.tree.leaves(still), strict=True))
+    expected = training.evaluate(apply, ea.population.take(fitted, 0), *task)[0]
+    np.testing.assert_allclose(history.validation_loss[0, -1], expected, rtol=1e-5)

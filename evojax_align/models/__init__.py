@@ -4,5 +4,6 @@ from evojax_align.models.convolution import Conv, conv, max_pool
 from evojax_align.models.deep import VGG, VGG11, ResNet
 from evojax_align.models.lenet import LeNet, LeNet5
 from evojax_align.models.mlp import MLP, SplitMLP
+from evojax_align.models.mnist_net import MnistNet
 
-__all__ = ["MLP", "VGG", "VGG11", "Conv", "LeNet", "LeNet5", "ResNet", "SplitMLP", "conv", "max_pool"]
+__all__ = ["MLP", "VGG", "VGG11", "Conv", "LeNet", "LeNet5", "MnistNet", "ResNet", "SplitMLP", "conv", "max_pool"]

@@ -42,8 +42,8 @@ class MLP(nn.Module):
         """Logits."""
         x = _flat(x)
         for number, width in enumerate(self.hidden):
-            x = nn.relu(_dense(x, width, self.start, f"hidden_{number}"))
-        return _dense(x, self.classes, self.start, "output", use_bias=self.output_bias)
+            x = nn.relu(dense(x, width, self.start, f"hidden_{number}"))
+        return dense(x, self.classes, self.start, "output", use_bias=self.output_bias)
 
 
 class SplitMLP(nn.Module):
@@ -72,25 +72,32 @@ class SplitMLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:
         """Logits."""
-        x = nn.relu(_dense(_flat(x), self.hidden, self.start, "hidden_0"))
+        x = nn.relu(dense(_flat(x), self.hidden, self.start, "hidden_0"))
         joined = jnp.concatenate(
-            [nn.relu(_dense(x, width, self.start, f"part_{number}")) for number, width in enumerate(self.parts)],
+            [nn.relu(dense(x, width, self.start, f"part_{number}")) for number, width in enumerate(self.parts)],
             axis=-1,
         )
-        return _dense(joined, self.classes, self.start, "output")
+        return dense(joined, self.classes, self.start, "output")
 
 
 def _flat(x: ArrayLike) -> Array:
     return jnp.asarray(x).reshape(jnp.shape(x)[0], math.prod(jnp.shape(x)[1:]))
 
 
-def _dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True) -> Array:
+def dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True) -> Array:
+    """A dense layer that begins as `MLP` says."""
     _checks.one_of("start", start, STARTS)
     if start == "glorot":
         return nn.Dense(width, use_bias, kernel_init=nn.initializers.glorot_uniform(), name=name)(x)
-    within = 1 / math.sqrt(max(1, x.shape[-1]))
+    draw = within_fan_in(x.shape[-1])
+    return nn.Dense(width, use_bias, kernel_init=draw, bias_init=draw, name=name)(x)
+
+
+def within_fan_in(inputs: int) -> nn.initializers.Initializer:
+    """Draws uniformly within one over the root of the number of inputs to a unit."""
+    within = 1 / math.sqrt(max(1, inputs))
 
     def draw(key: PRNGKey, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -within, within)
 
-    return nn.Dense(width, use_bias, kernel_init=draw, bias_init=draw, name=name)(x)
+    return draw

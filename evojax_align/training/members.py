@@ -70,6 +70,7 @@ def fit(
     on_epoch: Callable[[int, dict[str, np.ndarray]], None] | None = None,
     shuffle: bool = True,
     masks: PyTree = None,
+    noisy: bool = False,
     mesh: Mesh | None = None,
 ) -> tuple[PyTree, History]:
     """Train every member of a population, in one compiled call an epoch.
@@ -90,6 +91,8 @@ def fit(
         keep_best: return every member's parameters of its lowest validation loss, not its last.
         shuffle: draw another order of the samples for every member and epoch, instead of taking them as they lie.
         masks: a population like `pop`, False where a parameter is 0 and stays 0 (see `pruning`).
+        noisy: call the network as `apply(params, x, key)` while it learns, as one with dropout needs
+            (`models.MnistNet`); it is judged as `apply(params, x)`.
         mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
             trains members side by side: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
             `mesh=jax.make_mesh((cores,), ("members",))`.
@@ -125,6 +128,7 @@ def fit(
             validation=validation,
             patience=patience,
             shuffle=shuffle,
+            noisy=noisy,
             mesh=mesh,
         )
         if on_epoch is not None:
@@ -165,6 +169,7 @@ def step_epoch(
     patience: int | None = None,
     shuffle: bool = True,
     some_idle: bool = False,
+    noisy: bool = False,
     mesh: Mesh | None = None,
 ) -> Member:
     """One more epoch of every member, in one compiled call: the step that `fit` repeats.
@@ -177,7 +182,8 @@ def step_epoch(
         validation = jax.tree.map(jnp.asarray, tuple(validation))
     if mesh is not None and _checks.is_concrete(members):
         members = population.spread(members, mesh)
-    return _step_epoch(apply, optimizer, members, x, y, validation, batch_size, patience, shuffle, some_idle, mesh)
+    settings = batch_size, patience, shuffle, some_idle, noisy, mesh
+    return _step_epoch(apply, optimizer, members, x, y, validation, *settings)
 
 
 def finish(members: Member) -> tuple[PyTree, History]:
@@ -225,7 +231,7 @@ def _init(
 
 @partial(
     jax.jit,
-    static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "some_idle", "mesh"),
+    static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "some_idle", "noisy", "mesh"),
     donate_argnums=2,
 )
 def _step_epoch(
@@ -239,11 +245,12 @@ def _step_epoch(
     patience: int | None,
     shuffle: bool,
     some_idle: bool,
+    noisy: bool,
     mesh: Mesh | None,
 ) -> Member:
     def train(member: Member) -> Member:
         key = jax.random.fold_in(member.key, member.epoch)
-        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": member.masks}
+        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": member.masks, "noisy": noisy}
         params, moments, (loss, accuracy) = epoch(apply, optimizer, member.params, member.moments, x, y, **settings)
         found = {"loss": loss, "accuracy": accuracy}
         if validation is not None:

@@ -1,0 +1,52 @@
+"""The network that comes with PyTorch's example for MNIST, which Dobreva's thesis prunes."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from evojax_align._types import Array, ArrayLike, Float, PRNGKey
+from evojax_align.models.convolution import Conv, max_pool
+from evojax_align.models.deep import with_channels
+from evojax_align.models.mlp import dense, within_fan_in
+
+
+class MnistNet(nn.Module):
+    """Two convolutions of 3 x 3, pooling, and two dense layers, with dropout after the pooling and between them.
+
+    Called with a key, as `network.apply(params, x, key)`, it drops; without one it does not. Weights and biases begin
+    as PyTorch's do.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network = MnistNet()
+        >>> params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28)))
+        >>> sum(layer["kernel"].size for layer in params["params"].values())
+        1199648
+    """
+
+    widths: Sequence[int] = (32, 64, 128)
+    """Channels of the two convolutions, and units of the dense layer."""
+    classes: int = 10
+    dropout: Sequence[float] = (0.25, 0.5)
+    """The chance to be dropped, of a channel's place after the pooling and of a unit of the dense layer."""
+
+    @nn.compact
+    def __call__(
+        self, x: Float[ArrayLike, "n height width *channels"], key: PRNGKey | None = None
+    ) -> Float[Array, "n classes"]:
+        """Logits."""
+        x = with_channels(x)
+        for number, width in enumerate(self.widths[:2]):
+            draw = within_fan_in(9 * x.shape[-1])
+            conv = Conv(width, (3, 3), padding="VALID", kernel_init=draw, bias_init=draw, name=f"conv_{number}")
+            x = nn.relu(conv(x))
+        x = jnp.reshape(max_pool(x, (2, 2)), (x.shape[0], -1))
+        first, second = (None, None) if key is None else jax.random.split(key)
+        x = self._dropped(first, 0, x)
+        x = nn.relu(dense(x, self.widths[2], "fan_in", "dense"))
+        return dense(self._dropped(second, 1, x), self.classes, "fan_in", "output")
+
+    def _dropped(self, key: PRNGKey | None, place: int, x: Array) -> Array:
+        return nn.Dropout(self.dropout[place], deterministic=key is None)(x, rng=key)
