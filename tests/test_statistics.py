@@ -447,3 +447,14 @@ def test_mann_whitney_claims_what_the_alternative_says_and_nothing_of_equal_valu
     )
     with pytest.raises(ValueError, match=r"y: "):
         statistics.mann_whitney(low, [], alternative="less")
+
+
+def test_mcnemar_counts_the_samples_that_one_alone_gets_right():
+    x = np.array([1, 1, 1, 1, 0, 0, 1, 0, 1, 1], bool)
+    y = np.array([1, 0, 0, 0, 0, 1, 1, 0, 0, 0], bool)
+    found = statistics.mcnemar(x, y, alternative="two-sided")
+    assert (found.name, found.statistic, found.n) == ("McNemar", 5.0, 6)
+    assert found.p == pytest.approx(scipy.stats.binomtest(5, 6).pvalue)
+    assert statistics.mcnemar(x, x, alternative="greater").p == 1
+    with pytest.raises(ValueError, match="x: got values that are neither 0 nor 1"):
+        statistics.mcnemar([0.5, 1.0], [0.0, 1.0], alternative="less")

@@ -34,6 +34,8 @@ class Entry:
 KNOWN = {
     "digits": Entry(_TEN),
     "glyphs": Entry(tuple(LETTERS[:20])),
+    "glyphs_10letters": Entry(tuple(LETTERS[:10])),
+    "glyphs_another10": Entry(tuple(LETTERS[10:20])),
     "mnist": Entry(_TEN, "mnist"),
     "fashion_mnist": Entry(_FASHION, "fashion_mnist"),
     "kmnist": Entry(_KANA, "kmnist"),

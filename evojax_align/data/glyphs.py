@@ -12,9 +12,11 @@ from jaxtyping import Float, UInt8
 
 from evojax_align import _checks
 from evojax_align.data.catalog import LETTERS
-from evojax_align.data.dataset import Source
+from evojax_align.data.dataset import Source, keep_classes
 
 CHARACTERS = LETTERS[:20]
+TASKS = {"glyphs": range(20), "glyphs_10letters": range(10), "glyphs_another10": range(10, 20)}
+"""The names of the set, and of the two tasks of ten letters cut from it, with their letters."""
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
     *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
@@ -50,6 +52,11 @@ def glyphs(*, image_size: int = 8, per_class: int = 200, seed: int = 0) -> Sourc
         outline = outlines[FONTS[i % per_class % len(FONTS)], CHARACTERS[label]]
         images[i] = _rasterise(_distort(outline, draws[i], image_size), image_size)
     return Source((images, labels), None, "glyphs")
+
+
+def task(letters: Source, name: str) -> Source:
+    """Of all letters, those of one of `TASKS`, with labels from 0."""
+    return Source(keep_classes(letters.train, TASKS[name]), None, letters.where)
 
 
 def _distort(edges: Edges, draw: Float[np.ndarray, "6"], size: int) -> Edges:

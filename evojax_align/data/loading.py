@@ -30,8 +30,9 @@ def load(
 ) -> Dataset:
     """Load a set of labelled images in three parts that share no image; reads files, and may download.
 
-    `digits` (8x8, from scikit-learn) and `glyphs` (letters a to t) need no download; the others come through
-    tensorflow-datasets. A folder, where one is named, goes first, and then any name works for which it holds
+    `digits` (8x8, from scikit-learn) and `glyphs` (letters a to t, with `glyphs_10letters`, a to j, and
+    `glyphs_another10`, k to t) need no download; the others come through tensorflow-datasets. A folder, where one is
+    named, goes first, and then any name works for which it holds
 
     * `NAME.npz` with `x_train, y_train, x_test, y_test`, the images uint8 or floats in [0, 1];
     * IDX files (`train-images-idx3-ubyte` and so on, plain or .gz) in `NAME/`, or in the folder itself;
@@ -73,7 +74,7 @@ def load(
     settings = {"image_size": image_size, "per_class": per_class}
     settings = {argument: value for argument, value in settings.items() if value is not None}
     source = _from_folder(name, data_dir)
-    if settings and (source is not None or name != "glyphs"):
+    if settings and (source is not None or name not in glyphs.TASKS):
         argument = next(iter(settings))
         mend = f"Leave {argument} out, or draw glyphs."
         raise _checks.bad(argument, settings[argument], f"None for {name!r}", mend)
@@ -100,8 +101,8 @@ def _from_source(name: str, seed: int, settings: dict[str, int]) -> Source:
     entry = KNOWN[_checks.one_of("name", name, KNOWN)]
     if name == "digits":
         return embedded.digits()
-    if name == "glyphs":
-        return glyphs.glyphs(seed=seed, **settings)
+    if name in glyphs.TASKS:
+        return glyphs.task(glyphs.glyphs(seed=seed, **settings), name)
     source = tfds.read(name, str(entry.tfds))
     if entry.tfds == "emnist/letters":
         source = emnist.upright(source)

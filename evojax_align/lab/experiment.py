@@ -41,12 +41,15 @@ class Experiment:
     """What each preset does, and its measured cost."""
     modes: Mapping[str, str]
     """What each mode means."""
-    run: Callable[[Any, Dataset, Run], Arrays]
-    """From configuration and data to arrays."""
+    run: Callable[[Any, Any, Run], Arrays]
+    """From configuration and data to arrays. The data are those of the set that the configuration names; or a list of
+    them and those of `further`, where an experiment takes several."""
     plot: Callable[[Arrays, Path], None]
     """From arrays alone to figures in a folder."""
     judge: Callable[[Arrays], tuple[list[dict], dict[str, list[dict]]]]
     """From arrays alone to claims and tables; the first table is the one that is printed."""
+    further: Callable[[Any], Sequence[str]] | None = None
+    """From a configuration to the names of more data sets that it takes."""
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
@@ -67,7 +70,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             raise _checks.bad("checkpoint-every", came, "0 or more seconds", "Pass 0 for every step.")
         folder, config = _resumed(experiment, arguments) if arguments.resume else (None, _chosen(experiment, arguments))
         if folder is None or folder.read_json("manifest.json")["end"] is None:
-            data = load(config.dataset, data_dir=arguments.data_dir, seed=config.seed)  # refused: no folder is made
+            data = _loaded(experiment, config, arguments.data_dir)  # where it is refused, no folder is made
             folder = folder or _new(experiment, config, arguments)
             _run(experiment, folder, config, data, arguments)
         _show(folder.read_json("results.json"), folder)
@@ -153,7 +156,14 @@ def _with_flags(experiment: Experiment, config: Any, arguments: argparse.Namespa
     return config
 
 
-def _run(experiment: Experiment, folder: RunFolder, config: Any, data: Dataset, arguments: argparse.Namespace) -> None:
+def _loaded(experiment: Experiment, config: Any, data_dir: str | None) -> Dataset | list[Dataset]:
+    """The data that an experiment takes."""
+    further = [] if experiment.further is None else experiment.further(config)
+    data = [load(name, data_dir=data_dir, seed=config.seed) for name in (config.dataset, *further)]
+    return data[0] if experiment.further is None else data
+
+
+def _run(experiment: Experiment, folder: RunFolder, config: Any, data: Any, arguments: argparse.Namespace) -> None:
     """From the configuration to the report; every file is written whole, the manifest's end last."""
     compile_cache(arguments.compile_cache)
     with locked(folder.path):

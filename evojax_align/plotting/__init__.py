@@ -13,17 +13,20 @@ Example:
 """
 
 from evojax_align.plotting.canvas import figure, save
+from evojax_align.plotting.confusion import plot_confusion
 from evojax_align.plotting.correlations import color_bar, plot_correlations
 from evojax_align.plotting.shares import plot_win_share
 from evojax_align.plotting.spread import plot_histogram, plot_points
 from evojax_align.plotting.sweeps import plot_sweep, plot_sweeps
-from evojax_align.plotting.trends import plot_clouds, plot_exchange, plot_trend
+from evojax_align.plotting.trends import plot_clouds, plot_courses, plot_exchange, plot_trend
 
 __all__ = [
     "color_bar",
     "figure",
     "plot_clouds",
+    "plot_confusion",
     "plot_correlations",
+    "plot_courses",
     "plot_exchange",
     "plot_histogram",
     "plot_points",

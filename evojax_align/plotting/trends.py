@@ -70,6 +70,44 @@ def plot_trend(
     _legend(ax)
 
 
+def plot_courses(
+    steps: Real[ArrayLike, "k"],
+    curves: Mapping[str, Real[ArrayLike, "_ k"]],
+    ax: "matplotlib.axes.Axes",
+    *,
+    x: str,
+    y: str,
+    title: str | None = None,
+    logarithmic: bool = False,
+) -> None:
+    """Draw the course of every repeat as a faint line, and of their mean as a strong one.
+
+    Args:
+        steps: ascending numbers, such as generations.
+        curves: for each method, in the order of the colours, one row for each repeat: [repeats, k].
+        ax: drawn on.
+        x: what the steps are.
+        y: what the curves are.
+        title: above the Axes, to the left.
+        logarithmic: whether the axis of the curves is.
+
+    Raises:
+        ValueError: there are no curves, or shapes do not fit.
+    """
+    steps = _style.array("steps", steps, k=None)
+    if not curves:
+        raise _checks.bad("curves", "no curves", "at least one method", "Pass {'default': accuracies}.")
+    for number, (name, values) in enumerate(curves.items()):
+        values = _style.array(f"curves[{name!r}]", values, repeats=None, k=len(steps))
+        colour, dashes = _style.PALETTE[number % len(_style.PALETTE)], _style.DASHES[number % len(_style.DASHES)]
+        ax.plot(steps, values.T, color=colour, linewidth=0.5, alpha=0.4)
+        ax.plot(steps, values.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.3, label=name)
+    if logarithmic:
+        _style.logarithmic(ax, "y")
+    _style.dress(ax, x=x, y=y, title=title)
+    _legend(ax)
+
+
 def plot_exchange(
     curves: Mapping[str, tuple[Real[ArrayLike, "_ k"], Real[ArrayLike, "_ k"]]],
     ax: "matplotlib.axes.Axes",

@@ -13,7 +13,7 @@ from flax import struct
 
 from evojax_align import _checks, population, training
 from evojax_align._tree import leaves_by_path, with_leaves
-from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning.choosing import uniform_scores
 from evojax_align.pruning.synapses import Synapses
 
@@ -38,15 +38,28 @@ class Task:
 
 
 @struct.dataclass
+class Answers:
+    """What a network says of every sample at each shared value."""
+
+    classes: Int[Array, "values n"]
+    ensemble: Int[Array, " n"]
+    """The class of the largest mean probability over the values."""
+    losses: Float[Array, "values n"]
+    """Cross-entropy."""
+    finite: Bool[Array, "values n"]
+    """Whether all logits are."""
+
+
+@struct.dataclass
 class Rollouts:
-    """How a network does at each shared value, and what their mean probabilities (the ensemble) do."""
+    """How well a network does at each shared value, and all of them together."""
 
     accuracy: Float[Array, "... values"]
     """NaN where an output is not finite."""
     loss: Float[Array, "... values"]
     """Mean cross-entropy."""
     ensemble: Float[Array, "..."]
-    """Accuracy of the ensemble."""
+    """Accuracy of the largest mean probability over the values."""
 
 
 def basis(
@@ -116,6 +129,48 @@ def at_value(synapses: Synapses, kept: PyTree, value: Float[ArrayLike, ""] | flo
     return with_leaves(kept, {path: leaf * value for path, leaf in shared.items()})
 
 
+def answers(
+    apply: Apply,
+    synapses: Synapses,
+    kept: PyTree,
+    values: Float[ArrayLike, " values"] | Sequence[float],
+    task: Task,
+    *,
+    biases: str = "kept",
+    chunk: int = training.CHUNK,
+) -> Answers:
+    """What one network says of a task at several shared values.
+
+    Args:
+        apply: the network, giving logits.
+        synapses: which leaves are weights.
+        kept: what `basis` kept of the network, masked.
+        values: the shared values.
+        task: the inputs, their classes and the outputs that stand for them.
+        biases: as in `at_value`.
+        chunk: samples at a time.
+
+    Returns:
+        `Answers`; at each value those of the parameters `at_value`.
+    """
+
+    def of_samples(samples: tuple[PyTree, Array]) -> tuple[Array, ...]:
+        x, y = samples
+
+        def at(value: Array) -> Array:
+            logits = task.logits(apply(at_value(synapses, kept, value, biases=biases), x))
+            return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+        logits = jnp.swapaxes(population.map(at, jnp.asarray(values)), 0, 1)
+        losses = jax.vmap(optax.softmax_cross_entropy_with_integer_labels, in_axes=(1, None), out_axes=1)(logits, y)
+        together = jnp.mean(jax.nn.softmax(logits), axis=1)
+        finite = jnp.all(jnp.isfinite(logits), axis=-1)
+        return jnp.argmax(logits, axis=-1), jnp.argmax(together, axis=-1), losses, finite
+
+    classes, ensemble, losses, finite = training.in_chunks(of_samples, (task.x, task.y), chunk=chunk)
+    return Answers(classes.T, ensemble, losses.T, finite.T)
+
+
 def rollouts(
     apply: Apply,
     synapses: Synapses,
@@ -126,39 +181,15 @@ def rollouts(
     biases: str = "kept",
     chunk: int = training.CHUNK,
 ) -> Rollouts:
-    """Judge one network on a task at several shared values.
-
-    Args:
-        apply: the network, giving logits.
-        synapses: which leaves are weights.
-        kept: what `basis` kept of the network, masked.
-        values: the shared values.
-        task: what it is judged on.
-        biases: as in `at_value`.
-        chunk: samples at a time.
+    """Judge one network on a task at several shared values; arguments are those of `answers`.
 
     Returns:
         `Rollouts`; at each value what `training.evaluate` gives for the parameters `at_value`.
     """
-
-    def outcome(logits: Array, y: Array) -> tuple[Array, Array]:
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-        return jnp.where(jnp.all(jnp.isfinite(logits), axis=-1), jnp.argmax(logits, axis=-1) == y, jnp.nan), losses
-
-    def of_samples(samples: tuple[PyTree, Array]) -> tuple[Array, Array, Array]:
-        x, y = samples
-
-        def at(value: Array) -> Array:
-            logits = task.logits(apply(at_value(synapses, kept, value, biases=biases), x))
-            return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-
-        logits = population.map(at, jnp.asarray(values))
-        hits, losses = jax.vmap(outcome, in_axes=(0, None))(logits, y)
-        together = jnp.mean(jax.nn.softmax(logits), axis=0)
-        return hits.T, losses.T, (jnp.argmax(together, axis=-1) == y).astype(jnp.float32)
-
-    found = training.in_chunks(of_samples, (task.x, task.y), chunk=chunk)
-    return Rollouts(*(jnp.mean(of, axis=0) for of in found))
+    found = answers(apply, synapses, kept, values, task, biases=biases, chunk=chunk)
+    right = jnp.mean(found.classes == task.y[None], axis=1)
+    accuracy = jnp.where(jnp.all(found.finite, axis=1), right, jnp.nan)
+    return Rollouts(accuracy, jnp.mean(found.losses, axis=1), jnp.mean(found.ensemble == task.y))
 
 
 def _half_normal(lots: Float[Array, "..."]) -> Float[Array, "..."]:

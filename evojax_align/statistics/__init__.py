@@ -9,7 +9,7 @@ from evojax_align.statistics._values import Interval, Test
 from evojax_align.statistics.canonical import Bartlett, bartlett
 from evojax_align.statistics.intervals import bootstrap_interval, proportion_interval, win_share
 from evojax_align.statistics.multiple import holm
-from evojax_align.statistics.samples import mann_whitney, sign_test, wilcoxon
+from evojax_align.statistics.samples import mann_whitney, mcnemar, sign_test, wilcoxon
 
 __all__ = [
     "Bartlett",
@@ -19,6 +19,7 @@ __all__ = [
     "bootstrap_interval",
     "holm",
     "mann_whitney",
+    "mcnemar",
     "proportion_interval",
     "sign_test",
     "wilcoxon",

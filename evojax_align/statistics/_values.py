@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import ArrayLike, Real
+from jaxtyping import ArrayLike, Bool, Real
 
 from evojax_align import _checks
 from evojax_align._types import Float
 
 Values: TypeAlias = Sequence[float] | Real[ArrayLike, "n"]
 """Numbers in one dimension: a list, or an array of NumPy or JAX."""
+
+Outcomes: TypeAlias = Sequence[int] | Bool[ArrayLike, "n"] | Values
+"""Whether each of some samples is right, as booleans or as numbers 0 and 1."""
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 
@@ -21,7 +24,7 @@ class Test:
     """The outcome of a test."""
 
     name: str
-    """"Wilcoxon", "sign" or "Mann-Whitney"."""
+    """"Wilcoxon", "sign", "McNemar" or "Mann-Whitney"."""
     statistic: float
     """What the docstring of the test says."""
     p: float

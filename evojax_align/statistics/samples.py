@@ -1,5 +1,6 @@
 """Tests of two sets of values, paired or not; `alternative` says what is claimed of the first."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from scipy import stats
 
 from evojax_align import _checks
 from evojax_align._types import Float
-from evojax_align.statistics._values import ALTERNATIVES, Test, Values, paired, vector
+from evojax_align.statistics._values import ALTERNATIVES, Outcomes, Test, Values, paired, vector
 
 EXACT_PAIRS = 50
 """Up to this number of untied pairs the signed-rank test is exact; 2^50 sign patterns are counted in int64."""
@@ -98,6 +99,39 @@ def sign_test(x: Values, y: Values, *, alternative: str) -> Test:
     above, n = int(np.sum(x > y)), int(np.sum(x != y))
     p = float(stats.binomtest(above, n, 0.5, alternative=alternative).pvalue) if n else 1.0
     return Test("sign", float(above), p, n)
+
+
+def mcnemar(x: Outcomes, y: Outcomes, *, alternative: str) -> Test:
+    """McNemar's test of two classifiers on the same samples: who is right where the other is wrong.
+
+    The statistic is the number of samples that the first alone gets right; those that both get right, or wrong, are
+    dropped, and p is exact, from the binomial distribution. It speaks of these two classifiers and of samples like
+    these, not of others that the same training would make.
+
+    Args:
+        x: for each sample, whether the first is right.
+        y: the same of the second.
+        alternative: "less" (claims that the first is less often right), "greater" or "two-sided".
+
+    Returns:
+        A `Test`; p is 1 where they are right on the same samples.
+
+    Raises:
+        ValueError: a value is neither true nor false, there are no samples, or their numbers differ.
+
+    Example:
+        >>> mcnemar([1, 1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1, 0], alternative="greater")
+        Test(name='McNemar', statistic=5.0, p=0.03125, n=5)
+
+    References:
+        McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions or percentages.
+        Psychometrika 12, 153-157.
+    """
+    for name, values in (("x", x), ("y", y)):
+        if not np.isin(np.asarray(values), (0, 1)).all():
+            raise _checks.bad(name, "values that are neither 0 nor 1", "whether each sample is right", "Compare first.")
+    right = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return dataclasses.replace(sign_test(*right, alternative=alternative), name="McNemar")
 
 
 def mann_whitney(x: Values, y: Sequence[float] | Real[ArrayLike, "m"], *, alternative: str) -> Test:

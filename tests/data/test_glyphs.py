@@ -111,3 +111,16 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'evojax-align\[plotting\]'"):
         glyphs(per_class=1)
+
+
+def test_the_two_tasks_of_ten_letters_are_the_images_of_all_twenty():
+    whole = data.load("glyphs", validation=0, per_class=12)
+    tasks = [data.load(name, validation=0, per_class=12) for name in ("glyphs_10letters", "glyphs_another10")]
+    assert [task.class_names for task in tasks] == [tuple("abcdefghij"), tuple("klmnopqrst")]
+    for number, task in enumerate(tasks):
+        images = np.concatenate([task.train.x, task.test.x])
+        labels = np.concatenate([task.train.y, task.test.y])
+        every, their = (np.concatenate([of(whole.train), of(whole.test)]) for of in (lambda p: p.x, lambda p: p.y))
+        for label in range(10):
+            ours, expected = images[labels == label], every[their == label + 10 * number]
+            assert sorted(image.tobytes() for image in ours) == sorted(image.tobytes() for image in expected)

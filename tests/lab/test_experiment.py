@@ -238,3 +238,15 @@ def test_compile_time_is_told_apart():
         __import__("time").sleep(0.05)
     assert 0 < monitor.seconds["compiling"]["compile"] <= monitor.seconds["compiling"]["total"]
     assert monitor.seconds["waiting"]["compile"] == 0 and monitor.seconds["waiting"]["total"] >= 0.05
+
+
+def test_an_experiment_can_take_several_data_sets(monkeypatch, tmp_path, capsys):
+    def run(config, data, run):
+        assert [of.name for of in data] == ["digits", "glyphs_10letters"]
+        return {"mean": np.array([data[1].train.x.mean()]), "name": np.array(config.dataset)}
+
+    experiment = dataclasses.replace(toy(monkeypatch, tmp_path, run), further=lambda config: ["glyphs_10letters"])
+    assert lab.main(experiment, []) == 0
+    refused = dataclasses.replace(experiment, further=lambda config: ["no set"])
+    assert lab.main(refused, ["--out", "elsewhere"]) == 2
+    assert "no set" in capsys.readouterr().err and not (tmp_path / "elsewhere").exists()

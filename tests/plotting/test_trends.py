@@ -82,3 +82,18 @@ def test_a_logarithmic_axis_is_labelled_by_plain_numbers(ax):
 def test_an_exchange_that_does_not_fit_is_refused(ax, curves, named):
     with pytest.raises(ValueError, match=named):
         plotting.plot_exchange(curves, ax, x="", y="")
+
+
+def test_a_course_is_a_faint_line_for_each_repeat_and_a_strong_one_for_their_mean(ax, rng):
+    values = rng.uniform(1, 9, size=(4, 6))
+    steps = np.arange(6) * 10
+    plotting.plot_courses(steps, {"default": values}, ax, x="generation", y="loss", title="t", logarithmic=True)
+    *faint, strong = ax.get_lines()
+    assert len(faint) == 4 and all(line.get_alpha() < 0.5 for line in faint)
+    for line, row in zip(faint, values, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), row)
+    np.testing.assert_allclose(strong.get_ydata(), values.mean(axis=0))
+    np.testing.assert_array_equal(strong.get_xdata(), steps)
+    assert ax.get_yscale() == "log" and ax.get_title(loc="left") == "t"
+    with pytest.raises(ValueError, match="curves: got no curves"):
+        plotting.plot_courses(steps, {}, ax, x="generation", y="loss")

@@ -130,3 +130,15 @@ def test_bad_input_is_named():
         pruning.at_value(SYNAPSES, PARAMS, 1.0, biases="none")
     with pytest.raises(ValueError, match="key: got None"):
         pruning.basis(SYNAPSES, PARAMS, magnitudes="random")
+
+
+def test_answers_are_the_classes_of_every_value_and_of_all_together():
+    kept = pruning.masked(MASKS, pruning.basis(SYNAPSES, PARAMS))
+    found = pruning.answers(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y), chunk=6)
+    chances = []
+    for number, value in enumerate(VALUES):
+        logits = NET.apply(pruning.at_value(SYNAPSES, kept, value), X)
+        np.testing.assert_array_equal(found.classes[number], logits.argmax(axis=1))
+        chances.append(jax.nn.softmax(logits))
+    np.testing.assert_array_equal(found.ensemble, jnp.mean(jnp.stack(chances), axis=0).argmax(axis=1))
+    assert found.finite.all() and found.losses.shape == (3, 23)
