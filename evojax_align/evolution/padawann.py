@@ -22,7 +22,7 @@ from evojax_align._types import Apply, Array, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
 from evojax_align.evolution.fitness import JOINT, joint
 from evojax_align.evolution.selection import best, failed_last, tournaments
-from evojax_align.pruning import Rollouts, Synapses, Task, full_masks, lose, rollouts, total
+from evojax_align.pruning import Rollouts, Synapses, Task, at_value, full_masks, lose, rollouts, total
 from evojax_align.pruning.agnostic import BIASES
 from evojax_align.pruning.choosing import AMONG
 
@@ -233,10 +233,13 @@ class Padawann:
     def _check_tasks(self, kept: PyTree, tasks: Sequence[Task]) -> None:
         if not tasks:
             raise _checks.bad("tasks", "none", "at least one", "Pass [Task(x, y)].")
+        params = at_value(self.synapses, kept, 1.0, biases=self.biases)
         for number, task in enumerate(tasks):
-            training.check_labels(
-                f"tasks[{number}]", lambda p, x, of=task: of.logits(self.apply(p, x)), kept, task.x, task.y
-            )
+
+            def apply(params: PyTree, x: PyTree, task: Task = task) -> Array:
+                return task.logits(self.apply(params, x))
+
+            training.check_labels(f"tasks[{number}]", apply, params, task.x, task.y)
 
 
 @partial(jax.jit, static_argnums=0)

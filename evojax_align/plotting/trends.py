@@ -102,6 +102,8 @@ def plot_courses(
         colour, dashes = _style.PALETTE[number % len(_style.PALETTE)], _style.DASHES[number % len(_style.DASHES)]
         ax.plot(steps, values.T, color=colour, linewidth=0.5, alpha=0.4)
         ax.plot(steps, values.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.3, label=name)
+    if np.all(steps == np.round(steps)):
+        ax.locator_params(axis="x", integer=True)
     if logarithmic:
         _style.logarithmic(ax, "y")
     _style.dress(ax, x=x, y=y, title=title)
