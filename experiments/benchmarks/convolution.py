@@ -10,7 +10,6 @@ Needs the extra `benchmarks` (PyTorch).
 """
 
 import argparse
-import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ import optax
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from pytorch import mnist_net  # pyright: ignore[reportImplicitRelativeImport]
 from timing import store, time_of  # pyright: ignore[reportImplicitRelativeImport]
 
 import evojax_align as ea
@@ -133,28 +133,13 @@ def on_host(module: nn.Module, params: Any, x: jax.Array, y: jax.Array) -> Calla
 def in_torch(params: Any, x: jax.Array, y: jax.Array) -> Callable[[], np.ndarray]:
     """The same steps in PyTorch, on all cores."""
     torch: Any = __import__("torch")
-    torch.set_num_threads(os.cpu_count() or 1)
-    layers = [
-        torch.nn.Conv2d(1, 32, 3),
-        torch.nn.Conv2d(32, 64, 3),
-        torch.nn.Linear(9216, 128),
-        torch.nn.Linear(128, 10),
-    ]
-    first, second, third, output = layers
-    relu = torch.nn.ReLU()
-    pool = [torch.nn.MaxPool2d(2), torch.nn.Flatten()]
-    network = torch.nn.Sequential(first, relu, second, relu, *pool, third, relu, output)
+    network, fill = mnist_net()
     images = torch.from_numpy(np.array(x).transpose(0, 1, 4, 2, 3).copy())
     labels = torch.from_numpy(np.array(y)).long()
 
     def steps() -> np.ndarray:
-        for layer, name in zip(layers, ("first", "second", "third", "output"), strict=True):
-            kernel = np.array(params["params"][name]["kernel"])
-            if name == "third":  # PyTorch flattens channels first
-                kernel = kernel.reshape(12, 12, 64, 128).transpose(2, 0, 1, 3).reshape(9216, 128)
-            kernel = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
-            layer.weight.data.copy_(torch.from_numpy(kernel.copy()))
-            layer.bias.data.zero_()
+        kernels = [np.array(params["params"][name]["kernel"]) for name in ("first", "second", "third", "output")]
+        fill(kernels, [np.zeros(kernel.shape[-1], np.float32) for kernel in kernels])
         optimiser = torch.optim.Adadelta(network.parameters(), lr=1.0, rho=0.9, eps=1e-6)
         losses = []
         for batch, of_batch in zip(images, labels, strict=True):
