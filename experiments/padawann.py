@@ -36,7 +36,7 @@ TRANSFERRED = ("network", "default", "weights kept", "first task alone")
 PRESETS = {
     "demo": (
         Config(
-            variants=("default", "weights kept", "first task alone", "signs discarded"),
+            variants=("default", "weights kept", "first task alone", "mapping optimised"),
             trials=10,
             generations=15,
             samples=80,
@@ -53,7 +53,15 @@ PRESETS = {
             dataset="mnist",
             second="emnist_10letters",
             others=("notmnist", "fashion_mnist"),
-            variants=("default", "signs discarded", "weights kept", "first task alone", "no crossover", "three tasks"),
+            variants=(
+                "default",
+                "signs discarded",
+                "weights kept",
+                "first task alone",
+                "no crossover",
+                "three tasks",
+                "mapping optimised",
+            ),
             generations=10,
             samples=300,
             tested=2000,
@@ -114,7 +122,7 @@ def run(config: Config, data: list[Dataset], run: lab.Run) -> dict[str, np.ndarr
         courses.append(found["courses"])
         generations.append(found["found"])
     default = next(row for row in rows if row.name == "default")
-    rows += study.controls(networks[study.kind(study.variants["default"])], default, key_controls)
+    rows += study.controls(networks[study.kind(study.variants["default"])], rows, key_controls)
     examined = examine(study, run, rows)
     again = [row for row in rows if row.name in TRANSFERRED]
     arrays = {f"course_{name}": np.stack([of[name] for of in courses]) for name in courses[0]}

@@ -46,7 +46,10 @@ PAPER_TRANSFER = {
 }
 """The same after transfer learning."""
 YES, NO = 1.0, 0.0
-SHOWN = ("network", "default", "signs discarded", "three tasks", "random pruning", "pruning by magnitude")
+SHOWN = (
+    *("network", "default", "signs discarded", "three tasks", "mapping optimised"),
+    *("random pruning", "pruning by magnitude"),
+)
 """Rows whose confusion matrices are drawn."""
 
 
@@ -96,6 +99,8 @@ COMPARISONS = (
     less("by magnitude: less accurate on the second task", "pruning by magnitude", "default", "1", YES),
     less("without convolutions: less accurate on the second task", "without convolutions", "default", "1", YES),
     more("mapping optimised: more accurate on the second task", "mapping optimised", "default", "1"),
+    more("mapping optimised: more accurate on it than without evolution", "mapping optimised", "mapping alone", "1"),
+    more("mapping alone: more accurate on the second task than the default", "mapping alone", "default", "1"),
     more("mapping given: more accurate on the second task", "mapping given", "default", "1", NO),
     more("fitter with crossover than without", "default", "no crossover", "fitness"),
     more("fitter with real crossover than without", "real crossover", "default", "fitness"),

@@ -279,9 +279,12 @@ class Study:
         settings = {"values": algorithm.values, "biases": algorithm.biases, "outputs": tuple(outputs)}
         return Row(name, self.network(kind), *found["champions"], apart=variant.outputs == "apart", **settings)
 
-    def controls(self, networks: PyTree, champions: Row, key: Array) -> list[Row]:
+    def controls(self, networks: PyTree, rows: Sequence[Row], key: Array) -> list[Row]:
         """What the champions of "default" are compared with: the networks that they come from, with their weights or
-        with a shared value, and these pruned to the same numbers of synapses by chance or by magnitude."""
+        with a shared value, and these pruned to the same numbers of synapses by chance or by magnitude; and where other
+        outputs stand for the second task's classes, that alone."""
+        of_name = {row.name: row for row in rows}
+        champions = of_name["default"]
         network, trials = champions.network, self.config.trials
         pop = ea.population.take(networks, jnp.arange(trials) % (trials if self.config.mode == "clean" else 1))
         synapses, all_ = network.synapses, pruning.full_masks(pop)
@@ -297,10 +300,14 @@ class Study:
             "pruning by magnitude": (own, by_size, (1.0,)),
             "by magnitude, shared value": (shared, by_size, champions.values),
         }
-        return [
+        found = [
             dataclasses.replace(champions, name=name, kept=kept, masks=masks, values=values)
             for name, (kept, masks, values) in plans.items()
         ]
+        if "mapping optimised" in of_name:
+            mapped = of_name["mapping optimised"]
+            found.append(dataclasses.replace(mapped, name="mapping alone", kept=shared, masks=all_))
+        return found
 
 
 def emptied(fn: Callable[..., PyTree], *args: PyTree) -> PyTree:

@@ -27,6 +27,7 @@ EXPERIMENTS = {
     "deep_midpoints": "Midpoints of deep networks with batch normalisation",
     "mixed_evolution": "Mixed genetic and gradient evolution (Cooke & de Alfaro)",
     "mating": "Sexual evolutionary synthesis of sparse networks (Chung et al. 2017)",
+    "padawann": "PADAWANN: sign-agnostic pruning by a genetic algorithm (Dobreva 2022)",
 }
 INTRODUCTION = """# Results
 

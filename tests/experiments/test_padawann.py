@@ -11,10 +11,10 @@ from evojax_align import lab, pruning
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
+VARIANTS = ("default", "weights kept", "three tasks", "without convolutions", "mapping optimised")
 TOY = [
-    "variants=('default', 'weights kept','three tasks','without convolutions')", "trials=2", "generations=2", "size=6",
-    "tournament=2", "samples=6", "tested=90", "widths=(3,4,6)", "hidden=5", "learnt=80", "epochs=1", "batch_size=20",
-    "transferred=40", "transfers=2",
+    f"variants={VARIANTS}", "trials=2", "generations=2", "size=6", "tournament=2", "samples=6", "tested=90",
+    "widths=(3,4,6)", "hidden=5", "learnt=80", "epochs=1", "batch_size=20", "transferred=40", "transfers=2",
 ]  # fmt: skip
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
 
@@ -45,21 +45,27 @@ def config(script, **settings):
 def test_answers_accuracies_and_numbers_of_synapses_belong_together(run):
     with np.load(run / "arrays" / "results.npz") as arrays:
         rows = arrays["rows"].tolist()
-        assert rows[:4] == arrays["variants"].tolist() and rows[4:] == [
-            "network", "network, shared value", "random pruning", "pruning by magnitude", "by magnitude, shared value"
+        assert rows[:5] == arrays["variants"].tolist() and rows[5:] == [
+            "network", "network, shared value", "random pruning", "pruning by magnitude", "by magnitude, shared value",
+            "mapping alone",
         ]  # fmt: skip
+        at = {name: number for number, name in enumerate(rows)}
         for place in range(3):
             labels = arrays[f"labels_{place}"]
             said = arrays["said"][:, :, place, : labels.size]
             np.testing.assert_allclose((said == labels).mean(axis=-1), arrays["test_accuracy"][..., place], rtol=1e-6)
         full = 9 * 3 + 9 * 3 * 4 + 4 * 4 * 6 + 6 * 10
         synapses = arrays["synapses"]
-        assert (synapses[4:6] == full).all() and (synapses[0] < full).all()
-        assert (synapses[6:] == synapses[0]).all()
-        assert (arrays["common"][0] == 1).all() and np.isnan(arrays["common"][3:6]).all()
-        assert ((arrays["common"][6:] >= 0) & (arrays["common"][6:] <= 1)).all()
+        whole, pruned = ["network", "network, shared value", "mapping alone"], rows[7:10]
+        assert all((synapses[at[name]] == full).all() for name in whole) and (synapses[0] < full).all()
+        assert all((synapses[at[name]] == synapses[0]).all() for name in pruned)
+        shares = arrays["common"]
+        assert (shares[0] == 1).all() and np.isnan(
+            shares[[at[name] for name in (*whole, "without convolutions")]]
+        ).all()
+        assert all(((shares[at[name]] >= 0) & (shares[at[name]] <= 1)).all() for name in pruned)
         course = arrays["course_accuracy"]
-        assert course.shape == (4, 2, 3, 3)
+        assert course.shape == (5, 2, 3, 3)
         assert np.isfinite(course[2]).all() and np.isnan(course[0, ..., 2]).all()
         assert (np.diff(arrays["course_fitness"], axis=-1) >= 0).all()  # the best stay
         assert arrays["transfer"].shape == (3, 2, 3, 2) and np.isfinite(arrays["transfer"]).all()
@@ -69,8 +75,9 @@ def test_answers_accuracies_and_numbers_of_synapses_belong_together(run):
 @pytest.mark.slow
 def test_figures_tables_and_claims_are_made(run):
     pictures = {path.stem for path in (run / "figures").iterdir()}
-    courses = {"course-default", "course-weights-kept", "course-three-tasks", "course-without-convolutions"}
-    answers = {f"confusion-{name}" for name in ("network", "default", "three-tasks", "random-pruning")}
+    variants = ("default", "weights-kept", "three-tasks", "without-convolutions", "mapping-optimised")
+    shown = ("network", "default", "three-tasks", "random-pruning", "mapping-optimised")
+    courses, answers = {f"course-{name}" for name in variants}, {f"confusion-{name}" for name in shown}
     assert pictures == courses | answers | {"comparison", "confusion-pruning-by-magnitude"}
     results = json.loads((run / "results.json").read_text())
     for rows in results["tables"].values():
