@@ -28,8 +28,9 @@ from padawann_variants import Config  # pyright: ignore[reportImplicitRelativeIm
 MODES = {
     "clean": "as the text, but each trial has a network of its own, and shared values are chosen on training images",
     "text": "as the thesis's text: one network for all trials, and of three shared values the best on the test images",
-    "code": "as its program: children have one parent, one member begins unpruned, letters lie transposed, and output "
-    "layers that are trained again go on from each other",
+    "code": "as its program: children have one parent (but where a population is named after its crossover, which its "
+    "program calls but does not do), one member begins unpruned, letters lie transposed, and output layers that are "
+    "trained again go on from each other",
 }
 TRANSFERRED = ("network", "default", "weights kept", "first task alone")
 """Networks whose output layers are trained again."""
@@ -124,10 +125,10 @@ def run(config: Config, data: list[Dataset], run: lab.Run) -> dict[str, np.ndarr
     default = next(row for row in rows if row.name == "default")
     rows += study.controls(networks[study.kind(study.variants["default"])], rows, key_controls)
     examined = examine(study, run, rows)
-    again = [row for row in rows if row.name in TRANSFERRED]
+    again = [row for row in rows if row.name in TRANSFERRED and config.transfers]
     arrays = {f"course_{name}": np.stack([of[name] for of in courses]) for name in courses[0]}
     arrays |= {f"test_{name}": of for name, of in examined.items() if name != "said"} | {"said": examined["said"]}
-    if config.transfers:
+    if again:
         places = [rows.index(row) for row in again]
         of_again = {name: of[places] for name, of in examined.items()}
         arrays["transfer"] = transfer(study, run, again, of_again, key_transfer)

@@ -26,7 +26,8 @@ NONE = 255
 
 def examine(study: Study, run: lab.Run, rows: list[Row]) -> dict[str, np.ndarray]:
     """The answers of every row to the test images of all data sets, [rows, trials, sets, images], at the shared value
-    that is chosen on training images, or in the thesis's own modes on the test images themselves; and what follows."""
+    that is chosen on training images, or in the thesis's own modes on the test images themselves; and what follows.
+    Rows whose values are an ensemble give its answers."""
     trials, sets = study.config.trials, len(study.sets)
     shape = len(rows), trials, sets
     longest = max(len(y) for _, y in study.test)
@@ -49,12 +50,13 @@ def examine(study: Study, run: lab.Run, rows: list[Row]) -> dict[str, np.ndarray
                 judge = ask(jnp.asarray(row.values), few), few.y
             rates = np.asarray((judge[0].classes == judge[1][None]).mean(axis=1))
             chosen, where = int(rates.argmax()), (which, trial, place)
-            found["accuracy"][where] = (told.classes[chosen] == task.y).mean()
+            said = told.ensemble if row.over == "ensemble" else told.classes[chosen]
+            found["accuracy"][where] = (said == task.y).mean()
             found["loss"][where] = told.losses[chosen].mean()
             found["value"][where] = row.values[chosen]
             found["ensemble"][where] = (told.ensemble == task.y).mean()
             asked = np.flatnonzero(np.asarray(study.test[place][1]) < int(task.y.max()) + 1)
-            found["said"][(*where, asked)] = np.asarray(told.classes[chosen])
+            found["said"][(*where, asked)] = np.asarray(said)
         first, second = found["accuracy"][which, trial, :2]
         return found, {"first task": float(first), "second task": float(second)}
 

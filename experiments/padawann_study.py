@@ -15,7 +15,8 @@ import optax
 import evojax_align as ea
 from evojax_align import _checks, lab, pruning
 from evojax_align._types import Array, PyTree
-from evojax_align.data import Dataset
+from evojax_align.data import Dataset, Part
+from evojax_align.data.dataset import draw
 from evojax_align.evolution import Padawann, Topologies
 from evojax_align.pruning import Synapses, Task
 
@@ -56,6 +57,8 @@ class Row:
     masks: PyTree
     values: tuple[float, ...]
     biases: str
+    over: str
+    """How values are taken together: as one "ensemble", or else the best one is chosen."""
     outputs: tuple[Array | None, ...]
     """Of each trial, those of the second task."""
     apart: bool
@@ -68,14 +71,13 @@ class Study:
     def __init__(self, config: Config, sets: Sequence[Dataset]) -> None:
         self.config = config
         self.mesh = ea.population.devices()
-        if len({of.num_classes for of in sets}) > 1:
+        if max(of.num_classes for of in sets) > sets[0].num_classes:
             came = {of.name: of.num_classes for of in sets}
-            raise _checks.bad("second, others", came, "as many classes in all data sets", "Cut them with `only`.")
+            raise _checks.bad("second, others", came, "no more classes than the first has", "Cut them with `only`.")
         self.sets, self.classes = sets, sets[0].num_classes
         self.names = [of.name for of in sets]
-        self.train, self.test = (self.framed([getattr(of, part) for of in sets]) for part in ("train", "test"))
-        if config.tested:
-            self.test = [(x[: config.tested], y[: config.tested]) for x, y in self.test]
+        self.train = self.framed([joined(of.train, of.validation) for of in sets])  # nothing is chosen by validation
+        self.test = self.framed([fair(config, "tested", of.test, config.tested) for of in sets])
         self.few = [
             of_each_class(name, *part, config.samples) for name, part in zip(self.names, self.train, strict=True)
         ]
@@ -121,7 +123,8 @@ class Study:
 
     def kinds(self) -> list[Kind]:
         """All that are trained, that of "default" first."""
-        return list(dict.fromkeys(self.kind(variant) for variant in self.variants.values()))
+        own = [self.kind(self.variants["default"])]
+        return list(dict.fromkeys(own + [self.kind(variant) for variant in self.variants.values()]))
 
     @property
     def founders(self) -> int:
@@ -184,7 +187,8 @@ class Study:
     def algorithm(self, variant: Variant) -> Padawann:
         """What breeds the population of a variant."""
         config, network = self.config, self.network(self.kind(variant))
-        known = {"size": config.size, "tournament": config.tournament, "share": config.share, "mesh": self.mesh}
+        known = {"size": config.size, "tournament": config.tournament, "share": config.share}
+        known |= {"chunk": config.chunk, "mesh": self.mesh}
         settings: dict[str, Any] = known | OF_MODES[config.mode] | dict(variant.settings)
         if variant.ancestors > 1:
             one = self.drawn(network.module, jax.random.key(0))
@@ -195,28 +199,30 @@ class Study:
 
     def outputs(self, variant: Variant, kept: PyTree, masks: PyTree) -> Array | None:
         """The outputs that stand for the classes of the second task."""
+        count = self.sets[1].num_classes
         if variant.outputs == "apart":
-            return self.classes + jnp.arange(self.classes)
+            return self.classes + jnp.arange(count)
         if variant.outputs == "fewer":
-            return jnp.arange(self.classes // 2)
+            return jnp.arange(count // 2)
         if variant.mapping == "given":
-            return jnp.array(self.config.mapping)
+            return jnp.array(self.config.mapping[:count])
         if variant.mapping == "none":
-            return None
+            return None if count == self.classes else jnp.arange(count)
         network, (x, y) = self.network(self.kind(variant)), self.few[1]
         one = pruning.masked(ea.population.take(masks, 0), ea.population.take(kept, 0))
         said = answered(network.module.apply, network.synapses, "kept", one, jnp.ones(1), Task(x, y)).classes[0]
         counts = jnp.zeros((self.classes, self.classes)).at[y, said].add(1)
         found = ea.matching.one_to_one(counts)
-        return jnp.zeros(self.classes, jnp.int32).at[found.x].set(found.y)
+        return jnp.zeros(self.classes, jnp.int32).at[found.x].set(found.y)[:count]
 
     def task(self, part: list[tuple[Array, Array]], number: int, outputs: Array | None, apart: bool) -> Task:
-        """A data set as a task; other sets than the first two share the first one's outputs."""
+        """A data set as a task; other sets than the second take the first outputs, as many as they have classes."""
         x, y = part[number]
         if number == 1:
             kept = y < self.classes if outputs is None else y < outputs.size
             return Task(x[kept], y[kept], outputs)
-        return Task(x, y, jnp.arange(self.classes) if apart else None)
+        count = self.sets[number].num_classes
+        return Task(x, y, jnp.arange(count) if apart or count < self.classes else None)
 
     def evolve(self, run: lab.Run, name: str, networks: PyTree, key: Array) -> dict[str, Any]:
         """All trials of a variant: courses, champions and their second tasks' outputs."""
@@ -248,7 +254,7 @@ class Study:
                 alive = algorithm.init(of_step, kept, tasks, masks=masks)
             else:
                 alive, _ = algorithm.step(of_step, state["alive"], tasks)
-            note(state["courses"], (trial, generation), alive, variant.tasks)
+            note(state["courses"], (trial, generation), alive, variant.tasks, algorithm.values)
             champions = state["champions"]
             if generation == config.generations:
                 of = alive.champion.kept, alive.champion.masks
@@ -276,7 +282,8 @@ class Study:
         key_ancestors, _ = jax.random.split(key)
         begun = [self.ancestors(variant, networks, trial, key_ancestors) for trial in range(self.config.trials)]
         outputs = [self.outputs(variant, *ancestors) for ancestors in begun]
-        settings = {"values": algorithm.values, "biases": algorithm.biases, "outputs": tuple(outputs)}
+        settings: dict[str, Any] = {"values": algorithm.values, "biases": algorithm.biases, "over": algorithm.over}
+        settings["outputs"] = tuple(outputs)
         return Row(name, self.network(kind), *found["champions"], apart=variant.outputs == "apart", **settings)
 
     def controls(self, networks: PyTree, rows: Sequence[Row], key: Array) -> list[Row]:
@@ -328,6 +335,18 @@ def of_first_task(apply: Any, classes: int, params: PyTree, x: PyTree, *key: Arr
     return apply(params, x, *key)[..., :classes]
 
 
+def joined(*parts: Part) -> tuple[np.ndarray, ...]:
+    """The samples of several parts."""
+    return tuple(np.concatenate(of) for of in zip(*parts, strict=True))
+
+
+def fair(config: Config, argument: str, part: Part, count: int) -> tuple[np.ndarray, ...]:
+    """So many samples, of each class its share; 0 takes all."""
+    if count > len(part.y):
+        raise _checks.bad(argument, count, f"at most {len(part.y)}", "Lower it, or pass 0 for all.")
+    return draw((part.x, part.y), count, config.seed)[0] if count else (part.x, part.y)
+
+
 def of_each_class(name: str, x: Array, y: Array, count: int) -> tuple[Array, Array]:
     """The first samples of every class."""
     places = [np.flatnonzero(np.asarray(y) == label) for label in range(int(y.max()) + 1)]
@@ -344,7 +363,13 @@ def answered(apply: Any, synapses: Any, biases: str, kept: PyTree, values: Array
     return pruning.answers(apply, synapses, kept, values, task, biases=biases)
 
 
-def note(courses: dict[str, np.ndarray], place: tuple[int, int], alive: Topologies, tasks: tuple[int, ...]) -> None:
+def note(
+    courses: dict[str, np.ndarray],
+    place: tuple[int, int],
+    alive: Topologies,
+    tasks: tuple[int, ...],
+    values: tuple[float, ...],
+) -> None:
     """Keep what is measured of the best member of a generation."""
     best, all_ = ea.population.take(alive.members, 0), np.asarray(alive.members.fitness)
     courses["fitness"][place], courses["synapses"][place] = best.fitness, best.synapses
@@ -354,4 +379,4 @@ def note(courses: dict[str, np.ndarray], place: tuple[int, int], alive: Topologi
     for row, number in enumerate(tasks):
         where = (*place, number)
         courses["accuracy"][where], courses["loss"][where] = accuracy[row, chosen[row]], loss[row, chosen[row]]
-        courses["value"][where], courses["ensemble"][where] = chosen[row], best.rollouts.ensemble[row]
+        courses["value"][where], courses["ensemble"][where] = values[chosen[row]], best.rollouts.ensemble[row]

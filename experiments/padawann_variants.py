@@ -35,7 +35,7 @@ class Config:
     samples: int = 700
     """Training images of each class that members are judged on, the first ones."""
     tested: int = 0
-    """Test images of each data set, the first ones; 0 takes all."""
+    """Test images of each data set, of each class its share; 0 takes all."""
     widths: tuple[int, ...] = (32, 64, 128)
     """Of `models.MnistNet`."""
     hidden: int = 64
@@ -50,11 +50,13 @@ class Config:
     """Training images of each data set that an output layer is trained on again; 0 takes all."""
     transfers: int = 5
     """How many times it is trained, each time for one epoch; 0 leaves transfer learning out."""
+    chunk: int = 1000
+    """Images at a time; fewer take less memory on a GPU, where all networks and values are judged side by side."""
     mapping: tuple[int, ...] = (4, 6, 0, 2, 8, 7, 9, 5, 1, 3)
     """For "mapping given": the output that stands for each class of the second task, by how they look."""
 
     def __post_init__(self) -> None:
-        for name in ("trials", "generations", "samples", "epochs", "batch_size", "hidden"):
+        for name in ("trials", "generations", "samples", "epochs", "batch_size", "hidden", "chunk"):
             _checks.positive(name, getattr(self, name))
         for name in ("tested", "learnt", "transferred", "transfers"):
             if getattr(self, name) < 0:

@@ -19,6 +19,7 @@ class View:
         self.sets = arrays["sets"].tolist()
         self.trials = arrays["synapses"].shape[1]
         self.published = self.sets[:2] == ["mnist", "emnist_10letters"]
+        """Whether the two tasks are the thesis's."""
 
     def test(self, row: str, name: str, place: int) -> np.ndarray:
         """What was measured on the test images of a data set, [trials]."""
@@ -53,9 +54,9 @@ class View:
         return self.arrays["said"][self.rows.index(row), :, place, : len(self.labels(place))]
 
     def right(self, first: str, second: str, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Whether each of two rows is right, over all trials and the images that both were asked."""
-        asked = (self.said(first, place) != NONE) & (self.said(second, place) != NONE)
-        found = [(self.said(row, place) == self.labels(place)[None])[asked] for row in (first, second)]
+        """Whether each of two rows is right, [trials, images], on the images that both were always asked."""
+        asked = ((self.said(first, place) != NONE) & (self.said(second, place) != NONE)).all(axis=0)
+        found = [(self.said(row, place) == self.labels(place)[None])[:, asked] for row in (first, second)]
         return found[0], found[1]
 
     def confusion(self, row: str, place: int) -> np.ndarray:

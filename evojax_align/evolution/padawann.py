@@ -41,7 +41,7 @@ class Topology:
     rollouts: Rollouts
     """On every task: [..., tasks, values]."""
     fitness: Float[Array, "..."]
-    """NaN if a task failed at every value."""
+    """NaN if a task failed: at every value, or where they are taken together at one of them."""
     synapses: Int[Array, "..."]
     """How many live."""
 
@@ -176,12 +176,12 @@ class Padawann:
     @property
     def elites(self) -> int:
         """Members that stay as they are."""
-        return int(self.size * self.elitism)
+        return _share(self.size, self.elitism)
 
     @property
     def pool(self) -> int:
         """Members that may have children."""
-        return int(self.size * (1 - self.culling))
+        return self.size - _share(self.size, self.culling)
 
     @property
     def children(self) -> int:
@@ -240,6 +240,11 @@ class Padawann:
                 return task.logits(self.apply(params, x))
 
             training.check_labels(f"tasks[{number}]", apply, params, task.x, task.y)
+
+
+def _share(size: int, share: float) -> int:
+    """So many members, rounded down; 0.3 of 10 are three, whatever floating point makes of it."""
+    return int(size * share + 1e-9)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -99,7 +99,8 @@ def plot_courses(
         raise _checks.bad("curves", "no curves", "at least one method", "Pass {'default': accuracies}.")
     for number, (name, values) in enumerate(curves.items()):
         values = _style.array(f"curves[{name!r}]", values, repeats=None, k=len(steps))
-        colour, dashes = _style.PALETTE[number % len(_style.PALETTE)], _style.DASHES[number % len(_style.DASHES)]
+        turn, place = divmod(number, len(_style.PALETTE))
+        colour, dashes = _style.PALETTE[place], _style.DASHES[(number + turn) % len(_style.DASHES)]
         ax.plot(steps, values.T, color=colour, linewidth=0.5, alpha=0.4)
         ax.plot(steps, values.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.3, label=name)
     if np.all(steps == np.round(steps)):

@@ -59,7 +59,7 @@ class Rollouts:
     loss: Float[Array, "... values"]
     """Mean cross-entropy."""
     ensemble: Float[Array, "..."]
-    """Accuracy of the largest mean probability over the values."""
+    """Accuracy of the largest mean probability over the values; NaN if an output is not finite at one of them."""
 
 
 def basis(
@@ -189,7 +189,8 @@ def rollouts(
     found = answers(apply, synapses, kept, values, task, biases=biases, chunk=chunk)
     right = jnp.mean(found.classes == task.y[None], axis=1)
     accuracy = jnp.where(jnp.all(found.finite, axis=1), right, jnp.nan)
-    return Rollouts(accuracy, jnp.mean(found.losses, axis=1), jnp.mean(found.ensemble == task.y))
+    ensemble = jnp.where(jnp.all(found.finite), jnp.mean(found.ensemble == task.y), jnp.nan)
+    return Rollouts(accuracy, jnp.mean(found.losses, axis=1), ensemble)
 
 
 def _half_normal(lots: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -61,6 +61,7 @@ def epoch(
     Returns:
         New parameters, new optimiser state, and the means of loss and accuracy over the samples.
     """
+    key, *of_noise = jax.random.split(key) if noisy else (key,)
     order = jax.random.permutation(key, y.shape[0]) if shuffle else jnp.arange(y.shape[0])
     order, weights = batches(order, min(batch_size, y.shape[0]))
 
@@ -69,7 +70,7 @@ def epoch(
         params, moments, metrics = step(apply, optimizer, *state, taken(x, index), y[index], of_sample, masks, *noise)
         return (params, moments), jnp.stack(metrics) * jnp.sum(of_sample)
 
-    noise = [jax.random.split(key, order.shape[0])] if noisy else []
+    noise = [jax.random.split(k, order.shape[0]) for k in of_noise]
     (params, moments), sums = jax.lax.scan(body, (params, moments), (order, weights, *noise))
     loss, accuracy = jnp.sum(sums, axis=0) / y.shape[0]
     return params, moments, (loss, accuracy)

@@ -1,6 +1,9 @@
 """The genetic algorithm that prunes networks with shared weights, on two small tasks."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -157,10 +160,11 @@ def test_the_first_generation_is_of_all_ancestors_in_turn_pruned_once_but_for_th
     assert not np.asarray(started.members.masks["params"]["hidden_0"]["kernel"])[:, 0].any()
 
 
-def test_networks_that_fail_are_never_parents_nor_champions(key):
+@pytest.mark.parametrize("over", ["best", "mean", "ensemble"])
+def test_networks_that_fail_are_never_parents_nor_champions(over, key):
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), PARAMS[0])
     kept = [pruning.basis(SYNAPSES, params, magnitudes="own") for params in (broken, PARAMS[1])]
-    p = algorithm(crossover="none")
+    p = algorithm(crossover="none", over=over)
     for state, bred in generations(p, key, 3, ancestors=ea.population.stack(kept)):
         assert jnp.isfinite(state.champion.fitness)
         fit = jnp.isfinite(state.members.fitness)
@@ -171,6 +175,12 @@ def test_one_program_judges_all_generations(key):
     module._judged.clear_cache()
     generations(algorithm(size=9), key, 3)
     assert module._judged._cache_size() == 1
+
+
+@pytest.mark.parametrize(("culling", "pool"), [(0.8, 4), (0.9, 2), (0.3, 14), (0.0, 20)])
+def test_shares_of_members_are_whole_numbers_whatever_floating_point_makes_of_them(culling, pool):
+    assert algorithm(size=20, culling=culling).pool == pool
+    assert algorithm(size=10, elitism=0.3).elites == 3
 
 
 def test_fitness_of_several_tasks_is_what_its_docstring_says():
@@ -209,10 +219,37 @@ def test_tournaments_are_won_by_the_fittest_drawn_and_by_chance_among_one(key):
         selection.tournaments(key, marks, 0, 3)
 
 
-def test_devices_of_a_mesh_judge_as_one_does(key):
-    mesh = jax.make_mesh((1,), ("members",))
-    alone, shared = (generations(algorithm(mesh=of), key, 2)[-1][0] for of in (None, mesh))
-    assert_same(alone, shared)
+SHARED_OUT = """
+import warnings; warnings.simplefilter("error")
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+import evojax_align as ea
+from evojax_align import pruning
+from evojax_align.evolution import Padawann, padawann
+net = ea.models.MLP(hidden=(10,), classes=3, output_bias=True)
+x, y = jax.random.normal(jax.random.key(0), (30, 6)), jnp.arange(30) % 3
+params = net.init(jax.random.key(1), x)
+synapses = pruning.find(params)
+kept, tasks = ea.population.stack([pruning.basis(synapses, params)]), [pruning.Task(x, y), pruning.Task(-x, y)]
+found = []
+for mesh in (None, jax.make_mesh((2,), ("members",))):
+    padawann._judged.clear_cache()
+    p = Padawann(net.apply, synapses, size=9, tournament=2, mesh=mesh)  # 7 children, which two do not divide
+    state = p.init(jax.random.key(2), kept, tasks)
+    for number in range(3):
+        state, _ = p.step(jax.random.key(number), state, tasks)
+    assert padawann._judged._cache_size() == 1
+    found.append(state)
+for p, q in zip(*map(jax.tree.leaves, found), strict=True):
+    np.testing.assert_allclose(p, q, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_members_shared_out_over_devices_are_judged_alike_by_one_program():
+    env = dict(os.environ, JAX_PLATFORMS="cpu")
+    result = subprocess.run([sys.executable, "-c", SHARED_OUT], env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_bad_settings_are_refused_by_name(key):

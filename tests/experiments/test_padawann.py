@@ -213,6 +213,88 @@ def test_settings_that_cannot_be_are_refused(script, sets):
             config(script, **settings)
     with pytest.raises(ValueError, match="second, others: got"):
         script.Study(config(script), [sets[0], ea.data.load("glyphs")])
+    with pytest.raises(ValueError, match="tested: got 5000"):
+        script.Study(config(script, tested=5000), sets)
+
+
+def test_a_task_may_have_fewer_classes_than_the_network_has_outputs(script, sets):
+    few = sets[1].only(range(4))
+    study = script.Study(config(script, variants=("default", "mapping optimised", "an output layer for each task")),
+                         [sets[0], few, sets[2].only(range(3))])  # fmt: skip
+    for name, variant in study.variants.items():
+        module = study.network(study.kind(variant)).module
+        networks = jax.vmap(lambda key, m=module: study.drawn(m, key))(jax.random.split(jax.random.key(0), 2))
+        ancestors = study.ancestors(variant, networks, 0, jax.random.key(1))
+        outputs = study.outputs(variant, *ancestors)
+        tasks = [study.task(study.few, place, outputs, variant.outputs == "apart") for place in range(3)]
+        assert [None if of.outputs is None else of.outputs.size for of in tasks[1:]] == [4, 3], name
+        assert int(tasks[1].y.max()) == 3 and len(set(outputs.tolist())) == 4
+
+
+class Loop:
+    """A run that keeps nothing."""
+
+    def loop(self, name, state, step, *, total):
+        for number in range(total):
+            state, _ = step(number, state)
+        return state
+
+
+def answering(study, load):
+    """A row whose network answers rightly at the value 2 on the images that members are judged on, and at 0.5 on those
+    of the test, which are told apart by their first pixel."""
+    first = next(iter(study.few))[0]
+
+    def apply(params, x):
+        tested = x.reshape(x.shape[0], -1)[:, 0] > 50
+        value = params["weight"][0, 0]
+        right = jnp.where(tested, value < 1, value > 1)
+        label = x.reshape(x.shape[0], -1)[:, 1].astype(int)
+        return jax.nn.one_hot(jnp.where(right, label, (label + 1) % 10), 10)
+
+    assert first.ndim == 3
+    params = {"weight": jnp.ones((2, 1, 1))}
+    network = load("padawann_study").Network(type("Net", (), {"apply": staticmethod(apply)}),
+                                             pruning.find(ea.population.take(params, 0)))  # fmt: skip
+    masks = pruning.full_masks(params)
+    return load("padawann_study").Row(
+        "default", network, params, masks, (0.5, 2.0), "kept", "best", (None, None), False
+    )
+
+
+@pytest.mark.parametrize(("mode", "accuracy", "value"), [("clean", 0.0, 2.0), ("text", 1.0, 0.5), ("code", 1.0, 0.5)])
+def test_a_shared_value_is_chosen_on_training_images_in_the_clean_mode_alone(script, load, sets, mode, accuracy, value):
+    study = script.Study(config(script, mode=mode), sets)
+
+    def marked(parts, mark):
+        return [(x.at[:, 0, 0].set(mark).at[:, 0, 1].set(y), y) for x, y in parts]
+
+    study.few, study.test = marked(study.few, 0.0), marked(study.test, 100.0)
+    found = script.examine(study, Loop(), [answering(study, load)])
+    assert (found["accuracy"] == accuracy).all() and (found["value"] == value).all()
+
+
+@pytest.mark.slow
+def test_transfer_begins_anew_each_time_but_in_the_mode_code(script, load, sets, key):
+    found = {}
+    for mode in ("clean", "code"):
+        study = script.Study(config(script, mode=mode, transfers=2, transferred=40, trials=1, learnt=40), sets)
+        network = study.network(study.kinds()[0])
+        params = jax.tree.map(lambda leaf: leaf[None], study.drawn(network.module, key))
+        kept, masks = params, pruning.full_masks(params)
+        row = load("padawann_study").Row("default", network, kept, masks, (1.0,), "kept", "best", (None,), False)
+        measures, starts = load("padawann_measures"), []
+        real = measures.learnt
+
+        def learnt(apply, params, data, key, real=real, starts=starts):
+            starts.append(params["params"]["output"]["kernel"])
+            return real(apply, params, data, key)
+
+        measures.learnt = learnt
+        values = {"value": np.ones((1, 1, 3))}
+        measures.transfer(study, Loop(), [row], values, key)
+        found[mode] = [bool((a == b).all()) for a, b in zip(starts[::2], starts[1::2], strict=True)]
+    assert found == {"clean": [True] * 3, "code": [False] * 3}
 
 
 def test_with_enough_trials_claims_are_tested_over_them(load):
