@@ -46,6 +46,16 @@ def test_the_benchmark_table_is_the_stored_one():
     assert block("benchmarks").strip() == text_table([{k: v for k, v in row.items() if k != "check"} for row in rows])
 
 
+def test_the_table_of_sparse_networks_is_the_stored_one():
+    results = ROOT / "experiments" / "results" / "mating-small-mnist.json"
+    found = json.loads(results.read_text())["tables"]["by generation"]
+    shown = {"asexual": (3, 5, 7, 9, 11), "sexual": (3, 4, 5, 6, 7)}
+    rows = [row for row in found if row["generation"] in shown[row["population"]]]
+    names = ["population", "generation", "synaptic efficiency", "cluster efficiency"]
+    names += ["accuracy, first child", "accuracy, magnitude", "accuracy, random"]
+    assert block("mating").strip() == text_table([{name: row[name] for name in names} for row in rows])
+
+
 def test_every_picture_of_the_readme_is_in_the_repository():
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
     assert pictures and all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
