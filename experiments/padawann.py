@@ -39,8 +39,8 @@ PRESETS = {
         Config(
             variants=("default", "weights kept", "first task alone", "mapping optimised"),
             trials=10,
-            generations=15,
-            samples=80,
+            generations=10,
+            samples=60,
             widths=(8, 16, 32),
             hidden=32,
             epochs=10,
@@ -101,7 +101,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "a small network on handwritten digits and drawn letters, 15 generations, 10 trials of 4 populations",
+    "demo": "a small network on handwritten digits and drawn letters, 10 generations, 10 trials of 4 populations",
     "small": "the thesis's network on MNIST and ten letters, 300 images a class, 10 generations, 3 trials",
     "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
 }
