@@ -101,7 +101,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "a small network on handwritten digits and drawn letters, 10 generations, 10 trials of 4 populations",
+    "demo": "a small network on handwritten digits and drawn letters, 10 generations, 10 trials of 4 populations; 81 s",
     "small": "the thesis's network on MNIST and ten letters, 300 images a class, 10 generations, 3 trials",
     "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
 }
