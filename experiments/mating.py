@@ -82,8 +82,8 @@ PRESETS = {
 }
 COSTS = {
     "demo": "a small LeNet on handwritten digits, 6 generations asexual and 4 sexual, 10 seeds; 111 s on 2 cores",
-    "small": "a LeNet of half the widths on 2000 images of MNIST or 3000 of CIFAR-10, 10 seeds; 113 min on 2 slow and "
-    "busy cores",
+    "small": "a LeNet of half the widths on 2000 images of MNIST or 3000 of CIFAR-10, 10 seeds; MNIST took 113 min on "
+    "2 slow and busy cores",
     "short": "the paper's LeNet on 10 000 images, one seed",
     "paper": "the paper's LeNet and schedule, 10 seeds; for a GPU",
     "choices": "what the paper leaves open or proposes, on handwritten digits, 10 seeds",

@@ -77,7 +77,7 @@ class Study:
         self.sets, self.classes = sets, sets[0].num_classes
         self.names = [of.name for of in sets]
         self.train = self.framed([joined(of.train, of.validation) for of in sets])  # nothing is chosen by validation
-        self.test = self.framed([fair(config, "tested", of.test, config.tested) for of in sets])
+        self.test = self.framed([fair(of.test, config.tested, config.seed) for of in sets])
         self.few = [
             of_each_class(name, *part, config.samples) for name, part in zip(self.names, self.train, strict=True)
         ]
@@ -225,7 +225,7 @@ class Study:
         return Task(x, y, jnp.arange(count) if apart or count < self.classes else None)
 
     def evolve(self, run: lab.Run, name: str, networks: PyTree, key: Array) -> dict[str, Any]:
-        """All trials of a variant: courses, champions and their second tasks' outputs."""
+        """All trials of a variant: its courses, its champions, and the generations that these were found in."""
         config, variant = self.config, self.variants[name]
         algorithm, apart = self.algorithm(variant), variant.outputs == "apart"
         each = config.generations + 1
@@ -264,11 +264,11 @@ class Study:
             return state | {"alive": alive, "champions": champions}, best
 
         room = jax.tree.map(lambda leaf: jnp.zeros((config.trials, *leaf.shape[1:]), leaf.dtype), (kept, masks))
-        start = {"alive": like, "champions": room, "found": np.zeros(config.trials), "courses": self.courses(algorithm)}
+        start = {"alive": like, "champions": room, "found": np.zeros(config.trials), "courses": self.courses()}
         found = run.loop(name, start, step, total=config.trials * each)
         return {"champions": found["champions"], "found": found["found"], "courses": found["courses"]}
 
-    def courses(self, algorithm: Padawann) -> dict[str, np.ndarray[Any, Any]]:
+    def courses(self) -> dict[str, np.ndarray[Any, Any]]:
         """Where what is measured of each generation goes: [trials, generations, ...]."""
         shape = (self.config.trials, self.config.generations + 1)
         shapes = {name: shape for name in ("fitness", "mean_fitness", "synapses")}
@@ -340,11 +340,11 @@ def joined(*parts: Part) -> tuple[np.ndarray, ...]:
     return tuple(np.concatenate(of) for of in zip(*parts, strict=True))
 
 
-def fair(config: Config, argument: str, part: Part, count: int) -> tuple[np.ndarray, ...]:
-    """So many samples, of each class its share; 0 takes all."""
+def fair(part: Part, count: int, seed: int) -> tuple[np.ndarray, ...]:
+    """So many test samples, of each class its share; 0 takes all."""
     if count > len(part.y):
-        raise _checks.bad(argument, count, f"at most {len(part.y)}", "Lower it, or pass 0 for all.")
-    return draw((part.x, part.y), count, config.seed)[0] if count else (part.x, part.y)
+        raise _checks.bad("tested", count, f"at most {len(part.y)}", "Lower it, or pass 0 for all.")
+    return draw((part.x, part.y), count, seed)[0] if count else (part.x, part.y)
 
 
 def of_each_class(name: str, x: Array, y: Array, count: int) -> tuple[Array, Array]:
