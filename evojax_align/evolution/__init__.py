@@ -2,24 +2,38 @@
 
 from evojax_align.evolution import diversity, encoding, fitness, mutation, selection
 from evojax_align.evolution.encoding import Encoding
+from evojax_align.evolution.genome import Block, Exhausted, Genome, Space
+from evojax_align.evolution.inheritance import inherit
+from evojax_align.evolution.lamarckian import Lamarckian
 from evojax_align.evolution.lineage import Births, Newborns, Sparse
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.padawann import Bred, Offspring, Padawann, Topologies, Topology
+from evojax_align.evolution.pedigree import History, Individual, Lineage, Seedling
 from evojax_align.evolution.recombination import Recombination
 from evojax_align.evolution.records import Brood, Info, State
+from evojax_align.evolution.splicing import splice
 from evojax_align.evolution.synthesis import Synthesis
 
 __all__ = [
     "Births",
+    "Block",
     "Bred",
     "Brood",
     "Encoding",
+    "Exhausted",
+    "Genome",
+    "History",
+    "Individual",
     "Info",
+    "Lamarckian",
+    "Lineage",
     "Newborns",
     "Offspring",
     "Ordering",
     "Padawann",
     "Recombination",
+    "Seedling",
+    "Space",
     "Sparse",
     "State",
     "Synthesis",
@@ -28,6 +42,8 @@ __all__ = [
     "diversity",
     "encoding",
     "fitness",
+    "inherit",
     "mutation",
     "selection",
+    "splice",
 ]

@@ -1,9 +1,23 @@
 """The papers' networks, as Flax modules, and the convolution and pooling that they are made of."""
 
+from evojax_align.models.block_cnn import BlockCNN
 from evojax_align.models.convolution import Conv, conv, max_pool
 from evojax_align.models.deep import VGG, VGG11, ResNet
 from evojax_align.models.lenet import LeNet, LeNet5
 from evojax_align.models.mlp import MLP, SplitMLP
 from evojax_align.models.mnist_net import MnistNet
 
-__all__ = ["MLP", "VGG", "VGG11", "Conv", "LeNet", "LeNet5", "MnistNet", "ResNet", "SplitMLP", "conv", "max_pool"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "VGG11",
+    "BlockCNN",
+    "Conv",
+    "LeNet",
+    "LeNet5",
+    "MnistNet",
+    "ResNet",
+    "SplitMLP",
+    "conv",
+    "max_pool",
+]

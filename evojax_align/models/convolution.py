@@ -10,11 +10,12 @@ platform.
 import math
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from evojax_align import _checks
@@ -141,6 +142,8 @@ class Conv(nn.Module):
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+    dtype: Any = None
+    """What is computed in, such as bfloat16; by default that of the images and the parameters."""
 
     @nn.compact
     def __call__(
@@ -150,11 +153,12 @@ class Conv(nn.Module):
         window = pair("kernel_size", self.kernel_size)
         channels = jnp.shape(x)[-1] // self.groups
         kernel = self.param("kernel", self.kernel_init, (*window, channels, self.features))
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         y = conv(x, kernel, strides=self.strides, padding=self.padding, groups=self.groups)
         if not self.use_bias:
             return y
         bias = self.param("bias", self.bias_init, (self.features,))
-        return y + bias[None, None, None]
+        return y + bias.astype(y.dtype)[None, None, None]
 
 
 def pair(argument: str, value: Sequence[int]) -> tuple[int, int]:

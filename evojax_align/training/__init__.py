@@ -1,7 +1,7 @@
 """Gradient descent for one network and, lifted, for a population.
 
 `step`, `epoch` and `descend` are of one network; `init`, `step_epoch` and `finish` of a population, and `fit` is all of
-them.
+them. Networks of many architectures are trained by programs of their pieces: `fit_pieces`.
 """
 
 from evojax_align.training.descent import descend, epoch, step
@@ -14,22 +14,28 @@ from evojax_align.training.evaluation import (
     loss_and_accuracy,
 )
 from evojax_align.training.members import History, Member, check_masks, finish, fit, init, step_epoch
+from evojax_align.training.pieces import Pieced, evaluate_pieces, fit_pieces, init_pieces, run_pieces
 
 __all__ = [
     "CHUNK",
     "History",
     "Member",
+    "Pieced",
     "check_labels",
     "check_masks",
     "descend",
     "epoch",
     "evaluate",
     "evaluate_ensemble",
+    "evaluate_pieces",
     "finish",
     "fit",
+    "fit_pieces",
     "in_chunks",
     "init",
+    "init_pieces",
     "loss_and_accuracy",
+    "run_pieces",
     "step",
     "step_epoch",
 ]

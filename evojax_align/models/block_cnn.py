@@ -1,0 +1,91 @@
+"""Stacked convolutions of any number, width, window and stride: the networks of an architecture search.
+
+The template of Prellberg & Kramer 2018 (Lamarckian evolution of convolutional neural networks, Figure 1).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from evojax_align._types import Array, ArrayLike, Float
+from evojax_align.models.convolution import Conv
+from evojax_align.models.deep import with_channels
+
+
+class BlockCNN(nn.Module):
+    """Building blocks one after the other, and a dense layer on the mean of the last maps.
+
+    It is a chain of pieces: each takes what the one before gives, so that it can also be trained piece by piece
+    (`training.fit_pieces`), with programs that other networks of the same pieces share.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network = BlockCNN(blocks=((16, 3, 1), (32, 5, 2)))
+        >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        >>> network.apply(variables, jnp.zeros((2, 32, 32, 3))).shape
+        (2, 10)
+        >>> list(network.pieces)
+        ['block_0', 'block_1', 'head']
+    """
+
+    blocks: Sequence[tuple[int, int, int]]
+    """Of each block its filters, the side of its window, and its stride."""
+    classes: int = 10
+    use_bias: bool = False
+    """Whether convolutions have a bias, which the normalisation after them makes idle."""
+    momentum: float = 0.99
+    """Of the running statistics: what they keep in a step."""
+    epsilon: float = 1e-3
+    dtype: Any = jnp.float32
+    """What is computed in; parameters, statistics and logits are float32 always."""
+
+    @property
+    def pieces(self) -> Mapping[str, nn.Module]:
+        """Its modules by name, in order: `head(block_1(block_0(x)))`."""
+        settings = {name: getattr(self, name) for name in ("use_bias", "momentum", "epsilon", "dtype")}
+        blocks = [ConvBlock(*block, **settings, parent=None) for block in self.blocks]
+        named = {f"block_{number}": block for number, block in enumerate(blocks)}
+        return named | {"head": Head(self.classes, parent=None)}
+
+    @nn.compact
+    def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
+        """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""
+        for name, piece in self.pieces.items():
+            x = piece.clone(parent=self, name=name)(x, train=train)
+        return jnp.asarray(x)
+
+
+class ConvBlock(nn.Module):
+    """A convolution with the initial weights of Glorot & Bengio, batch normalisation, and a rectifier."""
+
+    filters: int
+    window: int
+    stride: int
+    use_bias: bool = False
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
+        """Feature maps."""
+        window, strides = (self.window, self.window), (self.stride, self.stride)
+        start = nn.initializers.glorot_uniform()
+        settings = {"use_bias": self.use_bias, "kernel_init": start, "dtype": self.dtype, "name": "conv"}
+        x = Conv(self.filters, window, strides, **settings)(with_channels(x))
+        settings = {"momentum": self.momentum, "epsilon": self.epsilon, "dtype": self.dtype, "name": "norm"}
+        return nn.relu(nn.BatchNorm(use_running_average=not train, **settings)(x))
+
+
+class Head(nn.Module):
+    """The mean over each map, and a dense layer."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: Float[ArrayLike, "n height width channels"], *, train: bool = False) -> Array:
+        """Logits, which do not depend on `train`."""
+        means = jnp.mean(jnp.asarray(x, jnp.float32), axis=(1, 2))
+        return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform(), name="output")(means)

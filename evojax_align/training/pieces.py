@@ -1,0 +1,263 @@
+"""Training of networks that are chains of pieces, by programs of the pieces: for a search among architectures.
+
+A program of a whole network is compiled anew for every architecture. A piece has few forms, so that most of the pieces
+of a new architecture are known already: here each is compiled once, forth and back, for each form and shape of its
+input, and the host calls one after the other. `experiments/benchmarks/architectures.py` measures both ways.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from evojax_align import _checks
+from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align.training.evaluation import CHUNK, batches, loss_and_accuracy, taken
+
+
+@runtime_checkable
+class Pieced(Protocol):
+    """A network that is a chain of Flax modules, and whose variables are those of its pieces by their names."""
+
+    @property
+    def pieces(self) -> Mapping[str, nn.Module]:
+        """The modules, each called as `piece(x, train=...)` on what the one before gives; the last gives logits."""
+        ...
+
+
+def fit_pieces(
+    networks: Sequence[Pieced],
+    variables: Sequence[PyTree],
+    data: Iterable[Any],
+    optimizer: optax.GradientTransformation,
+    *,
+    epochs: int,
+    batch_size: int,
+    keys: Sequence[PRNGKey],
+    devices: Sequence[Any] = (),
+) -> tuple[list[PyTree], Float[np.ndarray, "networks epochs"]]:
+    """Train networks of any architectures together, one step of each in turn. A host function.
+
+    Main arguments:
+        networks: such as `models.BlockCNN`.
+        variables: of each, as it was initialised: `params`, and `batch_stats` where it has some.
+        data: inputs and integer labels, shared by all; each sees them in an order of its own.
+        optimizer: any optax optimiser that treats every parameter by itself, such as Adam; its state starts fresh.
+        epochs: passes over the data.
+        batch_size: samples a step. What does not fill the last step of a pass is left out of it, others each time.
+        keys: one for each network.
+
+    Other arguments:
+        devices: networks are dealt out to these, and train side by side. Programs are compiled for each device.
+
+    Returns:
+        The trained variables, and the mean loss of each epoch. A network's result does not depend on the others.
+
+    Raises:
+        ValueError: for lists that do not fit each other.
+    """
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        _checks.positive(name, value)
+    for name, values in (("variables", variables), ("keys", keys)):
+        if len(values) != len(networks):
+            came, expected = f"{len(values)} of them", f"one for each of {len(networks)} networks"
+            raise _checks.bad(name, came, expected, "Pass lists of equal length.")
+    x, y = jax.tree.map(jnp.asarray, tuple(data))
+    places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
+    shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
+    trainees = []
+    for network, own, key, place in zip(networks, variables, keys, places, strict=True):
+        start, order = (own, key) if place is None else jax.device_put((own, key), place)
+        trainees.append(_Trainee(network, start, order, optimizer))
+    size = min(batch_size, y.shape[0])
+    losses = np.zeros((len(networks), epochs))
+    for epoch in range(epochs):
+        for trainee in trainees:
+            trainee.begin(epoch, y.shape[0], size)
+        steps = y.shape[0] // size
+        for step in range(steps):
+            for trainee, place in zip(trainees, places, strict=True):
+                trainee.step(step, *shared[place])
+        losses[:, epoch] = [float(trainee.loss) / steps for trainee in trainees]
+    return [trainee.variables for trainee in trainees], losses
+
+
+def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
+    """Newly drawn variables, from a key for each piece; not the bits of `network.init`, which compiles anew."""
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *jnp.shape(leaf)[1:]), jnp.result_type(leaf)), x)
+    found: dict[str, dict[str, PyTree]] = {}
+    for number, (name, piece) in enumerate(network.pieces.items()):
+        own = _initial(piece, jax.random.fold_in(key, number), x)
+        x = jax.eval_shape(partial(_inferred, piece), own, x)
+        for kind, leaves in own.items():
+            found.setdefault(kind, {})[name] = leaves
+    return found
+
+
+def evaluate_pieces(
+    network: Pieced, variables: PyTree, x: ArrayLike, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
+) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of one network on a whole data set, as `evaluate`. A host function."""
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    count = y.shape[0]
+    index, weights = batches(jnp.arange(count), min(_checks.positive("chunk", chunk), count))
+    found = []
+    for part, of_sample in zip(index, weights, strict=True):
+        *_, logits = run_pieces(network, variables, x[part]).values()
+        found.append(_judged(logits, y[part], of_sample))
+    loss, accuracy = np.sum(np.asarray(found, np.float64), axis=0) / count
+    return float(loss), float(accuracy)
+
+
+def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
+    """What each piece gives, by programs of the pieces; the last are the logits `network.apply(variables, x)`."""
+    given = {}
+    for name, piece in network.pieces.items():
+        given[name] = x = _inferred(piece, _of(variables, name), x)
+    return given
+
+
+class _Trainee:
+    """One network in training: for each piece its variables and the state of the optimiser."""
+
+    def __init__(
+        self, network: Pieced, variables: PyTree, key: PRNGKey, optimizer: optax.GradientTransformation
+    ) -> None:
+        self._pieces = list(network.pieces.values())
+        self._names = list(network.pieces)
+        self._own = [_of(variables, name) for name in self._names]
+        self._moments = [_started(optimizer, own["params"]) for own in self._own]
+        self._optimizer, self._key = optimizer, key
+        self._order, self.loss = jnp.zeros((0, 0), int), jnp.zeros(())
+
+    def begin(self, epoch: int, count: int, size: int) -> None:
+        """Draw the order of the samples."""
+        self._order = _drawn(self._key, epoch, count, size)
+        self.loss = jnp.zeros_like(self.loss)
+
+    def step(self, step: int, x: PyTree, y: Array) -> None:
+        """Forth through all pieces, and back."""
+        value, y = _batch(self._order, step, x, y)
+        pulls = []
+        for number, piece in enumerate(self._pieces[:-1]):
+            value, pull, new = _forth(piece, self._own[number], value, needed=number > 0)
+            pulls.append((pull, new))
+        last = self._own[-1], self._moments[-1]
+        self._own[-1], self._moments[-1], gradient, self.loss = _end(
+            self._pieces[-1], self._optimizer, *last, value, y, self.loss
+        )
+        for number, (pull, new) in reversed(list(enumerate(pulls))):
+            own, moments = self._own[number]["params"], self._moments[number]
+            params, self._moments[number], gradient = _back(self._optimizer, pull, own, moments, gradient)
+            self._own[number] = {"params": params, **new}
+
+    @property
+    def variables(self) -> PyTree:
+        """As the network takes them."""
+        kinds = {kind for own in self._own for kind in own}
+        return {
+            kind: {name: own[kind] for name, own in zip(self._names, self._own, strict=True) if kind in own}
+            for kind in sorted(kinds)
+        }
+
+
+def _of(variables: PyTree, name: str) -> dict[str, PyTree]:
+    """The variables of one piece."""
+    return {kind: pieces[name] for kind, pieces in variables.items() if name in pieces}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shapes:
+    """Of inputs, as what a program is compiled for."""
+
+    leaves: tuple[tuple[tuple[int, ...], Any], ...]
+    structure: Any
+
+
+def _initial(piece: nn.Module, key: PRNGKey, x: PyTree) -> dict[str, PyTree]:
+    leaves, structure = jax.tree.flatten(x)
+    return _drawn_for(piece, _Shapes(tuple((leaf.shape, leaf.dtype) for leaf in leaves), structure), key)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _drawn_for(piece: nn.Module, shapes: _Shapes, key: PRNGKey) -> dict[str, PyTree]:
+    zeros = [jnp.zeros(shape, dtype) for shape, dtype in shapes.leaves]
+    return dict(piece.init(key, jax.tree.unflatten(shapes.structure, zeros)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _started(optimizer: optax.GradientTransformation, params: PyTree) -> PyTree:
+    return optimizer.init(params)
+
+
+@partial(jax.jit, static_argnames=("count", "size"))
+def _drawn(key: PRNGKey, epoch: ArrayLike, count: int, size: int) -> Int[Array, "steps size"]:
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
+    return order[: count - count % size].reshape(-1, size)
+
+
+@jax.jit
+def _batch(order: Array, step: ArrayLike, x: PyTree, y: Array) -> tuple[PyTree, Array]:
+    index = order[step]
+    return taken(x, index), y[index]
+
+
+@partial(jax.jit, static_argnames=("piece", "needed"))
+def _forth(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) -> tuple[Array, Any, dict[str, PyTree]]:
+    """What the piece gives, what its gradients take (for its input too, if needed), and its new statistics."""
+    rest = {kind: of_kind for kind, of_kind in own.items() if kind != "params"}
+
+    def run(params: PyTree, x: PyTree) -> tuple[Array, dict[str, PyTree]]:
+        given, new = piece.apply({"params": params, **rest}, x, train=True, mutable=list(rest))  # pyright: ignore
+        return given, dict(new)
+
+    if needed:
+        return jax.vjp(run, own["params"], x, has_aux=True)
+    return jax.vjp(lambda params: run(params, x), own["params"], has_aux=True)
+
+
+@partial(jax.jit, static_argnums=0)
+def _back(
+    optimizer: optax.GradientTransformation, pull: Any, params: PyTree, moments: PyTree, gradient: Array
+) -> tuple[PyTree, PyTree, Array | None]:
+    """One step of the optimiser, and the gradient of the piece's input."""
+    own, *of_input = pull(gradient)
+    updates, moments = optimizer.update(own, moments, params)
+    return optax.apply_updates(params, updates), moments, of_input[0] if of_input else None
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _end(
+    piece: nn.Module,
+    optimizer: optax.GradientTransformation,
+    own: dict[str, PyTree],
+    moments: PyTree,
+    x: Array,
+    y: Array,
+    total: Array,
+) -> tuple[dict[str, PyTree], PyTree, Array, Array]:
+    """Forth and back through the piece that gives logits; the loss is added to the total."""
+
+    def lost(params: PyTree, x: Array) -> Array:
+        return loss_and_accuracy(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y)[0]
+
+    loss, (gradient, of_input) = jax.value_and_grad(lost, argnums=(0, 1))(own["params"], x)
+    updates, moments = optimizer.update(gradient, moments, own["params"])
+    return {"params": optax.apply_updates(own["params"], updates)}, moments, of_input, total + loss
+
+
+@partial(jax.jit, static_argnums=0)
+def _inferred(piece: nn.Module, own: dict[str, PyTree], x: PyTree) -> Array:
+    return jnp.asarray(piece.apply(own, x, train=False))
+
+
+@jax.jit
+def _judged(logits: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+    loss, accuracy = loss_and_accuracy(lambda _, x: x, None, logits, y, weights)
+    return loss * jnp.sum(weights), accuracy * jnp.sum(weights)

@@ -1,0 +1,125 @@
+"""Networks trained by programs of their pieces learn what they would as a whole."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from evojax_align import training
+from evojax_align.models import BlockCNN
+
+ADAM = optax.adam(1e-2)
+NETWORKS = BlockCNN(((4, 3, 1), (6, 3, 2)), classes=3), BlockCNN(((6, 1, 1),), classes=3)
+
+
+@pytest.fixture(scope="module")
+def images():
+    key_x, key_y = jax.random.split(jax.random.key(3))
+    y = jax.random.randint(key_y, (50,), 0, 3)
+    return jax.random.normal(key_x, (50, 6, 6)) + y[:, None, None], y
+
+
+@pytest.fixture(scope="module")
+def starts(images):
+    return [training.init_pieces(network, jax.random.key(5), images[0]) for network in NETWORKS]
+
+
+def fit(images, starts, networks=NETWORKS, **settings):
+    settings = {"epochs": 2, "batch_size": 20, "keys": [jax.random.key(1), jax.random.key(2)]} | settings
+    return training.fit_pieces(networks, starts, images, ADAM, **settings)
+
+
+def whole(network, variables, images, key, epochs, size):
+    """The same training, by one program of the whole network."""
+    x, y = images
+    params, stats = variables["params"], variables["batch_stats"]
+    moments = ADAM.init(params)
+
+    @jax.jit
+    def step(params, stats, moments, x, y):
+        def lost(params):
+            kept = {"params": params, "batch_stats": stats}
+            logits, new = network.apply(kept, x, train=True, mutable=["batch_stats"])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), new["batch_stats"]
+
+        (loss, stats_), gradient = jax.value_and_grad(lost, has_aux=True)(params)
+        updates, moments_ = ADAM.update(gradient, moments, params)
+        return optax.apply_updates(params, updates), stats_, moments_, loss
+
+    losses = np.zeros(epochs)
+    for epoch in range(epochs):
+        order = jax.random.permutation(jax.random.fold_in(key, epoch), len(y))
+        for number in range(len(y) // size):
+            index = order[number * size : (number + 1) * size]
+            params, stats, moments, loss = step(params, stats, moments, x[index], y[index])
+            losses[epoch] += float(loss) / (len(y) // size)
+    return {"params": params, "batch_stats": stats}, losses
+
+
+def close(ours, theirs, **tolerance):
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, **tolerance), ours, theirs)
+
+
+def test_the_variables_are_those_of_the_network(images, starts):
+    for network, start in zip(NETWORKS, starts, strict=True):
+        own = network.init(jax.random.key(0), images[0])
+        assert jax.tree.map(jnp.shape, start) == jax.tree.map(jnp.shape, own)
+
+
+def test_training_by_pieces_is_training_as_a_whole(images, starts):
+    found, losses = fit(images, starts)
+    for number, (network, key) in enumerate(zip(NETWORKS, (1, 2), strict=True)):
+        expected, of_whole = whole(network, starts[number], images, jax.random.key(key), 2, 20)
+        close(found[number], expected, atol=2e-4)
+        np.testing.assert_allclose(losses[number], of_whole, atol=1e-4)
+    assert (losses[:, 1] < losses[:, 0]).all()
+
+
+def test_a_network_does_not_depend_on_those_beside_it(images, starts):
+    together, losses = fit(images, starts)
+    alone, loss = fit(images, starts[1:], NETWORKS[1:], keys=[jax.random.key(2)])
+    jax.tree.map(np.testing.assert_array_equal, alone[0], together[1])
+    np.testing.assert_array_equal(loss[0], losses[1])
+
+
+def test_on_devices_named_it_is_the_same(images, starts):
+    named, _ = fit(images, starts, devices=jax.devices()[:1])
+    jax.tree.map(np.testing.assert_array_equal, named, fit(images, starts)[0])
+
+
+def test_a_second_network_of_known_pieces_compiles_nothing(images, starts):
+    fit(images, starts)
+    before = training.pieces._forth._cache_size(), training.pieces._back._cache_size()
+    network = BlockCNN(((4, 3, 1), (6, 3, 2)), classes=3)
+    fit(images, starts[:1], [network], keys=[jax.random.key(9)])
+    assert (training.pieces._forth._cache_size(), training.pieces._back._cache_size()) == before
+
+
+def test_judging_is_that_of_the_whole_network(images, starts):
+    found, _ = fit(images, starts)
+    x, y = images
+    ours = training.evaluate_pieces(NETWORKS[0], found[0], x, y, chunk=20)
+    theirs = training.evaluate(NETWORKS[0].apply, found[0], x, y, chunk=20)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_what_pieces_give_ends_in_the_logits(images, starts):
+    given = training.run_pieces(NETWORKS[0], starts[0], images[0])
+    assert list(given) == ["block_0", "block_1", "head"]
+    np.testing.assert_allclose(given["head"], NETWORKS[0].apply(starts[0], images[0]), atol=1e-5)
+
+
+def test_fewer_samples_than_a_batch_are_one_step(images, starts):
+    few = images[0][:7], images[1][:7]
+    _, losses = fit(few, starts)
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize(
+    ("argument", "settings"),
+    [("epochs", {"epochs": 0}), ("batch_size", {"batch_size": 0}), ("keys", {"keys": [jax.random.key(0)]})],
+)
+def test_bad_input_is_refused(images, starts, argument, settings):
+    with pytest.raises(ValueError, match=f"^{argument}: got"):
+        fit(images, starts, **settings)
