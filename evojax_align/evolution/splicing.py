@@ -20,7 +20,7 @@ from evojax_align.similarity import correlation
 MATCHINGS = ("correlation", "order")
 PLACES = 2000
 """Of all images' maps, on which filters are compared."""
-Maps = list[Float[np.ndarray, "places filters"]]
+Maps = list[Float[np.ndarray, "places _"]]
 
 
 def splice(

@@ -7,7 +7,7 @@ and SHA-256, and the index's own. A file that was cut short or changed is never 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,17 @@ def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
     write(path, lambda file: np.savez(file, allow_pickle=False, **{INDEX: np.frombuffer(sealed, np.uint8)}, **arrays))
 
 
-def load(path: Path, like: PyTree | None = None) -> tuple[PyTree, dict[str, Any]]:
+def load(
+    path: Path, like: PyTree | None = None, *, build: Callable[[dict[str, Any]], PyTree] | None = None
+) -> tuple[PyTree, dict[str, Any]]:
     """Read a checkpoint: its tree and its notes.
 
     Args:
         path: the file.
         like: a tree of the same structure, of arrays or of their shapes; the result has its containers, and NumPy
             arrays where it has them. Without one the result is a dictionary from leaf paths to arrays.
+        build: in its place, for trees whose shapes change: makes the tree from dictionaries of NumPy arrays, one in
+            another, by the names along the leaf paths.
 
     Raises:
         Damaged: if any bit that matters is not as it was written.
@@ -63,6 +67,8 @@ def load(path: Path, like: PyTree | None = None) -> tuple[PyTree, dict[str, Any]
     except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
         raise error if isinstance(error, Damaged) else Damaged(f"{path}: {error}") from error
     found = {entry["path"]: leaf for entry, leaf in zip(index["leaves"], leaves, strict=True)}
+    if build is not None:
+        return build(_nested(found)), index["notes"]
     return found if like is None else _fill(path, found, like), index["notes"]
 
 
@@ -113,6 +119,18 @@ def _checked(array: np.ndarray, entry: Mapping[str, Any], path: Path) -> Any:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data if array.size else b"").hexdigest()
+
+
+def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Dictionaries in dictionaries, from leaves by their paths."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *branches, name = path.split("/")
+        inner = tree
+        for branch in branches:
+            inner = inner.setdefault(branch, {})
+        inner[name] = leaf
+    return tree
 
 
 def _fill(path: Path, found: Mapping[str, Any], like: PyTree) -> PyTree:

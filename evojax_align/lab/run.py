@@ -54,6 +54,7 @@ class Run(Monitor):
         *,
         total: int,
         done: Callable[[State], bool] = lambda state: False,
+        build: Callable[[dict[str, Any]], State] | None = None,
     ) -> State:
         """Repeat `state, metrics = step(number, state)`, with progress, a log, and checkpoints.
 
@@ -64,11 +65,13 @@ class Run(Monitor):
             step: from the step's number and the state to the next state and numbers to show.
             total: number of steps, at most.
             done: ends the loop early.
+            build: for a state whose shapes change on the way: makes one of what a checkpoint holds (see
+                `checkpoint.load`).
 
         Returns:
             The last state, of the same bits however often the run was stopped on the way.
         """
-        state, first = self._restore(name, state)
+        state, first = self._restore(name, state, build)
         saved, cost = time.perf_counter(), 0.0
         with self.phase(name, total, done=first) as bar:
             number = first
@@ -123,10 +126,10 @@ class Run(Monitor):
         for path in self._found(name)[:-KEPT]:
             path.unlink()
 
-    def _restore(self, name: str, state: State) -> tuple[State, int]:
+    def _restore(self, name: str, state: State, build: Callable[[dict[str, Any]], State] | None) -> tuple[State, int]:
         for path in reversed(self._found(name)):
             try:
-                state, notes = checkpoint.load(path, state)
+                state, notes = checkpoint.load(path, state, build=build)
             except checkpoint.Damaged as error:
                 aside = path.replace(path.with_suffix(".damaged"))
                 print(f"{error}; kept as {aside.name}, going back to the checkpoint before", file=sys.stderr)

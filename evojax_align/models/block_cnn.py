@@ -49,6 +49,19 @@ class BlockCNN(nn.Module):
         named = {f"block_{number}": block for number, block in enumerate(blocks)}
         return named | {"head": Head(self.classes, parent=None)}
 
+    def products(self, image: Sequence[int]) -> tuple[int, int]:
+        """Multiplications of weights for one image of this shape, and weights: those of windows and of the last layer.
+
+        Two operations each are what such a network is usually said to cost.
+        """
+        height, width, channels = (*image, 1)[:3]
+        spent = weights = 0
+        for filters, window, stride in self.blocks:
+            height, width = -(-height // stride), -(-width // stride)
+            own = window * window * channels * filters
+            spent, weights, channels = spent + height * width * own, weights + own, filters
+        return spent + channels * self.classes, weights + channels * self.classes
+
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
         """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""

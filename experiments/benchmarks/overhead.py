@@ -31,6 +31,7 @@ class Bare(lab.Run):
         *,
         total: int,
         done: Callable[[Any], bool] = lambda state: False,
+        build: Callable[[dict[str, Any]], Any] | None = None,
     ) -> Any:
         """No checkpoint, no log, no bar."""
         number = 0

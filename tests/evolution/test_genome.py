@@ -96,9 +96,9 @@ def test_strides_of_two_are_limited():
 def test_where_all_is_known_the_search_ends_with_an_error():
     space = Space(filters=(4,), windows=(1, 3), strides=(1,), longest=1)
     parent = genome((4, 3, 1))
-    with pytest.raises(Exhausted, match="^space: got a network of 1 blocks all of whose"):
+    with pytest.raises(Exhausted, match=r"^space: got a network of 1 blocks all of whose"):
         space.mutate(jax.random.key(0), parent, seen={((4, 1, 1),), parent.architecture}, identity=1)
-    with pytest.raises(Exhausted, match="^space: got 2 single blocks"):
+    with pytest.raises(Exhausted, match=r"^space: got 2 single blocks"):
         space.first(jax.random.key(0), {((4, 1, 1),), parent.architecture})
 
 

@@ -164,5 +164,5 @@ def test_moments_of_rectified_normal_values_are_those_of_samples():
 
 
 def test_an_unknown_rule_is_refused(images, parent):
-    with pytest.raises(ValueError, match="^inherit: got 'weights'"):
+    with pytest.raises(ValueError, match=r"^inherit: got 'weights'"):
         born("weights", PARENT, parent, images)
