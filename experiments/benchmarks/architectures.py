@@ -1,0 +1,143 @@
+"""What a new architecture costs: programs of whole networks against programs of pieces, on a walk of mutations.
+
+A network is trained for one epoch and judged, as a search does. `whole` compiles a step and a judgement of each;
+`pieces` is `training.fit_pieces`, whose programs are kept from network to network. With --run, the share of compiling
+in the wall time of a search: first with no compiled program on the disk, then with those of the first run.
+
+python experiments/benchmarks/architectures.py --data-dir DIR --out experiments/results/benchmarks-architectures.json
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+import optax
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+import lamarckian  # pyright: ignore[reportMissingImports]
+from lamarckian_study import Study  # pyright: ignore[reportMissingImports]
+from timing import store  # pyright: ignore[reportImplicitRelativeImport]
+
+from evojax_align import lab, training
+from evojax_align._types import Array, PyTree
+from evojax_align.data import load
+
+OPTIMIZER = optax.adam(1e-3)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Walk from network to network, each trained both ways; then run a search twice."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--dataset", default="fashion_mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--networks", type=int, default=30)
+    parser.add_argument("--run", action="store_true", help="also the preset `small`, cold and warm")
+    parser.add_argument("--set", action="append", default=[], help="settings of that run")
+    parser.add_argument("--out")
+    arguments = parser.parse_args(argv)
+    rows = walk(arguments.dataset, arguments.data_dir, arguments.networks)
+    if arguments.run:
+        rows += searched(arguments.dataset, arguments.data_dir, arguments.set)
+    store(arguments.out, rows, {"networks": arguments.networks})
+    return 0
+
+
+def walk(dataset: str, data_dir: str | None, count: int) -> list[dict[str, Any]]:
+    """Seconds for each network, compiling and training, both ways in turns."""
+    config = next(of for of in lamarckian.PRESETS["small"] if of.dataset == dataset)
+    study = Study(config, load(dataset, data_dir=data_dir, seed=0))
+    space, genome = study.space, study.space.first(jax.random.key(0))
+    seen, spent = set(), {"whole": [], "pieces": []}
+    for number in range(count):
+        seen.add(genome.architecture)
+        network = study.network(genome.architecture)
+        start = training.init_pieces(network, jax.random.key(number), study.train[0])
+        for name, way in (("whole", by_whole), ("pieces", by_pieces)):
+            spent[name].append(way(study, network, start, config.batch_size))
+        _, genome = space.mutate(jax.random.key(number), genome, seen=seen, identity=number + 1)
+    rows = []
+    for name, found in spent.items():
+        first, second = zip(*found, strict=True)
+        row = {"way": name, "networks": count, "seconds in all": round(sum(first), 1)}
+        row |= {"seconds, first epoch, median": round(statistics.median(first), 2)}
+        row |= {"of the last ten networks": round(statistics.median(first[-10:]), 2)}
+        rows.append(row | {"seconds, another epoch, median": round(statistics.median(second), 2)})
+        print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    return rows
+
+
+def by_whole(study: Study, network: Any, start: PyTree, size: int) -> tuple[float, float]:
+    """Seconds of an epoch and a judgement with programs of the whole network: with compiling, and without."""
+
+    @jax.jit
+    def step(variables: PyTree, moments: PyTree, x: Array, y: Array) -> tuple[PyTree, PyTree]:
+        def lost(params: PyTree) -> tuple[Array, PyTree]:
+            state = {"params": params, "batch_stats": variables["batch_stats"]}
+            logits, new = network.apply(state, x, train=True, mutable=["batch_stats"])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), new
+
+        gradient, new = jax.grad(lost, has_aux=True)(variables["params"])
+        updates, moments = OPTIMIZER.update(gradient, moments, variables["params"])
+        return {"params": optax.apply_updates(variables["params"], updates), **new}, moments
+
+    judge = jax.jit(lambda variables, x, y: training.evaluate(network.apply, variables, x, y))
+
+    def epoch() -> float:
+        begin, variables, moments = time.perf_counter(), start, OPTIMIZER.init(start["params"])
+        x, y = study.train
+        order = jax.random.permutation(jax.random.key(1), y.size)
+        for number in range(y.size // size):
+            index = order[number * size : (number + 1) * size]
+            variables, moments = step(variables, moments, x[index], y[index])
+        jax.block_until_ready(judge(variables, *study.judge))
+        return time.perf_counter() - begin
+
+    return epoch(), epoch()
+
+
+def by_pieces(study: Study, network: Any, start: PyTree, size: int) -> tuple[float, float]:
+    """The same with programs of the pieces, those of earlier networks kept."""
+
+    def epoch() -> float:
+        begin, settings = time.perf_counter(), {"epochs": 1, "batch_size": size, "keys": [jax.random.key(1)]}
+        (variables,), _ = training.fit_pieces([network], [start], study.train, OPTIMIZER, **settings)
+        training.evaluate_pieces(network, variables, *study.judge)
+        return time.perf_counter() - begin
+
+    return epoch(), epoch()
+
+
+def searched(dataset: str, data_dir: str | None, settings: list[str]) -> list[dict[str, Any]]:
+    """Wall time of a search, and what of it was compiling, in two processes that share a folder of programs."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("cold", "warm"):
+            out = Path(folder) / name
+            script = Path(__file__).parents[1] / "lamarckian.py"
+            flags = ["--preset", "small", "--dataset", dataset, "--quiet", "--out", str(out)]
+            flags += ["--data-dir", data_dir] if data_dir else []
+            flags += ["--compile-cache", str(Path(folder) / "programs")]
+            flags += [part for setting in settings for part in ("--set", setting)]
+            subprocess.run([sys.executable, str(script), *flags], check=True, stdout=subprocess.DEVNULL)
+            spent = json.loads((out / "timings.json").read_text()).values()
+            total, compiling = (sum(of[kind] for of in spent) for kind in ("total", "compile"))
+            row = {"programs on disk": name, "seconds": round(total, 1), "compiling": round(compiling, 1)}
+            rows.append(row | {"share": round(compiling / total, 3)})
+            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    lab.use_all_cores()
+    sys.exit(main())
