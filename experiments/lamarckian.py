@@ -32,15 +32,15 @@ SMALL = Config(
     dataset="fashion_mnist",
     repeats=3,
     filters=(8, 16, 32),
-    samples=2000,
+    samples=1500,
     judged=1000,
     tested=2000,
     epochs=2,
     long=8,
-    budget=96,
-    marks=(24, 96),
-    final=3,
-    batch_size=64,
+    budget=64,
+    marks=(16, 64),
+    final=2,
+    batch_size=32,
     momentum=0.9,
 )
 PAPER = Config(dataset="cifar10", arms=BASELINES)
@@ -62,7 +62,7 @@ PRESETS = {
             momentum=0.9,
         ),
     ),
-    "small": (SMALL, dataclasses.replace(SMALL, dataset="cifar10", samples=4000)),
+    "small": (SMALL, dataclasses.replace(SMALL, dataset="cifar10", samples=3000)),
     "paper": (
         PAPER,
         dataclasses.replace(PAPER, dataset="cifar100"),
@@ -72,7 +72,7 @@ PRESETS = {
 }
 COSTS = {
     "demo": "few and small networks on handwritten digits, 20 epochs, 6 seeds",
-    "small": "networks of up to 32 filters on 2000 images of Fashion-MNIST or 4000 of CIFAR-10, 96 epochs, 3 seeds",
+    "small": "blocks of up to 32 filters on 1500 images of Fashion-MNIST or 3000 of CIFAR-10, 64 epochs, 3 seeds",
     "paper": "as in the paper, 512 epochs; 20 seeds on CIFAR, 10 on MNIST and Fashion-MNIST; for a GPU",
 }
 
@@ -101,7 +101,6 @@ EXPERIMENT = lab.Experiment("lamarckian", __doc__ or "", PRESETS, COSTS, MODES, 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
-    lab.use_all_cores()
     return lab.main(EXPERIMENT, argv)
 
 

@@ -89,7 +89,7 @@ class Study:
             (jnp.asarray((x - mean) / deviation, jnp.float32), jnp.asarray(y)) for x, y in (train, judge, test)
         )
         self.classes = data.num_classes
-        self.devices = tuple(jax.devices()) if len(jax.devices()) > 1 else ()
+        self.devices = tuple(jax.devices()) if len(jax.devices()) > 1 else ()  # each core a device is no faster here
         self.space = Space(config.filters, config.windows, halvings=config.halvings)
         self.searches = {name: self.search(name) for name in config.arms}
         least = max(search.epochs * search.size for search in self.searches.values())

@@ -29,7 +29,7 @@ import lamarckian  # pyright: ignore[reportMissingImports]
 from lamarckian_study import Study  # pyright: ignore[reportMissingImports]
 from timing import store  # pyright: ignore[reportImplicitRelativeImport]
 
-from evojax_align import lab, training
+from evojax_align import training
 from evojax_align._types import Array, PyTree
 from evojax_align.data import load
 
@@ -139,5 +139,4 @@ def searched(dataset: str, data_dir: str | None, settings: list[str]) -> list[di
 
 
 if __name__ == "__main__":
-    lab.use_all_cores()
     sys.exit(main())
