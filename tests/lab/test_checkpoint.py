@@ -47,6 +47,15 @@ def test_shapes_serve_as_a_likeness_and_without_one_paths_are_names(state, store
     assert set(load(stored)[0]) == {"params/w", "params/b", "key", "count", "mask", "empty", "rows"}
 
 
+def test_a_tree_whose_shapes_change_is_built_from_dictionaries_by_the_names_of_its_leaves(state, tmp_path):
+    path = tmp_path / "state.npz"
+    save(path, {"at": (state["params"], state["rows"])}, {"step": 2})
+    built, notes = checkpoint.load(path, build=lambda tree: tree)
+    assert notes == {"step": 2} and list(built) == ["at"] and sorted(built["at"]) == ["0", "1"]
+    assert sorted(built["at"]["0"]) == ["b", "w"]
+    np.testing.assert_array_equal(built["at"]["1"], state["rows"])
+
+
 def test_two_hundred_flipped_bits_never_give_a_wrong_state(state, stored):
     whole, rng = stored.read_bytes(), np.random.default_rng(0)
     refused = 0

@@ -70,6 +70,31 @@ def test_a_run_that_dies_at_any_step_goes_on_to_the_same_bits_and_the_same_log(t
     assert (folder.path / "log.jsonl").read_bytes() == expected[1]
 
 
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_a_state_whose_shapes_change_goes_on_too(tmp_path, stop_at):
+    """Of each step one number more."""
+
+    def grow(number, state):
+        if number == stop_at and not list(tmp_path.glob("stopped")):
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+        last = state["seen"][-1] if len(state["seen"]) else 1.0
+        return {"seen": np.append(state["seen"], last * 1.5 + number)}, {}
+
+    folder = lab.RunFolder.create(tmp_path / "run", "toy")
+
+    def loop():
+        run = lab.Run(folder, quiet=True, every=0.0)
+        return run.loop("grow", {"seen": np.zeros(0)}, grow, total=TOTAL, build=lambda tree: {"seen": tree["seen"]})
+
+    with pytest.raises(KeyboardInterrupt):
+        loop()
+    expected = np.zeros(0)
+    for number in range(TOTAL):
+        expected = np.append(expected, (expected[-1] if number else 1.0) * 1.5 + number)
+    np.testing.assert_array_equal(loop()["seen"], expected)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, expected, capsys):
     folder = lab.RunFolder.create(tmp_path / "run", "toy")
     whole_run(folder)
