@@ -90,7 +90,7 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
         "marks": config.marks,
         "each": [study.searches[name].epochs for name in config.arms],
         "budget": config.budget,
-        "images": study.train[1].size,
+        "images": study.train[1].size - study.train[1].size % min(config.batch_size, study.train[1].size),
         "dataset": data.name,
     }
     return arrays | {"test": np.stack(tests)} | {name: np.array(value) for name, value in lists.items()}

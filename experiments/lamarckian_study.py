@@ -16,6 +16,7 @@ from evojax_align.data.dataset import draw
 from evojax_align.evolution import Genome, Individual, Lamarckian, Lineage, Seedling, Space
 from evojax_align.models import BlockCNN
 
+DTYPES = ("float32", "bfloat16", "float16")
 STARTS = ("inherited", "fresh")
 """Weights from which what was found is trained to the end."""
 MEASURES = ("fitness", "best", "loss", "epochs", "origin", "niche", "blocks", "filters", "products", "parameters")
@@ -83,6 +84,11 @@ class Study:
         self.config = config
         for name in config.arms:
             _checks.one_of("arms", name, ARMS)
+        for name in ("repeats", "final", "long"):
+            _checks.positive(name, getattr(config, name))
+        _checks.one_of("dtype", config.dtype, DTYPES)
+        if len(set(config.arms)) < len(config.arms):
+            raise _checks.bad("arms", config.arms, "different ones", "Name each once.")
         train, judge, test = parts(config, data)
         mean, deviation = moments(train[0])
         self.train, self.judge, self.test = (
@@ -90,6 +96,9 @@ class Study:
         )
         self.classes = data.num_classes
         self.devices = tuple(jax.devices()) if len(jax.devices()) > 1 else ()  # each core a device is no faster here
+        steps = max(1, self.train[1].size // config.batch_size) * config.final
+        falling = optax.piecewise_constant_schedule(config.learning_rate, {steps: 0.1, 2 * steps: 0.1})
+        self.optimizer, self.finisher = optax.adam(config.learning_rate), optax.adam(falling)  # programs are theirs
         self.space = Space(config.filters, config.windows, halvings=config.halvings)
         self.searches = {name: self.search(name) for name in config.arms}
         least = max(search.epochs * search.size for search in self.searches.values())
@@ -105,11 +114,11 @@ class Study:
         """The search of an arm."""
         config, settings = self.config, dict(ARMS[name])
         if "scheme" in settings:
-            settings |= {"size": config.size, "children": config.size}
+            settings |= {"size": config.size, "children": 1 if name == "ageing" else config.size}
         epochs = config.long if name == "baseline II" else config.epochs
         settings |= {"epochs": epochs, "batch_size": config.batch_size, "budget": config.budget}
         settings |= {"niche_rate": config.niche_rate, "niche_length": config.niche_length, "devices": self.devices}
-        return Lamarckian(self.network, self.space, optax.adam(config.learning_rate), **settings)
+        return Lamarckian(self.network, self.space, self.optimizer, **settings)
 
     def evolve(self, run: lab.Run, name: str, key: Array) -> dict[str, Any]:
         """All seeds of an arm, step by step together: their lineages, and the best networks at the marks."""
@@ -167,23 +176,19 @@ class Study:
     def finish(self, run: lab.Run, name: str, marked: tuple[tuple[Individual, ...], ...], key: Array) -> np.ndarray:
         """Test accuracy of what the seeds of an arm found, trained to the end: [seeds, marks, starts]."""
         config = self.config
-        steps = max(1, self.train[1].size // config.batch_size) * config.final
-        rate = optax.piecewise_constant_schedule(config.learning_rate, {steps: 0.1, 2 * steps: 0.1})
         settings = {"epochs": 3 * config.final, "batch_size": config.batch_size, "devices": self.devices}
-        optimizer = optax.adam(rate)
 
         def step(number: int, found: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
             place, start = divmod(number, len(STARTS))
             champions = [of[place] for of in marked]
             networks = [self.network(Genome.of(champion.genes).architecture) for champion in champions]
-            keys = list(jax.random.split(jax.random.fold_in(key, number), 2 * len(champions)))
+            own = [jax.random.fold_in(jax.random.fold_in(key, seed), number) for seed in range(config.repeats)]
+            keys, fresh = zip(*map(jax.random.split, own), strict=True)
             variables = [champion.variables for champion in champions]
             if STARTS[start] == "fresh":
-                pairs = zip(networks, keys[len(champions) :], strict=True)
+                pairs = zip(networks, fresh, strict=True)
                 variables = [training.init_pieces(network, own, self.train[0]) for network, own in pairs]
-            trained, _ = training.fit_pieces(
-                networks, variables, self.train, optimizer, keys=keys[: len(champions)], **settings
-            )
+            trained, _ = training.fit_pieces(networks, variables, self.train, self.finisher, keys=keys, **settings)
             for seed, (network, own) in enumerate(zip(networks, trained, strict=True)):
                 found[seed, place, start] = training.evaluate_pieces(network, own, *self.test)[1]
             return found, {"accuracy": float(found[:, place, start].mean())}

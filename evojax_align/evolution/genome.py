@@ -139,7 +139,10 @@ class Space:
 
         Raises:
             Exhausted: (a `ValueError`) if every network that a mutation could make has been seen.
+            ValueError: for a genome that is not of this space.
         """
+        if not self.allows(genome):
+            raise _checks.bad("genome", genome.architecture, "one of this space", "Widen the space's sets.")
         drawn = [
             (kind, child, weight / len(children))
             for kind, weight in zip(KINDS, self.frequencies, strict=True)

@@ -7,6 +7,7 @@ compiled for them.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -117,6 +118,7 @@ class _Growth:
         self._blocks, self._channels = list(parent.blocks), channels
         self._known = {identity: jax.tree.map(np.array, own) for identity, own in known.items()}
         self._random, self._noise, self._epsilon = random, noise, epsilon
+        self._before = {after: before for before, after in _links(parent)}
         self._biased = "bias" in known[parent.blocks[0].identity]["params"]["conv"]
 
     def into(self, child: Genome) -> dict[int | str, Variables]:
@@ -134,13 +136,16 @@ class _Growth:
     def _add(self, place: int, block: Block) -> None:
         """A block that passes on what it gets: positive values already, or both signs of an image by themselves."""
         count = self._blocks[place - 1].filters if place else 2 * self._channels
+        before, after = self._beside(place)
+        if self._before.get(after) == before:
+            self._before |= {block.identity: before, after: block.identity}
         self._blocks.insert(place, Block(block.identity, count, block.window, block.stride))
         middle = block.window // 2
         if place:
             kernel = np.zeros((block.window, block.window, count, count), np.float32)
             kernel[middle, middle] = np.eye(count)
-            before = self._known[self._blocks[place - 1].identity]["params"]["norm"]
-            mean, variance = rectified(before["bias"], before["scale"])
+            norm = self._known[self._blocks[place - 1].identity]["params"]["norm"]
+            mean, variance = rectified(norm["bias"], norm["scale"])
         else:
             kernel = np.zeros((block.window, block.window, self._channels, count), np.float32)
             kernel[middle, middle] = np.concatenate([np.eye(self._channels), -np.eye(self._channels)], axis=1)
@@ -160,13 +165,18 @@ class _Growth:
             share = np.maximum(1 + self._noise * self._random.normal(size=count), 0.1)
             share /= np.bincount(index, share, minlength=now)[index]
         elif count < now:
-            norms = self._norms(own)
-            index, share = np.sort(np.argsort(-norms, kind="stable")[:count]), np.ones(count)
+            order = np.lexsort((-np.abs(own["params"]["norm"]["scale"]), -self._norms(own)))
+            index, share = np.sort(order[:count]), np.ones(count)
         else:
             return
         self._known[block.identity] = jax.tree.map(lambda leaf: leaf[..., index], own)
         self._next(place, lambda weights: weights[..., index, :] * share[:, None])
         self._blocks[place] = Block(block.identity, count, block.window, block.stride)
+
+    def _beside(self, place: int) -> tuple[int | None, int | str]:
+        """Whose pieces stand before and at this place."""
+        before = self._blocks[place - 1].identity if place else None
+        return before, self._blocks[place].identity if place < len(self._blocks) else "head"
 
     def _norms(self, own: Variables) -> np.ndarray:
         """Of each filter, with what its normalisation multiplies it by."""
@@ -185,10 +195,18 @@ class _Growth:
         self._blocks[place] = Block(block.identity, block.filters, side, block.stride)
 
     def _next(self, place: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Change how the piece after this place takes what comes, if that is what it took."""
-        after = self._blocks[place + 1].identity if place + 1 < len(self._blocks) else "head"
+        """Change how the piece after this place takes what comes, if that is what it took in the parent too."""
+        _, after = self._beside(place + 1)
+        if self._before.get(after) != self._blocks[place].identity:
+            return
         layer = self._known[after]["params"]["output" if after == "head" else "conv"]
         layer["kernel"] = change(layer["kernel"])
+
+
+def _links(genome: Genome) -> list[tuple[int | None, int | str]]:
+    """Each piece, after the one that it takes its inputs from; before the first block there is none."""
+    pieces = [None, *(block.identity for block in genome.blocks), "head"]
+    return list(pairwise(pieces))
 
 
 def rectified(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from evojax_align.evolution.inheritance import INHERIT, inherit
 from evojax_align.evolution.pedigree import ORIGINS, History, Individual, Lineage, Seedling, fitter
 from evojax_align.evolution.selection import failed_last
 from evojax_align.evolution.splicing import MATCHINGS, splice
+from evojax_align.models import BlockCNN
 
 SCHEMES = ("niching", "plus", "ageing")
 
@@ -35,7 +36,7 @@ class Lamarckian:
     Main arguments:
         network: from an architecture to the network, such as `lambda blocks: models.BlockCNN(blocks, classes=10)`.
         space: the architectures that may be visited.
-        optimizer: of the training; its state starts fresh in every child.
+        optimizer: of the training; its state starts fresh in every child. Searches that share it share programs.
 
     Other arguments:
         epochs: of training in each evaluation.
@@ -72,7 +73,7 @@ class Lamarckian:
         Real, E. et al. (2019). Regularized evolution for image classifier architecture search. AAAI.
     """
 
-    network: Callable[[Architecture], training.Pieced]
+    network: Callable[[Architecture], BlockCNN]
     space: Space
     optimizer: optax.GradientTransformation
     _: dataclasses.KW_ONLY
@@ -108,9 +109,9 @@ class Lamarckian:
             raise _checks.bad("size, children, crossover", came, expected, 'Pass scheme="plus" or "ageing".')
         if self.crossover and self.size < 2:
             raise _checks.bad("size", self.size, "at least 2 members to cross", "Pass size=2 or more.")
-        if self.scheme == "ageing" and self.children > self.size:
+        if self.scheme == "ageing" and self.children >= self.size:
             came = f"{self.children} children of {self.size} members"
-            raise _checks.bad("children", came, "at most as many as members", "The oldest make room for them.")
+            raise _checks.bad("children", came, "fewer than members", "The oldest make room for them.")
         if self.size * self.epochs > self.budget:
             came = f"{self.budget} epochs for {self.size} first networks of {self.epochs}"
             raise _checks.bad("budget", came, f"at least {self.size * self.epochs}", "Raise it, or lower epochs.")
@@ -247,8 +248,9 @@ class Lamarckian:
         if not origin or genome.architecture in seen:
             kind, child = self.space.mutate(key_mutate, genome, seen=seen, identity=identity)
             origin = "crossover and mutation" if origin else kind
-        fresh = training.init_pieces(self.network(child.architecture), key_fresh, x)
-        settings = {"key": key_inherit, "noise": self.noise}
+        network = self.network(child.architecture)
+        fresh = training.init_pieces(network, key_fresh, x)
+        settings = {"key": key_inherit, "noise": self.noise, "epsilon": network.epsilon}
         start = inherit(self.inherit, genome, child, variables, fresh, **settings)
         return Seedling(child, start, parents, origin, key_train)
 

@@ -4,6 +4,7 @@ Where the one is cut and the other goes on, its filters take the places of those
 question is that of Prellberg & Kramer 2018, section 5. Host functions, for no two cuts have the same shapes.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def splice(
     matching: str = "correlation",
     identity: int = 0,
 ) -> tuple[Genome, PyTree] | None:
-    """A child of two networks, such that it computes what the second does from what the first sees.
+    """A child of two networks by one cut, such that it computes what the second does from what the first sees.
 
     Blocks are brought together in order, so that the sum of their similarities is largest: the mean correlation of
     filters, each with a partner of its own. One such couple is drawn: up to its block the child is the first
@@ -157,7 +158,7 @@ def _joined(genomes: Sequence[Genome], i: int, j: int, identity: int) -> Genome:
     blocks = list(start)
     for block in rest:
         if block.identity in taken:
-            block = type(block)(identity, block.filters, block.window, block.stride)
+            block = dataclasses.replace(block, identity=identity)
             identity += 1
         blocks.append(block)
     return Genome(tuple(blocks))

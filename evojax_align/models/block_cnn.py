@@ -86,8 +86,9 @@ class ConvBlock(nn.Module):
         """Feature maps."""
         window, strides = (self.window, self.window), (self.stride, self.stride)
         start = nn.initializers.glorot_uniform()
+        pads = ((self.window // 2,) * 2,) * 2  # a window of another side sees the same places, at any stride
         settings = {"use_bias": self.use_bias, "kernel_init": start, "dtype": self.dtype, "name": "conv"}
-        x = Conv(self.filters, window, strides, **settings)(with_channels(x))
+        x = Conv(self.filters, window, strides, pads, **settings)(with_channels(x))
         settings = {"momentum": self.momentum, "epsilon": self.epsilon, "dtype": self.dtype, "name": "norm"}
         return nn.relu(nn.BatchNorm(use_running_average=not train, **settings)(x))
 

@@ -18,7 +18,7 @@ import optax
 
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.training.evaluation import CHUNK, batches, loss_and_accuracy, taken
+from evojax_align.training.evaluation import CHUNK, batches, check_labels, loss_and_accuracy, taken
 
 
 @runtime_checkable
@@ -49,6 +49,7 @@ def fit_pieces(
         variables: of each, as it was initialised: `params`, and `batch_stats` where it has some.
         data: inputs and integer labels, shared by all; each sees them in an order of its own.
         optimizer: any optax optimiser that treats every parameter by itself, such as Adam; its state starts fresh.
+            Programs are kept for this very object: make it once.
         epochs: passes over the data.
         batch_size: samples a step. What does not fill the last step of a pass is left out of it, others each time.
         keys: one for each network.
@@ -60,7 +61,7 @@ def fit_pieces(
         The trained variables, and the mean loss of each epoch. A network's result does not depend on the others.
 
     Raises:
-        ValueError: for lists that do not fit each other.
+        ValueError: for lists that do not fit each other, no data, and labels out of range.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
@@ -69,6 +70,8 @@ def fit_pieces(
             came, expected = f"{len(values)} of them", f"one for each of {len(networks)} networks"
             raise _checks.bad(name, came, expected, "Pass lists of equal length.")
     x, y = jax.tree.map(jnp.asarray, tuple(data))
+    for network, own in _unlike(networks, variables):
+        check_labels("data", partial(_composed, network), own, x, y)
     places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
     shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
     trainees = []
@@ -105,6 +108,7 @@ def evaluate_pieces(
 ) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of one network on a whole data set, as `evaluate`. A host function."""
     x, y = jnp.asarray(x), jnp.asarray(y)
+    check_labels("y", partial(_composed, network), variables, x, y)
     count = y.shape[0]
     index, weights = batches(jnp.arange(count), min(_checks.positive("chunk", chunk), count))
     found = []
@@ -121,6 +125,21 @@ def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array
     for name, piece in network.pieces.items():
         given[name] = x = _inferred(piece, _of(variables, name), x)
     return given
+
+
+def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tuple[Pieced, PyTree]]:
+    """Of those that give their answers alike, one: all others take the same labels."""
+    by_end = {
+        list(network.pieces.values())[-1]: (network, own) for network, own in zip(networks, variables, strict=True)
+    }
+    return list(by_end.values())
+
+
+def _composed(network: Pieced, variables: PyTree, x: PyTree) -> Array:
+    """The logits, for a trace."""
+    for name, piece in network.pieces.items():
+        x = piece.apply(_of(variables, name), x, train=False)
+    return jnp.asarray(x)
 
 
 class _Trainee:

@@ -12,7 +12,7 @@ from evojax_align.evolution.inheritance import rectified
 from evojax_align.models import BlockCNN
 
 SPACE = Space(filters=(8, 12, 16))
-PARENT = Genome((Block(0, 12, 3, 1), Block(1, 8, 3, 2), Block(2, 12, 1, 1)))
+PARENT = Genome((Block(0, 12, 3, 1), Block(1, 8, 1, 2), Block(2, 12, 1, 1)))
 
 
 def network(genome, **settings):

@@ -90,7 +90,7 @@ def test_what_has_no_partner_is_replaced_by_its_mean(images, trained):
 
 
 def test_a_cut_before_the_head_keeps_its_answers_near(images, trained):
-    one = Genome((*PARENT.blocks[:2], PARENT.blocks[2].__class__(2, 12, 3, 1)))
+    one = Genome((*PARENT.blocks[:2], Block(2, 12, 3, 1)))
     other = Genome((Block(8, 12, 1, 1), *PARENT.blocks))
     first, second = grown(PARENT, one, trained, images), grown(PARENT, other, trained, images)
     for number in range(8):
