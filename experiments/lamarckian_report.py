@@ -95,8 +95,8 @@ class View:
         return self.arrays["test"][self.arms.index(arm), :, self.marks.index(mark), start]
 
     def operations(self, arm: str) -> np.ndarray:
-        """What a search cost, of each seed, as the authors count: forward passes of the images that were learnt from, two
-        operations for each product."""
+        """What a search cost, of each seed, as the authors count: forward passes in training, two operations for each
+        product."""
         epochs = self.arrays["each"][self.arms.index(arm)]
         return 2 * np.nansum(self.of(arm, "products"), axis=1) * epochs * int(self.arrays["images"])
 
@@ -147,9 +147,7 @@ def inheritance_claims(view: View) -> list[lab.Claim]:
     end, first, last = view.at(SHORT, view.budget), view.marks[0], view.marks[-1]
     claims = []
     for share, word in ((2, "half"), (4, "a quarter"), (1, "all")):
-        statement = (
-            f"inheritance after {word} of the epochs: more accurate on validation images than baseline I at the end"
-        )
+        statement = f"inheritance after {word} of the epochs: fitter than baseline I after all"
         claims.append(unpaired(f"efficiency_{share}", statement, view.at(LAMARCK, view.budget / share), end))
     statement = f"inheritance after {first} epochs: higher test accuracy than baseline I after {last}"
     claims.append(unpaired("test_early", statement, view.test(LAMARCK, first), view.test(SHORT, last)))
@@ -161,7 +159,7 @@ def crossing_claims(view: View) -> list[lab.Claim]:
     soon, first, last = 2 * int(view.arrays["each"][view.arms.index(LONG)]), view.marks[0], view.marks[-1]
     claims = []
     if soon <= view.budget:
-        statement = f"baseline I after {soon} epochs: more accurate on validation images than baseline II"
+        statement = f"baseline I after {soon} epochs: fitter than baseline II"
         claims.append(unpaired("short_first", statement, view.at(SHORT, soon), view.at(LONG, soon)))
     claims.append(searched(view, LONG, SHORT))
     statement = f"inheritance after {first} epochs: higher test accuracy than baseline II after {last}"
@@ -181,7 +179,7 @@ def beyond_claims(view: View) -> list[lab.Claim]:
 
 def searched(view: View, arm: str, other: str) -> lab.Claim:
     """The claim that a search ends with more accurate networks than another."""
-    statement = f"{arm} at the end: more accurate on validation images than {other}"
+    statement = f"{arm} at the end: fitter than {other}"
     return unpaired(f"search_{slug(arm)}_{slug(other)}", statement, *(view.at(of, view.budget) for of in (arm, other)))
 
 
@@ -234,7 +232,7 @@ def search_row(view: View, arm: str) -> dict[str, Any]:
     return {
         "search": arm,
         "networks": lab.mean(np.sum(np.isfinite(view.of(arm, "epochs")), axis=1)),
-        "validation accuracy": finite(np.mean(view.best(arm)[:, last])),
+        "validation accuracy": finite(float(np.mean(view.best(arm)[:, last]))),
         "sd": finite(deviation(view.best(arm)[:, last])),
         "blocks": lab.mean(view.best(arm, "blocks")[:, last]),
         "filters": lab.mean(view.best(arm, "filters")[:, last]),

@@ -129,10 +129,8 @@ def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array
 
 def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tuple[Pieced, PyTree]]:
     """Of those that give their answers alike, one: all others take the same labels."""
-    by_end = {
-        list(network.pieces.values())[-1]: (network, own) for network, own in zip(networks, variables, strict=True)
-    }
-    return list(by_end.values())
+    pairs = zip(networks, variables, strict=True)
+    return list({list(network.pieces.values())[-1]: (network, own) for network, own in pairs}.values())
 
 
 def _composed(network: Pieced, variables: PyTree, x: PyTree) -> Array:

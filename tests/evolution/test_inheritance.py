@@ -96,6 +96,17 @@ def test_grown_networks_begin_with_the_function_of_their_parents(images, parent,
         assert not np.allclose(after, before, atol=1e-3)
 
 
+def test_after_two_mutations_no_weights_meet_inputs_of_others(images, parent):
+    """The middle block goes and the first changes: the last one keeps nothing that it took from the middle one."""
+    for filters in (8, 16):
+        child = Genome((PARENT.blocks[0], PARENT.blocks[2])).replaced(0, filters=filters)
+        variables, fresh = born("function", child, parent, images)
+        last, new = (tree["params"]["block_1"] for tree in (variables, fresh))
+        np.testing.assert_array_equal(last["norm"]["scale"], parent["params"]["block_2"]["norm"]["scale"])
+        assert jax.tree.map(jnp.shape, last) == jax.tree.map(jnp.shape, new)
+    np.testing.assert_array_equal(last["conv"]["kernel"], new["conv"]["kernel"])
+
+
 def test_the_function_is_kept_with_biases_and_one_channel_too():
     images = jax.random.normal(jax.random.key(0), (4, 6, 6))
     child = Genome((Block(9, 8, 3, 1), *PARENT.blocks))

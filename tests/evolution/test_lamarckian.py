@@ -31,9 +31,9 @@ def search(**settings):
     return Lamarckian(network, SPACE, ADAM, **settings)
 
 
-def played(algorithm, images, fitness):
+def played(algorithm, images, fitness, key=None):
     """A whole search in which nobody trains: the n-th network has the n-th fitness. All states, in order."""
-    key, fitness, states = jax.random.key(5), iter(fitness), []
+    key, fitness, states = jax.random.key(5) if key is None else key, map(float, fitness), []
     seedlings = algorithm.first(key, images)
     state = algorithm.empty()
     while True:
@@ -71,7 +71,7 @@ def by_the_letter(fitness, follows, length):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.6, 1.0])
-def test_niching_is_the_algorithm_of_the_paper(images, monkeypatch, rate):
+def test_niching_is_the_algorithm_of_the_paper(images, rate):
     count, length = 24, 3
     fitness = np.random.default_rng(1).random(count).round(2).tolist()
     algorithm = search(budget=count, niche_rate=rate, niche_length=length)
@@ -81,9 +81,21 @@ def test_niching_is_the_algorithm_of_the_paper(images, monkeypatch, rate):
     parents, end = by_the_letter(fitness, lambda number: number in entered, length)
     assert dict(enumerate(history.parents[:, 0].tolist())) == {0: -1, **parents}
     assert int(states[-1].members[0].number) == end
+    outside = {n for n in range(1, count) if not history.niche[n] and fitness[n] <= fitness[history.parents[n, 0]]}
+    assert entered == outside if rate in (0, 1) and rate else entered <= outside
     assert bool(entered) == (rate > 0)
     inside = {number for number in range(count) if history.niche[number]}
     assert all(number + 1 in inside for number in entered if number + 1 < count)
+
+
+def test_niches_are_entered_as_often_as_the_rate_says(images):
+    entered = outside = 0
+    for number in range(12):
+        algorithm = search(budget=12, niche_rate=0.3, niche_length=1)
+        states = played(algorithm, images, -np.arange(12.0), jax.random.key(number))  # each is worse than all before
+        entered += sum(int(state.niche) > 0 for state in states)
+        outside += int(np.sum(states[-1].history.niche[1:] == 0))
+    assert outside > 90 and abs(entered / outside - 0.3) < 0.15
 
 
 def test_a_failed_network_is_the_worst(images):
@@ -197,7 +209,7 @@ def test_what_diverged_has_no_fitness(images):
         ("noise", {"noise": -0.1}),
         ("size, children, crossover", {"size": 3}),
         ("size", {"scheme": "plus", "crossover": 0.5}),
-        ("children", {"scheme": "ageing", "size": 2, "children": 3}),
+        ("children", {"scheme": "ageing", "size": 2, "children": 2}),
         ("budget", {"epochs": 9}),
     ],
 )

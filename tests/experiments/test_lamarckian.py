@@ -106,8 +106,10 @@ def test_efficiency_counts_epochs_up_to_the_baseline_s_end(report):
     np.testing.assert_array_equal(view.reached("inheritance", 0.8), [4, 4, 4, 4, 4, np.inf])
     claims, tables = report.judge(arrays_of([fast, slow]))
     of = {claim["id"]: claim for claim in claims}
-    assert of["efficiency_2"]["ours"] == pytest.approx(5 / 6, abs=1e-5) and of["efficiency_4"]["ours"] == 0
-    assert of["validation"]["ours"] == pytest.approx(5 / 6, abs=1e-5) and of["validation"]["test"] == "Mann-Whitney"
+    assert of["efficiency_1"]["ours"] == of["efficiency_2"]["ours"] == pytest.approx(5 / 6, abs=1e-5)
+    assert of["efficiency_4"]["ours"] == 0 and of["efficiency_4"]["verdict"] == "does not hold"
+    assert of["efficiency_2"]["test"] == "Mann-Whitney" and of["efficiency_2"]["interval"][1] == 1
+    assert tables["search"][0]["ahead of baseline I on from"] == 2
     assert tables["search"][0]["seeds that get there"] == 5
     assert tables["search"][0]["epochs to baseline I's end, median"] == 4
     assert tables["test accuracy in percent, trained to the end"][2]["mean, paper"] is None  # of other epochs
@@ -117,15 +119,26 @@ def test_a_clear_difference_holds_and_none_does_not(report):
     fast, slow = np.linspace(0.8, 0.9, 10), np.linspace(0.5, 0.6, 10)
     rows = [np.stack([of / 2, of], axis=1) for of in (fast, slow)]
     claims = {claim["id"]: claim["verdict"] for claim in report.judge(arrays_of(rows))[0]}
-    assert claims["validation"] == claims["test_2"] == "holds"
+    assert claims["efficiency_1"] == claims["test_2_inheritance_baseline_i"] == "holds"
     claims = {claim["id"]: claim["verdict"] for claim in report.judge(arrays_of(rows[::-1]))[0]}
-    assert claims["validation"] == claims["test_2"] == "does not hold"
+    assert claims["efficiency_1"] == claims["test_2_inheritance_baseline_i"] == "does not hold"
+
+
+def test_one_seed_and_seeds_that_failed_have_a_report_too(report):
+    claims, tables = report.judge(arrays_of([[[0.2, 0.4]], [[0.1, 0.2]]]))
+    assert {claim["verdict"] for claim in claims} == {"not tested"} and tables["search"][0]["sd"] is None
+    failed = [[[np.nan, np.nan]] * 6, [[0.1, 0.2]] * 6]
+    json.dumps(report.judge(arrays_of(failed)), allow_nan=False)
 
 
 @pytest.mark.parametrize(
     ("argument", "settings"),
     [
         ("arms", {"arms": ("inheritance", "baseline 1")}),
+        ("arms", {"arms": ("inheritance", "inheritance")}),
+        ("final", {"final": 0}),
+        ("repeats", {"repeats": 0}),
+        ("dtype", {"dtype": "int8"}),
         ("marks", {"marks": (30,)}),
         ("marks", {"marks": (20, 10)}),
         ("judged", {"judged": 10_000}),
