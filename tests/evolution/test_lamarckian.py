@@ -82,7 +82,7 @@ def test_niching_is_the_algorithm_of_the_paper(images, rate):
     assert dict(enumerate(history.parents[:, 0].tolist())) == {0: -1, **parents}
     assert int(states[-1].members[0].number) == end
     outside = {n for n in range(1, count) if not history.niche[n] and fitness[n] <= fitness[history.parents[n, 0]]}
-    assert entered == outside if rate in (0, 1) and rate else entered <= outside
+    assert entered <= outside and (rate < 1 or entered == outside)
     assert bool(entered) == (rate > 0)
     inside = {number for number in range(count) if history.niche[number]}
     assert all(number + 1 in inside for number in entered if number + 1 < count)

@@ -3,6 +3,7 @@ import json
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import evojax_align as ea
@@ -109,7 +110,8 @@ def test_efficiency_counts_epochs_up_to_the_baseline_s_end(report):
     assert of["efficiency_1"]["ours"] == of["efficiency_2"]["ours"] == pytest.approx(5 / 6, abs=1e-5)
     assert of["efficiency_4"]["ours"] == 0 and of["efficiency_4"]["verdict"] == "does not hold"
     assert of["efficiency_2"]["test"] == "Mann-Whitney" and of["efficiency_2"]["interval"][1] == 1
-    assert tables["search"][0]["ahead of baseline I on from"] == 2
+    assert tables["search"][0]["ahead of baseline I on from"] is None  # the seed that stays behind takes the lead away
+    assert report.judge(arrays_of([fast[:5], slow[:5]]))[1]["search"][0]["ahead of baseline I on from"] == 2
     assert tables["search"][0]["seeds that get there"] == 5
     assert tables["search"][0]["epochs to baseline I's end, median"] == 4
     assert tables["test accuracy in percent, trained to the end"][2]["mean, paper"] is None  # of other epochs
@@ -161,7 +163,7 @@ def test_images_of_no_part_are_in_another_and_are_standardised(script):
 def test_search_of_the_paper_is_the_paper_s(script):
     config = script.PRESETS["paper"][0]
     study = object.__new__(script.Study)
-    study.config, study.devices, study.space = config, (), ea.evolution.Space()
+    study.config, study.devices, study.space, study.optimizer = config, (), ea.evolution.Space(), optax.adam(1e-3)
     short, long = (script.Study.search(study, name) for name in ("inheritance", "baseline II"))
     assert (short.budget, short.epochs, long.epochs, short.batch_size) == (512, 4, 16, 512)
     assert (short.inherit, long.inherit, short.niche_rate, short.niche_length) == ("shape", "none", 0.1, 5)
