@@ -1,7 +1,10 @@
 """What a new architecture costs: programs of whole networks against programs of pieces, on a walk of mutations.
 
 A network is trained for one epoch and judged, as a search does. `whole` compiles a step and a judgement of each;
-`pieces` is `training.fit_pieces`, whose programs are kept from network to network. With --run, the share of compiling
+`pieces` is `training.fit_pieces`, whose programs are kept from network to network. The third way, one program of the
+widest filters and windows in which smaller networks are masked, would never compile again: what it would cost is told
+by how many times the operations that is. Programs of a child that are compiled ahead, while another one trains, could
+gain what is left of the share of compiling, which --run shows, if a core were free. With --run, the share of compiling
 in the wall time of a search: first with no compiled program on the disk, then with those of the first run.
 
 python experiments/benchmarks/architectures.py --data-dir DIR --out experiments/results/benchmarks-architectures.json
@@ -58,11 +61,14 @@ def walk(dataset: str, data_dir: str | None, count: int) -> list[dict[str, Any]]
     config = next(of for of in lamarckian.PRESETS["small"] if of.dataset == dataset)
     study = Study(config, load(dataset, data_dir=data_dir, seed=0))
     space, genome = study.space, study.space.first(jax.random.key(0))
-    seen, spent = set(), {"whole": [], "pieces": []}
+    seen, spent, times = set(), {"whole": [], "pieces": []}, []
     for number in range(count):
         seen.add(genome.architecture)
         network = study.network(genome.architecture)
         start = training.init_pieces(network, jax.random.key(number), study.train[0])
+        widest = tuple((space.filters[-1], space.windows[-1], stride) for *_, stride in genome.architecture)
+        own, most = (of.products(study.train[0].shape[1:])[0] for of in (network, study.network(widest)))
+        times.append(most / own)
         for name, way in (("whole", by_whole), ("pieces", by_pieces)):
             spent[name].append(way(study, network, start, config.batch_size))
         _, genome = space.mutate(jax.random.key(number), genome, seen=seen, identity=number + 1)
@@ -74,6 +80,10 @@ def walk(dataset: str, data_dir: str | None, count: int) -> list[dict[str, Any]]
         row |= {"of the last ten networks": round(statistics.median(first[-10:]), 2)}
         rows.append(row | {"seconds, another epoch, median": round(statistics.median(second), 2)})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+    rows.append(
+        {"way": "masked", "networks": count, "times the operations, median": round(statistics.median(times), 1)}
+    )
+    print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     return rows
 
 

@@ -65,13 +65,14 @@ def test_the_figures_and_tables_of_the_paper_are_made(run):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("at", "phase"), [(4, "inheritance"), (17, "crossover"), (24, "baseline I, to the end")])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, monkeypatch, at, phase):
     loop, calls = lab.Run.loop, []
 
     def breaking(self, name, state, step, **settings):
         def counted(number, state):
             calls.append(name)
-            if len(calls) == 4:
+            if len(calls) == at:
                 raise KeyboardInterrupt
             return step(number, state)
 
@@ -81,7 +82,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(lab.Run, "loop", breaking)
         assert script.main([*FLAGS, *flags, "--out", str(tmp_path / "run")]) == 130
-    assert calls == ["inheritance"] * 4
+    assert calls[-1] == phase
     assert script.main(["--resume", str(tmp_path / "run"), *flags]) == 0
     for name in ("results.json", "arrays/results.npz"):
         assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
