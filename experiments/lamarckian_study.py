@@ -95,6 +95,7 @@ class Study:
             (jnp.asarray((x - mean) / deviation, jnp.float32), jnp.asarray(y)) for x, y in (train, judge, test)
         )
         self.classes = data.num_classes
+        self.chunk = min(training.CHUNK, self.judge[1].size, self.test[1].size)  # of one size, for the same programs
         self.devices = tuple(jax.devices()) if len(jax.devices()) > 1 else ()  # each core a device is no faster here
         steps = max(1, self.train[1].size // config.batch_size) * config.final
         falling = optax.piecewise_constant_schedule(config.learning_rate, {steps: 0.1, 2 * steps: 0.1})
@@ -117,7 +118,8 @@ class Study:
             settings |= {"size": config.size, "children": 1 if name == "ageing" else config.size}
         epochs = config.long if name == "baseline II" else config.epochs
         settings |= {"epochs": epochs, "batch_size": config.batch_size, "budget": config.budget}
-        settings |= {"niche_rate": config.niche_rate, "niche_length": config.niche_length, "devices": self.devices}
+        settings |= {"niche_rate": config.niche_rate, "niche_length": config.niche_length}
+        settings |= {"chunk": self.chunk, "devices": self.devices}
         return Lamarckian(self.network, self.space, self.optimizer, **settings)
 
     def evolve(self, run: lab.Run, name: str, key: Array) -> dict[str, Any]:
@@ -190,7 +192,7 @@ class Study:
                 variables = [training.init_pieces(network, own, self.train[0]) for network, own in pairs]
             trained, _ = training.fit_pieces(networks, variables, self.train, self.finisher, keys=keys, **settings)
             for seed, (network, own) in enumerate(zip(networks, trained, strict=True)):
-                found[seed, place, start] = training.evaluate_pieces(network, own, *self.test)[1]
+                found[seed, place, start] = training.evaluate_pieces(network, own, *self.test, chunk=self.chunk)[1]
             return found, {"accuracy": float(found[:, place, start].mean())}
 
         room = np.zeros((config.repeats, len(config.marks), len(STARTS)))

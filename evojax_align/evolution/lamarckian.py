@@ -54,6 +54,7 @@ class Lamarckian:
         crossover: the chance of a child to have two parents (see `evolution.splice`), for populations.
         matching: how blocks and filters of two parents are brought together: "correlation", or "order", as a control.
         compared: training samples on which they are compared.
+        chunk: samples judged at a time.
         devices: among which the children of a step are dealt out (see `training.fit_pieces`).
 
     Example:
@@ -91,10 +92,21 @@ class Lamarckian:
     crossover: float = 0.0
     matching: str = "correlation"
     compared: int = 100
+    chunk: int = training.CHUNK
     devices: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "budget", "niche_length", "size", "children", "rivals", "compared"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "budget",
+            "niche_length",
+            "size",
+            "children",
+            "rivals",
+            "compared",
+            "chunk",
+        ):
             _checks.positive(name, getattr(self, name))
         for name, known in (("inherit", INHERIT), ("scheme", SCHEMES), ("matching", MATCHINGS)):
             _checks.one_of(name, getattr(self, name), known)
@@ -194,7 +206,7 @@ class Lamarckian:
         found, losses = training.fit_pieces(networks, starts, train, self.optimizer, keys=keys, **settings)
         grown = []
         for network, variables, loss in zip(networks, found, losses[:, -1], strict=True):
-            lost, accuracy = training.evaluate_pieces(network, variables, *judge)
+            lost, accuracy = training.evaluate_pieces(network, variables, *judge, chunk=self.chunk)
             fitness = accuracy if np.isfinite(loss + lost) else np.nan
             grown.append((jax.device_get(variables), fitness, float(loss)))
         return grown

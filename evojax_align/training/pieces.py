@@ -49,7 +49,7 @@ def fit_pieces(
         variables: of each, as it was initialised: `params`, and `batch_stats` where it has some.
         data: inputs and integer labels, shared by all; each sees them in an order of its own.
         optimizer: any optax optimiser that treats every parameter by itself, such as Adam; its state starts fresh.
-            Programs are kept for this very object: make it once.
+            Its programs are kept for this very object: make it once.
         epochs: passes over the data.
         batch_size: samples a step. What does not fill the last step of a pass is left out of it, others each time.
         keys: one for each network.
@@ -165,14 +165,17 @@ class _Trainee:
         for number, piece in enumerate(self._pieces[:-1]):
             value, pull, new = _forth(piece, self._own[number], value, needed=number > 0)
             pulls.append((pull, new))
-        last = self._own[-1], self._moments[-1]
-        self._own[-1], self._moments[-1], gradient, self.loss = _end(
-            self._pieces[-1], self._optimizer, *last, value, y, self.loss
-        )
+        of_last, gradient, self.loss = _end(self._pieces[-1], self._own[-1]["params"], value, y, self.loss)
+        self._own[-1] = {"params": self._descended(-1, of_last)}
         for number, (pull, new) in reversed(list(enumerate(pulls))):
-            own, moments = self._own[number]["params"], self._moments[number]
-            params, self._moments[number], gradient = _back(self._optimizer, pull, own, moments, gradient)
-            self._own[number] = {"params": params, **new}
+            of_piece, gradient = _back(pull, gradient)
+            self._own[number] = {"params": self._descended(number, of_piece), **new}
+
+    def _descended(self, number: int, gradient: PyTree) -> PyTree:
+        """The parameters of a piece after a step of the optimiser."""
+        params, moments = self._own[number]["params"], self._moments[number]
+        params, self._moments[number] = _descended(self._optimizer, params, moments, gradient)
+        return params
 
     @property
     def variables(self) -> PyTree:
@@ -239,34 +242,31 @@ def _forth(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) ->
     return jax.vjp(lambda params: run(params, x), own["params"], has_aux=True)
 
 
+@jax.jit
+def _back(pull: Any, gradient: Array) -> tuple[PyTree, Array | None]:
+    """The gradients of the piece's parameters, and of its input if that was needed."""
+    of_params, *of_input = pull(gradient)
+    return of_params, of_input[0] if of_input else None
+
+
 @partial(jax.jit, static_argnums=0)
-def _back(
-    optimizer: optax.GradientTransformation, pull: Any, params: PyTree, moments: PyTree, gradient: Array
-) -> tuple[PyTree, PyTree, Array | None]:
-    """One step of the optimiser, and the gradient of the piece's input."""
-    own, *of_input = pull(gradient)
-    updates, moments = optimizer.update(own, moments, params)
-    return optax.apply_updates(params, updates), moments, of_input[0] if of_input else None
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _end(
-    piece: nn.Module,
-    optimizer: optax.GradientTransformation,
-    own: dict[str, PyTree],
-    moments: PyTree,
-    x: Array,
-    y: Array,
-    total: Array,
-) -> tuple[dict[str, PyTree], PyTree, Array, Array]:
+def _end(piece: nn.Module, params: PyTree, x: Array, y: Array, total: Array) -> tuple[PyTree, Array, Array]:
     """Forth and back through the piece that gives logits; the loss is added to the total."""
 
     def lost(params: PyTree, x: Array) -> Array:
         return loss_and_accuracy(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y)[0]
 
-    loss, (gradient, of_input) = jax.value_and_grad(lost, argnums=(0, 1))(own["params"], x)
-    updates, moments = optimizer.update(gradient, moments, own["params"])
-    return {"params": optax.apply_updates(own["params"], updates)}, moments, of_input, total + loss
+    loss, (of_params, of_input) = jax.value_and_grad(lost, argnums=(0, 1))(params, x)
+    return of_params, of_input, total + loss
+
+
+@partial(jax.jit, static_argnums=0)
+def _descended(
+    optimizer: optax.GradientTransformation, params: PyTree, moments: PyTree, gradient: PyTree
+) -> tuple[PyTree, PyTree]:
+    """By itself, so that the programs of pieces serve every optimiser."""
+    updates, moments = optimizer.update(gradient, moments, params)
+    return optax.apply_updates(params, updates), moments
 
 
 @partial(jax.jit, static_argnums=0)

@@ -164,7 +164,8 @@ def test_images_of_no_part_are_in_another_and_are_standardised(script):
 def test_search_of_the_paper_is_the_paper_s(script):
     config = script.PRESETS["paper"][0]
     study = object.__new__(script.Study)
-    study.config, study.devices, study.space, study.optimizer = config, (), ea.evolution.Space(), optax.adam(1e-3)
+    study.config, study.devices, study.chunk = config, (), 1000
+    study.space, study.optimizer = ea.evolution.Space(), optax.adam(1e-3)
     short, long = (script.Study.search(study, name) for name in ("inheritance", "baseline II"))
     assert (short.budget, short.epochs, long.epochs, short.batch_size) == (512, 4, 16, 512)
     assert (short.inherit, long.inherit, short.niche_rate, short.niche_length) == ("shape", "none", 0.1, 5)
