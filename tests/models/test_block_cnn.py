@@ -7,6 +7,8 @@ import pytest
 
 from evojax_align.models import BlockCNN
 
+pytestmark = pytest.mark.usefixtures("hasty_compiler")
+
 BLOCKS = ((4, 3, 1), (6, 5, 2), (4, 1, 1))
 
 
