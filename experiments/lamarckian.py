@@ -24,7 +24,7 @@ from evojax_align.data import Dataset
 sys.path.insert(0, str(Path(__file__).parent))
 
 from lamarckian_report import judge, plot  # pyright: ignore[reportImplicitRelativeImport]
-from lamarckian_study import MEASURES, Config, Study  # pyright: ignore[reportImplicitRelativeImport]
+from lamarckian_study import MEASURES, STARTS, Config, Study  # pyright: ignore[reportImplicitRelativeImport]
 
 MODES = {"text": "as the paper; its program was not published"}
 BASELINES = ("inheritance", "baseline I", "baseline II")
@@ -84,11 +84,12 @@ def run(config: Config, data: Dataset, run: lab.Run) -> dict[str, np.ndarray]:
     key_search, key_finish = jax.random.split(jax.random.key(config.seed))
     found = {name: study.evolve(run, name, key_search) for name in config.arms}
     tests = [study.finish(run, name, found[name]["marked"], key_finish) for name in config.arms]
-    known = [[study.measures(lineage) for lineage in found[name]["lineages"]] for name in config.arms]
+    known = [[study.measures(pedigree) for pedigree in found[name]["pedigrees"]] for name in config.arms]
     arrays = {name: lab.stacked([lab.stacked([of[name] for of in seeds]) for seeds in known]) for name in MEASURES}
     lists = {
         "arms": list(config.arms),
         "marks": config.marks,
+        "starts": STARTS,
         "each": [study.searches[name].epochs for name in config.arms],
         "budget": config.budget,
         "images": study.train[1].size - study.train[1].size % min(config.batch_size, study.train[1].size),

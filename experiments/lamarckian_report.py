@@ -30,8 +30,6 @@ PAPER = {
 CIFAR = ("cifar10", "cifar100")
 RESAMPLES = 2000
 LAMARCK, SHORT, LONG = "inheritance", "baseline I", "baseline II"
-INHERITED, FRESH = 0, 1
-"""Weights from which what was found is trained to the end. Those of the baselines are fresh in claims."""
 BEYOND = (
     ("function kept", LAMARCK),
     ("population", LAMARCK),
@@ -42,9 +40,9 @@ BEYOND = (
 """Arms that may be better, and than which."""
 
 
-def own(arm: str) -> int:
+def own(arm: str) -> str:
     """From which weights the networks of an arm are trained to the end in claims and figures."""
-    return FRESH if arm in (SHORT, LONG) else INHERITED
+    return "fresh" if arm in (SHORT, LONG) else "inherited"
 
 
 class View:
@@ -54,6 +52,7 @@ class View:
         self.arrays = arrays
         self.arms: list[str] = arrays["arms"].tolist()
         self.marks: list[int] = arrays["marks"].tolist()
+        self.starts: list[str] = arrays["starts"].tolist()
         self.budget = int(arrays["budget"])
         self.dataset = str(arrays["dataset"])
         self.seeds = arrays["best"].shape[1]
@@ -89,10 +88,10 @@ class View:
         there = self.best(arm) >= accuracy
         return np.where(there.any(axis=1), self.grid[np.argmax(there, axis=1)], np.inf)
 
-    def test(self, arm: str, mark: int, start: int | None = None) -> np.ndarray:
+    def test(self, arm: str, mark: int, start: str | None = None) -> np.ndarray:
         """Test accuracy after the training to the end, of each seed."""
-        start = own(arm) if start is None else start
-        return self.arrays["test"][self.arms.index(arm), :, self.marks.index(mark), start]
+        place = self.starts.index(start or own(arm))
+        return self.arrays["test"][self.arms.index(arm), :, self.marks.index(mark), place]
 
     def operations(self, arm: str) -> np.ndarray:
         """What a search cost, of each seed, as the authors count: forward passes in training, two operations for each
@@ -134,7 +133,7 @@ def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     claims += beyond_claims(view)
     tables = {
         "test accuracy in percent, trained to the end": [
-            test_row(view, arm, mark, start) for arm in view.arms for mark in view.marks for start in (INHERITED, FRESH)
+            test_row(view, arm, mark, start) for arm in view.arms for mark in view.marks for start in view.starts
         ],
         "search": [search_row(view, arm) for arm in view.arms],
         "how the best networks came about": [origin_row(view, arm) for arm in view.arms],
@@ -211,10 +210,10 @@ def won(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(np.sign(x[:, None] - y[None]) / 2 + 0.5))
 
 
-def test_row(view: View, arm: str, mark: int, start: int) -> dict[str, Any]:
+def test_row(view: View, arm: str, mark: int, start: str) -> dict[str, Any]:
     """Table 1."""
     found = 100 * view.test(arm, mark, start)
-    row: dict[str, Any] = {"search": arm, "epochs": mark, "weights": ("inherited", "fresh")[start]}
+    row: dict[str, Any] = {"search": arm, "epochs": mark, "weights": start}
     numbers = {"least": found.min(), "mean": found.mean(), "sd": deviation(found), "largest": found.max()}
     row |= {name: finite(value) for name, value in numbers.items()}
     if view.dataset in CIFAR:
@@ -226,17 +225,16 @@ def test_row(view: View, arm: str, mark: int, start: int) -> dict[str, Any]:
 
 def search_row(view: View, arm: str) -> dict[str, Any]:
     """What a search found, and what it cost."""
-    last = -1
     reference = float(view.at(SHORT, view.budget).mean()) if SHORT in view.arms else np.nan
     reached = view.reached(arm, reference) if np.isfinite(reference) else np.full(view.seeds, np.inf)
     return {
         "search": arm,
         "networks": lab.mean(np.sum(np.isfinite(view.of(arm, "epochs")), axis=1)),
-        "validation accuracy": finite(float(np.mean(view.best(arm)[:, last]))),
-        "sd": finite(deviation(view.best(arm)[:, last])),
-        "blocks": lab.mean(view.best(arm, "blocks")[:, last]),
-        "filters": lab.mean(view.best(arm, "filters")[:, last]),
-        "weights": lab.mean(view.best(arm, "parameters")[:, last]),
+        "validation accuracy": finite(float(np.mean(view.best(arm)[:, -1]))),
+        "sd": finite(deviation(view.best(arm)[:, -1])),
+        "blocks": lab.mean(view.best(arm, "blocks")[:, -1]),
+        "filters": lab.mean(view.best(arm, "filters")[:, -1]),
+        "weights": lab.mean(view.best(arm, "parameters")[:, -1]),
         "operations, forward in training": lab.mean(view.operations(arm)),
         "epochs to baseline I's end, median": finite(np.median(reached)),
         "seeds that get there": int(np.isfinite(reached).sum()),

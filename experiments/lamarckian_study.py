@@ -13,10 +13,10 @@ from evojax_align import _checks, lab, training
 from evojax_align._types import Array
 from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
-from evojax_align.evolution import Genome, Individual, Lamarckian, Lineage, Seedling, Space
+from evojax_align.evolution import Genome, Individual, Lamarckian, Pedigree, Seedling, Space
 from evojax_align.models import BlockCNN
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16")
 STARTS = ("inherited", "fresh")
 """Weights from which what was found is trained to the end."""
 MEASURES = ("fitness", "best", "loss", "epochs", "origin", "niche", "blocks", "filters", "products", "parameters")
@@ -123,50 +123,50 @@ class Study:
         return Lamarckian(self.network, self.space, self.optimizer, **settings)
 
     def evolve(self, run: lab.Run, name: str, key: Array) -> dict[str, Any]:
-        """All seeds of an arm, step by step together: their lineages, and the best networks at the marks."""
+        """All seeds of an arm, step by step together: their pedigrees, and the best networks at the marks."""
         search, seeds = self.searches[name], range(self.config.repeats)
         keys = [jax.random.fold_in(key, seed) for seed in seeds]
 
         def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
             known = [jax.random.fold_in(own, number) for own in keys]
             ready: list[list[Seedling]] = [
-                search.breed(own, lineage, self.train) if number else search.first(own, self.train)
-                for own, lineage in zip(known, state["lineages"], strict=True)
+                search.breed(own, pedigree, self.train) if number else search.first(own, self.train)
+                for own, pedigree in zip(known, state["pedigrees"], strict=True)
             ]
             grown = search.grow([child for own in ready for child in own], self.train, self.judge)
-            lineages, marked = [], []
+            pedigrees, marked = [], []
             for seed in seeds:
                 ours, grown = grown[: len(ready[seed])], grown[len(ready[seed]) :]
-                lineages.append(search.choose(known[seed], state["lineages"][seed], ready[seed], ours)[0])
-                marked.append(self.marked(state["marked"][seed], lineages[-1]))
-            best = np.array([float(lineage.champion.fitness) for lineage in lineages])
-            state = {"lineages": tuple(lineages), "marked": tuple(marked)}
-            return state, {"epochs": lineages[0].epochs, "best": float(np.nanmean(best))}
+                pedigrees.append(search.choose(known[seed], state["pedigrees"][seed], ready[seed], ours)[0])
+                marked.append(self.marked(state["marked"][seed], pedigrees[-1]))
+            best = np.array([float(pedigree.champion.fitness) for pedigree in pedigrees])
+            state = {"pedigrees": tuple(pedigrees), "marked": tuple(marked)}
+            return state, {"epochs": pedigrees[0].epochs, "best": float(np.nanmean(best))}
 
         def build(tree: dict[str, Any]) -> dict[str, Any]:
-            lineages = tuple(Lineage.of(tree["lineages"][str(seed)]) for seed in seeds)
+            pedigrees = tuple(Pedigree.of(tree["pedigrees"][str(seed)]) for seed in seeds)
             marked = tuple(
                 tuple(Individual(**tree["marked"][str(seed)][str(n)]) for n in range(len(self.config.marks)))
                 for seed in seeds
             )
-            return {"lineages": lineages, "marked": marked}
+            return {"pedigrees": pedigrees, "marked": marked}
 
         nobody = search.empty()
         start = {
-            "lineages": (nobody,) * self.config.repeats,
+            "pedigrees": (nobody,) * self.config.repeats,
             "marked": ((nobody.champion,) * len(self.config.marks),) * self.config.repeats,
         }
         total = 1 + -(-(search.budget // search.epochs - search.size) // search.children)
         return run.loop(name, start, step, total=total, build=build)
 
-    def marked(self, kept: tuple[Individual, ...], lineage: Lineage) -> tuple[Individual, ...]:
+    def marked(self, kept: tuple[Individual, ...], pedigree: Pedigree) -> tuple[Individual, ...]:
         """The best networks at the marks, of those that are not passed yet the one of now."""
         pairs = zip(self.config.marks, kept, strict=True)
-        return tuple(lineage.champion if lineage.epochs <= mark else old for mark, old in pairs)
+        return tuple(pedigree.champion if pedigree.epochs <= mark else old for mark, old in pairs)
 
-    def measures(self, lineage: Lineage) -> dict[str, np.ndarray]:
+    def measures(self, pedigree: Pedigree) -> dict[str, np.ndarray]:
         """What is told of each network that one seed evaluated."""
-        history = lineage.history
+        history = pedigree.history
         found = {name: np.asarray(getattr(history, name), float) for name in MEASURES if hasattr(history, name)}
         networks = [self.network(blocks) for blocks in history.architectures]
         shape = self.train[0].shape[1:]

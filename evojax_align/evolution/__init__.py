@@ -8,7 +8,7 @@ from evojax_align.evolution.lamarckian import Lamarckian
 from evojax_align.evolution.lineage import Births, Newborns, Sparse
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.padawann import Bred, Offspring, Padawann, Topologies, Topology
-from evojax_align.evolution.pedigree import History, Individual, Lineage, Seedling
+from evojax_align.evolution.pedigree import History, Individual, Pedigree, Seedling
 from evojax_align.evolution.recombination import Recombination
 from evojax_align.evolution.records import Brood, Info, State
 from evojax_align.evolution.splicing import splice
@@ -26,11 +26,11 @@ __all__ = [
     "Individual",
     "Info",
     "Lamarckian",
-    "Lineage",
     "Newborns",
     "Offspring",
     "Ordering",
     "Padawann",
+    "Pedigree",
     "Recombination",
     "Seedling",
     "Space",

@@ -18,7 +18,7 @@ from evojax_align import _checks, training
 from evojax_align._types import PRNGKey, PyTree
 from evojax_align.evolution.genome import Architecture, Genome, Space, draw
 from evojax_align.evolution.inheritance import INHERIT, inherit
-from evojax_align.evolution.pedigree import ORIGINS, History, Individual, Lineage, Seedling, fitter
+from evojax_align.evolution.pedigree import ORIGINS, History, Individual, Pedigree, Seedling, fitter
 from evojax_align.evolution.selection import failed_last
 from evojax_align.evolution.splicing import MATCHINGS, splice
 from evojax_align.models import BlockCNN
@@ -65,7 +65,8 @@ class Lamarckian:
         >>> search = ea.evolution.Lamarckian(make, space, optax.adam(1e-2), epochs=1, batch_size=10, budget=3)
         >>> state = search.init(jax.random.key(1), (x, y), (x, y))
         >>> while not search.done(state):
-        ...     state, news = search.step(jax.random.key(2), state, (x, y), (x, y))
+        ...     key = jax.random.key(state.epochs)
+        ...     state, news = search.step(key, state, (x, y), (x, y))
         >>> state.epochs, len(state.history.fitness)
         (3, 3)
 
@@ -96,17 +97,8 @@ class Lamarckian:
     devices: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "batch_size",
-            "budget",
-            "niche_length",
-            "size",
-            "children",
-            "rivals",
-            "compared",
-            "chunk",
-        ):
+        members, rest = ("size", "children", "rivals"), ("niche_length", "compared", "chunk")
+        for name in ("epochs", "batch_size", "budget", *members, *rest):
             _checks.positive(name, getattr(self, name))
         for name, known in (("inherit", INHERIT), ("scheme", SCHEMES), ("matching", MATCHINGS)):
             _checks.one_of(name, getattr(self, name), known)
@@ -128,7 +120,7 @@ class Lamarckian:
             came = f"{self.budget} epochs for {self.size} first networks of {self.epochs}"
             raise _checks.bad("budget", came, f"at least {self.size * self.epochs}", "Raise it, or lower epochs.")
 
-    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> Lineage:
+    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> Pedigree:
         """The first members, each a single block of stride 1, trained and judged.
 
         Args:
@@ -139,13 +131,13 @@ class Lamarckian:
         seedlings = self.first(key, train)
         return self.choose(key, self.empty(), seedlings, self.grow(seedlings, train, judge))[0]
 
-    def empty(self) -> Lineage:
+    def empty(self) -> Pedigree:
         """The state before anything was evaluated."""
         none = {name: np.zeros(0) for name in ("fitness", "loss", "best")}
         none |= {name: np.zeros(0, np.int64) for name in ("blocks", "origin", "niche", "epochs")}
         history = History(genes=np.zeros((0, 4), np.int32), parents=np.zeros((0, 2), np.int64), **none)
         nobody = Individual(np.zeros((0, 4), np.int32), {}, np.array(np.nan), np.array(-1))
-        return Lineage((), nobody, history, np.array(0), np.array(0))
+        return Pedigree((), nobody, history, np.array(0), np.array(0))
 
     def first(self, key: PRNGKey, train: Iterable[Any]) -> list[Seedling]:
         """The networks that a search begins with."""
@@ -158,7 +150,9 @@ class Lamarckian:
             found.append(Seedling(genome, fresh, (-1, -1), "first", key_train))
         return found
 
-    def step(self, key: PRNGKey, state: Lineage, train: Iterable[Any], judge: Iterable[Any]) -> tuple[Lineage, History]:
+    def step(
+        self, key: PRNGKey, state: Pedigree, train: Iterable[Any], judge: Iterable[Any]
+    ) -> tuple[Pedigree, History]:
         """One generation: breed, grow, choose.
 
         Args:
@@ -173,11 +167,11 @@ class Lamarckian:
         seedlings = self.breed(key, state, train)
         return self.choose(key, state, seedlings, self.grow(seedlings, train, judge))
 
-    def done(self, state: Lineage) -> bool:
+    def done(self, state: Pedigree) -> bool:
         """Whether the budget affords no other evaluation."""
         return state.epochs + self.epochs > self.budget
 
-    def breed(self, key: PRNGKey, state: Lineage, train: Iterable[Any]) -> list[Seedling]:
+    def breed(self, key: PRNGKey, state: Pedigree, train: Iterable[Any]) -> list[Seedling]:
         """The next networks, as many as the budget affords, none of an architecture that was evaluated before.
 
         Raises:
@@ -212,8 +206,8 @@ class Lamarckian:
         return grown
 
     def choose(
-        self, key: PRNGKey, state: Lineage, seedlings: Sequence[Seedling], grown: Sequence[tuple[PyTree, float, float]]
-    ) -> tuple[Lineage, History]:
+        self, key: PRNGKey, state: Pedigree, seedlings: Sequence[Seedling], grown: Sequence[tuple[PyTree, float, float]]
+    ) -> tuple[Pedigree, History]:
         """Who stays. The key is that of `breed`.
 
         Returns:
@@ -243,9 +237,9 @@ class Lamarckian:
         members, niche = self._kept(key, state, children)
         history = jax.tree.map(lambda old, new: np.concatenate([old, new]), state.history, news)
         identities = np.array(max([int(state.identities), *used]))
-        return Lineage(members, champion, history, identities, np.array(niche)), news
+        return Pedigree(members, champion, history, identities, np.array(niche)), news
 
-    def _child(self, key: PRNGKey, state: Lineage, x: PyTree, seen: set[Architecture], identity: int) -> Seedling:
+    def _child(self, key: PRNGKey, state: Pedigree, x: PyTree, seen: set[Architecture], identity: int) -> Seedling:
         key_parent, key_cross, key_mutate, key_fresh, key_inherit, key_train = jax.random.split(key, 6)
         first = self._parent(key_parent, state)
         genome, variables, parents, origin = Genome.of(first.genes), first.variables, (int(first.number), -1), ""
@@ -273,9 +267,10 @@ class Lamarckian:
         networks = [self.network(genome.architecture) for genome in genomes]
         part = jax.tree.map(lambda leaf: leaf[: self.compared], x)
         variables = [parent.variables for parent in (first, second)]
-        return splice(key, self.space, genomes, networks, variables, part, self.matching, identity)
+        settings = {"matching": self.matching, "identity": identity}
+        return splice(key, self.space, genomes, networks, variables, part, **settings)
 
-    def _parent(self, key: PRNGKey, state: Lineage) -> Individual:
+    def _parent(self, key: PRNGKey, state: Pedigree) -> Individual:
         members = state.members
         if self.scheme == "niching":
             return members[-1]
@@ -288,7 +283,7 @@ class Lamarckian:
         return fittest
 
     def _kept(
-        self, key: PRNGKey, state: Lineage, children: tuple[Individual, ...]
+        self, key: PRNGKey, state: Pedigree, children: tuple[Individual, ...]
     ) -> tuple[tuple[Individual, ...], int]:
         """The next members, and how many networks a niche may still try."""
         if not state.members:

@@ -59,8 +59,8 @@ class History:
 
 
 @struct.dataclass
-class Lineage:
-    """The state of a search. Its arrays change their shapes; `Lineage.of` makes one of what was saved."""
+class Pedigree:
+    """The state of a search. Its arrays change their shapes; `Pedigree.of` makes one of what was saved."""
 
     members: tuple[Individual, ...]
     """Of "niching" the parent, and inside a niche also the niche's; of "ageing" the oldest first."""
@@ -73,7 +73,7 @@ class Lineage:
     """Networks that the niche may still try; 0 outside."""
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any]) -> "Lineage":
+    def of(cls, tree: Mapping[str, Any]) -> "Pedigree":
         """From dictionaries of arrays by the names of the fields."""
         members = tuple(Individual(**tree["members"][str(n)]) for n in range(len(tree["members"])))
         rest = {"champion": Individual(**tree["champion"]), "history": History(**tree["history"])}

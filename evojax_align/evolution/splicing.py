@@ -31,6 +31,7 @@ def splice(
     networks: Sequence[training.Pieced],
     variables: Sequence[PyTree],
     x: PyTree,
+    *,
     matching: str = "correlation",
     identity: int = 0,
 ) -> tuple[Genome, PyTree] | None:

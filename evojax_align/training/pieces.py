@@ -5,7 +5,6 @@ of a new architecture are known already: here each is compiled once, forth and b
 input, and the host calls one after the other. `experiments/benchmarks/architectures.py` measures both ways.
 """
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -71,7 +70,7 @@ def fit_pieces(
             raise _checks.bad(name, came, expected, "Pass lists of equal length.")
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     for network, own in _unlike(networks, variables):
-        check_labels("data", partial(_composed, network), own, x, y)
+        check_labels("data", partial(_logits, network), own, x, y)
     places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
     shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
     trainees = []
@@ -93,9 +92,9 @@ def fit_pieces(
 
 def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
     """Newly drawn variables, from a key for each piece; not the bits of `network.init`, which compiles anew."""
-    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *jnp.shape(leaf)[1:]), jnp.result_type(leaf)), x)
     found: dict[str, dict[str, PyTree]] = {}
     for number, (name, piece) in enumerate(network.pieces.items()):
+        x = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)  # of inputs only shapes matter
         own = _initial(piece, jax.random.fold_in(key, number), x)
         x = jax.eval_shape(partial(_inferred, piece), own, x)
         for kind, leaves in own.items():
@@ -108,13 +107,11 @@ def evaluate_pieces(
 ) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of one network on a whole data set, as `evaluate`. A host function."""
     x, y = jnp.asarray(x), jnp.asarray(y)
-    check_labels("y", partial(_composed, network), variables, x, y)
+    logits = partial(_logits, network)
+    check_labels("y", logits, variables, x, y)
     count = y.shape[0]
     index, weights = batches(jnp.arange(count), min(_checks.positive("chunk", chunk), count))
-    found = []
-    for part, of_sample in zip(index, weights, strict=True):
-        *_, logits = run_pieces(network, variables, x[part]).values()
-        found.append(_judged(logits, y[part], of_sample))
+    found = [_judged(logits(variables, x[i]), y[i], w) for i, w in zip(index, weights, strict=True)]
     loss, accuracy = np.sum(np.asarray(found, np.float64), axis=0) / count
     return float(loss), float(accuracy)
 
@@ -133,11 +130,8 @@ def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tup
     return list({list(network.pieces.values())[-1]: (network, own) for network, own in pairs}.values())
 
 
-def _composed(network: Pieced, variables: PyTree, x: PyTree) -> Array:
-    """The logits, for a trace."""
-    for name, piece in network.pieces.items():
-        x = piece.apply(_of(variables, name), x, train=False)
-    return jnp.asarray(x)
+def _logits(network: Pieced, variables: PyTree, x: PyTree) -> Array:
+    return list(run_pieces(network, variables, x).values())[-1]
 
 
 class _Trainee:
@@ -192,23 +186,9 @@ def _of(variables: PyTree, name: str) -> dict[str, PyTree]:
     return {kind: pieces[name] for kind, pieces in variables.items() if name in pieces}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Shapes:
-    """Of inputs, as what a program is compiled for."""
-
-    leaves: tuple[tuple[tuple[int, ...], Any], ...]
-    structure: Any
-
-
+@partial(jax.jit, static_argnums=0)
 def _initial(piece: nn.Module, key: PRNGKey, x: PyTree) -> dict[str, PyTree]:
-    leaves, structure = jax.tree.flatten(x)
-    return _drawn_for(piece, _Shapes(tuple((leaf.shape, leaf.dtype) for leaf in leaves), structure), key)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _drawn_for(piece: nn.Module, shapes: _Shapes, key: PRNGKey) -> dict[str, PyTree]:
-    zeros = [jnp.zeros(shape, dtype) for shape, dtype in shapes.leaves]
-    return dict(piece.init(key, jax.tree.unflatten(shapes.structure, zeros)))
+    return dict(piece.init(key, x))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -234,7 +214,7 @@ def _forth(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) ->
     rest = {kind: of_kind for kind, of_kind in own.items() if kind != "params"}
 
     def run(params: PyTree, x: PyTree) -> tuple[Array, dict[str, PyTree]]:
-        given, new = piece.apply({"params": params, **rest}, x, train=True, mutable=list(rest))  # pyright: ignore
+        given, new = piece.apply({"params": params, **rest}, x, train=True, mutable=list(rest))
         return given, dict(new)
 
     if needed:

@@ -52,9 +52,9 @@ def permuted(variables, number, order):
     return moved
 
 
-def spliced(genomes, variables, images, **settings):
+def spliced(genomes, variables, images, key=0, **settings):
     networks = [network(genome) for genome in genomes]
-    return splice(jax.random.key(0), SPACE, genomes, networks, variables, images, **settings)
+    return splice(jax.random.key(key), SPACE, genomes, networks, variables, images, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,7 @@ def test_a_cut_before_the_head_keeps_its_answers_near(images, trained):
     other = Genome((Block(8, 12, 1, 1), *PARENT.blocks))
     first, second = grown(PARENT, one, trained, images), grown(PARENT, other, trained, images)
     for number in range(8):
-        networks = network(one), network(other)
-        child, found = splice(jax.random.key(number), SPACE, (one, other), networks, (first, second), images)
+        child, found = spliced((one, other), (first, second), images, key=number)
         assert SPACE.allows(child) and child.architecture not in (one.architecture, other.architecture)
         assert len({block.identity for block in child.blocks}) == len(child.blocks)
         shapes = jax.tree.map(jnp.shape, network(child).init(jax.random.key(0), images))
@@ -118,10 +117,7 @@ def test_no_child_where_no_cut_gives_another_network(images, trained):
 def test_an_identity_that_both_have_is_given_once(images):
     one, other = Genome((Block(0, 4, 3, 1), Block(1, 4, 3, 1))), Genome((Block(1, 4, 1, 1), Block(0, 8, 3, 1)))
     variables = [network(genome).init(jax.random.key(0), images) for genome in (one, other)]
-    children = [
-        splice(jax.random.key(n), SPACE, (one, other), (network(one), network(other)), variables, images, "order", 7)
-        for n in range(6)
-    ]
+    children = [spliced((one, other), variables, images, key=n, matching="order", identity=7) for n in range(6)]
     made = {child[0].blocks for child in children}
     assert (Block(0, 4, 3, 1), Block(7, 8, 3, 1)) in made
 

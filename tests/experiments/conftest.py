@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from evojax_align import lab
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
@@ -22,3 +24,32 @@ def load():
         return module
 
     return imported
+
+
+@pytest.fixture
+def goes_on(monkeypatch):
+    """Breaks off a run of a script at a step, resumes it, and compares it with one that was not; returns the name of
+    the phase that it was in."""
+
+    def again(script, flags, folder, expected, stop):
+        loop, calls = lab.Run.loop, []
+
+        def breaking(self, name, state, step, **settings):
+            def counted(number, state):
+                calls.append(name)
+                if stop(calls):
+                    raise KeyboardInterrupt
+                return step(number, state)
+
+            return loop(self, name, state, counted, **settings)
+
+        every = ["--checkpoint-every", "0", "--quiet"]
+        with monkeypatch.context() as patch:
+            patch.setattr(lab.Run, "loop", breaking)
+            assert script.main([*flags, *every, "--out", str(folder)]) == 130
+        assert script.main(["--resume", str(folder), *every]) == 0
+        for name in ("results.json", "arrays/results.npz"):
+            assert (folder / name).read_bytes() == (expected / name).read_bytes()
+        return calls[-1]
+
+    return again

@@ -1,13 +1,11 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import optax
 import pytest
 
 import evojax_align as ea
-from evojax_align import lab
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
@@ -66,26 +64,8 @@ def test_the_figures_and_tables_of_the_paper_are_made(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("at", "phase"), [(4, "inheritance"), (17, "crossover"), (24, "baseline I, to the end")])
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, monkeypatch, at, phase):
-    loop, calls = lab.Run.loop, []
-
-    def breaking(self, name, state, step, **settings):
-        def counted(number, state):
-            calls.append(name)
-            if len(calls) == at:
-                raise KeyboardInterrupt
-            return step(number, state)
-
-        return loop(self, name, state, counted, **settings)
-
-    flags = ["--checkpoint-every", "0", "--quiet"]
-    with monkeypatch.context() as patch:
-        patch.setattr(lab.Run, "loop", breaking)
-        assert script.main([*FLAGS, *flags, "--out", str(tmp_path / "run")]) == 130
-    assert calls[-1] == phase
-    assert script.main(["--resume", str(tmp_path / "run"), *flags]) == 0
-    for name in ("results.json", "arrays/results.npz"):
-        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, goes_on, at, phase):
+    assert goes_on(script, FLAGS, tmp_path / "run", run, lambda calls: len(calls) == at) == phase
 
 
 def arrays_of(fitness, epochs=None, **more):
@@ -94,7 +74,12 @@ def arrays_of(fitness, epochs=None, **more):
     epochs = np.broadcast_to(np.arange(1, fitness.shape[2] + 1), fitness.shape) if epochs is None else epochs
     best = np.fmax.accumulate(fitness, axis=2)
     of_all = {name: np.ones_like(fitness) for name in ("loss", "niche", "blocks", "filters", "products", "parameters")}
-    lists = {"arms": ["inheritance", "baseline I"], "marks": [1, fitness.shape[2]], "each": [1, 1]}
+    lists = {
+        "arms": ["inheritance", "baseline I"],
+        "marks": [1, fitness.shape[2]],
+        "each": [1, 1],
+        "starts": ["inherited", "fresh"],
+    }
     fixed = {"budget": fitness.shape[2], "images": 10, "dataset": "cifar10", "origin": np.zeros_like(fitness)}
     test = np.stack([fitness[:, :, [0, -1]]] * 2, axis=-1)
     found = {"fitness": fitness, "best": best, "epochs": epochs, "test": test, **of_all, **lists, **fixed, **more}
@@ -169,4 +154,4 @@ def test_search_of_the_paper_is_the_paper_s(script):
     short, long = (script.Study.search(study, name) for name in ("inheritance", "baseline II"))
     assert (short.budget, short.epochs, long.epochs, short.batch_size) == (512, 4, 16, 512)
     assert (short.inherit, long.inherit, short.niche_rate, short.niche_length) == ("shape", "none", 0.1, 5)
-    assert short.space.filters == (16, 32, 64, 96, 128, 192, 256) and jax.tree.leaves(config.marks) == [128, 512]
+    assert short.space.filters == (16, 32, 64, 96, 128, 192, 256) and config.marks == (128, 512)

@@ -69,28 +69,8 @@ def test_the_figures_and_tables_of_the_paper_are_made(run):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_in_the_middle_of_a_training_goes_on_to_the_same_bits(
-    script, run, tmp_path, monkeypatch
-):
-    loop, calls = lab.Run.loop, []
-
-    def breaking(self, name, state, step, *, total, **settings):
-        def counted(number, state):
-            calls.append(name)
-            if len(calls) == 2 + 6:
-                raise KeyboardInterrupt
-            return step(number, state)
-
-        return loop(self, name, state, counted, total=total, **settings)
-
-    flags = ["--checkpoint-every", "0", "--quiet"]
-    with monkeypatch.context() as patch:
-        patch.setattr(lab.Run, "loop", breaking)
-        stopped = script.main([*FLAGS, *flags, "--out", str(tmp_path / "run")])
-    assert stopped == 130 and calls[-1] == "asexual"
-    assert script.main(["--resume", str(tmp_path / "run"), *flags]) == 0
-    for name in ("results.json", "arrays/results.npz"):
-        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+def test_a_run_that_was_stopped_in_the_middle_of_a_training_goes_on_to_the_same_bits(script, run, tmp_path, goes_on):
+    assert goes_on(script, FLAGS, tmp_path / "run", run, lambda calls: len(calls) == 2 + 6) == "asexual"
 
 
 @pytest.mark.slow

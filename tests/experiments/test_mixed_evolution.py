@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import evojax_align as ea
-from evojax_align import lab
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
@@ -55,27 +54,10 @@ def test_all_rows_of_a_table_have_the_same_columns(run):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, goes_on):
     """The loop is broken off in the middle of the second population, and resumed."""
-    loop, calls = lab.Run.loop, []
-
-    def breaking(self, name, state, step, *, total, **settings):
-        def counted(number, state):
-            calls.append(name)
-            if len(calls) == 9:
-                raise KeyboardInterrupt
-            return step(number, state)
-
-        return loop(self, name, state, counted, total=total, **settings)
-
-    flags = ["--checkpoint-every", "0", "--quiet"]
-    with monkeypatch.context() as patch:
-        patch.setattr(lab.Run, "loop", breaking)
-        stopped = script.main([*FLAGS, "--mode", "code", *flags, "--out", str(tmp_path / "run")])
-    assert stopped == 130 and calls[-1] == "vertical"
-    assert script.main(["--resume", str(tmp_path / "run"), *flags]) == 0
-    for name in ("results.json", "arrays/results.npz"):
-        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+    flags = [*FLAGS, "--mode", "code"]
+    assert goes_on(script, flags, tmp_path / "run", run, lambda calls: len(calls) == 9) == "vertical"
 
 
 @pytest.mark.parametrize("mode", ["clean", "text", "code"])

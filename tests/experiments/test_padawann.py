@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import evojax_align as ea
-from evojax_align import lab, pruning
+from evojax_align import pruning
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
@@ -89,26 +89,8 @@ def test_figures_tables_and_claims_are_made(run):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_in_the_middle_goes_on_to_the_same_bits(script, run, tmp_path, monkeypatch):
-    loop, calls = lab.Run.loop, []
-
-    def breaking(self, name, state, step, *, total, **settings):
-        def counted(number, state):
-            calls.append(name)
-            if calls.count("default") == 5:
-                raise KeyboardInterrupt
-            return step(number, state)
-
-        return loop(self, name, state, counted, total=total, **settings)
-
-    flags = ["--checkpoint-every", "0", "--quiet"]
-    with monkeypatch.context() as patch:
-        patch.setattr(lab.Run, "loop", breaking)
-        stopped = script.main([*FLAGS, *flags, "--out", str(tmp_path / "run")])
-    assert stopped == 130 and calls[-1] == "default"
-    assert script.main(["--resume", str(tmp_path / "run"), *flags]) == 0
-    for name in ("results.json", "arrays/results.npz"):
-        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+def test_a_run_that_was_stopped_in_the_middle_goes_on_to_the_same_bits(script, run, tmp_path, goes_on):
+    assert goes_on(script, FLAGS, tmp_path / "run", run, lambda calls: calls.count("default") == 5) == "default"
 
 
 @pytest.mark.slow

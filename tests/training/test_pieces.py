@@ -106,6 +106,14 @@ def test_a_second_network_of_known_pieces_compiles_nothing(images, starts):
     assert programs()[:3] == before[:3]  # another optimiser has programs of its own for its step alone
 
 
+def test_networks_that_compute_in_bfloat16_learn_and_keep_wide_parameters(images):
+    network = BlockCNN(((4, 3, 1), (6, 3, 2)), classes=3, dtype=jnp.bfloat16)
+    start = training.init_pieces(network, jax.random.key(5), images[0])
+    (found,), losses = fit(images, [start], [network], epochs=6, keys=[jax.random.key(1)])
+    assert losses[0, -1] < 0.9 * losses[0, 0]
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
+
+
 def test_judging_is_that_of_the_whole_network(images, starts):
     found, _ = fit(images, starts)
     x, y = images
@@ -124,6 +132,15 @@ def test_fewer_samples_than_a_batch_are_one_step(images, starts):
     few = images[0][:7], images[1][:7]
     _, losses = fit(few, starts)
     assert np.isfinite(losses).all()
+
+
+def test_labels_that_do_not_fit_are_refused(images, starts):
+    x, y = images
+    for wrong in (y - 1, y + 1, y[:-1]):
+        with pytest.raises(ValueError, match=r"^data: got"):
+            fit((x, wrong), starts)
+        with pytest.raises(ValueError, match=r"^y: got"):
+            training.evaluate_pieces(NETWORKS[0], starts[0], x, wrong)
 
 
 @pytest.mark.parametrize(
