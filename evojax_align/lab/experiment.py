@@ -5,6 +5,7 @@ import ast
 import contextlib
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -75,13 +76,13 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> int:
             _run(experiment, folder, config, data, arguments)
         _show(folder.read_json("results.json"), folder)
     except (Stopped, KeyboardInterrupt) as stop:
-        print(f"{stop or 'stopped'}; {_go_on(experiment, folder)}", file=sys.stderr)
+        print(f"{stop or 'stopped'}; {_go_on(experiment, folder, arguments)}", file=sys.stderr)
         return stop.code if isinstance(stop, Stopped) else 130
     except (_checks.BadInput, FileNotFoundError, ModuleNotFoundError, Locked) as error:
         print(f"{experiment.name}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{experiment.name}: could not write: {error}; {_go_on(experiment, folder)}", file=sys.stderr)
+        print(f"{experiment.name}: could not write: {error}; {_go_on(experiment, folder, arguments)}", file=sys.stderr)
         return 1
     return 0
 
@@ -210,8 +211,12 @@ def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
     print(f"\nreport: {folder.path / 'report.html'}")
 
 
-def _go_on(experiment: Experiment, folder: RunFolder | None) -> str:
-    return "" if folder is None else f"go on with: python experiments/{experiment.name}.py --resume {folder.path}"
+def _go_on(experiment: Experiment, folder: RunFolder | None, arguments: argparse.Namespace) -> str:
+    """The command that goes on with a run that ended early."""
+    if folder is None:
+        return ""
+    flags = ["--resume", str(folder.path), *(["--data-dir", arguments.data_dir] if arguments.data_dir else [])]
+    return f"go on with: python experiments/{experiment.name}.py {shlex.join(flags)}"
 
 
 def _run_path(folder: RunFolder) -> Path:

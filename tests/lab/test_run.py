@@ -232,13 +232,17 @@ def toy(tmp_path):
 def test_the_command_stops_by_convention_and_resumes_to_the_same_files(toy, tmp_path):
     whole = toy("--out", "whole")
     assert (whole.communicate(timeout=60), whole.returncode)[1] == 0
-    stopped = toy("--out", "run", "--set", "steps=6")
+    (tmp_path / "my data").mkdir()
+    images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    np.savez(tmp_path / "my data" / "digits.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    stopped = toy("--out", "run", "--set", "steps=6", "--data-dir", "my data")
     while not list((tmp_path / "run" / "checkpoints").glob("*.npz")):
         assert stopped.poll() is None
         time.sleep(0.01)
     stopped.send_signal(signal.SIGTERM)
     _, said = stopped.communicate(timeout=60)
-    assert stopped.returncode == 143 and "stopped by SIGTERM" in said and "--resume run" in said
+    assert stopped.returncode == 143
+    assert "stopped by SIGTERM; go on with: " in said and "--resume run --data-dir 'my data'" in said
     for flags, message in (
         (["--seed", "1"], "resume, seed: got 1; expected 0"),
         (["--set", "steps=7"], "resume, steps: got 7; expected 6"),
