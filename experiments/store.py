@@ -1,6 +1,7 @@
 """Keep finished runs in `experiments/results`, and write `experiments/RESULTS.md` from all that is kept there.
 
 python experiments/store.py runs/safe_crossover-paper-mnist-001 --figures sweeps-text figure-2-directions-text
+python experiments/store.py runs/lamarckian-small-fashion_mnist-001 --note "10 seeds"    # made with --set repeats=10
 python experiments/store.py            # the page alone
 python experiments/store.py --check    # fails if the page is not what the kept results give
 """
@@ -9,6 +10,7 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs")
     parser.add_argument("--figures", nargs="*", default=[], help="their pictures to keep, without .png")
+    parser.add_argument("--note", default="", help="what is special about runs of other settings than their preset has")
     parser.add_argument("--results", type=Path, default=HERE / "results", help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page would change")
     arguments = parser.parse_args(argv)
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if same else 1
     try:
         for run in arguments.runs:
-            print("kept", *keep(run, arguments.results, arguments.figures))
+            print("kept", *keep(run, arguments.results, arguments.figures, arguments.note))
     except (FileNotFoundError, ValueError) as error:
         print(f"store: {error}", file=sys.stderr)
         return 2
@@ -67,14 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def keep(run: Path, results: Path, figures: Sequence[str]) -> list[str]:
+def keep(run: Path, results: Path, figures: Sequence[str], note: str = "") -> list[str]:
     """Copy the results of one run, unchanged, how it was made, and some of its pictures; returns their names."""
     manifest = json.loads((run / "manifest.json").read_text())
     if manifest["end"] is None:
         raise ValueError(f"{run} has not ended. Go on with it by --resume.")
-    if changed := settings_changed(manifest):
-        raise ValueError(f"{run} was made with {changed}: only presets as they are can be kept under their names.")
-    name = "-".join([manifest["experiment"], manifest["preset"], manifest["configuration"]["dataset"]])
+    changed = settings_changed(manifest)
+    if bool(changed) != bool(note):
+        was, mend = ("other", "Say which by --note.") if changed else ("no other", "Leave --note out.")
+        raise ValueError(f"{run} was made with {was} settings than its preset's ({', '.join(changed)}). {mend}")
+    manifest |= {"note": note, "changed": changed}
+    name = name_of(manifest)
     pictures = {f"{name}-{figure}.png": run / "figures" / f"{figure}.png" for figure in figures}
     for picture in pictures.values():
         if not picture.is_file():
@@ -90,8 +96,15 @@ def keep(run: Path, results: Path, figures: Sequence[str]) -> list[str]:
     return kept + list(pictures)
 
 
-def settings_changed(manifest: Mapping[str, Any]) -> str:
-    """The settings of a run that are not those of its preset."""
+def name_of(run: Mapping[str, Any]) -> str:
+    """What the files of a run that is kept begin with."""
+    name = "-".join([run["experiment"], run["preset"], run["configuration"]["dataset"]])
+    note = run.get("note", "")
+    return f"{name}.{note.replace(' ', '-')}" if note else name
+
+
+def settings_changed(manifest: Mapping[str, Any]) -> list[str]:
+    """The settings of a run that are not those of its preset, as `--set` takes them."""
     found = manifest["configuration"]
     spec = importlib.util.spec_from_file_location("script", HERE / f"{manifest['experiment']}.py")
     script = importlib.util.module_from_spec(spec)  # pyright: ignore[reportArgumentType]
@@ -100,7 +113,8 @@ def settings_changed(manifest: Mapping[str, Any]) -> str:
     presets = script.EXPERIMENT.presets[manifest["preset"]]
     preset = next((one for one in presets if one.dataset == found["dataset"]), presets[0])
     own = json.loads(json.dumps(dataclasses.asdict(preset))) | {"dataset": found["dataset"]}
-    return ", ".join(f"{name}={found.get(name)}" for name in {**own, **found} if found.get(name) != own.get(name))
+    other = {name: found.get(name) for name in {**own, **found} if found.get(name) != own.get(name)}
+    return [f"{name}={tuple(value) if isinstance(value, list) else value!r}" for name, value in other.items()]
 
 
 def document(results: Path) -> str:
@@ -117,10 +131,10 @@ def document(results: Path) -> str:
 
 def section(run: Mapping[str, Any], results: Path) -> str:
     """One run: what does not hold, all claims, tables and pictures."""
-    dataset = run["configuration"]["dataset"]
-    name = "-".join([run["experiment"], run["preset"], dataset])
+    name = name_of(run)
     found = json.loads((results / f"{name}.json").read_text())
-    parts = [f"### {run['preset']}: {dataset}\n", made(run)]
+    special = f", {run['note']}" if run.get("note") else ""
+    parts = [f"### {run['preset']}: {run['configuration']['dataset']}{special}\n", made(run)]
     verdicts = [claim["verdict"] for claim in found["claims"]]
     parts.append(f"**{verdicts.count('holds')} of {len(verdicts)} claims hold.**" + failing(found["claims"]) + "\n")
     parts.append(table([claim_row(claim) for claim in found["claims"]]))
@@ -142,6 +156,7 @@ def made(run: Mapping[str, Any]) -> str:
     phases = ", ".join(f"{phase} {duration(seconds[phase])}" for phase in longest)
     configuration, versions = run["configuration"], run["versions"]
     command = f"python experiments/{run['experiment']}.py --preset {run['preset']} --dataset {configuration['dataset']}"
+    command += "".join(f" --set {shlex.quote(setting)}" for setting in run.get("changed", []))
     where = f"JAX {versions['jax']}, {run['cores']} cores, {run['backend']}"
     return f"`{command}`, seed {configuration['seed']}; {where}; {duration(sum(seconds.values()))}: {phases}.\n"
 

@@ -61,5 +61,24 @@ def test_a_run_that_has_not_ended_or_lacks_a_figure_is_refused(store, run, tmp_p
     (run / "manifest.json").write_text(json.dumps(changed))
     assert store.main([str(run), "--results", str(results)]) == 2
     said = capsys.readouterr().err
-    assert "networks=12" in said and "figure-9.png does not exist" in said and "--resume" in said
+    assert (
+        "(networks=12). Say which by --note." in said and "figure-9.png does not exist" in said and "--resume" in said
+    )
     assert not list(results.iterdir())
+
+
+def test_a_run_of_other_settings_is_kept_under_a_name_that_says_so(store, run, tmp_path, capsys):
+    results = tmp_path / "results"
+    results.mkdir()
+    assert store.main([str(run), "--note", "12 networks", "--results", str(results)]) == 2
+    assert "no other settings" in capsys.readouterr().err
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(
+        json.dumps(manifest | {"configuration": manifest["configuration"] | {"networks": 12, "hidden": [8, 8]}})
+    )
+    settings = ["--figures", "sweeps", "--note", "12 networks", "--results", str(results)]
+    assert store.main([str(run), *settings]) == 0
+    name = "safe_crossover-demo-digits.12-networks"
+    assert {path.name for path in results.iterdir()} == {f"{name}.json", f"{name}.run.json", f"{name}-sweeps.png"}
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "### demo: digits, 12 networks" in page and "--set networks=12" in page and "--set 'hidden=(8, 8)'" in page

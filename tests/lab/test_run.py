@@ -231,7 +231,7 @@ def toy(tmp_path):
 @pytest.mark.slow
 def test_the_command_stops_by_convention_and_resumes_to_the_same_files(toy, tmp_path):
     whole = toy("--out", "whole")
-    assert (whole.communicate(timeout=60), whole.returncode)[1] == 0
+    assert (whole.communicate(timeout=300), whole.returncode)[1] == 0
     (tmp_path / "my data").mkdir()
     images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
     np.savez(tmp_path / "my data" / "digits.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
@@ -240,7 +240,7 @@ def test_the_command_stops_by_convention_and_resumes_to_the_same_files(toy, tmp_
         assert stopped.poll() is None
         time.sleep(0.01)
     stopped.send_signal(signal.SIGTERM)
-    _, said = stopped.communicate(timeout=60)
+    _, said = stopped.communicate(timeout=300)
     assert stopped.returncode == 143
     assert "stopped by SIGTERM; go on with: " in said and "--resume run --data-dir 'my data'" in said
     for flags, message in (
@@ -249,18 +249,18 @@ def test_the_command_stops_by_convention_and_resumes_to_the_same_files(toy, tmp_
         (["--preset", "small"], "resume, preset: got small; expected demo"),
     ):
         refused = toy("--resume", "run", *flags)
-        assert message in refused.communicate(timeout=60)[1] and refused.returncode == 2
+        assert message in refused.communicate(timeout=300)[1] and refused.returncode == 2
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     old = manifest | {"versions": manifest["versions"] | {"evojax_align": "0.0.1"}}
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(old))
     refused = toy("--resume", "run")
-    assert "resume, evojax_align: got 0.1.0; expected 0.0.1" in refused.communicate(timeout=60)[1]
+    assert "resume, evojax_align: got 0.1.0; expected 0.0.1" in refused.communicate(timeout=300)[1]
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
     resumed = toy("--resume", "run")
-    assert (resumed.communicate(timeout=60), resumed.returncode)[1] == 0
+    assert (resumed.communicate(timeout=300), resumed.returncode)[1] == 0
     for name in ("results.json", "arrays/results.npz", "log.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     again = toy("--resume", "run")
-    assert (again.communicate(timeout=60), again.returncode)[1] == 0
+    assert (again.communicate(timeout=300), again.returncode)[1] == 0
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == files
