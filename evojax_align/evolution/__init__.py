@@ -1,6 +1,6 @@
 """Evolutionary algorithms, each a pair of pure functions `init` and `step`, and the operators they are made of."""
 
-from evojax_align.evolution import diversity, encoding, fitness, mutation, selection
+from evojax_align.evolution import diversity, encoding, fitness, graph, mutation, selection, tasks
 from evojax_align.evolution.encoding import Encoding
 from evojax_align.evolution.genome import Block, Exhausted, Genome, Space
 from evojax_align.evolution.inheritance import inherit
@@ -13,15 +13,18 @@ from evojax_align.evolution.recombination import Recombination
 from evojax_align.evolution.records import Brood, Info, State
 from evojax_align.evolution.splicing import splice
 from evojax_align.evolution.synthesis import Synthesis
+from evojax_align.evolution.wann import Colony, Grown, Wann
 
 __all__ = [
     "Births",
     "Block",
     "Bred",
     "Brood",
+    "Colony",
     "Encoding",
     "Exhausted",
     "Genome",
+    "Grown",
     "History",
     "Individual",
     "Info",
@@ -39,11 +42,14 @@ __all__ = [
     "Synthesis",
     "Topologies",
     "Topology",
+    "Wann",
     "diversity",
     "encoding",
     "fitness",
+    "graph",
     "inherit",
     "mutation",
     "selection",
     "splice",
+    "tasks",
 ]

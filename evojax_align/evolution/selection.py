@@ -50,3 +50,46 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: i
     drawn = jax.random.randint(key, (count, rivals), 0, fitness.shape[0])
     winners = jnp.argmax(failed_last(fitness)[drawn], axis=1)
     return jnp.take_along_axis(drawn, winners[:, None], axis=1)[:, 0]
+
+
+def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
+    """How many layers of others lie above: 0 for those that nobody dominates, 1 once these are gone, and so on.
+
+    One dominates another by being nowhere worse and somewhere better. All objectives are to be large; NaN is the worst.
+    """
+    known = failed_last(objectives)
+    ahead, behind = known[:, None], known[None]
+    dominates = (jnp.all(ahead >= behind, axis=2) & jnp.any(ahead > behind, axis=2)).astype(jnp.float32)
+
+    def peel(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        front, above, number = state
+        now = (above < 0.5) & (front < 0)
+        return jnp.where(now, number, front), above - now.astype(jnp.float32) @ dominates, number + 1
+
+    start = jnp.full(known.shape[0], -1), jnp.sum(dominates, axis=0), jnp.array(0)
+    return jax.lax.while_loop(lambda state: jnp.any(state[0] < 0), peel, start)[0]
+
+
+def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[Array, " n"]:
+    """How far from the neighbours in its front each is: over all objectives the sum of the distance of the one before
+    from the one behind, by the range of the front; infinite at the ends."""
+
+    def along(values: Array) -> Array:
+        order = jnp.lexsort((values, front))
+        of, sorted_values = front[order], values[order]
+        first = jnp.append(True, of[1:] != of[:-1])
+        end = jnp.append(of[1:] != of[:-1], True)
+        smallest = jax.ops.segment_min(values, front, num_segments=values.shape[0])
+        largest = jax.ops.segment_max(values, front, num_segments=values.shape[0])
+        width = (largest - smallest)[of]
+        gap = jnp.roll(sorted_values, -1) - jnp.roll(sorted_values, 1)
+        gap = jnp.where(first | end, jnp.inf, jnp.where(width > 0, gap / jnp.where(width > 0, width, 1.0), 0.0))
+        return jnp.zeros_like(values).at[order].set(gap)
+
+    return jnp.sum(jax.vmap(along, in_axes=1)(failed_last(objectives)), axis=0)
+
+
+def by_dominance(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
+    """All indices, best first: front after front, in each the least crowded first (NSGA-II, Deb et al. 2002)."""
+    front = fronts(objectives)
+    return jnp.lexsort((-crowding(objectives, front), front))

@@ -1,0 +1,250 @@
+"""Growing networks that answer at any weight that all their connections share.
+
+Weight agnostic neural networks (Gaier & Ha, 2019), and what Dobreva's thesis (Radboud University, 2022) does with them.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from evojax_align import _checks, population
+from evojax_align._types import Array, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align.evolution import graph as graphs
+from evojax_align.evolution.graph import ACTIVATIONS, Forward, Graph
+from evojax_align.evolution.selection import by_dominance, failed_last
+
+Rewarding: TypeAlias = Callable[[PRNGKey, Forward, PyTree], Float[Array, " values"]]
+"""A task: from a key, a network and data to a reward at each shared weight."""
+
+MUTATIONS = ("connect", "split", "enable", "change")
+
+
+@struct.dataclass
+class Colony:
+    """The state: graphs, best first as far as the last generation has ranked them, and how they do."""
+
+    members: Graph
+    rewards: Float[Array, "n values"]
+    """Of the last generation's samples."""
+    generation: Int[Array, ""]
+
+    @property
+    def mean(self) -> Float[Array, " n"]:
+        """Over the shared weights."""
+        return jnp.mean(self.rewards, axis=1)
+
+    @property
+    def fittest(self) -> Graph:
+        """The member of the highest mean reward."""
+        return population.take(self.members, jnp.argmax(failed_last(self.mean)))
+
+
+@struct.dataclass
+class Grown:
+    """What happened in one generation."""
+
+    parents: Int[Array, " children"]
+    """Places in the population before."""
+    mutation: Int[Array, " children"]
+    """As a place in `MUTATIONS`."""
+    unchanged: Int[Array, ""]
+    """Children whose mutation found nothing to change."""
+    full: Int[Array, ""]
+    """Children that found no room to grow: make the population larger, by `Wann.enlarged`."""
+    by_size: Bool[Array, ""]
+    """Whether members were ranked by the mean and the number of connections, not by the mean and the maximum."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Wann:
+    """The algorithm: `state = w.init(key, data)`, then `state, grown = w.step(key, state, data)`.
+
+    Main arguments:
+        inputs: numbers that a network takes.
+        outputs: numbers that it gives.
+        reward: the task (see `evolution.tasks`).
+
+    Other arguments:
+        size: members.
+        hidden: capacity for hidden nodes.
+        genes: capacity for connections; by default there is room for two for each hidden node, and as many again.
+        values: what all weights are, one value after the other.
+        activations: that hidden nodes may have; outputs are of the first.
+        enabled: the chance of each connection of the first generation.
+        mutations: how likely a child is to be changed by `connect`, `split`, `enable` and `change`, relative to each
+            other. Each child is changed once.
+        elitism: the share of those who may have children that stay as they are. All are judged anew.
+        culling: the share of members, the worst ones, that have no children.
+        tournament: members that meet in a tournament.
+        crossover: the chance of a child to have two parents.
+        by_size: how often members are ranked by mean reward and connections, rather than by mean and largest reward.
+        chunk: members judged side by side on an accelerator; by default all of them.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (50, 3))
+        >>> task = ea.evolution.tasks.Classification(batch=20)
+        >>> wann = ea.evolution.Wann(3, 2, task, size=20, hidden=8, enabled=0.5, tournament=4)
+        >>> state = wann.init(jax.random.key(1), (x, (x[:, 0] > x[:, 1]).astype(int)))
+        >>> state, grown = wann.step(jax.random.key(2), state, (x, (x[:, 0] > x[:, 1]).astype(int)))
+        >>> state.rewards.shape
+        (20, 6)
+    """
+
+    inputs: int
+    outputs: int
+    reward: Rewarding
+    _: dataclasses.KW_ONLY
+    size: int = 960
+    hidden: int = 256
+    genes: int | None = None
+    values: tuple[float, ...] = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
+    activations: tuple[str, ...] = tuple(ACTIVATIONS)[:-1]
+    enabled: float = 0.05
+    mutations: tuple[float, float, float, float] = (0.2, 0.25, 0.05, 0.5)
+    elitism: float = 0.2
+    culling: float = 0.2
+    tournament: int = 32
+    crossover: float = 0.0
+    by_size: float = 0.8
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs", "size", "hidden", "tournament"):
+            _checks.positive(name, getattr(self, name))
+        for name in self.activations:
+            _checks.one_of("activations", name, ACTIVATIONS)
+        for name in ("enabled", "elitism", "culling", "crossover", "by_size"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _checks.bad(name, getattr(self, name), "a share from 0 to 1", "The paper takes 0.2 for most.")
+        if not self.values or not self.activations:
+            raise _checks.bad("values, activations", "none", "at least one of each", "Leave them as they are.")
+        if min(self.mutations) < 0 or not sum(self.mutations) > 0:
+            raise _checks.bad("mutations", self.mutations, "shares of at least 0, not all 0", "Name one to happen.")
+        if self.pool < 1 or self.elites >= self.size:
+            came = f"elitism {self.elitism} and culling {self.culling} of {self.size} members"
+            raise _checks.bad("elitism, culling", came, "someone to breed, and someone to be born", "Lower them.")
+
+    @property
+    def pool(self) -> int:
+        """Members that may have children."""
+        return self.size - int(self.size * self.culling + 1e-9)
+
+    @property
+    def elites(self) -> int:
+        """Members that stay as they are."""
+        return int(self.pool * self.elitism + 1e-9)
+
+    @property
+    def room(self) -> int:
+        """Genes that a graph has room for."""
+        return self.genes or (self.inputs + 1) * self.outputs + 4 * self.hidden
+
+    def init(self, key: PRNGKey, data: PyTree) -> Colony:
+        """The first generation, without hidden nodes, judged.
+
+        Args:
+            key: a random key.
+            data: what the task is judged on.
+        """
+        return _first(self, key, data)
+
+    def step(self, key: PRNGKey, state: Colony, data: PyTree) -> tuple[Colony, Grown]:
+        """One generation: rank, breed, and judge all, elites too, on the same new samples.
+
+        Args:
+            key: a random key.
+            state: of the generation before.
+            data: what the task is judged on.
+
+        Returns:
+            The next state, and what happened.
+        """
+        return _next(self, key, state, data)
+
+    def enlarged(self, state: Colony, *, hidden: int, genes: int | None = None) -> tuple["Wann", Colony]:
+        """The algorithm and the state with more room, to go on with; what was full is no more.
+
+        Args:
+            state: of a population that has become too large for its capacity.
+            hidden: the new capacity for hidden nodes.
+            genes: and for connections.
+        """
+        larger = dataclasses.replace(self, hidden=hidden, genes=genes)
+        members = graphs.enlarge(state.members, hidden=hidden, genes=larger.room)
+        return larger, dataclasses.replace(state, members=members)
+
+    def forward(self, graph: Graph, steps: Int[Array, ""] | None = None) -> Forward:
+        """The network of one graph, at all shared weights (see `graph.forward`)."""
+        return graphs.forward(graph, jnp.array(self.values), self.activations, steps)
+
+
+@partial(jax.jit, static_argnums=0)
+def _first(self: Wann, key: PRNGKey, data: PyTree) -> Colony:
+    key_draw, key_judge = jax.random.split(key)
+    drawn = partial(graphs.minimal, inputs=self.inputs, outputs=self.outputs, hidden=self.hidden, genes=self.room)
+    members = population.map(partial(drawn, enabled=self.enabled), jax.random.split(key_draw, self.size))
+    return Colony(members, _judged(self, key_judge, members, data), jnp.array(0, jnp.int32))
+
+
+@partial(jax.jit, static_argnums=0)
+def _next(self: Wann, key: PRNGKey, state: Colony, data: PyTree) -> tuple[Colony, Grown]:
+    key_breed, key_judge = jax.random.split(key)
+    members, grown = _bred(self, key_breed, state)
+    return Colony(members, _judged(self, key_judge, members, data), state.generation + 1), grown
+
+
+def _judged(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
+    steps = jnp.max(members.connections)
+    return population.map(lambda graph: self.reward(key, self.forward(graph, steps), data), members, chunk=self.chunk)
+
+
+def _bred(self: Wann, key: PRNGKey, state: Colony) -> tuple[Graph, Grown]:
+    key_rank, key_parents, key_kind, key_cross, key_change = jax.random.split(key, 5)
+    count = self.size - self.elites
+    by_size = jax.random.bernoulli(key_rank, self.by_size)
+    frugality = 1.0 / jnp.maximum(state.members.connections, 1)  # without any connection none is better than with one
+    second = jnp.where(by_size, frugality, jnp.max(state.rewards, axis=1))
+    ranked = by_dominance(jnp.stack([state.mean, second], axis=1))[: self.pool]
+    winners = jnp.min(jax.random.randint(key_parents, (2, count, self.tournament), 0, self.pool), axis=2)
+    parents, mates = ranked[jnp.min(winners, axis=0)], ranked[jnp.max(winners, axis=0)]
+    crossed = jax.random.bernoulli(key_cross, self.crossover, (count,))
+    kinds = jax.random.choice(key_kind, len(MUTATIONS), (count,), p=jnp.array(self.mutations) / sum(self.mutations))
+    events = _events(self, state) + 2 * jnp.arange(count, dtype=jnp.int32)
+
+    def child(key: PRNGKey, parent: Array, mate: Array, crossed: Array, kind: Array, event: Array) -> tuple:
+        key_mix, key_change = jax.random.split(key)
+        graph = population.take(state.members, parent)
+        if self.crossover > 0:
+            mixed = graphs.cross(key_mix, graph, population.take(state.members, mate))
+            graph = jax.tree.map(lambda new, old: jnp.where(crossed, new, old), mixed, graph)
+        among = len(self.activations)
+        ways = [
+            lambda: graphs.connect(key_change, graph, event),
+            lambda: graphs.split(key_change, graph, among, event),
+            lambda: graphs.enable(key_change, graph),
+            lambda: graphs.change(key_change, graph, among),
+        ]
+        new = jax.lax.switch(kind, ways)
+        pairs = zip(jax.tree.leaves(new), jax.tree.leaves(graph), strict=True)
+        unchanged = jnp.all(jnp.stack([jnp.all(now == before) for now, before in pairs]))
+        genes, hidden = graph.genes, graph.hidden
+        full = jnp.where(kind == 0, genes + 1 > self.room, (genes + 2 > self.room) | (hidden + 1 > self.hidden))
+        return new, unchanged, full & (kind < 2)
+
+    keys = jax.random.split(key_change, count)
+    children, unchanged, full = population.map(child, keys, parents, mates, crossed, kinds, events)
+    elites = population.take(state.members, ranked[: self.elites])
+    members = jax.tree.map(lambda *of: jnp.concatenate(of), elites, children)
+    return members, Grown(parents, kinds, jnp.sum(unchanged & ~full), jnp.sum(full), by_size)
+
+
+def _events(self: Wann, state: Colony) -> Int[Array, ""]:
+    """The number of the first event of the next generation."""
+    born, children = (self.inputs + 1) * self.outputs, self.size - self.elites
+    return born + 2 * children * state.generation
