@@ -18,16 +18,30 @@ from evojax_align._types import Array, Bool, Float, Int, PRNGKey
 Forward: TypeAlias = Callable[[Float[Array, "one_or_values batch inputs"]], Float[Array, "values batch outputs"]]
 """A graph that answers at each of several shared weights; inputs are the same at all of them, or differ."""
 
+
+def _sine(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Of pi times x, to 2e-7; the general one takes six times as long on a CPU, longer where x is large."""
+    turn = x - 2 * jnp.round(x / 2)
+    folded = jnp.where(jnp.abs(turn) > 0.5, jnp.sign(turn) - turn, turn)
+    total = jnp.full_like(x, SINE[0])
+    for factor in SINE[1:]:
+        total = total * folded**2 + factor
+    return folded * total
+
+
+SINE = (-0.0073704309, 0.0821458866, -0.5992645293, 2.5501640399, -5.16771278, 3.1415926536)
+"""Of the odd powers of x from the 11th to the first: Taylor's series of the sine of pi times x."""
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda x: x,
-    "sine": lambda x: jnp.sin(jnp.pi * x),
+    "sine": _sine,
     "gaussian": lambda x: jnp.exp(-(x**2) / 2),
     "tanh": jnp.tanh,
     "sigmoid": jax.nn.sigmoid,
     "inverse": lambda x: -x,
     "absolute": jnp.abs,
     "relu": jax.nn.relu,
-    "cosine": lambda x: jnp.cos(jnp.pi * x),
+    "cosine": lambda x: _sine(x + 0.5),
     "step": lambda x: (x > 0).astype(x.dtype),
 }
 """What a node does with the sum of what comes in. Outputs are linear. The last is not used for classification."""
@@ -166,7 +180,6 @@ def forward(
     """
     first, nodes = graph.inputs + 1, graph.layer.shape[0]
     functions = [ACTIVATIONS[name] for name in activations]
-    count = graph.connections
     target = jnp.where(graph.enabled, graph.target, nodes)  # those that carry nothing lead nowhere, and come last
     place = jnp.where(graph.enabled, graph.layer[graph.target] * nodes + graph.target, jnp.iinfo(jnp.int32).max)
     order = jnp.argsort(place)
@@ -174,27 +187,25 @@ def forward(
     last = jnp.append(target[1:] != target[:-1], True)
     kind = jnp.append(graph.activation, 0)[target - first]
     kind = jnp.where(last & (target < nodes), kind + 1, 0)
-    silent = jnp.stack([function(jnp.zeros(())) for function in functions])  # what a node says that nothing comes in to
-    weights = values[:, None]
+    silent = jnp.stack([function(jnp.zeros(())) for function in functions])[jnp.append(graph.activation, 0)]
+    heard = jnp.zeros(nodes - first + 1, bool).at[target - first].set(True)
+    start = jnp.where(heard, 0.0, silent)  # what a node says that nothing comes in to
 
     def run(x: Float[Array, "one_or_values batch inputs"]) -> Float[Array, "values batch outputs"]:
-        given = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
-        given = jnp.moveaxis(given, -1, 0)
-        shape = (values.shape[0], x.shape[1])
-        own = jnp.broadcast_to(silent[jnp.append(graph.activation, 0)][:, None, None], (nodes - first + 1, *shape))
-        branches = [lambda total: total, *[lambda t, f=f: f(t * weights) for f in functions]]
+        given = jnp.moveaxis(jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1), -1, 0)
+        branches = [lambda total: total, *[lambda total, f=f: f(total * values[:, None]) for f in functions]]
 
-        def body(step: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-            own, total = state
+        def body(step: Array, own: Array) -> Array:
             from_input = jax.lax.dynamic_index_in_dim(given, jnp.minimum(source[step], first - 1), keepdims=False)
             from_node = jax.lax.dynamic_index_in_dim(own, jnp.maximum(source[step] - first, 0), keepdims=False)
+            total = jax.lax.dynamic_index_in_dim(own, target[step] - first, keepdims=False)
             total = total + jnp.where(source[step] < first, from_input, from_node)
             said = jax.lax.switch(kind[step], branches, total)
-            own = jax.lax.dynamic_update_index_in_dim(own, said, target[step] - first, 0)
-            return own, jnp.where(last[step], 0.0, total)
+            return jax.lax.dynamic_update_index_in_dim(own, said, target[step] - first, 0)
 
-        start = own.astype(x.dtype), jnp.zeros(shape, x.dtype)
-        own, _ = jax.lax.fori_loop(0, count if steps is None else steps, body, start)
+        shape = (nodes - first + 1, values.shape[0], x.shape[1])
+        own = jnp.broadcast_to(start.astype(x.dtype)[:, None, None], shape)
+        own = jax.lax.fori_loop(0, graph.connections if steps is None else steps, body, own)
         return jnp.moveaxis(own[: graph.outputs], 0, -1)
 
     return run

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._types import Array, Bool, Float, Int, PRNGKey, PyTree
@@ -84,6 +85,8 @@ class Wann:
         crossover: the chance of a child to have two parents.
         by_size: how often members are ranked by mean reward and connections, rather than by mean and largest reward.
         chunk: members judged side by side on an accelerator; by default all of them.
+        mesh: shares the judging out over its devices (see `population.map`). A step is then two programs, between
+            which the host brings members together: it cannot be part of another program.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -113,6 +116,7 @@ class Wann:
     crossover: float = 0.0
     by_size: float = 0.8
     chunk: int | None = None
+    mesh: Mesh | None = None
 
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs", "size", "hidden", "tournament"):
@@ -152,7 +156,9 @@ class Wann:
             key: a random key.
             data: what the task is judged on.
         """
-        return _first(self, key, data)
+        key_draw, key_judge = jax.random.split(key)
+        members = _first(self, key_draw)
+        return Colony(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
 
     def step(self, key: PRNGKey, state: Colony, data: PyTree) -> tuple[Colony, Grown]:
         """One generation: rank, breed, and judge all, elites too, on the same new samples.
@@ -165,7 +171,9 @@ class Wann:
         Returns:
             The next state, and what happened.
         """
-        return _next(self, key, state, data)
+        key_breed, key_judge = jax.random.split(key)
+        members, grown = _bred(self, key_breed, state)
+        return Colony(members, self._judged(key_judge, members, data), state.generation + 1), grown
 
     def enlarged(self, state: Colony, *, hidden: int, genes: int | None = None) -> tuple["Wann", Colony]:
         """The algorithm and the state with more room, to go on with; what was full is no more.
@@ -183,27 +191,28 @@ class Wann:
         """The network of one graph, at all shared weights (see `graph.forward`)."""
         return graphs.forward(graph, jnp.array(self.values), self.activations, steps)
 
+    def _judged(self, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
+        rewards = _judged(self, key, members, data)
+        return rewards if self.mesh is None else population.gather(rewards)
+
 
 @partial(jax.jit, static_argnums=0)
-def _first(self: Wann, key: PRNGKey, data: PyTree) -> Colony:
-    key_draw, key_judge = jax.random.split(key)
+def _first(self: Wann, key: PRNGKey) -> Graph:
     drawn = partial(graphs.minimal, inputs=self.inputs, outputs=self.outputs, hidden=self.hidden, genes=self.room)
-    members = population.map(partial(drawn, enabled=self.enabled), jax.random.split(key_draw, self.size))
-    return Colony(members, _judged(self, key_judge, members, data), jnp.array(0, jnp.int32))
+    return population.map(partial(drawn, enabled=self.enabled), jax.random.split(key, self.size))
 
 
 @partial(jax.jit, static_argnums=0)
-def _next(self: Wann, key: PRNGKey, state: Colony, data: PyTree) -> tuple[Colony, Grown]:
-    key_breed, key_judge = jax.random.split(key)
-    members, grown = _bred(self, key_breed, state)
-    return Colony(members, _judged(self, key_judge, members, data), state.generation + 1), grown
-
-
 def _judged(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
     steps = jnp.max(members.connections)
-    return population.map(lambda graph: self.reward(key, self.forward(graph, steps), data), members, chunk=self.chunk)
+
+    def one(graph: Graph) -> Float[Array, " values"]:
+        return self.reward(key, self.forward(graph, steps), data)
+
+    return population.map(one, members, chunk=self.chunk, mesh=self.mesh)
 
 
+@partial(jax.jit, static_argnums=0)
 def _bred(self: Wann, key: PRNGKey, state: Colony) -> tuple[Graph, Grown]:
     key_rank, key_parents, key_kind, key_cross, key_change = jax.random.split(key, 5)
     count = self.size - self.elites
