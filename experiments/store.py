@@ -30,6 +30,7 @@ EXPERIMENTS = {
     "mixed_evolution": "Mixed genetic and gradient evolution (Cooke & de Alfaro)",
     "mating": "Sexual evolutionary synthesis of sparse networks (Chung et al. 2017)",
     "padawann": "PADAWANN: sign-agnostic pruning by a genetic algorithm (Dobreva 2022)",
+    "wann": "Weight agnostic networks (Gaier & Ha 2019; Dobreva 2022)",
     "lamarckian": "Lamarckian evolution of convolutional architectures (Prellberg & Kramer 2018)",
 }
 INTRODUCTION = """# Results

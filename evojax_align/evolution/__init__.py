@@ -2,6 +2,7 @@
 
 from evojax_align.evolution import diversity, encoding, fitness, graph, mutation, selection, tasks
 from evojax_align.evolution.encoding import Encoding
+from evojax_align.evolution.expression import Expressed, express
 from evojax_align.evolution.genome import Block, Exhausted, Genome, Space
 from evojax_align.evolution.inheritance import inherit
 from evojax_align.evolution.lamarckian import Lamarckian
@@ -23,6 +24,7 @@ __all__ = [
     "Colony",
     "Encoding",
     "Exhausted",
+    "Expressed",
     "Genome",
     "Grown",
     "History",
@@ -45,6 +47,7 @@ __all__ = [
     "Wann",
     "diversity",
     "encoding",
+    "express",
     "fitness",
     "graph",
     "inherit",

@@ -85,7 +85,7 @@ class SwingUp:
 
     def trace(self, key: PRNGKey, forward: Forward) -> tuple[Pole, Float[Array, "time values starts"]]:
         """All that happens: states and rewards at [time, values, starts]."""
-        begin = jnp.array([0.0, 0.0, jnp.pi, 0.0]) + 0.2 * jax.random.normal(key, (self.starts, 4))
+        begin = jnp.array([[0.0, 0.0, jnp.pi, 0.0]]) + 0.2 * jax.random.normal(key, (self.starts, 4))
         values = jax.eval_shape(forward, jax.ShapeDtypeStruct((1, self.starts, 5), jnp.float32)).shape[0]
         state = Pole(*(jnp.broadcast_to(column, (values, self.starts)) for column in begin.T))
 

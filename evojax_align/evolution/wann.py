@@ -160,6 +160,12 @@ class Wann:
         members = _first(self, key_draw)
         return Colony(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
 
+    def empty(self) -> Colony:
+        """A state of the right shapes, to begin a loop with before there is a first generation."""
+        return Colony(
+            _first(self, jax.random.key(0)), jnp.zeros((self.size, len(self.values))), jnp.array(0, jnp.int32)
+        )
+
     def step(self, key: PRNGKey, state: Colony, data: PyTree) -> tuple[Colony, Grown]:
         """One generation: rank, breed, and judge all, elites too, on the same new samples.
 

@@ -15,6 +15,8 @@ Example:
 from evojax_align.plotting.canvas import figure, save
 from evojax_align.plotting.confusion import plot_confusion
 from evojax_align.plotting.correlations import color_bar, plot_correlations
+from evojax_align.plotting.graphs import plot_graph
+from evojax_align.plotting.poles import plot_swing
 from evojax_align.plotting.shares import plot_win_share
 from evojax_align.plotting.spread import plot_histogram, plot_points
 from evojax_align.plotting.sweeps import plot_sweep, plot_sweeps
@@ -28,10 +30,12 @@ __all__ = [
     "plot_correlations",
     "plot_courses",
     "plot_exchange",
+    "plot_graph",
     "plot_histogram",
     "plot_points",
     "plot_sweep",
     "plot_sweeps",
+    "plot_swing",
     "plot_trend",
     "plot_win_share",
     "save",

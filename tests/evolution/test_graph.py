@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evojax_align.evolution import express
 from evojax_align.evolution import graph as graphs
 from evojax_align.evolution.graph import ACTIVATIONS
 
@@ -179,3 +180,31 @@ def test_crossing_keeps_the_structure_of_the_first_and_mixes_what_both_have():
 def test_capacity_below_the_first_genes_is_refused():
     with pytest.raises(ValueError, match="at least 8"):
         graphs.minimal(jax.random.key(0), 3, 2, hidden=4, genes=7, enabled=0.5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_expressed_answers_as_the_graph_and_has_gradients(seed):
+    graph = grown(seed, 25)
+    network = express(graph, NAMES)
+    x = jax.random.normal(jax.random.key(9), (6, 3))
+    found = graphs.forward(graph, jnp.array(VALUES), NAMES)(x[None])
+    for value, ours in zip(VALUES, found, strict=True):
+        np.testing.assert_allclose(network.apply(network.shared(value), x), ours, rtol=2e-4, atol=2e-4)
+        matrices = network.dense(network.shared(value))
+        np.testing.assert_allclose(network.apply_dense(matrices, x), ours, rtol=2e-4, atol=2e-4)
+    assert network.connections <= int(graph.connections)
+    assert sum(int(jnp.sum(m != 0)) for m in matrices.values()) == network.connections
+    assert np.all(network.layer[network.source] < network.layer[network.target])
+    params = network.shared(0.3)
+    slope = jax.grad(lambda p: jnp.sum(network.apply(p, x) ** 2))(params)["weights"]
+    step = 1e-2 * jax.random.normal(jax.random.key(1), slope.shape)
+    ends = [jnp.sum(network.apply({"weights": params["weights"] + s * step}, x) ** 2) for s in (1, -1)]
+    np.testing.assert_allclose((ends[0] - ends[1]) / 2, jnp.sum(slope * step), rtol=5e-2, atol=1e-3)
+
+
+def test_inputs_and_weights_that_do_not_fit_are_refused():
+    network = express(grown(0, 10), NAMES)
+    with pytest.raises(ValueError, match="expected 3"):
+        network.apply(network.shared(1.0), jnp.ones((2, 4)))
+    with pytest.raises(ValueError, match="Begin with `shared"):
+        network.apply({"weights": jnp.ones(3)}, jnp.ones((2, 3)))

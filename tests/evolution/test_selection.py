@@ -38,3 +38,40 @@ def test_selection_is_the_same_under_jit(key):
     fitness = jax.random.normal(key, (9,))
     compiled = jax.jit(lambda f: selection.best(f, 4))(fitness)
     assert compiled.tolist() == selection.best(fitness, 4).tolist()
+
+
+def plainly(objectives):
+    """Fronts by definition: take away those whom nobody left dominates."""
+    left, front, number = set(range(len(objectives))), {}, 0
+    while left:
+
+        def dominated(i, left=left):
+            return any(np.all(objectives[j] >= objectives[i]) and np.any(objectives[j] > objectives[i]) for j in left)
+
+        now = {i for i in left if not dominated(i)}
+        front |= dict.fromkeys(now, number)
+        left, number = left - now, number + 1
+    return [front[i] for i in range(len(objectives))]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fronts_are_found_by_definition(seed):
+    objectives = np.random.default_rng(seed).integers(0, 7, (40, 2 + seed % 2)).astype(np.float32)  # with ties
+    assert selection.fronts(jnp.asarray(objectives)).tolist() == plainly(objectives)
+
+
+def test_ends_of_a_front_are_least_crowded_and_the_rest_by_its_neighbours():
+    objectives = jnp.array([[0.0, 10.0], [1.0, 6.0], [4.0, 5.0], [10.0, 0.0], [0.0, 0.0]])
+    front = selection.fronts(objectives)
+    assert front.tolist() == [0, 0, 0, 0, 1]
+    found = selection.crowding(objectives, front)
+    assert np.isinf(found[jnp.array([0, 3, 4])]).all()
+    np.testing.assert_allclose(found[1], 4 / 10 + 5 / 10, rtol=1e-6)
+    np.testing.assert_allclose(found[2], 9 / 10 + 6 / 10, rtol=1e-6)
+    assert selection.by_dominance(objectives).tolist() == [0, 3, 2, 1, 4]
+
+
+def test_who_failed_is_in_the_last_front():
+    objectives = jnp.array([[jnp.nan, jnp.nan], [0.0, 1.0], [jnp.nan, 0.5], [1.0, 0.0]])
+    assert selection.fronts(objectives).tolist() == [2, 0, 1, 0]
+    assert selection.by_dominance(objectives).tolist()[-1] == 0

@@ -1,0 +1,208 @@
+"""How `wann.py` evolves graphs on images, and measures what came of it."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import evojax_align as ea
+from evojax_align import _checks, lab, pruning, training
+from evojax_align._types import Array, PyTree
+from evojax_align.data import Dataset
+from evojax_align.data.dataset import draw
+from evojax_align.data.upright import deskewed, resized
+from evojax_align.evolution import Expressed, Padawann, Wann, express
+from evojax_align.evolution.graph import Graph
+from evojax_align.evolution.tasks import Classification
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from wann_search import ARMS, Config, evolve, room  # pyright: ignore[reportImplicitRelativeImport]
+
+DRAWN = 10
+"""Shared weights, and sets of weights, that are drawn by chance for a network."""
+CAP = 2.0
+"""The largest of them, as the largest that evolution sees."""
+
+BATCH = 50
+"""Images of a step of gradient descent."""
+
+
+class Study:
+    """Data and searches of a study."""
+
+    def __init__(self, config: Config, sets: Sequence[Dataset]) -> None:
+        self.config = config
+        self.mesh = ea.population.devices()
+        self.names = [of.name for of in sets]
+        parts = [cut(config, of) for of in sets]
+        self.train, self.judge, self.test = ([of[place] for of in parts] for place in range(3))
+        if config.mode == "text":
+            self.judge = self.train
+        self.classes = sets[0].num_classes
+        if sets[1].num_classes > self.classes:
+            raise _checks.bad("second", sets[1].name, f"at most {self.classes} classes", "Cut it with `only`.")
+        self.values = self.search("WANN", config.hidden).values
+
+    def search(self, name: str, hidden: int) -> Wann:
+        """The algorithm of an arm, with room for so many hidden nodes."""
+        config, scale = self.config, ARMS[name].scale
+        settings = {"size": config.size, "tournament": config.tournament, "enabled": config.enabled}
+        task = Classification(config.batch, scale)
+        return Wann(config.side**2, self.classes, task, hidden=hidden, mesh=self.mesh, **settings)
+
+    def evolve(self, run: lab.Run, name: str, key: Array) -> dict[str, Any]:
+        """The champions of an arm, and the courses of its searches."""
+        arm = ARMS[name]
+        data, judge = ([part[task] for task in arm.tasks] for part in (self.train, self.judge))
+        whole = Classification(max(part[1].size for part in judge), arm.scale)
+
+        def judged(graph: Graph) -> Array:
+            return whole(jax.random.key(0), self.search(name, room(graph)).forward(graph), judge)
+
+        return evolve(run, name, self.config, partial(self.search, name), data, judged, key)
+
+    def examined(self, run: lab.Run, name: str, champions: Sequence[Graph], key: Array) -> dict[str, np.ndarray]:
+        """What one arm's champions do on test images and how large they are, [seeds, ...] (see `_row`)."""
+        rows = []
+        with run.phase(f"{name}, weights", len(champions)) as bar:
+            for seed, champion in enumerate(champions):
+                run.check()
+                row = self._row(name, champion, jax.random.fold_in(key, seed))
+                first = ARMS[name].tasks[0]
+                bar.step(accuracy=row["accuracy"][first, row["chosen"]], trained=row["trained"][first])
+                rows.append(row)
+        return {measure: np.stack([row[measure] for row in rows]) for measure in rows[0]}
+
+    def _row(self, name: str, champion: Graph, key: Array) -> dict[str, np.ndarray]:
+        """Of one champion: accuracies on the tasks at each shared weight, with one drawn by chance, with each weight
+        drawn by chance, of all shared weights together, and with weights that are trained from the best shared one."""
+        tasks = ARMS[name].tasks
+        key_shared, key_each, key_fit = jax.random.split(key, 3)
+        network = express(champion, self.search(name, room(champion)).activations)
+        ones = jnp.ones((1, network.connections))
+        shared = jax.random.uniform(key_shared, (DRAWN, 1), minval=-CAP, maxval=CAP) * ones
+        each = jax.random.uniform(key_each, (DRAWN, network.connections), minval=-CAP, maxval=CAP)
+        weights = jnp.concatenate([jnp.array(self.values)[:, None] * ones, shared, each])
+        evolved, one_drawn, each_drawn = np.split(np.arange(len(weights)), [len(self.values), len(self.values) + DRAWN])
+
+        judged, tested = self.answers(network, weights)
+        right = accuracy(tested, self.test)
+        choosing = right if self.config.mode == "text" else accuracy(judged, self.judge)
+        best = int(np.argmax(choosing[list(tasks)][:, evolved].sum(axis=0)))
+        together = [np.mean(softmax(of[evolved]), axis=0, keepdims=True) for of in tested]
+        joined = jax.tree.map(lambda *of: jnp.concatenate(of), *[self.train[task] for task in tasks])
+        trained = self.trained(network, joined, self.values[best], key_fit)["weights"]
+        _, of_trained = self.answers(network, jnp.broadcast_to(trained, weights.shape))  # as many, for the same program
+        return {
+            "accuracy": right[:, evolved],
+            "chosen": np.array(best),
+            "ensemble": accuracy(together, self.test)[:, 0],
+            "one_drawn": right[:, one_drawn].mean(axis=1),
+            "each_drawn": right[:, each_drawn].mean(axis=1),
+            "trained": accuracy(of_trained, self.test)[:, 0],
+            "connections": np.array(network.connections),
+            "hidden": np.array(network.nodes - network.inputs - 1 - network.outputs),
+            "layers": np.array(len(network.layers)),
+        }
+
+    def answers(self, network: Expressed, weights: Array) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Logits with each of several sets of weights, on the images to choose by and on those to test on."""
+        found = []
+        for (judge, _), (test, _) in zip(self.judge, self.test, strict=True):
+            logits = np.asarray(_logits(network, weights, jnp.concatenate([judge, test])))
+            found.append((logits[:, : len(judge)], logits[:, len(judge) :]))
+        judged, tested = zip(*found, strict=True)
+        return list(judged), list(tested)
+
+    def trained(self, network: Expressed, data: Any, value: float, key: Array) -> PyTree:
+        """Weights of a champion, each for itself, trained from the shared one that suits it best."""
+        pop, settings = ea.population.stack([network.shared(value)]), {"epochs": self.config.learnt, "key": key}
+        pop, _ = training.fit(network.apply, pop, data, optax.adam(3e-3), batch_size=BATCH, **settings)
+        return ea.population.take(pop, 0)
+
+    def pruned(self, run: lab.Run, key: Array) -> dict[str, np.ndarray]:
+        """A network that is trained on the first task, whose signs are pruned by evolution for both: test accuracies at
+        its best shared value, and synapses, beside those of the network."""
+        config = self.config
+        module = ea.models.MLP(hidden=(config.units,), classes=self.classes, start="fan_in", output_bias=True)
+        key_init, key_fit, key_search = jax.random.split(key, 3)
+        networks = ea.population.init(lambda k: module.init(k, self.train[0][0][:1]), key_init, config.repeats)
+        settings = {"optimizer": optax.adam(1e-3), "epochs": config.learnt, "mesh": self.mesh}
+        synapses = pruning.find(ea.population.take(networks, 0))
+        search = Padawann(module.apply, synapses, fitness="ratio", mesh=self.mesh)
+        train, judge, test = ([pruning.Task(*part) for part in of] for of in (self.train, self.judge, self.test))
+        with run.phase("PADAWANN", config.repeats) as bar:
+            settings |= {"batch_size": BATCH, "key": key_fit}
+            networks, _ = training.fit(module.apply, networks, self.train[0], **settings)
+            rows = []
+            for seed in range(config.repeats):
+                run.check()
+                own, params = jax.random.fold_in(key_search, seed), ea.population.take(networks, seed)
+                state = search.init(own, ea.population.stack([pruning.basis(synapses, params)]), train)
+                for number in range(config.pruned):
+                    state, _ = search.step(jax.random.fold_in(own, number), state, train)
+                champion = state.champion
+                kept = jax.tree.map(lambda leaf, mask: leaf * mask, champion.kept, champion.masks)
+                by = {}
+                for part, tasks in (("judge", judge), ("test", test)):
+                    by[part] = [pruning.rollouts(module.apply, synapses, kept, search.values, task) for task in tasks]
+                choosing = by["test"] if config.mode == "text" else by["judge"]
+                best = [int(np.argmax(of.accuracy)) for of in choosing]
+                accuracy = [float(of.accuracy[place]) for of, place in zip(by["test"], best, strict=True)]
+                whole = [float(training.evaluate(module.apply, params, *part)[1]) for part in self.test]
+                rows.append((accuracy, whole, int(champion.synapses)))
+                bar.step(first=accuracy[0], second=accuracy[1])
+        total = sum(leaf.size for leaf in synapses.of(ea.population.take(networks, 0)).values())
+        columns = dict(zip(("accuracy", "network", "synapses"), zip(*rows, strict=True), strict=True))
+        return {name: np.array(column) for name, column in columns.items()} | {"all": np.array(total)}
+
+
+def cut(config: Config, of: Dataset) -> tuple[Any, Any, Any]:
+    """Images to learn from, to choose by and to test on, as rows of pixels."""
+    judge, rest = drawn("judged", tuple(of.train), config.judged, config.seed)
+    train = drawn("samples", rest, config.samples, config.seed)[0] if config.samples else rest
+    test = tuple(of.test)
+    test = drawn("tested", test, config.tested, config.seed)[0] if 0 < config.tested < len(test[1]) else test
+
+    def rows(part: Any) -> tuple[Array, Array]:
+        x, y = part
+        if x.shape[1] > config.side:
+            x = deskewed(resized(x, config.side))
+        elif x.shape[1] < config.side:
+            raise _checks.bad("side", config.side, f"at most {x.shape[1]}, the side of {of.name}", "Lower it.")
+        return jnp.asarray(x.reshape(len(x), -1), jnp.float32), jnp.asarray(y)
+
+    return rows(train), rows(judge), rows(test)
+
+
+def drawn(argument: str, images: Any, count: int, seed: int) -> tuple[Any, Any]:
+    """So many of the images, of each class its share, and the rest."""
+    if not 0 < count <= len(images[1]):
+        raise _checks.bad(argument, count, f"from 1 to {len(images[1])}", "Lower it.")
+    return draw(images, count, seed)
+
+
+def accuracy(logits: Sequence[np.ndarray], parts: Sequence[Any]) -> np.ndarray:
+    """Of each task with each set of weights; 0 where an output is not finite."""
+    pairs = zip(logits, parts, strict=True)
+    right = [np.mean(np.argmax(of, axis=2) == np.asarray(y), axis=1) for of, (_, y) in pairs]
+    finite = [np.isfinite(of).all(axis=(1, 2)) for of in logits]
+    return np.where(np.stack(finite), np.stack(right), 0.0)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+@partial(jax.jit, static_argnums=0)
+def _logits(network: Expressed, weights: Array, x: Array) -> Array:
+    return jax.lax.map(lambda own: network.apply({"weights": own}, x), weights)
