@@ -33,15 +33,14 @@ LETTERS = Config(dataset="mnist", second="emnist_10letters", side=16, enabled=0.
 PRESETS = {
     "demo": (
         Config(
-            arms=("WANN", "JointWANN", "PADAWANN"),
-            generations=60,
-            size=64,
-            hidden=32,
+            arms=("WANN", "JointWANN"),
+            generations=200,
+            size=48,
+            hidden=48,
             tournament=8,
-            batch=150,
+            batch=100,
             samples=900,
             judged=300,
-            pruned=10,
             learnt=10,
         ),
     ),
@@ -77,7 +76,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "digits and drawn letters, 64 members, 60 generations, 10 seeds",
+    "demo": "digits and drawn letters, 48 members, 200 generations, 10 seeds",
     "swing_up": "a pole on a cart, 128 members, 400 generations, 3 seeds",
     "small": "MNIST and ten letters of EMNIST, 128 members, 300 generations, 10 seeds",
     "paper": "960 members, 4096 generations, 5 seeds; for a GPU",

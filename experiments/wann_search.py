@@ -40,7 +40,7 @@ class Config:
     seed: int = 0
     second: str = "glyphs_10letters"
     """The data set of the second task."""
-    arms: tuple[str, ...] = ("WANN", "WANN, letters", "JointWANN", "JointWANN, relative", "PADAWANN")
+    arms: tuple[str, ...] = ("WANN", "JointWANN", "JointWANN, relative", "PADAWANN")
     """Searches, of `ARMS`; "PADAWANN", which prunes a trained network; or "swing-up" alone."""
     repeats: int = 10
     generations: int = 300
@@ -50,7 +50,7 @@ class Config:
     tournament: int = 16
     enabled: float = 0.1
     """The chance of each connection at first."""
-    batch: int = 300
+    batch: int = 200
     """Images of each task that a generation is judged on."""
     side: int = 8
     """Pixels; larger images are made smaller, and freed of their slant."""
@@ -82,11 +82,11 @@ COURSES = ("mean", "largest", "judged", "connections", "hidden", "layers")
 """Of the fittest member of each generation; the first two on the images that it was judged on."""
 
 
-def measured(colony: Colony, best: Graph, judged: Array) -> dict[str, float]:
-    """What is kept of a generation."""
+def measured(colony: Colony, best: Graph, judged: Array) -> Array:
+    """What is kept of a generation, in the order of `COURSES`."""
     place = jnp.argmax(colony.mean)
     numbers = (colony.mean[place], jnp.max(colony.rewards[place]), jnp.mean(judged), best.connections, best.hidden)
-    return {name: float(number) for name, number in zip(COURSES, (*numbers, jnp.max(best.layer)), strict=True)}
+    return jnp.stack([jnp.asarray(number, jnp.float32) for number in (*numbers, jnp.max(best.layer))])
 
 
 def room(found: Colony | Graph) -> int:
@@ -146,7 +146,11 @@ def evolve(
     """
     seeds, algorithms = range(config.repeats), {config.hidden: search(config.hidden)}
     keys = [jax.random.fold_in(key, seed) for seed in seeds]
-    judged = jax.jit(judged)
+
+    @jax.jit
+    def told(colony: Colony) -> tuple[Graph, Array]:
+        best = colony.fittest
+        return best, measured(colony, best, judged(best))
 
     def generation(seed: int, number: int, colony: Colony) -> tuple[Colony, bool]:
         own, algorithm = jax.random.fold_in(keys[seed], number), algorithms.get(room(colony))
@@ -161,8 +165,8 @@ def evolve(
         colonies, champions, records, courses = [], [], state["records"].copy(), state["courses"]
         for seed in seeds:
             colony, full = generation(seed, number, state["colonies"][seed])
-            best = colony.fittest
-            for measure, value in measured(colony, best, judged(best)).items():
+            best, numbers = told(colony)
+            for measure, value in zip(COURSES, np.asarray(numbers), strict=True):
                 courses[measure][seed, number] = value
             better = courses["judged"][seed, number] > records[seed]
             records[seed] = courses["judged"][seed, number] if better else records[seed]

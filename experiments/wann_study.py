@@ -13,11 +13,12 @@ import optax
 
 import evojax_align as ea
 from evojax_align import _checks, lab, pruning, training
-from evojax_align._types import Array, PyTree
+from evojax_align._types import Array
 from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
 from evojax_align.data.upright import deskewed, resized
-from evojax_align.evolution import Expressed, Padawann, Wann, express
+from evojax_align.evolution import Padawann, Wann, express
+from evojax_align.evolution import graph as graphs
 from evojax_align.evolution.graph import Graph
 from evojax_align.evolution.tasks import Classification
 
@@ -30,8 +31,10 @@ DRAWN = 10
 CAP = 2.0
 """The largest of them, as the largest that evolution sees."""
 
-BATCH = 50
-"""Images of a step of gradient descent."""
+BATCH, RATE = 50, 3e-3
+"""Images of a step of gradient descent, and how far it goes."""
+LAYERS = 8
+"""Weights are trained as if champions had a multiple of so many layers."""
 
 
 class Study:
@@ -83,49 +86,48 @@ class Study:
     def _row(self, name: str, champion: Graph, key: Array) -> dict[str, np.ndarray]:
         """Of one champion: accuracies on the tasks at each shared weight, with one drawn by chance, with each weight
         drawn by chance, of all shared weights together, and with weights that are trained from the best shared one."""
-        tasks = ARMS[name].tasks
+        tasks, search = list(ARMS[name].tasks), self.search(name, room(champion))
         key_shared, key_each, key_fit = jax.random.split(key, 3)
-        network = express(champion, self.search(name, room(champion)).activations)
-        ones = jnp.ones((1, network.connections))
-        shared = jax.random.uniform(key_shared, (DRAWN, 1), minval=-CAP, maxval=CAP) * ones
-        each = jax.random.uniform(key_each, (DRAWN, network.connections), minval=-CAP, maxval=CAP)
-        weights = jnp.concatenate([jnp.array(self.values)[:, None] * ones, shared, each])
-        evolved, one_drawn, each_drawn = np.split(np.arange(len(weights)), [len(self.values), len(self.values) + DRAWN])
+        drawn_values = jax.random.uniform(key_shared, (DRAWN,), minval=-CAP, maxval=CAP)
+        values = jnp.concatenate([jnp.array(self.values), drawn_values])
+        each = jax.random.uniform(key_each, (DRAWN, search.room), minval=-CAP, maxval=CAP)
+        layers = LAYERS * -(-int(champion.layer.max()) // LAYERS)  # few different numbers, for few programs
 
-        judged, tested = self.answers(network, weights)
+        evolved = slice(0, len(self.values))
+        judged, tested = self.by_part(_shared(search.activations, champion, values, self.every))
         right = accuracy(tested, self.test)
         choosing = right if self.config.mode == "text" else accuracy(judged, self.judge)
-        best = int(np.argmax(choosing[list(tasks)][:, evolved].sum(axis=0)))
-        together = [np.mean(softmax(of[evolved]), axis=0, keepdims=True) for of in tested]
+        best = int(np.argmax(choosing[tasks, evolved].sum(axis=0)))
+        together = [np.mean(jax.nn.softmax(of[evolved]), axis=0, keepdims=True) for of in tested]
         joined = jax.tree.map(lambda *of: jnp.concatenate(of), *[self.train[task] for task in tasks])
-        trained = self.trained(network, joined, self.values[best], key_fit)["weights"]
-        _, of_trained = self.answers(network, jnp.broadcast_to(trained, weights.shape))  # as many, for the same program
+        begin = jnp.full(search.room, self.values[best])
+        trained = _trained(search.activations, layers, self.config.learnt, key_fit, champion, begin, *joined)
+        weights = jnp.concatenate([each, trained[None]])
+        _, of_own = self.by_part(_own(search.activations, layers, champion, weights, self.every))
+        right_own = accuracy(of_own, self.test)
+        network = express(champion, search.activations)
         return {
             "accuracy": right[:, evolved],
             "chosen": np.array(best),
             "ensemble": accuracy(together, self.test)[:, 0],
-            "one_drawn": right[:, one_drawn].mean(axis=1),
-            "each_drawn": right[:, each_drawn].mean(axis=1),
-            "trained": accuracy(of_trained, self.test)[:, 0],
+            "one_drawn": right[:, len(self.values) :].mean(axis=1),
+            "each_drawn": right_own[:, :DRAWN].mean(axis=1),
+            "trained": right_own[:, DRAWN],
             "connections": np.array(network.connections),
             "hidden": np.array(network.nodes - network.inputs - 1 - network.outputs),
             "layers": np.array(len(network.layers)),
         }
 
-    def answers(self, network: Expressed, weights: Array) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Logits with each of several sets of weights, on the images to choose by and on those to test on."""
-        found = []
-        for (judge, _), (test, _) in zip(self.judge, self.test, strict=True):
-            logits = np.asarray(_logits(network, weights, jnp.concatenate([judge, test])))
-            found.append((logits[:, : len(judge)], logits[:, len(judge) :]))
-        judged, tested = zip(*found, strict=True)
-        return list(judged), list(tested)
+    @property
+    def every(self) -> Array:
+        """All images to choose by and to test on, so that one program serves."""
+        return jnp.concatenate([x for x, _ in (*self.judge, *self.test)])
 
-    def trained(self, network: Expressed, data: Any, value: float, key: Array) -> PyTree:
-        """Weights of a champion, each for itself, trained from the shared one that suits it best."""
-        pop, settings = ea.population.stack([network.shared(value)]), {"epochs": self.config.learnt, "key": key}
-        pop, _ = training.fit(network.apply, pop, data, optax.adam(3e-3), batch_size=BATCH, **settings)
-        return ea.population.take(pop, 0)
+    def by_part(self, logits: Array) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Logits of these images, [..., images, classes], by data set: of those to choose by, and those to test on."""
+        ends = np.cumsum([y.size for _, y in (*self.judge, *self.test)])
+        parts = np.split(np.asarray(logits), ends[:-1], axis=1)
+        return parts[: len(self.judge)], parts[len(self.judge) :]
 
     def pruned(self, run: lab.Run, key: Array) -> dict[str, np.ndarray]:
         """A network that is trained on the first task, whose signs are pruned by evolution for both: test accuracies at
@@ -189,20 +191,51 @@ def drawn(argument: str, images: Any, count: int, seed: int) -> tuple[Any, Any]:
     return draw(images, count, seed)
 
 
-def accuracy(logits: Sequence[np.ndarray], parts: Sequence[Any]) -> np.ndarray:
+def accuracy(logits: Sequence[Any], parts: Sequence[Any]) -> np.ndarray:
     """Of each task with each set of weights; 0 where an output is not finite."""
-    pairs = zip(logits, parts, strict=True)
-    right = [np.mean(np.argmax(of, axis=2) == np.asarray(y), axis=1) for of, (_, y) in pairs]
-    finite = [np.isfinite(of).all(axis=(1, 2)) for of in logits]
-    return np.where(np.stack(finite), np.stack(right), 0.0)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    pairs = zip(map(np.asarray, logits), parts, strict=True)
+    right = [
+        np.where(np.isfinite(of).all(axis=(1, 2)), np.mean(np.argmax(of, axis=2) == np.asarray(y), axis=1), 0.0)
+        for of, (_, y) in pairs
+    ]
+    return np.stack(right)
 
 
 @partial(jax.jit, static_argnums=0)
-def _logits(network: Expressed, weights: Array, x: Array) -> Array:
-    return jax.lax.map(lambda own: network.apply({"weights": own}, x), weights)
+def _shared(activations: tuple[str, ...], graph: Graph, values: Array, x: Array) -> Array:
+    """Logits at each of several shared weights."""
+    return graphs.forward(graph, values, activations)(x[None])
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _own(activations: tuple[str, ...], layers: int, graph: Graph, weights: Array, x: Array) -> Array:
+    """Logits with each of several sets of weights."""
+    return jax.lax.map(lambda own: graphs.apply(graph, own, x, activations, layers), weights)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _trained(
+    activations: tuple[str, ...],
+    layers: int,
+    epochs: int,
+    key: Array,
+    graph: Graph,
+    weights: Array,
+    x: Array,
+    y: Array,
+) -> Array:
+    """Weights of a graph, each for itself, after so many epochs of gradient descent."""
+    optimizer, steps = optax.adam(RATE), len(y) // BATCH
+
+    def loss(weights: Array, index: Array) -> Array:
+        logits = graphs.apply(graph, weights, x[index], activations, layers)
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y[index]))
+
+    def step(state: Any, index: Array) -> tuple[Any, None]:
+        weights, moments = state
+        changes, moments = optimizer.update(jax.grad(loss)(weights, index), moments)
+        return (optax.apply_updates(weights, changes), moments), None
+
+    orders = [jax.random.permutation(own, len(y))[: steps * BATCH] for own in jax.random.split(key, epochs)]
+    (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), jnp.concatenate(orders).reshape(-1, BATCH))
+    return weights

@@ -211,6 +211,40 @@ def forward(
     return run
 
 
+def apply(
+    graph: Graph,
+    weights: Float[Array, " genes"],
+    x: Float[Array, "batch inputs"],
+    activations: tuple[str, ...],
+    layers: int,
+) -> Float[Array, "batch outputs"]:
+    """The outputs with a weight for each gene, differentiable, and one program for all graphs of a capacity: all nodes
+    are computed together, as many times as there are layers, after which each has heard what it should.
+
+    Args:
+        graph: a single one.
+        weights: of its genes; those of genes that are not enabled do not count.
+        x: the inputs.
+        activations: what a node's activation is a place in.
+        layers: at least as many as the graph has, `max(graph.layer)`.
+    """
+    first, nodes = graph.inputs + 1, graph.layer.shape[0]
+    used = jnp.where(graph.enabled, weights, 0.0)
+    matrix = jnp.zeros((nodes, nodes - first)).at[graph.source, graph.target - first].add(used, mode="drop")
+    given = jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], axis=1)
+    from_inputs = given @ matrix[:first]
+    own = [graph.activation == number for number in range(len(activations))]
+
+    def further(said: Array, _: None) -> tuple[Array, None]:
+        total, new = from_inputs + said @ matrix[first:], jnp.zeros_like(said)
+        for name, ours in zip(activations, own, strict=True):
+            new = jnp.where(ours[None], ACTIVATIONS[name](total), new)
+        return new, None
+
+    said, _ = jax.lax.scan(further, jnp.zeros_like(from_inputs), length=layers)
+    return said[:, : graph.outputs]
+
+
 def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -> Graph:
     """A new node in the middle of a connection, which is disabled; it has any activation."""
     key_gene, key_kind = jax.random.split(key)

@@ -202,6 +202,24 @@ def test_what_is_expressed_answers_as_the_graph_and_has_gradients(seed):
     np.testing.assert_allclose((ends[0] - ends[1]) / 2, jnp.sum(slope * step), rtol=5e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_all_nodes_together_answer_as_one_after_the_other_with_gradients_too(seed):
+    graph = grown(seed, 25)
+    network, layers = express(graph, NAMES), int(graph.layer.max())
+    x = jax.random.normal(jax.random.key(9), (6, 3))
+    for value in VALUES:
+        together = graphs.apply(graph, jnp.full(graph.source.shape, value), x, NAMES, layers + 2)
+        np.testing.assert_allclose(together, network.apply(network.shared(value), x), rtol=2e-4, atol=2e-4)
+
+    def loss(weights):
+        return jnp.sum(graphs.apply(graph, weights, x, NAMES, layers) ** 2)
+
+    slope = jax.grad(loss)(jnp.full(graph.source.shape, 0.3))
+    assert np.all(np.asarray(slope)[~np.asarray(graph.enabled)] == 0)
+    theirs = jax.grad(lambda p: jnp.sum(network.apply(p, x) ** 2))(network.shared(0.3))["weights"]
+    np.testing.assert_allclose(np.sort(slope[slope != 0]), np.sort(theirs[theirs != 0]), rtol=1e-3, atol=1e-4)
+
+
 def test_inputs_and_weights_that_do_not_fit_are_refused():
     network = express(grown(0, 10), NAMES)
     with pytest.raises(ValueError, match="expected 3"):
