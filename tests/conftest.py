@@ -16,6 +16,7 @@ import pytest
 import evojax_align as ea
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.devices()  # JAX begins with one device, whichever test comes first; scripts would make each core one
 
 
 @pytest.fixture
