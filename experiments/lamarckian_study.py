@@ -201,18 +201,11 @@ class Study:
 
 def parts(config: Config, data: Dataset) -> tuple[Any, Any, Any]:
     """Images to learn from, to judge by and to test on: the official test images, and shares of all others."""
-    every = tuple(np.concatenate(both) for both in zip(data.train, data.validation, strict=True))
-    judge, rest = drawn("judged", every, config.judged, config.seed)
-    train = drawn("samples", rest, config.samples, config.seed)[0] if config.samples else rest
-    test = tuple(data.test)
-    return train, judge, drawn("tested", test, config.tested, config.seed)[0] if config.tested else test
-
-
-def drawn(argument: str, images: Any, count: int, seed: int) -> tuple[Any, Any]:
-    """So many of the images, of each class its share, and the rest."""
-    if not 0 < count <= len(images[1]):
-        raise _checks.bad(argument, count, f"from 1 to {len(images[1])}", "Lower it.")
-    return draw(images, count, seed)
+    every: Any = tuple(np.concatenate(both) for both in zip(data.train, data.validation, strict=True))
+    judge, rest = draw(every, config.judged, config.seed, argument="judged")
+    train = draw(rest, config.samples, config.seed, argument="samples")[0] if config.samples else rest
+    test: Any = tuple(data.test)
+    return train, judge, draw(test, config.tested, config.seed, argument="tested")[0] if config.tested else test
 
 
 def ascending(numbers: tuple[int, ...]) -> bool:

@@ -168,10 +168,11 @@ class Study:
 
 def cut(config: Config, of: Dataset) -> tuple[Any, Any, Any]:
     """Images to learn from, to choose by and to test on, as rows of pixels."""
-    judge, rest = drawn("judged", tuple(of.train), config.judged, config.seed)
-    train = drawn("samples", rest, config.samples, config.seed)[0] if config.samples else rest
-    test = tuple(of.test)
-    test = drawn("tested", test, config.tested, config.seed)[0] if 0 < config.tested < len(test[1]) else test
+    every: Any = tuple(of.train)
+    judge, rest = draw(every, config.judged, config.seed, argument="judged")
+    train = draw(rest, config.samples, config.seed, argument="samples")[0] if config.samples else rest
+    test: Any = tuple(of.test)
+    test = draw(test, config.tested, config.seed, argument="tested")[0] if 0 < config.tested < len(test[1]) else test
 
     def rows(part: Any) -> tuple[Array, Array]:
         x, y = part
@@ -182,13 +183,6 @@ def cut(config: Config, of: Dataset) -> tuple[Any, Any, Any]:
         return jnp.asarray(x.reshape(len(x), -1), jnp.float32), jnp.asarray(y)
 
     return rows(train), rows(judge), rows(test)
-
-
-def drawn(argument: str, images: Any, count: int, seed: int) -> tuple[Any, Any]:
-    """So many of the images, of each class its share, and the rest."""
-    if not 0 < count <= len(images[1]):
-        raise _checks.bad(argument, count, f"from 1 to {len(images[1])}", "Lower it.")
-    return draw(images, count, seed)
 
 
 def accuracy(logits: Sequence[Any], parts: Sequence[Any]) -> np.ndarray:

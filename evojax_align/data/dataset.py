@@ -135,12 +135,15 @@ def build(
     return Dataset(*parts, name=name, class_names=class_names)
 
 
-def draw(arrays: Arrays, count: int, seed: int) -> tuple[Arrays, Arrays]:
+def draw(arrays: Arrays, count: int, seed: int, *, argument: str = "count") -> tuple[Arrays, Arrays]:
     """Draw `count` images, from each class its share to within one image; return them and the rest.
 
-    Both come in an order that the seed draws too, so that the first n of either are a fair sample.
+    Both come in an order that the seed draws too, so that the first n of either are a fair sample. What cannot be drawn
+    is refused under the name of the argument that asked for it.
     """
     x, y = arrays
+    if not 0 <= count <= len(y):
+        raise _checks.bad(argument, count, f"from 0 to {len(y)}", "Lower it.")
     order = np.random.default_rng(seed).permutation(len(y))
     shuffled = y[order]
     by_class = np.argsort(shuffled, kind="stable")
