@@ -69,7 +69,7 @@ PRESETS = {
             tournament=32,
             batch=1000,
             samples=0,
-            judged=5000,
+            judged=1000,
             tested=0,
             pruned=50,
         ),

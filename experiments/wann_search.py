@@ -54,7 +54,7 @@ class Config:
     """Images of each task that a generation is judged on."""
     side: int = 8
     """Pixels; larger images are made smaller, and freed of their slant."""
-    samples: int = 5000
+    samples: int = 4000
     """Training images of each task; 0 takes all."""
     judged: int = 1000
     """Of each task, to choose networks and weights by."""
