@@ -29,6 +29,8 @@ ARMS = {
     "JointWANN, relative": Arm((0, 1), "relative"),
 }
 OTHERS = ("PADAWANN", "swing-up")
+VALUES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
+"""The authors' shared weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Config:
     hidden: int = 64
     """Room for hidden nodes; twice as much whenever it is full."""
     tournament: int = 16
+    values: tuple[float, ...] = VALUES
+    """What all weights are, one value after the other."""
     enabled: float = 0.1
     """The chance of each connection at first."""
     batch: int = 200
@@ -172,7 +176,10 @@ def evolve(
             records[seed] = courses["judged"][seed, number] if better else records[seed]
             champions.append(best if better else state["champions"][seed])
             if full:
-                _, colony = algorithms[room(colony)].enlarged(colony, hidden=2 * room(colony))
+                had = algorithms[room(colony)]
+                larger, colony = had.enlarged(colony, hidden=2 * had.hidden)
+                was, now = (f"{of.hidden} hidden nodes and {of.room} genes" for of in (had, larger))
+                run.say(f"{name}: a graph of seed {seed} is full at generation {number}, {was}; {now} from here on")
             colonies.append(colony)
         numbers = {measure: float(np.mean(courses[measure][:, number])) for measure in ("judged", "connections")}
         state = {"colonies": tuple(colonies), "champions": tuple(champions), "records": records, "courses": courses}

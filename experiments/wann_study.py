@@ -27,9 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from wann_search import ARMS, Config, evolve, room  # pyright: ignore[reportImplicitRelativeImport]
 
 DRAWN = 10
-"""Shared weights, and sets of weights, that are drawn by chance for a network."""
-CAP = 2.0
-"""The largest of them, as the largest that evolution sees."""
+"""Shared weights, and sets of weights, that are drawn by chance for a network, as large as those of evolution."""
 
 BATCH, RATE = 50, 3e-3
 """Images of a step of gradient descent, and how far it goes."""
@@ -51,12 +49,11 @@ class Study:
         self.classes = sets[0].num_classes
         if sets[1].num_classes > self.classes:
             raise _checks.bad("second", sets[1].name, f"at most {self.classes} classes", "Cut it with `only`.")
-        self.values = self.search("WANN", config.hidden).values
 
     def search(self, name: str, hidden: int) -> Wann:
         """The algorithm of an arm, with room for so many hidden nodes."""
         config, scale = self.config, ARMS[name].scale
-        settings = {"size": config.size, "tournament": config.tournament, "enabled": config.enabled}
+        settings = {name: getattr(config, name) for name in ("size", "tournament", "enabled", "values")}
         task = Classification(config.batch, scale)
         return Wann(config.side**2, self.classes, task, hidden=hidden, mesh=self.mesh, **settings)
 
@@ -88,19 +85,20 @@ class Study:
         drawn by chance, of all shared weights together, and with weights that are trained from the best shared one."""
         tasks, search = list(ARMS[name].tasks), self.search(name, room(champion))
         key_shared, key_each, key_fit = jax.random.split(key, 3)
-        drawn_values = jax.random.uniform(key_shared, (DRAWN,), minval=-CAP, maxval=CAP)
-        values = jnp.concatenate([jnp.array(self.values), drawn_values])
-        each = jax.random.uniform(key_each, (DRAWN, search.room), minval=-CAP, maxval=CAP)
+        cap = max(map(abs, search.values))
+        drawn_values = jax.random.uniform(key_shared, (DRAWN,), minval=-cap, maxval=cap)
+        values = jnp.concatenate([jnp.array(search.values), drawn_values])
+        each = jax.random.uniform(key_each, (DRAWN, search.room), minval=-cap, maxval=cap)
         layers = LAYERS * -(-int(champion.layer.max()) // LAYERS)  # few different numbers, for few programs
 
-        evolved = slice(0, len(self.values))
+        evolved = slice(0, len(search.values))
         judged, tested = self.by_part(_shared(search.activations, champion, values, self.every))
         right = accuracy(tested, self.test)
         choosing = right if self.config.mode == "text" else accuracy(judged, self.judge)
         best = int(np.argmax(choosing[tasks, evolved].sum(axis=0)))
         together = [np.mean(jax.nn.softmax(of[evolved]), axis=0, keepdims=True) for of in tested]
         joined = jax.tree.map(lambda *of: jnp.concatenate(of), *[self.train[task] for task in tasks])
-        begin = jnp.full(search.room, self.values[best])
+        begin = jnp.full(search.room, search.values[best])
         trained = _trained(search.activations, layers, self.config.learnt, key_fit, champion, begin, *joined)
         weights = jnp.concatenate([each, trained[None]])
         _, of_own = self.by_part(_own(search.activations, layers, champion, weights, self.every))
@@ -110,7 +108,7 @@ class Study:
             "accuracy": right[:, evolved],
             "chosen": np.array(best),
             "ensemble": accuracy(together, self.test)[:, 0],
-            "one_drawn": right[:, len(self.values) :].mean(axis=1),
+            "one_drawn": right[:, len(search.values) :].mean(axis=1),
             "each_drawn": right_own[:, :DRAWN].mean(axis=1),
             "trained": right_own[:, DRAWN],
             "connections": np.array(network.connections),

@@ -22,8 +22,9 @@ STARTS, JUDGED = 3, 20
 
 def search(config: Config, hidden: int) -> Wann:
     """The algorithm, with room for so many hidden nodes; such small graphs are judged side by side, on a CPU too."""
-    settings = {"size": config.size, "tournament": config.tournament, "enabled": config.enabled, "chunk": config.size}
-    return Wann(len(SwingUp.INPUTS), 1, SwingUp(STARTS), hidden=hidden, activations=tuple(ACTIVATIONS), **settings)
+    settings = {name: getattr(config, name) for name in ("size", "tournament", "enabled", "values")}
+    settings |= {"activations": tuple(ACTIVATIONS), "chunk": config.size}
+    return Wann(len(SwingUp.INPUTS), 1, SwingUp(STARTS), hidden=hidden, **settings)
 
 
 def swing(config: Config, run: lab.Run, key: Array) -> dict[str, np.ndarray]:
@@ -50,7 +51,7 @@ def swing(config: Config, run: lab.Run, key: Array) -> dict[str, np.ndarray]:
         **{f"graph_swing-up_{name}": array for name, array in drawing(best, first.activations).items()},
         **{f"pole_{name}": np.asarray(array)[:, value, 0] for name, array in pole.items()},
         "rewards": np.stack([np.asarray(rewarded(champion, key_test)) for champion in found["champions"]]),
-        "values": np.array(first.values),
+        "values": np.array(config.values),
         "limit": np.array(judge.limit),
         "interval": np.array(judge.interval),
         "arms": np.array(["swing-up"]),

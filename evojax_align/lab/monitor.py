@@ -77,6 +77,11 @@ class Monitor:
             self._lap.end()
             bar.close(**spent)
 
+    def say(self, message: str) -> None:
+        """A line above the progress, on something that happens rarely."""
+        if not self._quiet:
+            _checks.extra("tqdm", "experiments").tqdm.write(message, file=sys.stderr)
+
     def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
         self._steps += 1
         if self._folder is not None:

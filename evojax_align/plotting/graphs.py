@@ -19,6 +19,7 @@ def plot_graph(
     kinds: Sequence[str],
     ax: "matplotlib.axes.Axes",
     *,
+    among: Sequence[str] = (),
     labels: Mapping[int, str] | None = None,
     title: str | None = None,
 ) -> None:
@@ -29,6 +30,7 @@ def plot_graph(
         edges: from which node to which.
         kinds: what each node is, such as its activation: a colour for each; "" for what needs none.
         ax: drawn on.
+        among: kinds that there could be, in an order that gives each its colour, so that several graphs agree.
         labels: beside nodes; of others nothing is written.
         title: above the Axes, to the left.
 
@@ -48,8 +50,10 @@ def plot_graph(
     for source, target in edges:
         ax.plot(layer[[source, target]], height[[source, target]], color="0.6", linewidth=0.3, alpha=0.5, zorder=1)
     size = float(np.clip(600 / max(np.unique(layer, return_counts=True)[1].max(), 1), 4, 40))
-    for number, kind in enumerate(dict.fromkeys(kind for kind in kinds if kind)):
+    for number, kind in enumerate(dict.fromkeys((*among, *filter(None, kinds)))):
         ours = np.array([own == kind for own in kinds])
+        if not ours.any():
+            continue
         colour = _style.PALETTE[number % len(_style.PALETTE)]
         marker = "o" if number < len(_style.PALETTE) else "s"
         ax.scatter(layer[ours], height[ours], s=size, color=colour, marker=marker, label=kind, zorder=2)

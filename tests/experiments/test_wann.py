@@ -9,7 +9,7 @@ TOY = [
     "repeats=2", "generations=5", "size=12", "hidden=1", "tournament=3", "batch=40", "samples=80", "judged=40",
     "tested=50", "learnt=1", "units=4", "pruned=2", "arms=('WANN','JointWANN','PADAWANN')",
 ]  # fmt: skip
-POLE = ["repeats=2", "generations=3", "size=8", "hidden=4", "tournament=2"]
+POLE = ["repeats=2", "generations=6", "size=12", "hidden=1", "tournament=2"]
 
 
 def flags(settings):
@@ -60,12 +60,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(script, run, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_pole_is_swung_and_shown(script, tmp_path):
+def test_a_pole_is_swung_and_shown_and_who_is_full_is_told(script, tmp_path, capsys):
     folder = tmp_path / "pole"
-    assert script.main(["--preset", "swing_up", *flags(POLE), "--quiet", "--out", str(folder)]) == 0
+    assert script.main(["--preset", "swing_up", *flags(POLE), "--out", str(folder)]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "is full" in line]
+    assert told and "1 hidden nodes and 10 genes; 2 hidden nodes and 14 genes from" in told[0]
     assert {path.stem for path in (folder / "figures").iterdir()} == {"courses", "graphs", "pole"}
     with np.load(folder / "arrays" / "results.npz") as arrays:
-        assert arrays["rewards"].shape == (2, 6) and arrays["pole_angle"].shape == (1000,)
+        assert arrays["rewards"].shape == (2, 3) and arrays["pole_angle"].shape == (1000,)
         assert (arrays["rewards"] >= 0).all() and (arrays["rewards"] <= arrays["limit"]).all()
 
 

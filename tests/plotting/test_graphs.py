@@ -15,6 +15,17 @@ def test_every_node_and_every_edge_is_drawn_and_kinds_are_named(ax):
     assert ends == [{0.0, 1.0}, {0.0, 2.0}, {1.0, 2.0}]
 
 
+def test_the_same_kind_has_the_same_colour_in_every_graph(ax):
+    def colours(kinds):
+        ax.clear()
+        plotting.plot_graph(LAYER, EDGES, kinds, ax, among=("sine", "linear", "tanh"))
+        return {of.get_label(): of.get_facecolor().tolist() for of in ax.collections if of.get_label() in kinds}
+
+    one, other = colours(KINDS), colours(["", "", "linear", "sine"])
+    assert set(one) == {"tanh", "linear"} and set(other) == {"sine", "linear"}
+    assert one["linear"] == other["linear"] and one["tanh"] != other["sine"] != other["linear"]
+
+
 def test_edges_to_nowhere_and_too_few_kinds_are_refused(ax):
     with pytest.raises(ValueError, match="the node 4"):
         plotting.plot_graph(LAYER, np.array([[0, 4]]), KINDS, ax)
