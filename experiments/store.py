@@ -105,15 +105,17 @@ def name_of(run: Mapping[str, Any]) -> str:
 
 
 def settings_changed(manifest: Mapping[str, Any]) -> list[str]:
-    """The settings of a run that are not those of its preset, as `--set` takes them."""
-    found = manifest["configuration"]
+    """The settings of a run that are not those of its preset, as `--set` takes them; those that it did not know yet are
+    as they are by default."""
     spec = importlib.util.spec_from_file_location("script", HERE / f"{manifest['experiment']}.py")
     script = importlib.util.module_from_spec(spec)  # pyright: ignore[reportArgumentType]
     sys.modules["script"] = script
     spec.loader.exec_module(script)  # pyright: ignore[reportOptionalMemberAccess]
     presets = script.EXPERIMENT.presets[manifest["preset"]]
-    preset = next((one for one in presets if one.dataset == found["dataset"]), presets[0])
-    own = json.loads(json.dumps(dataclasses.asdict(preset))) | {"dataset": found["dataset"]}
+    dataset = manifest["configuration"]["dataset"]
+    preset = next((one for one in presets if one.dataset == dataset), presets[0])
+    own, usual = (json.loads(json.dumps(dataclasses.asdict(of))) for of in (preset, type(preset)()))
+    own, found = own | {"dataset": dataset}, usual | manifest["configuration"]
     other = {name: found.get(name) for name in {**own, **found} if found.get(name) != own.get(name)}
     return [f"{name}={tuple(value) if isinstance(value, list) else value!r}" for name, value in other.items()]
 

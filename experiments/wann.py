@@ -48,8 +48,8 @@ PRESETS = {
         Config(
             arms=("swing-up",),
             repeats=6,
-            generations=150,
-            size=128,
+            generations=200,
+            size=192,
             hidden=32,
             tournament=8,
             enabled=0.5,
@@ -78,7 +78,7 @@ PRESETS = {
 }
 COSTS = {
     "demo": "digits and drawn letters, 48 members, 200 generations, 10 seeds; 97 s on 2 slow cores",
-    "swing_up": "a pole on a cart, 128 members, 150 generations, 6 seeds, three positive weights",
+    "swing_up": "a pole on a cart, 192 members, 200 generations, 6 seeds, three positive weights",
     "small": "MNIST and ten letters of EMNIST, 128 members, 300 generations, 10 seeds",
     "paper": "960 members, 4096 generations, 5 seeds; for a GPU",
 }

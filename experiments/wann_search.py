@@ -12,6 +12,7 @@ from evojax_align import _checks, lab
 from evojax_align._types import Array, PyTree
 from evojax_align.evolution import Colony, Wann, express
 from evojax_align.evolution.graph import Graph
+from evojax_align.evolution.selection import failed_last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,7 @@ COURSES = ("mean", "largest", "judged", "connections", "hidden", "layers")
 
 def measured(colony: Colony, best: Graph, judged: Array) -> Array:
     """What is kept of a generation, in the order of `COURSES`."""
-    place = jnp.argmax(colony.mean)
+    place = jnp.argmax(failed_last(colony.mean))
     numbers = (colony.mean[place], jnp.max(colony.rewards[place]), jnp.mean(judged), best.connections, best.hidden)
     return jnp.stack([jnp.asarray(number, jnp.float32) for number in (*numbers, jnp.max(best.layer))])
 

@@ -72,7 +72,7 @@ def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
 
 def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[Array, " n"]:
     """How far from the neighbours in its front each is: over all objectives the sum of the distance of the one before
-    from the one behind, by the range of the front; infinite at the ends."""
+    from the one behind, by the range of the front; infinite at the ends. NaN is as small as the smallest."""
 
     def along(values: Array) -> Array:
         order = jnp.lexsort((values, front))
@@ -86,7 +86,8 @@ def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[
         gap = jnp.where(first | end, jnp.inf, jnp.where(width > 0, gap / jnp.where(width > 0, width, 1.0), 0.0))
         return jnp.zeros_like(values).at[order].set(gap)
 
-    return jnp.sum(jax.vmap(along, in_axes=1)(failed_last(objectives)), axis=0)
+    known = jnp.where(jnp.isnan(objectives), jnp.nanmin(objectives, axis=0), objectives)
+    return jnp.sum(jax.vmap(along, in_axes=1)(known), axis=0)
 
 
 def by_dominance(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:

@@ -47,7 +47,10 @@ class Classification:
 
 @struct.dataclass
 class Pole:
-    """Where a cart is, how fast, the angle of its pole from upright, and how fast that turns: [...]."""
+    """Where a cart is, how fast, the angle of its pole from upright, and how fast that turns: [...].
+
+    At a positive angle the pole leans to where places are smaller: its tip is at place - length * sin(angle).
+    """
 
     place: Float[Array, "..."]
     speed: Float[Array, "..."]
@@ -95,6 +98,7 @@ class SwingUp:
             force = jnp.clip(forward(jnp.stack(seen, axis=-1))[..., 0], -1.0, 1.0)
             state = self.moved(state, force)
             upright, central = (jnp.cos(state.angle) + 1) / 2, jnp.cos(state.place / TRACK * jnp.pi / 2)
+            central = jnp.maximum(central, 0.0)  # beyond the end of the track
             reward = jnp.where(alive, upright * central, 0.0)
             return (state, alive & (jnp.abs(state.place) <= TRACK)), (state, reward)
 

@@ -81,10 +81,10 @@ class Wann:
             other. Each child is changed once.
         elitism: the share of those who may have children that stay as they are. All are judged anew.
         culling: the share of members, the worst ones, that have no children.
-        tournament: members that meet in a tournament.
+        tournament: members that meet in a tournament; of the winners of two the better one is the parent.
         crossover: the chance of a child to have two parents.
         by_size: how often members are ranked by mean reward and connections, rather than by mean and largest reward.
-        chunk: members judged side by side on an accelerator; by default all of them.
+        chunk: members judged side by side; by default all of them on an accelerator, and one after the other on a CPU.
         mesh: shares the judging out over its devices (see `population.map`). A step is then two programs, between
             which the host brings members together: it cannot be part of another program.
 
@@ -187,8 +187,9 @@ class Wann:
         Args:
             state: of a population that has become too large for its capacity.
             hidden: the new capacity for hidden nodes.
-            genes: and for connections.
+            genes: and for connections; by default there is room for four for each hidden node that is new.
         """
+        genes = self.room + 4 * (hidden - self.hidden) if genes is None else genes
         larger = dataclasses.replace(self, hidden=hidden, genes=genes)
         members = graphs.enlarge(state.members, hidden=hidden, genes=larger.room)
         return larger, dataclasses.replace(state, members=members)
@@ -224,6 +225,7 @@ def _bred(self: Wann, key: PRNGKey, state: Colony) -> tuple[Graph, Grown]:
     count = self.size - self.elites
     by_size = jax.random.bernoulli(key_rank, self.by_size)
     frugality = 1.0 / jnp.maximum(state.members.connections, 1)  # without any connection none is better than with one
+    frugality = jnp.where(jnp.isnan(state.mean), jnp.nan, frugality)  # who has failed is last in both
     second = jnp.where(by_size, frugality, jnp.max(state.rewards, axis=1))
     ranked = by_dominance(jnp.stack([state.mean, second], axis=1))[: self.pool]
     winners = jnp.min(jax.random.randint(key_parents, (2, count, self.tournament), 0, self.pool), axis=2)

@@ -27,7 +27,7 @@ def plot_swing(
     Args:
         time: ascending, in seconds.
         place: of the cart.
-        angle: of the pole, 0 where it stands upright.
+        angle: of the pole, 0 where it stands upright, positive where it leans against the direction of the place.
         ax: drawn on.
         every: seconds between two drawings.
         length: of the pole.
@@ -42,8 +42,8 @@ def plot_swing(
     for moment in shown:
         foot = np.array([time[moment], place[moment]])
         colour = _style.PALETTE[0] if np.cos(angle[moment]) > 0 else _style.PALETTE[1]
-        top = foot + length * np.array([np.sin(angle[moment]), np.cos(angle[moment])])
+        top = foot + length * np.array([-np.sin(angle[moment]), np.cos(angle[moment])])
         ax.plot(*np.stack([foot, top], axis=1), color=colour, linewidth=0.8)
     ax.plot(time, place, color=_style.INK, linewidth=0.6)
     ax.set_aspect("equal", adjustable="datalim")
-    _style.dress(ax, x="seconds; poles point to the right as they do on the track", y="place of the cart", title=title)
+    _style.dress(ax, x="seconds; poles lean to the right as they do on the track", y="place of the cart", title=title)

@@ -67,6 +67,15 @@ def test_a_run_that_has_not_ended_or_lacks_a_figure_is_refused(store, run, tmp_p
     assert not list(results.iterdir())
 
 
+def test_a_setting_that_came_after_a_run_does_not_count_as_changed(store, run, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["configuration"].pop("batch_size") is not None
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert store.main([str(run), "--results", str(results)]) == 0
+
+
 def test_a_run_of_other_settings_is_kept_under_a_name_that_says_so(store, run, tmp_path, capsys):
     results = tmp_path / "results"
     results.mkdir()

@@ -69,6 +69,7 @@ def test_a_pole_is_swung_and_shown_and_who_is_full_is_told(script, tmp_path, cap
     with np.load(folder / "arrays" / "results.npz") as arrays:
         assert arrays["rewards"].shape == (2, 3) and arrays["pole_angle"].shape == (1000,)
         assert (arrays["rewards"] >= 0).all() and (arrays["rewards"] <= arrays["limit"]).all()
+        assert arrays["stands"].shape == (2, 3) and ((arrays["stands"] >= 0) & (arrays["stands"] <= 1)).all()
 
 
 @pytest.fixture

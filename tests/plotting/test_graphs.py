@@ -42,5 +42,5 @@ def test_a_pole_is_drawn_at_regular_times_from_its_cart(ax):
         (foot, top), (low, high) = np.transpose([line.get_xdata(), line.get_ydata()])[:, 0], line.get_ydata()
         assert (foot, low) == (time[moment], 0.5)
         np.testing.assert_allclose(
-            [top - foot, high - low], 0.6 * np.array([np.sin(angle[moment]), np.cos(angle[moment])])
+            [top - foot, high - low], 0.6 * np.array([-np.sin(angle[moment]), np.cos(angle[moment])])
         )
