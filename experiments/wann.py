@@ -33,7 +33,7 @@ LETTERS = Config(dataset="mnist", second="emnist_10letters", side=16, enabled=0.
 PRESETS = {
     "demo": (
         Config(
-            arms=("WANN", "JointWANN"),
+            arms=("WANN", "WANN, letters", "JointWANN"),
             generations=200,
             size=48,
             hidden=48,
@@ -63,9 +63,9 @@ PRESETS = {
             second="emnist_10letters",
             side=16,
             enabled=0.05,
-            repeats=5,
             generations=4096,
             size=960,
+            chunk=120,
             hidden=512,
             tournament=32,
             batch=1000,
@@ -80,7 +80,7 @@ COSTS = {
     "demo": "digits and drawn letters, 48 members, 200 generations, 10 seeds; 97 s on 2 slow cores",
     "swing_up": "a pole on a cart, 192 members, 200 generations, 6 seeds, three positive weights",
     "small": "MNIST and ten letters of EMNIST, 128 members, 300 generations, 10 seeds",
-    "paper": "960 members, 4096 generations, 5 seeds; for a GPU",
+    "paper": "960 members, 4096 generations, 10 seeds; for a GPU",
 }
 
 
@@ -107,6 +107,7 @@ def run(config: Config, data: list[Dataset], run: lab.Run) -> dict[str, np.ndarr
     lists = {
         "arms": searched,
         "sets": study.names,
+        "classes": study.classes,
         "values": config.values,
         "mode": config.mode,
         "size": config.size,

@@ -69,6 +69,8 @@ class Config:
     """Epochs for which weights of champions, and the network of PADAWANN, are trained."""
     units: int = 64
     """Hidden units of that network."""
+    chunk: int | None = None
+    """Networks judged side by side; by default all of them on an accelerator, and one after the other on a CPU."""
     pruned: int = 10
     """Generations of PADAWANN."""
 

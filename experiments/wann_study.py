@@ -55,7 +55,8 @@ class Study:
         config, scale = self.config, ARMS[name].scale
         settings = {name: getattr(config, name) for name in ("size", "tournament", "enabled", "values")}
         task = Classification(config.batch, scale)
-        return Wann(config.side**2, self.classes, task, hidden=hidden, mesh=self.mesh, **settings)
+        settings |= {"chunk": config.chunk, "mesh": self.mesh}
+        return Wann(config.side**2, self.classes, task, hidden=hidden, **settings)
 
     def evolve(self, run: lab.Run, name: str, key: Array) -> dict[str, Any]:
         """The champions of an arm, and the courses of its searches."""
@@ -76,7 +77,7 @@ class Study:
                 run.check()
                 row = self._row(name, champion, jax.random.fold_in(key, seed))
                 first = ARMS[name].tasks[0]
-                bar.step(accuracy=row["accuracy"][first, row["chosen"]], trained=row["trained"][first])
+                bar.step(accuracy=row["accuracy"][first, row["chosen"][first]], trained=row["trained"][first])
                 rows.append(row)
         return {measure: np.stack([row[measure] for row in rows]) for measure in rows[0]}
 
@@ -95,7 +96,7 @@ class Study:
         judged, tested = self.by_part(_shared(search.activations, champion, values, self.every))
         right = accuracy(tested, self.test)
         choosing = right if self.config.mode == "text" else accuracy(judged, self.judge)
-        best = int(np.argmax(choosing[tasks, evolved].sum(axis=0)))
+        best = int(np.argmax(choosing[tasks, evolved].sum(axis=0)))  # one for its tasks, where training begins
         together = [np.mean(jax.nn.softmax(of[evolved]), axis=0, keepdims=True) for of in tested]
         joined = jax.tree.map(lambda *of: jnp.concatenate(of), *[self.train[task] for task in tasks])
         begin = jnp.full(search.room, search.values[best])
@@ -106,7 +107,7 @@ class Study:
         network = express(champion, search.activations)
         return {
             "accuracy": right[:, evolved],
-            "chosen": np.array(best),
+            "chosen": np.argmax(choosing[:, evolved], axis=1),
             "ensemble": accuracy(together, self.test)[:, 0],
             "one_drawn": right[:, len(search.values) :].mean(axis=1),
             "each_drawn": right_own[:, :DRAWN].mean(axis=1),
@@ -144,10 +145,11 @@ class Study:
             rows = []
             for seed in range(config.repeats):
                 run.check()
-                own, params = jax.random.fold_in(key_search, seed), ea.population.take(networks, seed)
-                state = search.init(own, ea.population.stack([pruning.basis(synapses, params)]), train)
+                params = ea.population.take(networks, seed)
+                key_first, key_steps = jax.random.split(jax.random.fold_in(key_search, seed))
+                state = search.init(key_first, ea.population.stack([pruning.basis(synapses, params)]), train)
                 for number in range(config.pruned):
-                    state, _ = search.step(jax.random.fold_in(own, number), state, train)
+                    state, _ = search.step(jax.random.fold_in(key_steps, number), state, train)
                 champion = state.champion
                 kept = jax.tree.map(lambda leaf, mask: leaf * mask, champion.kept, champion.masks)
                 by = {}

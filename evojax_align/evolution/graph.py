@@ -193,7 +193,8 @@ def forward(
 
     def run(x: Float[Array, "one_or_values batch inputs"]) -> Float[Array, "values batch outputs"]:
         given = jnp.moveaxis(jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1), -1, 0)
-        branches = [lambda total: total, *[lambda total, f=f: f(total * values[:, None]) for f in functions]]
+        weights = values.astype(x.dtype)[:, None]
+        branches = [lambda total: total, *[lambda total, f=f: f(total * weights) for f in functions]]
 
         def body(step: Array, own: Array) -> Array:
             from_input = jax.lax.dynamic_index_in_dim(given, jnp.minimum(source[step], first - 1), keepdims=False)

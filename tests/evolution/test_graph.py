@@ -90,6 +90,14 @@ def test_inputs_may_differ_at_each_value():
     np.testing.assert_allclose(run(x), jnp.stack(one_by_one), rtol=1e-5, atol=1e-6)
 
 
+def test_inputs_of_half_precision_are_answered_in_it():
+    run = graphs.forward(grown(3, 20), jnp.array(VALUES), NAMES)
+    x = jax.random.normal(jax.random.key(9), (1, 5, 3))
+    half = run(x.astype(jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(jnp.float32), run(x), rtol=0.1, atol=0.2)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_there_is_never_a_cycle_and_layers_are_longest_ways(seed):
     graph = graphs.minimal(jax.random.key(seed), 3, 2, hidden=20, genes=80, enabled=0.6)

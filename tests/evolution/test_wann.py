@@ -1,5 +1,8 @@
 import dataclasses
 import itertools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +11,7 @@ import pytest
 
 from evojax_align import population
 from evojax_align.evolution import Wann, graph, selection, tasks
+from evojax_align.evolution import wann as module
 from evojax_align.evolution.wann import MUTATIONS
 from evojax_align.lab import checkpoint
 
@@ -74,6 +78,81 @@ def test_elites_stay_as_they_are_and_children_differ_in_one_way(wann, data, stat
         more = (*more, {"connections": 1, "genes": 0, "hidden": 0}, {"connections": 0, "genes": 0, "hidden": 0})[kind]
         differences = {name: int(getattr(new, name)) - int(getattr(old, name)) for name in more}
         assert differences in (more, dict.fromkeys(more, 0)), MUTATIONS[kind]
+        if MUTATIONS[kind] == "change":
+            np.testing.assert_array_equal((new.source, new.target), (old.source, old.target))
+            places = np.flatnonzero(new.activation != old.activation)
+            assert len(places) == min(int(old.hidden), 1)
+            assert all(2 <= place < 2 + int(old.hidden) for place in places)
+
+
+def test_children_of_two_have_the_structure_of_the_better_parent_and_what_their_genes_do_from_either(
+    wann, data, states
+):
+    crossed = dataclasses.replace(wann, crossover=1.0, mutations=(0.0, 0.0, 0.0, 1.0))
+    before = states[-1]
+    after, grown = crossed.step(jax.random.key(5), before, data)
+    own, others = (np.asarray(before.members.enabled)[grown.parents], np.asarray(after.members.enabled)[wann.elites :])
+    np.testing.assert_array_equal(
+        np.asarray(after.members.innovation)[wann.elites :], np.asarray(before.members.innovation)[grown.parents]
+    )
+    assert (own != others).any() and (own == others).mean() > 0.5
+
+
+@pytest.mark.parametrize("by_size", [0.0, 1.0])
+def test_networks_that_fail_never_breed_nor_stay(wann, by_size):
+    """Those of few connections fail, which would be the best of all by their size."""
+
+    def reward(key, forward, x):
+        said = forward(x[None])
+        return jnp.mean(
+            jnp.where(jnp.min(jnp.std(said, axis=1), axis=1)[:, None, None] > 0, said, jnp.nan), axis=(1, 2)
+        )
+
+    picky = dataclasses.replace(wann, reward=reward, by_size=by_size)
+    x = jax.random.normal(jax.random.key(0), (20, 3))
+    state, met = picky.init(jax.random.key(1), x), 0
+    for number in range(6):
+        failed = set(np.flatnonzero(np.isnan(state.mean)).tolist())
+        after, grown = picky.step(jax.random.key(number), state, x)
+        assert 30 - len(failed) >= wann.pool and not failed & set(grown.parents.tolist())
+        met, state = met + len(failed), after
+    assert met > 0
+
+
+def test_one_program_judges_all_generations_of_a_capacity(wann, data):
+    module._judged.clear_cache()
+    module._bred.clear_cache()
+    state = wann.init(jax.random.key(0), data)
+    for number in range(3):
+        state, _ = wann.step(jax.random.key(number), state, data)
+    assert (module._judged._cache_size(), module._bred._cache_size()) == (1, 1)
+
+
+SHARED_OUT = """
+import warnings; warnings.simplefilter("error")
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+from evojax_align.evolution import Wann, tasks, wann
+x = jax.random.normal(jax.random.key(0), (60, 3))
+data, found = (x, (x[:, 0] > x[:, 1]).astype(jnp.int32)), []
+for mesh in (None, jax.make_mesh((2,), ("members",))):
+    wann._judged.clear_cache()
+    w = Wann(3, 2, tasks.Classification(40), size=13, hidden=6, enabled=0.5, tournament=2, mesh=mesh)
+    state = w.init(jax.random.key(1), data)
+    for number in range(4):
+        state, _ = w.step(jax.random.key(number), state, data)
+    assert wann._judged._cache_size() == 1
+    found.append(state)
+for p, q in zip(*map(jax.tree.leaves, found), strict=True):
+    np.testing.assert_allclose(p, q, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_members_shared_out_over_devices_evolve_alike():
+    env = dict(os.environ, JAX_PLATFORMS="cpu")
+    result = subprocess.run([sys.executable, "-c", SHARED_OUT], env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_mutations_are_as_frequent_as_they_are_said_to_be(wann, data, states):
@@ -99,12 +178,13 @@ def test_no_two_events_have_one_number(wann, states):
 
 
 def test_a_full_population_says_so_and_grows_on_once_it_is_enlarged(data):
-    small = Wann(3, 2, tasks.Classification(batch=40), size=20, hidden=2, genes=14, enabled=1.0, tournament=2)
+    small = Wann(3, 2, tasks.Classification(batch=40), size=20, hidden=2, genes=18, enabled=1.0, tournament=2)
     state = small.init(jax.random.key(0), data)
     for number in range(12):
         state, grown = small.step(jax.random.key(number), state, data)
     assert int(grown.full) > 0 and int(jnp.max(state.members.hidden)) <= 2
     larger, moved = small.enlarged(state, hidden=20)
+    assert (small.room, larger.room) == (18, 18 + 4 * 18)
     np.testing.assert_array_equal(moved.members.connections, state.members.connections)
     for number in range(6):
         moved, grown = larger.step(jax.random.key(number), moved, data)

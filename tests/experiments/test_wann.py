@@ -7,7 +7,7 @@ pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
 TOY = [
     "repeats=2", "generations=5", "size=12", "hidden=1", "tournament=3", "batch=40", "samples=80", "judged=40",
-    "tested=50", "learnt=1", "units=4", "pruned=2", "arms=('WANN','JointWANN','PADAWANN')",
+    "tested=50", "learnt=1", "units=4", "pruned=2", "arms=('WANN','JointWANN','JointWANN, relative','PADAWANN')",
 ]  # fmt: skip
 POLE = ["repeats=2", "generations=6", "size=12", "hidden=1", "tournament=2"]
 
@@ -31,12 +31,12 @@ def run(script, tmp_path_factory):
 @pytest.mark.slow
 def test_champions_are_measured_and_grow_beyond_the_first_capacity(run):
     with np.load(run / "arrays" / "results.npz") as arrays:
-        assert arrays["arms"].tolist() == ["WANN", "JointWANN"]
-        assert arrays["accuracy"].shape == (2, 2, 2, 6) and arrays["course_judged"].shape == (2, 2, 5)
+        assert arrays["arms"].tolist() == ["WANN", "JointWANN", "JointWANN, relative"]
+        assert arrays["accuracy"].shape == (3, 2, 2, 6) and arrays["course_judged"].shape == (3, 2, 5)
         assert np.isfinite(arrays["course_judged"]).all() and (arrays["connections"] > 0).all()
         assert np.nanmax(arrays["course_hidden"]) > 1
         for name in ("ensemble", "one_drawn", "each_drawn", "trained"):
-            assert arrays[name].shape == (2, 2, 2) and (arrays[name] >= 0).all() and (arrays[name] <= 1).all()
+            assert arrays[name].shape == (3, 2, 2) and (arrays[name] >= 0).all() and (arrays[name] <= 1).all()
         assert (
             arrays["padawann_accuracy"].shape == (2, 2) and (arrays["padawann_synapses"] < arrays["padawann_all"]).all()
         )
@@ -74,29 +74,31 @@ def test_a_pole_is_swung_and_shown_and_who_is_full_is_told(script, tmp_path, cap
 
 @pytest.fixture
 def arrays():
-    """Twelve seeds of MNIST and letters: WANN knows digits, JointWANN letters, PADAWANN both."""
-    rng, seeds = np.random.default_rng(0), 12
+    """Twenty seeds of MNIST and letters: each WANN knows one of them, JointWANN letters, PADAWANN digits."""
+    rng, seeds = np.random.default_rng(0), 20
+    arms = {"WANN": (0.9, 0.1), "WANN, letters": (0.1, 0.7), "JointWANN": (0.1, 0.6), "JointWANN, relative": (0.4, 0.5)}
 
     def near(number, *shape):
-        return number + 0.001 * rng.random((2, seeds, *shape))
+        return number + 0.001 * rng.random((len(arms), seeds, *shape))
 
-    accuracy = near(0.1, 2, 6)
-    accuracy[0, :, 0], accuracy[1, :, 1] = near(0.9, 6)[0], near(0.6, 6)[0]
-    found = {"accuracy": accuracy, "chosen": np.ones((2, seeds), int)}
+    accuracy = near(np.array(list(arms.values()))[:, None, :, None], 2, 6)
+    found = {"accuracy": accuracy, "chosen": np.ones((len(arms), seeds, 2), int), "classes": 10}
     found |= {name: near(0.2, 2) for name in ("one_drawn", "each_drawn")}
     found |= {name: near(0.95, 2) for name in ("ensemble", "trained")}
     found |= {name: near(number) for name, number in (("connections", 1849), ("hidden", 600), ("layers", 9))}
     found |= {"padawann_accuracy": accuracy[0, :, :, 0] + 0.05, "padawann_synapses": np.full(seeds, 9000)}
-    lists = {"arms": ["WANN", "JointWANN"], "values": [-2, -1, -0.5, 0.5, 1, 2], "sets": ["mnist", "emnist_10letters"]}
+    lists = {"arms": list(arms), "values": [-2, -1, -0.5, 0.5, 1, 2], "sets": ["mnist", "emnist_10letters"]}
     return found | {name: np.array(of) for name, of in lists.items()}
 
 
 def test_claims_follow_from_what_was_put_in(load, arrays):
     claims, tables = load("wann_report").judge(arrays)
     verdicts = {claim["id"]: claim["verdict"] for claim in claims}
-    wrong = {"padawann_size", "drawn"}
+    wrong = {"padawann_size", "drawn", "padawann_JointWANN_1", "relative_favours"}
     assert {name for name, verdict in verdicts.items() if verdict != "holds"} == wrong
-    assert [row["of"] for row in tables["test accuracy at each shared weight"]] == ["ours", "thesis"] * 4
+    assert [row["of"] for row in tables["test accuracy at each shared weight"]] == [
+        *["ours", "thesis"] * 2, *["ours"] * 2, *["ours", "thesis"] * 2, *["ours"] * 2,
+    ]  # fmt: skip
     sizes = {row["search"]: row for row in tables["accuracy and size"]}
     assert (round(sizes["WANN"]["connections"]), sizes["WANN"]["its connections"]) == (1849, 1849)
     assert sizes["WANN"]["thesis's count"] == 873**2 and sizes["JointWANN"]["thesis's count"] == 539**2
