@@ -43,7 +43,7 @@ class Config:
     seed: int = 0
     second: str = "glyphs_10letters"
     """The data set of the second task."""
-    arms: tuple[str, ...] = ("WANN", "JointWANN", "JointWANN, relative", "PADAWANN")
+    arms: tuple[str, ...] = ("WANN", "WANN, letters", "JointWANN", "JointWANN, relative", "PADAWANN")
     """Searches, of `ARMS`; "PADAWANN", which prunes a trained network; or "swing-up" alone."""
     repeats: int = 10
     generations: int = 300
