@@ -20,6 +20,9 @@ from padawann_study import Row, Study, answered  # pyright: ignore[reportImplici
 
 OUTPUT = "output"
 """The layer that transfer learning trains."""
+BATCH = 100
+STEPS = 480
+"""At least, of that training: an epoch of the thesis's letters."""
 NONE = 255
 """In place of the answer to an image that a row was not asked."""
 
@@ -64,9 +67,10 @@ def examine(study: Study, run: lab.Run, rows: list[Row]) -> dict[str, np.ndarray
 
 
 def transfer(study: Study, run: lab.Run, rows: list[Row], examined: dict[str, np.ndarray], key: Array) -> np.ndarray:
-    """Test accuracy after the output layer has learnt a data set for one epoch with dropout, [rows, trials, sets,
-    times]. Weights of that layer that are dead may come back. Each time begins where the network was; in the mode
-    "code" it goes on from the time before, as the thesis's program does."""
+    """Test accuracy after the output layer has learnt a data set with dropout, [rows, trials, sets, times]: for an
+    epoch as in the thesis, or for as many as make up its steps where there are fewer images. Weights of that layer that
+    are dead may come back. Each time begins where the network was; in the mode "code" it goes on from the time before,
+    as the thesis's program does."""
     config, sets = study.config, len(study.sets)
     found = np.full((len(rows), config.trials, sets, config.transfers), np.nan, np.float32)
 
@@ -81,23 +85,25 @@ def transfer(study: Study, run: lab.Run, rows: list[Row], examined: dict[str, np
             data = study.train[place]
             if config.transferred:
                 data = tuple(part[: config.transferred] for part in data)
-            params = start
+            params, epochs = start, -(-STEPS // -(-len(data[1]) // BATCH))
             for time in range(config.transfers):
                 of_time = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(key, number), place), time)
-                params = learnt(row.network.module.apply, params if config.mode == "code" else start, data, of_time)
+                begin = params if config.mode == "code" else start
+                params = learnt(row.network.module.apply, epochs, begin, data, of_time)
                 found[which, trial, place, time] = accuracy(row.network.module.apply, params, *study.test[place])
         return found, {"second task": float(found[which, trial, 1].mean())}
 
     return run.loop("transfer", found, step, total=len(rows) * config.trials)
 
 
-@partial(jax.jit, static_argnums=0)
-def learnt(apply: Any, params: PyTree, data: tuple[Array, Array], key: Array) -> PyTree:
-    """A network whose output layer alone has learnt for one epoch, as in the thesis's program."""
+@partial(jax.jit, static_argnums=(0, 1))
+def learnt(apply: Any, epochs: int, params: PyTree, data: tuple[Array, Array], key: Array) -> PyTree:
+    """A network whose output layer alone has learnt, as in the thesis's program."""
     labels = {"params": {name: "learns" if name == OUTPUT else "stays" for name in params["params"]}}
     rules: dict[Any, Any] = {"learns": optax.sgd(0.001, momentum=0.9), "stays": optax.set_to_zero()}
     optimizer = optax.multi_transform(rules, labels)
-    return ea.training.descend(apply, optimizer, params, *data, epochs=1, batch_size=100, key=key, noisy=True)[0]
+    settings = {"epochs": epochs, "batch_size": BATCH, "key": key, "noisy": True}
+    return ea.training.descend(apply, optimizer, params, *data, **settings)[0]
 
 
 @partial(jax.jit, static_argnums=0)

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from evojax_align import lab, plotting
-from evojax_align.statistics import mcnemar, sign_test
+from evojax_align.statistics import mcnemar, mean_interval, paired_t
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from padawann_view import View  # pyright: ignore[reportImplicitRelativeImport]
+from padawann_view import PUBLISHED, View  # pyright: ignore[reportImplicitRelativeImport]
 
-PUBLISHED = ("mnist", "emnist_10letters", "emnist_another10", "fashion_mnist")
 PAPER: dict[str, tuple[float, ...]] = {
     "default": (0.9367, 0.221, 0.1379, 0.10895),
     "signs discarded": (0.203, 0.1434),
@@ -76,6 +75,13 @@ PAPER_TRANSFER = {
 }
 """Accuracies after transfer learning."""
 YES, NO = 1.0, 0.0
+GUESSING = "guessing"
+"""In the place of a row: right as often as there are classes."""
+CONTROLS = (
+    *("random pruning", "random pruning, shared value"),
+    *("pruning by magnitude", "by magnitude, shared value"),
+)
+"""Rows of as many synapses as the champions of "default", chosen otherwise."""
 SHOWN = (
     *("network", "default", "signs discarded", "three tasks", "mapping optimised"),
     *("random pruning", "pruning by magnitude"),
@@ -113,6 +119,9 @@ COMPARISONS = (
     less("the default: less accurate on the first task than its network", "default", "network", "0", YES),
     more("the default: more accurate on the third data set than its network", "default", "network", "2", YES),
     more("the default: more accurate on the fourth data set than its network", "default", "network", "3", YES),
+    more("the default: more accurate on the second task than guessing", "default", GUESSING, "1"),
+    more("the default: more accurate on the third data set than guessing", "default", GUESSING, "2"),
+    more("the default: more accurate on the fourth data set than guessing", "default", GUESSING, "3"),
     less("without signs: less accurate on the first task", "signs discarded", "default", "0", YES),
     less("without signs: less accurate on the second task", "signs discarded", "default", "1", YES),
     less("weights kept: less accurate on the first task", "weights kept", "default", "0", YES),
@@ -125,6 +134,11 @@ COMPARISONS = (
     less("a shared value alone: less accurate on the second task", "network, shared value", "default", "1", YES),
     less("random pruning: less accurate on the first task", "random pruning", "default", "0", YES),
     less("random pruning: less accurate on the second task", "random pruning", "default", "1", YES),
+    *(
+        less(f"{row}: less accurate on the {task} task", row, "default", place)
+        for row in ("random pruning, shared value", "by magnitude, shared value")
+        for task, place in (("first", "0"), ("second", "1"))
+    ),
     more("by magnitude: more accurate on the first task", "pruning by magnitude", "default", "0", YES),
     less("by magnitude: less accurate on the second task", "pruning by magnitude", "default", "1", YES),
     less("without convolutions: less accurate on the second task", "without convolutions", "default", "1", YES),
@@ -220,13 +234,14 @@ def slug(name: str) -> str:
 def judge(arrays: lab.Arrays) -> tuple[list[dict], dict[str, list[dict]]]:
     """The claims of the thesis and of what goes beyond it; and the tables."""
     view = View(arrays)
-    claims = [claimed(view, of) for of in COMPARISONS if known(view, of)]
+    wanted = [of for of in COMPARISONS if known(view, of) or (of.paper is not None and published(view, of))]
+    claims = [claimed(view, of) if known(view, of) else untested(of) for of in wanted]
     tables = {
         "accuracy on test images": [accuracy_row(view, row) for row in view.rows],
         "best, worst and mean": [spread_row(view, row, place) for row in view.rows for place in (0, 1)],
         "fitness and shared values": [fitness_row(view, variant) for variant in view.variants],
     }
-    asked = [of for of in COMPARISONS if known(view, of) and of.what.isdigit()]
+    asked = [of for of in COMPARISONS if known(view, of) and of.what.isdigit() and of.second != GUESSING]
     tables["McNemar's test, two-sided, of the first trial"] = [mcnemar_row(view, of) for of in asked]
     if view.again:
         tables["transfer learning of the output layer"] = [transfer_row(view, row) for row in view.again]
@@ -238,25 +253,52 @@ def known(view: View, comparison: Comparison) -> bool:
     what, *place = comparison.what.split()
     rows = view.again if what == "transfer" else view.variants if what == "fitness" else view.rows
     wanted = int(place[0]) if place else int(what) if what.isdigit() else 0
-    return {comparison.first, comparison.second} <= set(rows) and wanted < len(view.sets)
+    return {comparison.first, comparison.second} <= {*rows, GUESSING} and wanted < len(view.sets)
+
+
+def published(view: View, comparison: Comparison) -> bool:
+    """Whether the thesis says something of the data sets that a comparison is about."""
+    count = max(2, int(comparison.what[-1]) + 1) if comparison.what[-1].isdigit() else 2
+    return view.as_published(max(count, *map(sets_of, (comparison.first, comparison.second))))
+
+
+def sets_of(row: str) -> int:
+    """How many data sets a row is made with."""
+    return 3 if row == "three tasks" else 2
+
+
+def untested(comparison: Comparison) -> lab.Claim:
+    """A claim of the thesis on what a run has not."""
+    return lab.Claim(named(comparison), comparison.statement, comparison.paper, None, None, 0, None, None)
+
+
+def named(comparison: Comparison) -> str:
+    """A name for a claim."""
+    return "_".join(map(slug, (comparison.first, comparison.second, comparison.what))).replace("-", "_")
 
 
 def claimed(view: View, comparison: Comparison) -> lab.Claim:
-    """A comparison over trials; or, of accuracies of fewer trials than a test needs, over images by how many trials are
-    right on each, which speaks of these networks alone."""
+    """A comparison over trials; of accuracies of fewer trials than a test needs, the test is over images by how many
+    trials are right on each, which speaks of these networks alone."""
     first, second, what = comparison.first, comparison.second, comparison.what
-    name = f"{slug(first)}_{slug(second)}_{slug(what)}".replace("-", "_")
-    count = max(2, int(what[-1]) + 1) if what[-1].isdigit() else 2
-    paper = comparison.paper if view.sets[:count] == list(PUBLISHED[:count]) else None
+    paper = comparison.paper if published(view, comparison) else None
     x, y = (measured(view, row, what) for row in (first, second))
     statement, side = comparison.statement, lab.above if comparison.above else lab.below
-    if what.isdigit() and view.trials < lab.FEWEST:
-        x, y = (of.sum(axis=0).astype(float) for of in view.right(first, second, int(what)))
-        statement = f"{statement} (over images, of these networks)"
-        found = side(name, statement, x, y, paper=paper)
-        test = sign_test(x, y, alternative="greater" if comparison.above else "less")
-        return dataclasses.replace(found, test=test.name, p=test.p) if test.n >= lab.FEWEST else found
-    return side(name, statement, x, y, paper=paper)
+    found = side(named(comparison), statement, x, y, paper=paper)
+    if not what.isdigit() or view.trials >= lab.FEWEST:
+        return found
+    right = view.right(first, first if second == GUESSING else second, int(what))
+    x, y = (of.mean(axis=0) for of in right)
+    y = np.full_like(y, guessed(view, int(what))) if second == GUESSING else y
+    test = paired_t(x, y, alternative="greater" if comparison.above else "less")
+    return dataclasses.replace(
+        found, statement=f"{statement} (tested over images, of these networks)", test=test.name, p=test.p
+    )
+
+
+def guessed(view: View, place: int) -> float:
+    """What guessing is right on, of a data set."""
+    return 1 / len(view.classes(place))
 
 
 def mcnemar_row(view: View, comparison: Comparison) -> dict[str, Any]:
@@ -279,45 +321,57 @@ def measured(view: View, row: str, what: str) -> np.ndarray:
         return view.synapses(row)
     if what.startswith("transfer"):
         return view.after(row, int(what.split()[1]))
+    if row == GUESSING:
+        return np.full(view.trials, guessed(view, int(what)))
     return view.test(row, "accuracy", int(what))
 
 
 def accuracy_row(view: View, row: str) -> dict[str, Any]:
     """Tables 5.2 to 5.11 and 6.1 to 6.8: mean accuracies, loss, synapses, and what the thesis reports."""
     cells: dict[str, Any] = {"network": row}
-    theirs = dict(zip(PUBLISHED, PAPER.get(row, ()), strict=False))
+    same = view.as_published(sets_of(row))
+    theirs = dict(zip(PUBLISHED, PAPER.get(row, ()) if same else (), strict=False))
     for place, name in enumerate(view.sets):
         cells[name] = lab.mean(view.test(row, "accuracy", place))
         if place < 2:
-            cells[f"{name}, sd"] = lab.rounded(view.test(row, "accuracy", place).std())
-        if view.published and name in PUBLISHED:
+            cells[f"{name}, sd"] = deviation(view.test(row, "accuracy", place))
+        if view.as_published(2) and name in PUBLISHED:
             cells[f"{name}, thesis"] = theirs.get(name)
     cells["loss, first"] = lab.mean(view.test(row, "loss", 0))
     cells["synapses"] = lab.mean(view.synapses(row))
-    if view.published:
-        cells["synapses, thesis"] = PAPER_SYNAPSES.get(row)
-    of_row = view.common(row)
-    cells["lost in common with default"] = lab.mean(of_row) if np.isfinite(of_row).all() and row != "default" else None
-    if view.published:
+    if view.as_published(2):
+        cells["synapses, thesis"] = PAPER_SYNAPSES.get(row) if same else None
+    # populations draw synapses by the same keys as "default": what they have lost in common says nothing
+    cells["lost in common with default"] = lab.mean(view.common(row)) if row in CONTROLS else None
+    by_chance = 1 - view.synapses("default") / view.synapses("network")
+    cells["in common by chance"] = lab.mean(by_chance) if row in CONTROLS else None
+    if view.as_published(2):
         cells["in common, thesis"] = PAPER_COMMON.get(row)
     return cells
+
+
+def deviation(values: np.ndarray) -> float | None:
+    """The standard deviation over trials; None of one."""
+    return lab.rounded(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def spread_row(view: View, row: str, place: int) -> dict[str, Any]:
     """Tables 5.5 and 5.12."""
     found = view.test(row, "accuracy", place)
-    of = {"best": found.max(), "worst": found.min(), "mean": found.mean(), "sd": found.std()}
-    ensemble = view.test(row, "ensemble", place).mean()
-    numbers = {name: lab.rounded(value) for name, value in (of | {"ensemble of values": ensemble}).items()}
-    return {"network": row, "task": view.sets[place]} | numbers
+    cells: dict[str, Any] = {"network": row, "task": view.sets[place]}
+    cells |= {name: lab.rounded(value) for name, value in (("best", found.max()), ("worst", found.min()))}
+    interval = mean_interval(found) if len(found) > 1 else None
+    ends = None if interval is None else [lab.rounded(interval.low), lab.rounded(interval.high)]
+    cells |= {"mean": lab.mean(found), "interval of the mean": ends, "sd": deviation(found)}
+    return cells | {"ensemble of values": lab.mean(view.test(row, "ensemble", place))}
 
 
 def fitness_row(view: View, variant: str) -> dict[str, Any]:
     """The champion's fitness, where it was found, and the shared values that it is judged at."""
     found = view.arrays["found"][view.variants.index(variant)]
     cells = {"population": variant, "fitness": lab.mean(view.fitness(variant)), "generation": lab.mean(found)}
-    cells["fitness, sd"] = lab.rounded(view.fitness(variant).std())
-    if view.published:
+    cells["fitness, sd"] = deviation(view.fitness(variant))
+    if view.as_published(2):
         cells["fitness, thesis"] = PAPER_FITNESS.get(variant)
     values = {name: np.unique(view.test(variant, "value", place)) for place, name in enumerate(view.sets)}
     return cells | {f"value, {name}": ", ".join(f"{value:g}" for value in of) for name, of in values.items()}
@@ -329,6 +383,6 @@ def transfer_row(view: View, row: str) -> dict[str, Any]:
     for place, name in enumerate(view.sets):
         cells[name] = lab.mean(view.test(row, "accuracy", place))
         cells[f"{name}, after"] = lab.mean(view.after(row, place))
-        if view.published and name in PUBLISHED:
+        if view.as_published(2) and name in PUBLISHED:
             cells[f"{name}, thesis"] = PAPER_TRANSFER[row][PUBLISHED.index(name)]
     return cells

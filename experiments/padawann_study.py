@@ -304,6 +304,7 @@ class Study:
             "network": (own, all_, (1.0,)),
             "network, shared value": (shared, all_, champions.values),
             "random pruning": (own, by_chance, (1.0,)),
+            "random pruning, shared value": (shared, by_chance, champions.values),
             "pruning by magnitude": (own, by_size, (1.0,)),
             "by magnitude, shared value": (shared, by_size, champions.values),
         }

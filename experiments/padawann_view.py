@@ -4,6 +4,8 @@ import numpy as np
 
 from evojax_align import lab
 
+PUBLISHED = ("mnist", "emnist_10letters", "emnist_another10", "fashion_mnist")
+"""The thesis's data sets."""
 NONE = 255
 """In place of the answer to an image that a row was not asked."""
 
@@ -18,8 +20,10 @@ class View:
         self.again = arrays["again"].tolist()
         self.sets = arrays["sets"].tolist()
         self.trials = arrays["synapses"].shape[1]
-        self.published = self.sets[:2] == ["mnist", "emnist_10letters"]
-        """Whether the two tasks are the thesis's."""
+
+    def as_published(self, count: int) -> bool:
+        """Whether the first so many data sets are the thesis's."""
+        return self.sets[:count] == list(PUBLISHED[:count])
 
     def test(self, row: str, name: str, place: int) -> np.ndarray:
         """What was measured on the test images of a data set, [trials]."""

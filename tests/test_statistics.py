@@ -230,6 +230,31 @@ def test_one_outlier_does_not_move_the_sign_test():
     assert statistics.sign_test(x, x + np.array([1, 1, 1, 1, 1, 1e6]), alternative="less").p == p == 1 / 64
 
 
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_students_test_agrees_with_its_formula(rng, alternative):
+    x, y = rng.normal(size=9), rng.normal(0.3, size=9)
+    found, differences = statistics.paired_t(x, y, alternative=alternative), x - y
+    value = differences.mean() / (differences.std(ddof=1) / 3)
+    of = scipy.stats.t(8)
+    tails = {"less": of.cdf(value), "greater": of.sf(value), "two-sided": 2 * of.sf(abs(value))}
+    assert (found.statistic, found.p) == (pytest.approx(value), pytest.approx(tails[alternative])) and found.n == 9
+
+
+def test_students_test_of_equal_differences_is_the_sign_test():
+    assert statistics.paired_t([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], alternative="greater").p == 1 / 8
+    assert statistics.paired_t([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], alternative="less").p == 1
+    assert statistics.paired_t([2.0, 3.0], [2.0, 3.0], alternative="two-sided").p == 1
+    with pytest.raises(ValueError, match="infinite"):
+        statistics.paired_t([np.inf, 3.0], [2.0, 3.0], alternative="two-sided")
+
+
+def test_the_interval_of_a_mean_holds_it_as_often_as_it_says(rng):
+    found = [statistics.mean_interval(rng.normal(5, 2, 4), level=0.9) for _ in range(2000)]
+    assert np.mean([of.low < 5 < of.high for of in found]) == pytest.approx(0.9, abs=0.02)
+    with pytest.raises(ValueError, match="at least 2 values"):
+        statistics.mean_interval([1.0])
+
+
 def test_a_tie_is_no_win_for_either_side():
     x, y = [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 2.0, 2.0]
     assert statistics.win_share(x, y, alternative="less").estimate == 1 / 4

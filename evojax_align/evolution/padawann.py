@@ -240,6 +240,16 @@ class Padawann:
                 return task.logits(self.apply(params, x))
 
             training.check_labels(f"tasks[{number}]", apply, params, task.x, task.y)
+            self._check_outputs(number, params, task)
+
+    def _check_outputs(self, number: int, params: PyTree, task: Task) -> None:
+        if task.outputs is None or not _checks.is_concrete(task.outputs):
+            return
+        one = jax.tree.map(lambda leaf: leaf[:1], task.x)
+        count, known = jax.eval_shape(self.apply, params, one).shape[-1], np.asarray(task.outputs)
+        if not 0 <= known.min() <= known.max() < count:
+            came = f"outputs from {known.min()} to {known.max()}"
+            raise _checks.bad(f"tasks[{number}]", came, f"0 to {count - 1}, those of the network", "Number them so.")
 
 
 def _share(size: int, share: float) -> int:

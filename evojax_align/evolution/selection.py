@@ -39,6 +39,7 @@ def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "cou
 
 def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: int) -> Int[Array, " count"]:
     """The winners of so many tournaments, each among rivals drawn with replacement; of equals the first drawn wins.
+    Where all who were drawn have failed (NaN), the fittest of all wins instead.
 
     Args:
         key: a random key.
@@ -48,8 +49,9 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: i
     """
     _checks.positive("rivals", rivals)
     drawn = jax.random.randint(key, (count, rivals), 0, fitness.shape[0])
-    winners = jnp.argmax(failed_last(fitness)[drawn], axis=1)
-    return jnp.take_along_axis(drawn, winners[:, None], axis=1)[:, 0]
+    known = failed_last(fitness)
+    winners = jnp.take_along_axis(drawn, jnp.argmax(known[drawn], axis=1)[:, None], axis=1)[:, 0]
+    return jnp.where(jnp.isnan(fitness[winners]), jnp.argmax(known), winners)
 
 
 def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:

@@ -228,7 +228,9 @@ def _bred(self: Wann, key: PRNGKey, state: Colony) -> tuple[Graph, Grown]:
     frugality = jnp.where(jnp.isnan(state.mean), jnp.nan, frugality)  # who has failed is last in both
     second = jnp.where(by_size, frugality, jnp.max(state.rewards, axis=1))
     ranked = by_dominance(jnp.stack([state.mean, second], axis=1))[: self.pool]
-    winners = jnp.min(jax.random.randint(key_parents, (2, count, self.tournament), 0, self.pool), axis=2)
+    alive = jnp.clip(jnp.sum(~jnp.isnan(state.mean)), 1, self.pool)
+    drawn = jax.random.randint(key_parents, (2, count, self.tournament), 0, self.pool) % alive
+    winners = jnp.min(drawn, axis=2)
     parents, mates = ranked[jnp.min(winners, axis=0)], ranked[jnp.max(winners, axis=0)]
     crossed = jax.random.bernoulli(key_cross, self.crossover, (count,))
     kinds = jax.random.choice(key_kind, len(MUTATIONS), (count,), p=jnp.array(self.mutations) / sum(self.mutations))

@@ -7,9 +7,9 @@ first: `wilcoxon(aligned, naive, alternative="less")` asks whether the aligned l
 
 from evojax_align.statistics._values import Interval, Test
 from evojax_align.statistics.canonical import Bartlett, bartlett
-from evojax_align.statistics.intervals import bootstrap_interval, proportion_interval, win_share
+from evojax_align.statistics.intervals import bootstrap_interval, mean_interval, proportion_interval, win_share
 from evojax_align.statistics.multiple import holm
-from evojax_align.statistics.samples import mann_whitney, mcnemar, sign_test, wilcoxon
+from evojax_align.statistics.samples import mann_whitney, mcnemar, paired_t, sign_test, wilcoxon
 
 __all__ = [
     "Bartlett",
@@ -20,6 +20,8 @@ __all__ = [
     "holm",
     "mann_whitney",
     "mcnemar",
+    "mean_interval",
+    "paired_t",
     "proportion_interval",
     "sign_test",
     "wilcoxon",

@@ -73,6 +73,31 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
     return Interval(float(successes / n), float(low), float(high), n, level)
 
 
+def mean_interval(values: Values, *, level: float = 0.95) -> Interval:
+    """Student's interval for the mean of a few values, such as one of each trial; wide where they are very few.
+
+    Args:
+        values: at least two.
+        level: confidence of the interval.
+
+    Returns:
+        An `Interval`. It is exact for normal values.
+
+    Raises:
+        ValueError: a value is NaN, or there are fewer than two.
+
+    Example:
+        >>> interval = mean_interval([0.7, 0.8, 0.75])
+        >>> round(interval.low, 3), round(interval.high, 3)
+        (0.626, 0.874)
+    """
+    probability("level", level)
+    values = vector("values", values, least=2)
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
+    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    return Interval(mean, mean - reach, mean + reach, len(values), level)
+
+
 def bootstrap_interval(
     values: Values,
     *,

@@ -101,6 +101,42 @@ def sign_test(x: Values, y: Values, *, alternative: str) -> Test:
     return Test("sign", float(above), p, n)
 
 
+def paired_t(x: Values, y: Values, *, alternative: str) -> Test:
+    """Student's test of paired values: whether the mean of their differences is zero.
+
+    The statistic is that mean by its standard error. It asks by how much, not only how often; its p is right for
+    differences that are normal, and nearly so for many of any kind.
+
+    Args:
+        x: one finite value per pair.
+        y: the values that they are paired with.
+        alternative: "less" (claims that x is smaller than y on average), "greater" or "two-sided".
+
+    Returns:
+        A `Test`, of all pairs; where all differ by the same, its p is that of `sign_test`.
+
+    Raises:
+        ValueError: a value is not finite, there are no pairs, or their numbers differ.
+
+    Example:
+        >>> test = paired_t([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.7], alternative="less")
+        >>> round(test.statistic, 3), round(test.p, 5)
+        (-4.243, 0.00662)
+
+    References:
+        Student (1908). The probable error of a mean. Biometrika 6, 1-25.
+    """
+    _checks.one_of("alternative", alternative, ALTERNATIVES)
+    x, y = paired(x, y)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise _checks.bad("x, y", "infinite values", "finite ones", "Compare them by `wilcoxon`.")
+    if len(set((x - y).tolist())) == 1:
+        p = sign_test(x, y, alternative=alternative).p
+        return Test("paired t", 0.0 if x[0] == y[0] else float(np.copysign(np.inf, x[0] - y[0])), p, len(x))
+    outcome: Any = stats.ttest_rel(x, y, alternative=alternative)
+    return Test("paired t", float(outcome.statistic), float(outcome.pvalue), len(x))
+
+
 def mcnemar(x: Outcomes, y: Outcomes, *, alternative: str) -> Test:
     """McNemar's test of two classifiers on the same samples: who is right where the other is wrong.
 

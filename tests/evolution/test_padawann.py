@@ -164,11 +164,20 @@ def test_the_first_generation_is_of_all_ancestors_in_turn_pruned_once_but_for_th
 def test_networks_that_fail_are_never_parents_nor_champions(over, key):
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), PARAMS[0])
     kept = [pruning.basis(SYNAPSES, params, magnitudes="own") for params in (broken, PARAMS[1])]
-    p = algorithm(crossover="none", over=over)
+    p = algorithm(crossover="none", over=over, tournament=1)
+    before = p.init(key, ea.population.stack(kept), TASKS).members.fitness
+    assert jnp.isnan(before).sum() == p.size // 2
     for state, bred in generations(p, key, 3, ancestors=ea.population.stack(kept)):
-        assert jnp.isfinite(state.champion.fitness)
+        assert jnp.isfinite(state.champion.fitness) and jnp.isfinite(bred.fitness).all()
         fit = jnp.isfinite(state.members.fitness)
-        assert fit[: int(fit.sum())].all() and jnp.isfinite(bred.fitness).mean() > 0.5
+        assert fit[: int(fit.sum())].all()
+
+
+def test_only_the_pool_has_children_or_the_best_alone(key):
+    culled = [bred.parents for _, bred in generations(algorithm(culling=0.5, tournament=1), key, 4)]
+    assert int(jnp.max(jnp.stack(culled))) == algorithm(culling=0.5).pool - 1
+    alone = [bred.parents for _, bred in generations(algorithm(parents="best"), key, 2)]
+    assert not jnp.stack(alone).any()
 
 
 def test_one_program_judges_all_generations(key):
@@ -206,15 +215,17 @@ def test_edges_and_values_count_as_asked(key):
     assert float(counted - plain) == pytest.approx(2 * (1 - int(state.members.synapses[0]) / FULL), rel=1e-4)
     mean = module._judged(algorithm(over="mean", fitness="mean"), kept, masks, TASKS)[1][0]
     assert float(mean) == pytest.approx(float(jnp.mean(accuracy)), rel=1e-5)
+    together = module._judged(algorithm(over="ensemble", fitness="mean"), kept, masks, TASKS)[1][0]
+    assert float(together) == pytest.approx(float(jnp.mean(state.members.rollouts.ensemble[0])), rel=1e-5)
 
 
 def test_tournaments_are_won_by_the_fittest_drawn_and_by_chance_among_one(key):
     marks = jnp.array([0.1, jnp.nan, 0.9, 0.5])
     winners = np.asarray(selection.tournaments(key, marks, 2, 8000))
     shares = np.bincount(winners, minlength=4) / 8000
-    np.testing.assert_allclose(shares, [3 / 16, 1 / 16, 7 / 16, 5 / 16], atol=0.02)
+    np.testing.assert_allclose(shares, [3 / 16, 0, 8 / 16, 5 / 16], atol=0.02)  # two that failed: the fittest of all
     alone = np.bincount(np.asarray(selection.tournaments(key, marks, 1, 8000)), minlength=4) / 8000
-    np.testing.assert_allclose(alone, 0.25, atol=0.02)
+    np.testing.assert_allclose(alone, [0.25, 0, 0.5, 0.25], atol=0.02)
     with pytest.raises(ValueError, match="rivals: got 0"):
         selection.tournaments(key, marks, 0, 3)
 
@@ -272,5 +283,7 @@ def test_bad_settings_are_refused_by_name(key):
         algorithm().init(key, ONE, [])
     with pytest.raises(ValueError, match=r"tasks\[0\]: got labels from 0 to 2"):
         algorithm().init(key, ONE, [dataclasses.replace(TASKS[0], outputs=jnp.array([0, 1]))])
+    with pytest.raises(ValueError, match=r"tasks\[1\]: got outputs from 0 to 7; expected 0 to 2"):
+        algorithm().init(key, ONE, [TASKS[0], dataclasses.replace(TASKS[0], outputs=jnp.array([0, 1, 7]))])
     with pytest.raises(ValueError, match="masks: got"):
         algorithm().init(key, ONE, TASKS, masks=pruning.full_masks(TWO))
