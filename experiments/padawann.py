@@ -37,7 +37,7 @@ TRANSFERRED = ("network", "default", "weights kept", "first task alone")
 PRESETS = {
     "demo": (
         Config(
-            variants=("default", "weights kept", "first task alone", "mapping optimised"),
+            variants=("default", "weights kept", "first task alone", "mapping optimised", "without selection"),
             trials=10,
             generations=10,
             samples=60,
@@ -100,7 +100,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "a small network on handwritten digits and drawn letters, 10 generations, 10 trials of 4 populations; 81 s",
+    "demo": "a small network on handwritten digits and drawn letters, 10 generations, 10 trials of 5 populations; 2 min",
     "small": "the thesis's network on MNIST and ten letters, 300 images a class, 10 generations, 3 trials",
     "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
 }

@@ -146,6 +146,8 @@ COMPARISONS = (
     more("mapping optimised: more accurate on it than without evolution", "mapping optimised", "mapping alone", "1"),
     more("mapping alone: more accurate on the second task than the default", "mapping alone", "default", "1"),
     more("mapping given: more accurate on the second task", "mapping given", "default", "1", NO),
+    more("the default: fitter than the best of as many without selection", "default", "without selection", "fitness"),
+    less("without selection: less accurate on the second task", "without selection", "default", "1"),
     more("fitter with crossover than without", "default", "no crossover", "fitness"),
     more("fitter with real crossover than without", "real crossover", "default", "fitness"),
     less("no elitism: less fit", "ten, no elitism", "ten members", "fitness", YES),

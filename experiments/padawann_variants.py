@@ -117,6 +117,7 @@ VARIANTS = {
     "mapping given": variant(mapping="given"),
     "real crossover": variant({"crossover": "one_point"}),
     "no crossover": variant({"crossover": "none"}),
+    "without selection": variant({"elitism": 0.0, "culling": 0.0, "tournament": 1}),
     "as printed": variant({"share": 0.00025}),
     "ten members": variant(TEN),
     "ten, no elitism": variant(TEN | {"elitism": 0.0}),
