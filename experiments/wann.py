@@ -77,7 +77,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "digits and drawn letters, 48 members, 200 generations, 10 seeds; 3 min",
+    "demo": "digits and drawn letters, 48 members, 200 generations, 10 seeds; 72 s",
     "swing_up": "a pole on a cart, 192 members, 200 generations, 6 seeds, three positive weights; 24 min",
     "small": "MNIST and ten letters of EMNIST, 128 members, 300 generations, 10 seeds; 23 min",
     "paper": "960 members, 4096 generations, 10 seeds; for a GPU",
