@@ -100,7 +100,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "a small network on digits and drawn letters, 10 generations, 10 trials of 5 populations; 4 min",
+    "demo": "a small network on digits and drawn letters, 10 generations, 10 trials of 5 populations; 98 s",
     "small": "the thesis's network, 60 images a class, 10 generations, 3 trials; some 12 min a population",
     "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
 }
