@@ -20,9 +20,8 @@ from padawann_study import Row, Study, answered  # pyright: ignore[reportImplici
 
 OUTPUT = "output"
 """The layer that transfer learning trains."""
-BATCH = 100
-STEPS = 480
-"""At least, of that training: an epoch of the thesis's letters."""
+BATCH, STEPS = 100, 480
+"""Images of a step of that training, and the fewest steps: those of an epoch of the thesis's letters."""
 NONE = 255
 """In place of the answer to an image that a row was not asked."""
 

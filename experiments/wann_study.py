@@ -219,17 +219,9 @@ def _trained(
     y: Array,
 ) -> Array:
     """Weights of a graph, each for itself, after so many epochs of gradient descent."""
-    optimizer, steps = optax.adam(RATE), len(y) // BATCH
 
-    def loss(weights: Array, index: Array) -> Array:
-        logits = graphs.apply(graph, weights, x[index], activations, layers)
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y[index]))
+    def logits(weights: Array, x: Array) -> Array:
+        return graphs.apply(graph, weights, x, activations, layers)
 
-    def step(state: Any, index: Array) -> tuple[Any, None]:
-        weights, moments = state
-        changes, moments = optimizer.update(jax.grad(loss)(weights, index), moments)
-        return (optax.apply_updates(weights, changes), moments), None
-
-    orders = [jax.random.permutation(own, len(y))[: steps * BATCH] for own in jax.random.split(key, epochs)]
-    (weights, _), _ = jax.lax.scan(step, (weights, optimizer.init(weights)), jnp.concatenate(orders).reshape(-1, BATCH))
-    return weights
+    settings = {"epochs": epochs, "batch_size": BATCH, "key": key}
+    return training.descend(logits, optax.adam(RATE), weights, x, y, **settings)[0]

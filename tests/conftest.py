@@ -1,6 +1,8 @@
 """Strict by default: shapes in signatures are enforced, rank promotion is an error, plots need no screen."""
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's own threads stall beside XLA's
@@ -59,6 +61,30 @@ def hasty_compiler():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+TWO_DEVICES = """
+import warnings; warnings.simplefilter("error")
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+{program}
+found = [evolved(mesh) for mesh in (None, jax.make_mesh((2,), ("members",)))]
+for p, q in zip(*map(jax.tree.leaves, found), strict=True):
+    np.testing.assert_allclose(p, q, atol=1e-5)
+"""
+
+
+@pytest.fixture
+def alike_on_two_devices():
+    """Runs a program in a new process, where the CPU is two devices: its `evolved(mesh)` gives the same with a mesh over
+    them and without."""
+
+    def run(program):
+        env, code = dict(os.environ, JAX_PLATFORMS="cpu"), TWO_DEVICES.format(program=program)
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return run
 
 
 @pytest.fixture(autouse=True)
