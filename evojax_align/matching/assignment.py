@@ -1,8 +1,9 @@
 """The one-to-one matching of largest total score: exact, on the host or inside a compiled program.
 
-The host's solver (scipy) is several times faster than one inside a compiled program, but for the smallest, where a
-call from the program to the host costs more than it saves (`experiments/benchmarks/choices.py`). So the host solves
-all but those, in a pool of threads over a batch, and programs call back to it.
+On a CPU the host's solver (scipy) is several times faster than one inside a compiled program, but for the smallest,
+where a call from the program to the host costs more than it saves (`experiments/benchmarks/choices.py`). So the host
+solves all but those, in a pool of threads over a batch, and CPU programs call back to it. Programs for other platforms
+solve every matching themselves.
 """
 
 import os
@@ -41,9 +42,9 @@ def one_to_one(
             that none takes a live neuron's partner.
         dead_y: likewise.
         engine: "host" is scipy's solver, through a callback under a trace (JAX keeps no program with a callback in
-            its compile cache); "compiled" is optax's Hungarian algorithm, all on the device; "auto" is the host,
-            but under a trace only for more than 16 neurons and on a single device, since callbacks of programs that
-            run on several devices of one machine can wait for each other for ever.
+            its compile cache); "compiled" is optax's Hungarian algorithm, all on the device; "auto" is the host
+            outside a trace. Under a trace "auto" is "compiled", except in programs for a CPU with more than 16 neurons
+            and a single device: callbacks of programs that run on several devices of one machine can deadlock.
 
     Returns:
         A `Matching` with `m.x = arange(p)`.
@@ -64,9 +65,9 @@ def one_to_one(
     check_dead("dead_y", dead_y, size)
     prepared = _prepare(scores, dead_x, dead_y)
     if engine == "auto":
-        by_callback = size > SMALL and jax.local_device_count() == 1
-        engine = "host" if by_callback or _checks.is_concrete(prepared) else "compiled"
-    y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
+        y = _automatic(prepared)
+    else:
+        y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
     return checked(jnp.arange(size), y)
 
 
@@ -92,7 +93,7 @@ def injective(
 ) -> Injection:
     """The matching of largest total score that gives every neuron of the narrower side a partner of its own.
 
-    Solved by the host, through a callback under a trace.
+    Solved by the host outside a trace, and under a trace as by `one_to_one` with `engine="auto"`.
 
     Args:
         scores: larger is more alike; infinities and NaN as in `one_to_one`.
@@ -119,8 +120,8 @@ def injective(
     check_dead("dead_y", dead_y, q)
     prepared = _prepare(scores, dead_x, dead_y)
     if p <= q:
-        return Injection(x=jnp.arange(p), y=_on_host(prepared))
-    return Injection(x=_on_host(prepared.T), y=jnp.arange(q))
+        return Injection(x=jnp.arange(p), y=_automatic(prepared))
+    return Injection(x=_automatic(prepared.T), y=jnp.arange(q))
 
 
 @jax.jit
@@ -141,8 +142,18 @@ def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None) -> Array
 _prepare_batch = jax.jit(jax.vmap(_prepare))
 
 
+def _automatic(scores: Float[Array, "p q"]) -> Int[Array, " p"]:
+    """The column of every row: by the host where values are known, and under a trace as the program's platform asks."""
+    if _checks.is_concrete(scores):
+        return _on_host(scores)
+    if scores.shape[1] <= SMALL or jax.local_device_count() > 1:
+        return _compiled(scores)
+    return jax.lax.platform_dependent(scores, cpu=_on_host, default=_compiled)
+
+
 @jax.jit
-def _compiled(scores: Array) -> Array:
+def _compiled(scores: Float[Array, "p q"]) -> Int[Array, " p"]:
+    """As `_solve`, for rows of no more than columns."""
     rows, columns = optax.assignment.hungarian_algorithm(-scores)
     return jnp.zeros(scores.shape[0], jnp.int32).at[rows].set(columns.astype(jnp.int32))
 
