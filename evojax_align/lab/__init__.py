@@ -1,37 +1,67 @@
-"""What a long run needs: its folder, its flags, its progress, its checkpoints, its report."""
+"""What a long run needs: its folder, its flags, its progress, its checkpoints, its claims, its report."""
 
+from evojax_align.lab.cells import Arrays, Cell, by_arm, slug, stacked
 from evojax_align.lab.checkpoint import Damaged, load, save
-from evojax_align.lab.claims import FEWEST, Claim, above, below, claim, decide, mean, rounded, stacked
-from evojax_align.lab.experiment import Arrays, Experiment, main, use_all_cores
+from evojax_align.lab.claims import (
+    FEWEST,
+    Claim,
+    Comparison,
+    decide,
+    decide_records,
+    declaration,
+    finite,
+    mean,
+    measured,
+    paired,
+    record,
+    replication,
+    rounded,
+    units_needed,
+    unpaired,
+)
+from evojax_align.lab.command import main
 from evojax_align.lab.folder import RunFolder
 from evojax_align.lab.lock import Locked, locked
 from evojax_align.lab.logging import tensorboard
 from evojax_align.lab.monitor import Callback, Monitor
+from evojax_align.lab.report import text_table
 from evojax_align.lab.run import Run, Stopped
+from evojax_align.lab.study import Study, use_all_cores
 
 __all__ = [
     "FEWEST",
     "Arrays",
     "Callback",
+    "Cell",
     "Claim",
+    "Comparison",
     "Damaged",
-    "Experiment",
     "Locked",
     "Monitor",
     "Run",
     "RunFolder",
     "Stopped",
-    "above",
-    "below",
-    "claim",
+    "Study",
+    "by_arm",
     "decide",
+    "decide_records",
+    "declaration",
+    "finite",
     "load",
     "locked",
     "main",
     "mean",
+    "measured",
+    "paired",
+    "record",
+    "replication",
     "rounded",
     "save",
+    "slug",
     "stacked",
     "tensorboard",
+    "text_table",
+    "units_needed",
+    "unpaired",
     "use_all_cores",
 ]

@@ -1,13 +1,15 @@
-"""A pytree on disk: one file, a checksum for every array, no pickle.
+"""A pytree on disk: checksums for every array, no pickle, no file above 15 MiB.
 
-The file is an uncompressed `.npz`. Beside the arrays it holds an index: what was saved, each leaf's path, type, shape
-and SHA-256, and the index's own. A file that was cut short or changed is never read as if it were whole.
+The main file is an uncompressed `.npz`. Beside arrays it holds an index: what was saved, each leaf's path, type, shape
+and SHA-256, and the index's own. A tree that is larger is continued in files `NAME.npz.1`, `NAME.npz.2` and so on, so
+that a checkpoint can be carried where single files are limited. A file that was cut short or changed is never read as
+whole.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from evojax_align import _checks
 from evojax_align._types import PyTree
 
 INDEX = "index"
+PART = 15 * 2**20
+"""Bytes of arrays in one file, at most."""
 
 
 class Damaged(ValueError):
@@ -27,15 +31,19 @@ class Damaged(ValueError):
 
 def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
     """Write a pytree of arrays and random keys, and notes that JSON can hold, whole or not at all."""
-    arrays, leaves = {}, []
-    for number, (where, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(tree)):
-        array, kind = _to_numpy(leaf)
-        arrays[f"leaf{number}"] = array
-        entry = {"path": _checks.path_string(where), "kind": kind, "dtype": str(jnp.result_type(leaf))}
+    leaves, arrays = [], []
+    for where, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array, kind, dtype = _to_numpy(leaf)
+        arrays.append(array)
+        entry = {"path": _checks.path_string(where), "kind": kind, "dtype": dtype}
         leaves.append(entry | {"shape": list(array.shape), "sha256": _digest(array)})
-    content = json.dumps({"leaves": leaves, "notes": dict(notes)}, sort_keys=True).encode()
+    files = list(_in_files(arrays))
+    index = {"leaves": leaves, "notes": dict(notes), "pieces": [sorted(file) for file in files]}
+    content = json.dumps(index).encode()
     sealed = hashlib.sha256(content).hexdigest().encode() + content
-    write(path, lambda file: np.savez(file, allow_pickle=False, **{INDEX: np.frombuffer(sealed, np.uint8)}, **arrays))
+    for number, file in enumerate(files[1:], start=1):
+        write(_part(path, number), _writer(file))
+    write(path, _writer({INDEX: np.frombuffer(sealed, np.uint8), **files[0]}))
 
 
 def load(
@@ -47,29 +55,42 @@ def load(
         path: the file.
         like: a tree of the same structure, of arrays or of their shapes; the result has its containers, and NumPy
             arrays where it has them. Without one the result is a dictionary from leaf paths to arrays.
-        build: in its place, for trees whose shapes change: makes the tree from dictionaries of NumPy arrays, one in
-            another, by the names along the leaf paths.
+        build: for trees whose shapes change, in place of `like`: makes the tree from nested dictionaries of NumPy
+            arrays, by the names along the leaf paths.
 
     Raises:
-        Damaged: if any bit that matters is not as it was written.
-        ValueError: if the tree that was saved is another one; the leaf is named.
+        Damaged: any bit that matters is not as it was written.
+        ValueError: the tree that was saved is another one; the leaf is named.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            sealed = stored[INDEX].tobytes()
-            content = sealed[64:]
-            if hashlib.sha256(content).hexdigest().encode() != sealed[:64]:
-                raise Damaged(f"{path}: the index is not as it was written")
-            index = json.loads(content)
-            leaves = [_checked(stored[f"leaf{n}"], entry, path) for n, entry in enumerate(index["leaves"])]
-    except FileNotFoundError:
-        raise
+        stored = _arrays(path)
+        sealed = stored[INDEX].tobytes()
+        content = sealed[64:]
+        if hashlib.sha256(content).hexdigest().encode() != sealed[:64]:
+            raise Damaged(f"{path}: the index is not as it was written")
+        index = json.loads(content)
+        pieces: dict[str, np.ndarray] = {}
+        for number, names in enumerate(index["pieces"]):
+            of_file = stored if number == 0 else _arrays(_part(path, number))
+            pieces |= {name: of_file[name] for name in names}
+        leaves = [_checked(_joined(pieces, n, entry), entry, path) for n, entry in enumerate(index["leaves"])]
+    except FileNotFoundError as error:
+        if error.filename == str(path):
+            raise
+        raise Damaged(f"{path}: its part {error.filename} is missing") from error
     except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
         raise error if isinstance(error, Damaged) else Damaged(f"{path}: {error}") from error
     found = {entry["path"]: leaf for entry, leaf in zip(index["leaves"], leaves, strict=True)}
     if build is not None:
         return build(_nested(found)), index["notes"]
     return found if like is None else _fill(path, found, like), index["notes"]
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint with all its files, the main one first."""
+    path.unlink(missing_ok=True)
+    for part in path.parent.glob(f"{path.name}.[0-9]*"):
+        part.unlink(missing_ok=True)
 
 
 def write(path: Path, fill: Any) -> None:
@@ -98,13 +119,54 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _to_numpy(leaf: Any) -> tuple[np.ndarray, str]:
-    if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
-        return np.asarray(jax.random.key_data(leaf)), f"key {jax.random.key_impl(leaf)}"
+def _writer(arrays: Mapping[str, np.ndarray]) -> Callable[[Any], None]:
+    return lambda file: np.savez(file, allow_pickle=False, **arrays)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _part(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+def _in_files(arrays: list[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays by name, cut where one is larger than a file may be, and grouped into files."""
+    file: dict[str, np.ndarray] = {}
+    room = PART
+    for number, array in enumerate(arrays):
+        count = max(1, PART // max(1, array.itemsize))
+        whole = array.nbytes <= PART
+        flat = [array] if whole else [array.reshape(-1)[i : i + count] for i in range(0, array.size, count)]
+        for place, piece in enumerate(flat):
+            if piece.nbytes > room and file:
+                yield file
+                file, room = {}, PART
+            file[f"leaf{number}" if whole else f"leaf{number}.{place:04d}"] = piece
+            room -= piece.nbytes
+    yield file
+
+
+def _joined(pieces: Mapping[str, np.ndarray], number: int, entry: Mapping[str, Any]) -> np.ndarray:
+    name = f"leaf{number}"
+    if name in pieces:
+        return pieces[name]
+    return np.concatenate([pieces[key] for key in sorted(pieces) if key.startswith(f"{name}.")]).reshape(entry["shape"])
+
+
+def _to_numpy(leaf: Any) -> tuple[np.ndarray, str, str]:
+    """The array that is stored for a leaf, how it is read again, and the leaf's own type."""
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "U":
+        return leaf, "array", str(leaf.dtype)
+    dtype = jnp.result_type(leaf)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return np.asarray(jax.random.key_data(leaf)), f"key {jax.random.key_impl(leaf)}", str(dtype)
     array = np.asarray(leaf)
     if array.dtype.kind == "V":  # bfloat16 and its kin: npz knows them as raw bytes only
-        return array.view(np.uint8).reshape(*array.shape, array.dtype.itemsize), "bytes"
-    return array, "array"
+        return array.view(np.uint8).reshape(*array.shape, array.dtype.itemsize), "bytes", str(dtype)
+    return array, "array", str(dtype)
 
 
 def _checked(array: np.ndarray, entry: Mapping[str, Any], path: Path) -> Any:
@@ -118,11 +180,11 @@ def _checked(array: np.ndarray, entry: Mapping[str, Any], path: Path) -> Any:
 
 
 def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data if array.size else b"").hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes() if array.size else b"").hexdigest()
 
 
 def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Dictionaries in dictionaries, from leaves by their paths."""
+    """Nested dictionaries, from leaves by their paths."""
     tree: dict[str, Any] = {}
     for path, leaf in leaves.items():
         *branches, name = path.split("/")
@@ -141,8 +203,8 @@ def _fill(path: Path, found: Mapping[str, Any], like: PyTree) -> PyTree:
         came = "missing" if here is None else f"{here.dtype} {tuple(here.shape)}"
         expected = "nothing" if there is None else f"{there.dtype} {tuple(there.shape)}"
         if came != expected:
-            mend = "It was saved by another configuration or version: use those, or start a new run."
-            raise _checks.bad(f"{path}, leaf {name!r}", came, expected, mend)
+            fix = "It was saved by another configuration or version: use those, or start a new run."
+            raise _checks.bad(f"{path}, leaf {name!r}", came, expected, fix)
     leaves = [
         np.array(found[name]) if isinstance(old, np.ndarray) else jnp.asarray(found[name])
         for name, old in wanted.items()

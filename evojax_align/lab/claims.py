@@ -1,93 +1,229 @@
-"""Claims of a paper, decided by tests and never by hand; and the numbers of tables."""
+"""Claims: declared before a run, decided by tests over seeds, pairs or trials, and set beside a paper's numbers."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import SupportsFloat
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, SupportsFloat
 
 import numpy as np
-from jaxtyping import ArrayLike, Real
+from jaxtyping import ArrayLike
 
-from evojax_align.statistics import Interval, Test, holm, wilcoxon, win_share
+from evojax_align import _checks
+from evojax_align.statistics import Interval, holm, mann_whitney, mean_interval, wilcoxon, win_share
 
 LEVEL = 0.05
 FEWEST = 6
-"""Pairs from which on a paired test can say anything, which are tested."""
+"""The number of units from which on a comparison is tested."""
+WIDEST = 4.0
+"""An estimate agrees with a paper's number only if its interval is no wider than this many margins."""
+RESAMPLES = 2000
+UNITS = ("pairs", "seeds", "trials")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What one run says about a claim.
+
+    Attributes:
+        ours: the estimate; None if nothing is known.
+        interval: its 95 % interval; None if too few values are known.
+        n: the number of units that it rests on.
+        test: the name of the test; None if nothing was tested.
+        p: one-sided p value of the claim, not corrected.
+        p_reverse: the same of the opposite claim.
+    """
+
+    ours: float | None
+    interval: tuple[float, float] | None
+    n: int
+    test: str | None = None
+    p: float | None = None
+    p_reverse: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A statement, what the paper found, what this run found, and the test that decides."""
+    """One statement with one direction, and how a run decides it.
+
+    Attributes:
+        id: a name, unique within a study.
+        statement: names the quantity, the two sides and the direction.
+        unit: what n counts: "pairs", "seeds" or "trials".
+        compare: from the view of a run's arrays to a `Comparison`, or None if the run lacks what it needs.
+        paper: the paper's number by the key of what it was measured on (see `published` of a view).
+        margin: how near to the paper's number counts as agreeing.
+    """
 
     id: str
     statement: str
-    paper: float | None
-    ours: float | None
-    interval: tuple[float, float] | None
-    n: int
-    test: str | None
-    p: float | None
-    """Of the test alone; the verdict corrects it for the number of claims."""
+    unit: str
+    compare: Callable[[Any], Comparison | None]
+    paper: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        _checks.one_of("unit", self.unit, UNITS)
+        if self.paper and not (self.margin is not None and self.margin > 0):
+            raise _checks.bad(f"margin of {self.id}", self.margin, "a number above 0", "Say how near agrees.")
 
 
-def claim(name: str, statement: str, paper: float | None, found: Interval, test: Test) -> Claim:
-    """A claim with its estimate and its test, which is left out where too few pairs are untied for one."""
-    known = (name, statement, paper, found.estimate, (found.low, found.high), found.n)
-    return Claim(*known, test.name, test.p) if test.n >= FEWEST else Claim(*known, None, None)
+def paired(x: ArrayLike, y: ArrayLike, *, ours: ArrayLike | None = None) -> Comparison:
+    """Compare paired values: the claim is that x lies above y.
 
+    Both directions are tested by Wilcoxon's signed-rank test. A unit whose x or y is NaN or infinite is unknown and
+    left out; with fewer than `FEWEST` known units nothing is tested.
 
-def above(
-    name: str,
-    statement: str,
-    x: Real[np.ndarray, " n"],
-    y: Real[np.ndarray, " n"] | float,
-    *,
-    paper: float | None = None,
-) -> Claim:
-    """The claim that x is above y, by Wilcoxon's test: one value of each for every repeat, which are paired.
-
-    Repeats in which either is NaN could not be compared, and are left out; with none left, nothing is tested.
+    Args:
+        x: one value for each unit.
+        y: the values that they are paired with, or one number for all.
+        ours: values whose mean is the estimate; by default the estimate is the share of units with x above y.
     """
-    y = np.broadcast_to(y, x.shape)
-    known = ~(np.isnan(x) | np.isnan(y))
-    if not known.any():
-        return Claim(name, statement, paper, None, None, 0, None, None)
-    x, y = x[known], y[known]
-    return claim(name, statement, paper, win_share(x, y, alternative="greater"), wilcoxon(x, y, alternative="greater"))
+    first, second = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    known = np.isfinite(first) & np.isfinite(second)
+    first, second = first[known], second[known]
+    if not first.size:
+        return Comparison(None, None, 0)
+    share = win_share(first, second, alternative="greater")
+    found = _told(share) if ours is None else measured(np.broadcast_to(np.asarray(ours, float), known.shape)[known])
+    found = dataclasses.replace(found, n=first.size)
+    if first.size < FEWEST:
+        return found
+    forward, backward = (wilcoxon(first, second, alternative=way) for way in ("greater", "less"))
+    return dataclasses.replace(found, test=forward.name, p=forward.p, p_reverse=backward.p)
 
 
-def below(
-    name: str,
-    statement: str,
-    x: Real[np.ndarray, " n"],
-    y: Real[np.ndarray, " n"] | float,
-    *,
-    paper: float | None = None,
-) -> Claim:
-    """The claim that x is below y (see `above`)."""
-    return above(name, statement, np.broadcast_to(y, x.shape), x, paper=paper)
+def unpaired(x: ArrayLike, y: ArrayLike, *, ours: ArrayLike | None = None) -> Comparison:
+    """Compare values that are not paired: the claim is that x tends to lie above y.
 
-
-def decide(claims: Sequence[Claim], *, level: float = LEVEL) -> list[dict]:
-    """The claims as records with their verdicts.
-
-    A claim "holds" if its p value, corrected for the number of tested claims by Holm's method, is below the level;
-    "does not hold" if it is not; and is "not tested" without a test, as with too few values for one.
+    Both directions are tested by the Mann-Whitney test. NaN and infinite values are unknown and left out; with fewer
+    than `FEWEST` known values on a side nothing is tested. The estimate is the share of all pairs (one of x, one of y)
+    with x above y, a tie counting one half, with a bootstrap interval; or the mean of `ours`.
     """
-    tested = [c for c in claims if c.p is not None]
-    corrected = dict(zip((c.id for c in tested), holm([c.p for c in tested if c.p is not None]), strict=True))
-    records = []
-    for c in claims:
-        verdict = "not tested"
-        if c.id in corrected:
-            verdict = "holds" if corrected[c.id] < level else "does not hold"
-        record = dataclasses.asdict(c) | {"p_corrected": corrected.get(c.id), "verdict": verdict}
-        records.append({name: _plain(value) for name, value in record.items()})
-    return records
+    first, second = (of[np.isfinite(of)] for of in (np.asarray(x, float), np.asarray(y, float)))
+    if not (first.size and second.size):
+        return Comparison(None, None, 0)
+    if ours is None:
+        random = np.random.default_rng(0)
+        drawn = [_won(random.choice(first, first.size), random.choice(second, second.size)) for _ in range(RESAMPLES)]
+        low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
+        found = Comparison(_won(first, second), (low, high), first.size + second.size)
+    else:
+        found = dataclasses.replace(measured(ours), n=first.size + second.size)
+    if min(first.size, second.size) < FEWEST:
+        return found
+    forward, backward = (mann_whitney(first, second, alternative=way) for way in ("greater", "less"))
+    return dataclasses.replace(found, test=forward.name, p=forward.p, p_reverse=backward.p)
+
+
+def measured(x: ArrayLike) -> Comparison:
+    """The mean of the known values with Student's interval; nothing is tested."""
+    values = np.asarray(x, float).ravel()
+    values = values[np.isfinite(values)]
+    if values.size < 2:
+        return Comparison(float(values[0]) if values.size else None, None, values.size)
+    return _told(mean_interval(values))
+
+
+def declaration(claims: Sequence[Claim]) -> str:
+    """The SHA-256 of what is declared: identifiers, statements, units, paper's numbers and margins."""
+    told = [[c.id, c.statement, c.unit, sorted(c.paper.items()), c.margin] for c in claims]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def decide(
+    primary: Sequence[Claim], explored: Sequence[Claim], view: Any, *, declared: str = "after"
+) -> list[dict[str, Any]]:
+    """All claims of a run as records with their verdicts, primary ones first.
+
+    Args:
+        primary: the declared claims.
+        explored: all others.
+        view: what `Claim.compare` takes; its `published` is the key of the paper's numbers, "" if none applies.
+        declared: "before" or "after" the run.
+    """
+    records = [record(c, c.compare(view), view.published, primary=True, declared=declared) for c in primary]
+    records += [record(c, c.compare(view), view.published, primary=False, declared="after") for c in explored]
+    if len({r["id"] for r in records}) < len(records):
+        twice = sorted({r["id"] for r in records if sum(r["id"] == other["id"] for other in records) > 1})
+        raise _checks.bad("claims", f"{twice} more than once", "identifiers of their own", "Rename one of them.")
+    return decide_records(records)
+
+
+def record(
+    claim: Claim, found: Comparison | None, published: str, *, primary: bool, declared: str = "after"
+) -> dict[str, Any]:
+    """One claim as a record that has no verdict yet."""
+    found = found or Comparison(None, None, 0)
+    known = {
+        "id": claim.id,
+        "statement": claim.statement,
+        "paper": claim.paper.get(published),
+        "ours": found.ours,
+        "interval": None if found.interval is None else list(found.interval),
+        "n": found.n,
+        "unit": claim.unit,
+        "test": found.test,
+        "p": found.p,
+        "p_reverse": found.p_reverse,
+        "margin": claim.margin if published in claim.paper else None,
+        "primary": primary,
+        "declared": declared,
+    }
+    return {name: _plain(value) for name, value in known.items()}
+
+
+def decide_records(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The records with `p_corrected`, `p_reverse_corrected`, `verdict` and `replication`.
+
+    Primary claims are corrected together by Holm's method, all of them counting, tested or not; the others are
+    corrected together too.
+
+    - verdict: "holds" if the corrected p value is below .05, "reversed" if that of the opposite claim is, "undecided"
+      if neither is, "not tested" if there is no test.
+    - replication: "agrees" if the estimate is within the margin of the paper's number and its interval is no wider than
+      four margins; "differs" if the interval, extended by the margin, leaves the paper's number out; "undecided"
+      otherwise; "no number" if the paper has none.
+    """
+    decided = [dict(r) for r in records]
+    for primary in (True, False):
+        family = [r for r in decided if r["primary"] == primary and (primary or r["test"] is not None)]
+        for name in ("p", "p_reverse"):
+            corrected = holm([1.0 if r.get(name) is None else r[name] for r in family]) if family else []
+            for r, value in zip(family, corrected, strict=True):
+                r[f"{name}_corrected"] = None if r.get(name) is None else rounded(value)
+    for r in decided:
+        corrected = [r.setdefault(f"{name}_corrected", None) for name in ("p", "p_reverse")]
+        holds, reverse = (value is not None and value < LEVEL for value in corrected)
+        tested = r["test"] is not None
+        r["verdict"] = "not tested" if not tested else "holds" if holds else "reversed" if reverse else "undecided"
+        r["replication"] = replication(r["paper"], r["ours"], r["interval"], r["margin"])
+    return decided
+
+
+def replication(paper: float | None, ours: float | None, interval: Sequence[float] | None, margin: float | None) -> str:
+    """Whether an estimate agrees with a paper's number (see `decide_records`)."""
+    if paper is None or margin is None:
+        return "no number"
+    if ours is None or interval is None:
+        return "undecided"
+    low, high = interval
+    if not low - margin <= paper <= high + margin:
+        return "differs"
+    return "agrees" if abs(ours - paper) <= margin and high - low <= WIDEST * margin else "undecided"
+
+
+def units_needed(claims: int) -> int:
+    """The smallest number of pairs with which Wilcoxon's test can show one of so many claims, corrected."""
+    n = FEWEST
+    while 0.5**n * claims >= LEVEL:
+        n += 1
+    return n
 
 
 def mean(values: ArrayLike) -> float:
     """A mean for a table, rounded."""
-    return rounded(np.mean(values))
+    return rounded(np.mean(np.asarray(values)))
 
 
 def rounded(value: SupportsFloat) -> float:
@@ -95,18 +231,20 @@ def rounded(value: SupportsFloat) -> float:
     return float(f"{float(value):.6g}")
 
 
-def stacked(arrays: Sequence[Real[np.ndarray, "..."]]) -> Real[np.ndarray, "..."]:
-    """Arrays of as many axes under one leading axis, each with NaN up to the longest."""
-    shape = np.max([array.shape for array in arrays], axis=0)
-    return np.stack(
-        [
-            np.pad(array, [(0, n - m) for n, m in zip(shape, array.shape, strict=True)], constant_values=np.nan)
-            for array in arrays
-        ]
-    )
+def finite(value: SupportsFloat) -> float | None:
+    """A number for a table; None if it is not known."""
+    return rounded(value) if np.isfinite(float(value)) else None
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, tuple):
+def _won(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.mean(np.sign(x[:, None] - y[None]) / 2 + 0.5))
+
+
+def _told(found: Interval) -> Comparison:
+    return Comparison(found.estimate, (found.low, found.high), found.n)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
         return [_plain(item) for item in value]
     return rounded(value) if isinstance(value, float) else value

@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ import numpy as np
 from evojax_align import _checks
 from evojax_align.lab.checkpoint import write
 
+FIX = "Restore it from a copy; or run the cells again, or merge them by --merge; or start a new run."
+MANIFEST = ("experiment", "preset", "configuration", "versions", "backend", "device", "commit", "start", "end")
+
 
 class RunFolder:
     """The files of one run.
 
-    `manifest.json` (what was run, where and when), `log.jsonl` (a line for each step), `checkpoints/*.npz` (where it
-    stands), `arrays/*.npz` (all results), `figures/*.png`, `results.json` (claims and tables), `timings.json` (seconds
-    of each phase), `report.html`. Arrays, results and log hold nothing that depends on time: equal runs are equal
-    files.
+    `manifest.json` (what was run, where and when), `log.jsonl` (a line for each step), `checkpoints/` (where unfinished
+    cells stand), `cells/` (the results of finished ones), `arrays/*.npz` (the results of all, merged), `figures/*.png`,
+    `results.json` (claims and tables), `timings.json` (seconds of each phase), `report.html`. Arrays, results and log
+    hold nothing that depends on time or machine: equal runs are equal files.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -45,7 +48,7 @@ class RunFolder:
                     break
                 except FileExistsError:
                     number += 1
-        for part in ("arrays", "checkpoints", "figures"):
+        for part in ("arrays", "cells", "checkpoints", "figures"):
             (folder / part).mkdir(exist_ok=True)
         return cls(folder)
 
@@ -55,7 +58,20 @@ class RunFolder:
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file."""
-        return json.loads(self._existing(name).read_text())
+        path = self._existing(name)
+        try:
+            return json.loads(path.read_text())
+        except ValueError as error:
+            raise _checks.bad(str(path), f"a damaged file ({error})", "JSON as it was written", FIX) from error
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Read `manifest.json`, which must be that of a run."""
+        record = self.read_json("manifest.json")
+        missing = [name for name in MANIFEST if not isinstance(record, dict) or name not in record]
+        if missing:
+            path = self.path / "manifest.json"
+            raise _checks.bad(str(path), f"a manifest without {', '.join(missing)}", "the manifest of a run", FIX)
+        return record
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
@@ -66,25 +82,18 @@ class RunFolder:
         plain = {key: np.asarray(arrays[key]) for key in sorted(arrays)}
         write(self.path / "arrays" / f"{name}.npz", lambda file: np.savez(file, allow_pickle=False, **plain))
 
-    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+    def read_arrays(self, name: str) -> "StoredArrays":
         """Read `arrays/NAME.npz`."""
-        with np.load(self._existing(f"arrays/{name}.npz"), allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+        return read_arrays(self._existing(f"arrays/{name}.npz"))
 
     def log(self, **record: Any) -> None:
         """Append one line to `log.jsonl`."""
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def log_size(self) -> int:
-        """Bytes of `log.jsonl` so far."""
-        path = self.path / "log.jsonl"
-        return path.stat().st_size if path.exists() else 0
-
-    def cut_log(self, size: int) -> None:
-        """Drop what `log.jsonl` holds beyond these bytes."""
-        if self.log_size() > size:
-            os.truncate(self.path / "log.jsonl", size)
+    def write_log(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write `log.jsonl` anew."""
+        self.write_text("log.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
     def _existing(self, name: str) -> Path:
         path = self.path / name
@@ -93,13 +102,38 @@ class RunFolder:
         return path
 
 
-def manifest(experiment: str, preset: str, configuration: Mapping[str, Any], version: str) -> dict[str, Any]:
-    """What was run, with what, and where."""
+class StoredArrays(dict[str, np.ndarray]):
+    """The arrays of a file; an array that it lacks is an error that names the file."""
+
+    def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self._path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise _checks.bad(str(self._path), f"no array {name!r}", "the arrays of this version", FIX)
+
+
+def read_arrays(path: Path) -> StoredArrays:
+    """Read an `.npz` file without pickles; a damaged one is refused by name."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return StoredArrays(path, {key: stored[key] for key in stored.files})
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
+        raise _checks.bad(str(path), f"a damaged file ({error})", "arrays as they were written", FIX) from error
+
+
+def manifest(
+    experiment: str, preset: str, configuration: Mapping[str, Any], version: str, declared: str = ""
+) -> dict[str, Any]:
+    """What was run, with what, and where; `declared` is the hash of the claims that were declared before."""
     device = jax.devices()[0]
     return {
         "experiment": experiment,
         "preset": preset,
         "configuration": dict(configuration),
+        "declared": declared,
         "versions": {
             "evojax_align": version,
             "jax": jax.__version__,

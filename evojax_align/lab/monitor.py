@@ -64,13 +64,16 @@ class Monitor:
         self._callbacks = callbacks
         self._steps = 0
         self._lap: _Lap | None = None
+        self.title = ""
+        """Shown before the name of each phase."""
 
     @contextmanager
     def phase(self, name: str, total: int | None = None, *, done: int = 0) -> Iterator["Bar"]:
         """A named part of the run, of `total` steps of which some may be done; its time goes to `seconds`."""
         spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
         self._lap = _Lap(spent)
-        bar = Bar(name, total, done, quiet=self._quiet, tell=self._tell)
+        label = f"{self.title}: {name}" if self.title else name
+        bar = Bar(label, total, done, quiet=self._quiet, tell=functools.partial(self._tell, name))
         try:
             yield bar
         finally:
@@ -78,7 +81,7 @@ class Monitor:
             bar.close(**spent)
 
     def say(self, message: str) -> None:
-        """A line above the progress, on something that happens rarely."""
+        """Print a line above the progress, on something that happens rarely."""
         if not self._quiet:
             _checks.extra("tqdm", "experiments").tqdm.write(message, file=sys.stderr)
 
@@ -100,15 +103,15 @@ class Bar:
         done: int,
         *,
         quiet: bool,
-        tell: Callable[[str, int, Mapping[str, float]], None],
+        tell: Callable[[int, Mapping[str, float]], None],
     ) -> None:
         self._name, self._total, self._done, self._tell = name, total, done, tell
         self._spoke = time.perf_counter()
         self._plain = not quiet and not sys.stderr.isatty()
         tqdm = _checks.extra("tqdm", "experiments").tqdm
-        form = "{desc:<28}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+        form = "{desc:<40}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
         if total is None:
-            form = "{desc:<28}{elapsed}{postfix}"
+            form = "{desc:<40}{elapsed}{postfix}"
         hidden = quiet or self._plain
         self._bar = tqdm(total=total, initial=done, desc=name, bar_format=form, disable=hidden, file=sys.stderr)
 
@@ -118,7 +121,7 @@ class Bar:
         numbers = {name: float(value) for name, value in metrics.items()}
         self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
         self._bar.update()
-        self._tell(self._name, self._done, numbers)
+        self._tell(self._done, numbers)
         if self._plain and time.perf_counter() - self._spoke > EVERY:
             self._spoke = time.perf_counter()
             shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())

@@ -15,19 +15,28 @@ th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px so
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; max-height: 34rem; }
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; }
-.holds { color: #0a6b3d; } .fails { color: #a3360a; }
+.holds { color: #0a6b3d; } .reversed { color: #a3360a; }
 """
+EXPLANATION = (
+    "p is of the one-sided test, corrected for all primary claims by Holm's method. A claim holds if it is below .05, "
+    "and is reversed if that of the opposite claim is; no significance is undecided, not a refutation. The estimate "
+    "agrees with the paper's number if it is within the claim's margin and its interval no wider than four margins. It "
+    "differs if the interval, extended by the margin, leaves that number out."
+)
 
 
-def report(description: str, folder: RunFolder, results: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """The whole report as HTML: claims, tables, figures, the manifest, and how to run it again."""
-    title = f"{manifest['experiment']} · {manifest['preset']} · {manifest['configuration']['dataset']}"
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(description)}</p>", "<h2>Claims</h2>"]
-    parts.append(_html_table(results["claims"]))
-    parts.append(
-        "<p>p is of the one-sided test alone, p_corrected is corrected for the number of claims by Holm's method; "
-        "a claim holds where the latter is below .05.</p>"
-    )
+def report(
+    description: str, start: str, folder: RunFolder, results: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> str:
+    """The whole report as HTML: claims, figures, tables, the manifest, and how to run it again."""
+    configuration = manifest["configuration"]
+    title = f"{manifest['experiment']} · {manifest['preset']} · {configuration['mode']} · {configuration['dataset']}"
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(description)}</p>"]
+    if results.get("missing"):
+        parts.append(f"<p><b>Not all cells are finished.</b> Missing: {html.escape(', '.join(results['missing']))}</p>")
+    primary, others = ([_claim_row(c) for c in results["claims"] if c["primary"] == kind] for kind in (True, False))
+    parts += ["<h2>Primary claims</h2>", _html_table(primary), f"<p>{EXPLANATION}</p>"]
+    parts += [f"<details><summary>{len(others)} exploratory claims</summary>", _html_table(others), "</details>"]
     parts.append("<h2>Figures</h2>")
     for picture in sorted((folder.path / "figures").glob("*.png")):
         data = base64.b64encode(picture.read_bytes()).decode()
@@ -36,7 +45,7 @@ def report(description: str, folder: RunFolder, results: Mapping[str, Any], mani
     for name, rows in results["tables"].items():
         parts += [f"<h2>{html.escape(name)}</h2>", _html_table(rows)]
     parts.append("<h2>How it was run</h2>")
-    parts.append(f"<pre>{html.escape(rerun(manifest))}</pre>")
+    parts.append(f"<pre>{html.escape(rerun(start, manifest))}</pre>")
     shown = {name: value for name, value in manifest.items() if name != "end"}  # it is written last of all
     parts.append(f"<pre>{html.escape(json.dumps(shown, indent=1))}</pre>")
     body = "\n".join(parts)
@@ -44,12 +53,15 @@ def report(description: str, folder: RunFolder, results: Mapping[str, Any], mani
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def rerun(manifest: Mapping[str, Any]) -> str:
+def _claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("statement", "paper", "ours", "interval", "n", "unit", "test", "p_corrected", "verdict", "replication")
+    return {name.replace("_", ", "): claim[name] for name in names}
+
+
+def rerun(start: str, manifest: Mapping[str, Any]) -> str:
     """The command that repeats a run."""
     fields = [f"--set '{name}={value}'" for name, value in manifest["configuration"].items()]
-    return f"python experiments/{manifest['experiment']}.py --preset {manifest['preset']} \\\n  " + " \\\n  ".join(
-        fields
-    )
+    return f"{start} --preset {manifest['preset']} \\\n  " + " \\\n  ".join(fields)
 
 
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -76,9 +88,9 @@ def _html_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    kind = {"holds": ' class="holds"', "does not hold": ' class="fails"'}.get(
-        value if isinstance(value, str) else "", ""
-    )
+    good = {"holds": "holds", "agrees": "holds", "reversed": "reversed", "differs": "reversed"}
+    name = good.get(value) if isinstance(value, str) else None
+    kind = f' class="{name}"' if name else ""
     if isinstance(value, int | float):
         kind = ' class="number"'
     return f"<td{kind}>{html.escape(_shown(value))}</td>"

@@ -1,14 +1,16 @@
 """A run that can be stopped at any moment and goes on to the same bits."""
 
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
 
 from evojax_align.lab import checkpoint
+from evojax_align.lab.cells import Cell, slug
 from evojax_align.lab.folder import RunFolder
 from evojax_align.lab.monitor import Callback, Monitor
 
@@ -18,33 +20,68 @@ KEPT = 2
 """Checkpoints of a loop that are kept: the last good one, and the one before."""
 COST = 20.0
 """A checkpoint is due when at least this many times the seconds of the last one have passed since."""
+RESERVE = 3.0
+"""Seconds of a time limit that are left for writing and leaving."""
+TIME_IS_UP = 75
+"""Exit status of a run that its time limit stopped."""
+SHARED = "shared"
+STARTED = time.monotonic()
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and has saved where it stands."""
+    """The run was asked to stop, and has saved where it stands.
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.code = 128 + number
+    Attributes:
+        code: the exit status of the process.
+    """
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Run(Monitor):
-    """What an experiment is given: phases with progress, and loops that survive.
+    """What a study is given: phases with progress, and loops that survive a stop or a crash.
 
     Main arguments:
         folder: where checkpoints and the log go.
         every: seconds between checkpoints; 0 saves after every step.
+        minutes: the run stops at a checkpoint before the process is this old; None sets no limit.
+        log: records of what is finished already. The log is written anew from them, then by loops from what their
+            checkpoints hold; so a log that was cut, or has records of steps that will be repeated, becomes whole.
     """
 
     def __init__(
-        self, folder: RunFolder, *, quiet: bool = False, callbacks: tuple[Callback, ...] = (), every: float = 30.0
+        self,
+        folder: RunFolder,
+        *,
+        quiet: bool = False,
+        callbacks: tuple[Callback, ...] = (),
+        every: float = 30.0,
+        minutes: float | None = None,
+        log: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(folder, quiet=quiet, callbacks=callbacks)
         self._checkpoints = folder.path / "checkpoints"
         self._run_folder = folder
         self._every = every
         self._signal: int | None = None
-        self._log_from: int | None = 0  # where the next line of the log goes, if not at its end
+        self._ends = None if minutes is None else STARTED + 60 * minutes - RESERVE
+        self._slowest_start = 0.0  # the longest first step of a loop so far, compiling included
+        self._cell: Cell | None = None
+        self.lines: list[dict[str, Any]] = []
+        """The records of the current cell that are in the log."""
+        folder.write_log(log)
+        self._steps = len(log)
+
+    def begin(self, cell: Cell, title: str = "") -> None:
+        """The following loops belong to this cell."""
+        self._cell, self.lines, self.seconds = cell, [], {}
+        self.title = title or cell.name
+
+    def end(self, cell: Cell | None = None) -> None:
+        """Delete the checkpoints of a cell that is finished and stored, or without one those of shared loops."""
+        shutil.rmtree(self._checkpoints / (SHARED if cell is None else cell.name), ignore_errors=True)
 
     def loop(
         self,
@@ -55,39 +92,50 @@ class Run(Monitor):
         total: int,
         done: Callable[[State], bool] = lambda state: False,
         build: Callable[[dict[str, Any]], State] | None = None,
+        shared: bool = False,
     ) -> State:
         """Repeat `state, metrics = step(number, state)`, with progress, a log, and checkpoints.
 
         Args:
-            name: of the phase.
+            name: of the loop, unique within a cell; of a shared loop, unique within the run.
             state: the start: a pytree that is all that the next step needs. Where a checkpoint of this loop is
                 found, that one is the start.
             step: from the step's number and the state to the next state and numbers to show.
             total: number of steps, at most.
             done: ends the loop early.
-            build: for a state whose shapes change on the way: makes one of what a checkpoint holds (see
-                `checkpoint.load`).
+            build: for a state whose shapes change: makes one of what a checkpoint holds (see `checkpoint.load`).
+            shared: the result serves all cells of the run: it is computed by the first cell that needs it, and the
+                others read it. Its records stand in the log of that first cell alone.
 
         Returns:
             The last state, of the same bits however often the run was stopped on the way.
         """
-        state, first = self._restore(name, state, build)
-        saved, cost = time.perf_counter(), 0.0
+        files = _Files(self._checkpoints / (SHARED if shared else self._cell.name if self._cell else ""), name)
+        start = len(self.lines)
+        state, first, lines = self._restore(files, name, state, build)
+        for line in lines:
+            self._log(line)
+        saved, cost, longest = time.perf_counter(), 0.0, 0.0
         with self.phase(name, total, done=first) as bar:
             number = first
             while number < total and not done(state):
+                self._leave_in_time(longest or self._slowest_start, cost, saved=number == first)
+                begun = time.perf_counter()
                 state, metrics = step(number, state)
                 bar.step(**metrics)
                 number += 1
-                waited = time.perf_counter() - saved
+                now = time.perf_counter()
+                if number == first + 1:
+                    self._slowest_start = max(self._slowest_start, now - begun)
+                longest = max(longest, now - begun) if number > first + 1 else 0.0
                 ended = number == total or done(state)
-                if ended or self._signal or waited >= max(self._every, COST * cost if self._every else 0.0):
-                    start = time.perf_counter()
-                    self._save(name, number, state)
+                due = now - saved >= max(self._every, COST * cost if self._every else 0.0)
+                if ended or self._signal or due or self._late(longest or now - begun, cost):
+                    self._save(files, name, number, state, start)
                     saved = time.perf_counter()
-                    cost = saved - start
-                if self._signal:
-                    raise Stopped(self._signal)
+                    cost = saved - now
+                    if not ended or self._signal:
+                        self._leave_in_time(longest or now - begun, cost, saved=True)
         return state
 
     @contextmanager
@@ -98,6 +146,7 @@ class Run(Monitor):
             if self._signal:
                 raise KeyboardInterrupt
             self._signal = number
+            self.say(f"stopping after this step ({signal.Signals(number).name}); once more stops at once")
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -107,44 +156,71 @@ class Run(Monitor):
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """Stop here if a signal has come: between two parts that are quick to do again."""
+        """Stop here if a signal has come or time is up: between two parts that are quick to do again."""
+        self._leave_in_time(0.0, 0.0, saved=True)
+
+    def _late(self, next_step: float, saving: float) -> bool:
+        return self._ends is not None and time.monotonic() + next_step + 2 * saving > self._ends
+
+    def _leave_in_time(self, next_step: float, saving: float, *, saved: bool) -> None:
+        """Stop if a signal has come, or if the next step may not end in time; only where all is saved."""
+        if not saved:
+            return
         if self._signal:
-            raise Stopped(self._signal)
+            raise Stopped(f"stopped by {signal.Signals(self._signal).name}", 128 + self._signal)
+        if self._late(next_step, saving):
+            raise Stopped("stopped by the time limit", TIME_IS_UP)
 
     def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
-        if self._log_from is not None:  # lines that an earlier try wrote after its last checkpoint are written anew
-            self._run_folder.cut_log(self._log_from)
-            self._log_from = None
-        super()._tell(phase, step, numbers)
+        cell = {} if self._cell is None else {"cell": self._cell.name}
+        self._log({**cell, "phase": phase, "step": step, **numbers})
+        for callback in self._callbacks:
+            callback(self._steps, numbers)
 
-    def _save(self, name: str, number: int, state: Any) -> None:
+    def _log(self, line: dict[str, Any]) -> None:
+        self._steps += 1
+        self.lines.append(line)
+        self._run_folder.log(**line)
+
+    def _save(self, files: "_Files", name: str, number: int, state: Any, start: int) -> None:
         if self._lap is not None:
             self._lap.end()
-        log = self._run_folder.log_size() if self._log_from is None else self._log_from
-        notes = {"step": number, "log": log, "steps": self._steps, "seconds": self.seconds}
-        checkpoint.save(self._path(name, number), state, notes)
-        for path in self._found(name)[:-KEPT]:
-            path.unlink()
+        owner = None if self._cell is None else self._cell.name
+        notes = {"step": number, "log": self.lines[start:], "seconds": self.seconds[name], "cell": owner}
+        files.save(number, state, notes)
 
-    def _restore(self, name: str, state: State, build: Callable[[dict[str, Any]], State] | None) -> tuple[State, int]:
-        for path in reversed(self._found(name)):
+    def _restore(
+        self, files: "_Files", name: str, state: State, build: Callable[[dict[str, Any]], State] | None
+    ) -> tuple[State, int, list[dict[str, Any]]]:
+        for path in reversed(files.found()):
             try:
                 state, notes = checkpoint.load(path, state, build=build)
             except checkpoint.Damaged as error:
                 aside = path.replace(path.with_suffix(".damaged"))
+                checkpoint.remove(path)
                 print(f"{error}; kept as {aside.name}, going back to the checkpoint before", file=sys.stderr)
                 continue
-            self._log_from, self._steps = notes["log"], notes["steps"]
-            self.seconds |= notes["seconds"]
-            return state, notes["step"]
-        return state, 0
-
-    def _found(self, name: str) -> list[Path]:
-        return sorted(self._checkpoints.glob(f"{_slug(name)}-*.npz"))
-
-    def _path(self, name: str, number: int) -> Path:
-        return self._checkpoints / f"{_slug(name)}-{number:08d}.npz"
+            owner = None if self._cell is None else self._cell.name
+            mine = notes["cell"] == owner
+            if mine:
+                self.seconds[name] = notes["seconds"]
+            return state, notes["step"], notes["log"] if mine else []
+        return state, 0, []
 
 
-def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in name)
+class _Files:
+    """The checkpoints of one loop."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, slug(name)
+
+    def found(self) -> list[Path]:
+        """Those that are there, the oldest first."""
+        return sorted(self._folder.glob(f"{self._name}-{'[0-9]' * 8}.npz"))
+
+    def save(self, number: int, state: Any, notes: Mapping[str, Any]) -> None:
+        """Write one, and delete those that are too old."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(self._folder / f"{self._name}-{number:08d}.npz", state, notes)
+        for path in self.found()[:-KEPT]:
+            checkpoint.remove(path)

@@ -1,0 +1,297 @@
+"""The command line that all studies share."""
+
+import argparse
+import ast
+import dataclasses
+import fnmatch
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from evojax_align import _checks
+from evojax_align._version import VERSION
+from evojax_align.data import load, names
+from evojax_align.lab import study as studies
+from evojax_align.lab.cells import Cell
+from evojax_align.lab.folder import RunFolder, commit, manifest, now
+from evojax_align.lab.lock import Locked, locked
+from evojax_align.lab.logging import tensorboard
+from evojax_align.lab.report import text_table
+from evojax_align.lab.run import TIME_IS_UP, Run, Stopped
+from evojax_align.lab.study import Study
+
+SEEDS = 2**32
+"""Seeds are below this: JAX's keys take 32 bits unless 64-bit types are enabled."""
+
+
+def main(study: Study, argv: Sequence[str] | None = None) -> int:
+    """Run a study from the command line and return the exit status.
+
+    0: finished; 1: could not write; 2: bad input; 75: stopped by the time limit; 128 + n: stopped by signal n.
+    """
+    arguments = _parser(study).parse_args(argv)
+    if study.all_cores:
+        studies.use_all_cores()
+    folder: RunFolder | None = None
+    try:
+        if arguments.list:
+            print(_listing(study))
+            return 0
+        if arguments.report or arguments.merge:
+            folder = RunFolder(arguments.report or arguments.merge[0])
+            folder.read_manifest()  # a folder that is none is refused before anything is written to it
+            with locked(folder.path):
+                if arguments.merge:
+                    _merge(study, folder, [RunFolder(path) for path in arguments.merge[1:]])
+                _show(studies.judged(study, folder), folder)
+            return 0
+        _check_flags(arguments)
+        folder, config = _resumed(study, arguments) if arguments.resume else (None, _chosen(study, arguments))
+        if folder is None or folder.read_manifest()["end"] is None:
+            data = _loaded(study, config, arguments)  # where it is refused, no folder is made
+            folder = folder or studies.new_folder(study, _preset(study, arguments), config, arguments.out)
+            with locked(folder.path):
+                if not _run(study, folder, config, data, arguments):
+                    return 0
+        _show(_results(study, folder), folder)
+    except (Stopped, KeyboardInterrupt) as stop:
+        print(f"{str(stop) or 'stopped at once'}{_go_on(study, folder, arguments)}", file=sys.stderr)
+        return stop.code if isinstance(stop, Stopped) else 130
+    except (_checks.BadInput, FileNotFoundError, ModuleNotFoundError, Locked) as error:
+        print(f"{study.name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{study.name}: could not write: {error}{_go_on(study, folder, arguments)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(study: Study, folder: RunFolder, config: Any, data: Any, arguments: argparse.Namespace) -> bool:
+    """Run the cells that are not finished, then merge and judge them; false if some are left for another time."""
+    compile_cache(arguments.compile_cache)
+    _note_commit(folder)
+    cells = studies.cells_of(study, config)
+    known = studies.finished(folder, cells)
+    chosen = [cell for cell in cells if fnmatch.fnmatch(cell.name, arguments.cells)]
+    if not chosen:
+        shown = ", ".join(cell.name for cell in cells[:8]) + (", ..." if len(cells) > 8 else "")
+        raise _checks.bad("cells", repr(arguments.cells), "a pattern that fits some cells", f"There are {shown}.")
+    log = [line for cell in cells if cell in known for line in known[cell][1]]
+    callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
+    every, minutes = arguments.checkpoint_every, arguments.minutes
+    run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=every, minutes=minutes, log=log)
+    todo, done = [cell for cell in chosen if cell not in known], len(known)
+    del known
+    with run.listening():
+        problem = study.prepare(config, data) if todo else None
+        for cell in todo:
+            _run_cell(study, problem, cell, run, folder, f"{done + 1}/{len(cells)} {cell.arm} {cell.seed}")
+            done += 1
+    if done < len(cells):
+        print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments)}")
+        return False
+    studies.merged(study, folder, config)
+    studies.judged(study, folder)
+    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
+    run.end()
+    return True
+
+
+def _run_cell(study: Study, problem: Any, cell: Cell, run: Run, folder: RunFolder, title: str) -> None:
+    run.begin(cell, title)
+    run.check()
+    arrays = study.run(problem, cell, run)
+    studies.store_cell(folder, cell, arrays, run)
+    run.end(cell)
+
+
+def _merge(study: Study, folder: RunFolder, others: Sequence[RunFolder]) -> None:
+    """Merge the cells that are finished, here and in other folders."""
+    record = folder.read_manifest()
+    config = studies.restored(study, record)
+    cells = studies.cells_of(study, config)
+    copied = studies.collect(folder, others, cells)
+    missing = studies.merged(study, folder, config)
+    if not missing and record["end"] is None:
+        folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
+    shown = f"; missing: {', '.join(missing)}" if missing else ""
+    print(f"merged {len(cells) - len(missing)} of {len(cells)} cells, {copied} of them copied{shown}")
+
+
+def _results(study: Study, folder: RunFolder) -> dict[str, Any]:
+    """The stored results of a finished run; they are rebuilt from its arrays if they are gone or damaged."""
+    try:
+        return folder.read_json("results.json")
+    except (FileNotFoundError, _checks.BadInput) as error:
+        print(f"{error} Rebuilding it from the arrays.", file=sys.stderr)
+        with locked(folder.path):
+            return studies.judged(study, folder)
+
+
+def _check_flags(arguments: argparse.Namespace) -> None:
+    if not arguments.checkpoint_every >= 0:
+        came = arguments.checkpoint_every
+        raise _checks.bad("checkpoint-every", came, "0 or more seconds", "Pass 0 for every step.")
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise _checks.bad("minutes", arguments.minutes, "a number above 0", "Leave it out for no limit.")
+
+
+def _chosen(study: Study, arguments: argparse.Namespace) -> Any:
+    """The configuration of a new run."""
+    configs = study.presets[_checks.one_of("preset", _preset(study, arguments), study.presets)]
+    own = [config for config in configs if config.dataset == arguments.dataset]
+    return _with_flags(study, (own or configs)[0], arguments)
+
+
+def _preset(study: Study, arguments: argparse.Namespace) -> str:
+    return arguments.preset or next(iter(study.presets))
+
+
+def _resumed(study: Study, arguments: argparse.Namespace) -> tuple[RunFolder, Any]:
+    """The folder of an earlier run, if this program would do the same as the one that began it."""
+    folder = RunFolder(arguments.resume)
+    record = folder.read_manifest()
+    config = studies.restored(study, record)
+    asked = _with_flags(study, config, arguments)
+    flags = [(f.name, getattr(asked, f.name), getattr(config, f.name)) for f in dataclasses.fields(config)]
+    preset = arguments.preset or record["preset"]
+    here = manifest(study.name, preset, {}, VERSION)
+    program = [(name, version, record["versions"].get(name)) for name, version in here["versions"].items()]
+    kept = [(name, here[name], record[name]) for name in ("experiment", "preset", "backend", "device")]
+    for name, ours, theirs in (*kept, *program, *flags):
+        if ours != theirs:
+            fix = "Go on with what the run was begun with, or begin a new one."
+            raise _checks.bad(f"resume, {name}", ours, f"{theirs}, as in {folder.path / 'manifest.json'}", fix)
+    return folder, config
+
+
+def _with_flags(study: Study, config: Any, arguments: argparse.Namespace) -> Any:
+    config = configure(config, arguments.set)
+    for flag in ("dataset", "mode", "seed"):
+        if getattr(arguments, flag) is not None:
+            config = dataclasses.replace(config, **{flag: getattr(arguments, flag)})
+    _checks.one_of("mode", config.mode, study.modes)
+    if not 0 <= config.seed < SEEDS:
+        raise _checks.bad("seed", config.seed, f"an integer from 0 to {SEEDS - 1}", "Pass --seed 0, for example.")
+    return config
+
+
+def _loaded(study: Study, config: Any, arguments: argparse.Namespace) -> Any:
+    """The data that a study takes."""
+    further = [] if study.further is None else study.further(config)
+    data = [load(name, data_dir=arguments.data_dir, seed=config.seed) for name in (config.dataset, *further)]
+    return data[0] if study.further is None else data
+
+
+def _note_commit(folder: RunFolder) -> None:
+    """Say in the manifest if other code than that which began a run goes on with it."""
+    record, here = folder.read_manifest(), commit()
+    known = [record["commit"], *record.get("resumed", [])]
+    if here not in known:
+        folder.write_json("manifest.json", record | {"resumed": [*known[1:], here]})
+
+
+def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
+    for name, rows in list(results["tables"].items())[:1]:
+        print(f"\n{name}\n{text_table(rows)}")
+    shown = ("statement", "paper", "ours", "interval", "n", "p_corrected", "verdict", "replication")
+    primary = [claim for claim in results["claims"] if claim["primary"]]
+    print(f"\nprimary claims\n{text_table([{name: claim[name] for name in shown} for claim in primary])}")
+    others = [claim["verdict"] for claim in results["claims"] if not claim["primary"]]
+    counts = ", ".join(f"{others.count(verdict)} {verdict}" for verdict in dict.fromkeys(others))
+    print(f"\nexploratory claims, in the report: {counts or 'none'}")
+    if results.get("missing"):
+        print(f"cells that are missing: {', '.join(results['missing'])}")
+    print(f"\nreport: {folder.path / 'report.html'}")
+
+
+def _go_on(study: Study, folder: RunFolder | None, arguments: argparse.Namespace) -> str:
+    """The command that goes on with a run that ended early."""
+    if folder is None:
+        return ""
+    flags = ["--resume", str(folder.path), *(["--data-dir", arguments.data_dir] if arguments.data_dir else [])]
+    return f"; go on with: {study.start} {shlex.join(flags)}"
+
+
+def compile_cache(folder: str) -> None:
+    """Keep compiled programs on disk, so that a second start does not compile again; "off" does not."""
+    if folder == "off":
+        return
+    jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def configure(preset: Any, settings: Sequence[str]) -> Any:
+    """A preset with fields replaced by `key=value` settings, each read as a Python literal of the field's type."""
+    fields = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise _checks.bad("set", repr(setting), "key=value", "Write, for example, --set seed=1.")
+        old = fields[_checks.one_of("set", name, fields)]
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        fitted = _fitted(value, old)
+        if fitted is None:
+            raise _checks.bad("set", setting, f"a value like {old!r} for {name}", f"Write --set {name}={old!r}.")
+        fields[name] = fitted
+    return dataclasses.replace(preset, **fields)
+
+
+def _fitted(value: Any, old: Any) -> Any:
+    """The value in the type of the one that it replaces, or None."""
+    if isinstance(old, tuple):
+        items = [_fitted(item, old[0]) for item in (value if isinstance(value, list | tuple) else (value,))]
+        return None if None in items or not items else tuple(items)
+    if isinstance(old, float) and type(value) is int:
+        return float(value)
+    return value if type(value) is type(old) else None
+
+
+def _listing(study: Study) -> str:
+    presets = [f"  {name:<14} {study.costs[name]}" for name in study.presets]
+    modes = [f"  {name:<14} {text}" for name, text in study.modes.items()]
+    return "\n".join(["presets", *presets, "modes", *modes, "data sets", f"  {', '.join(names())}, or a file's name"])
+
+
+def _parser(study: Study) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=study.start,
+        description=study.description,
+        epilog=_listing(study),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    first = next(iter(study.presets))
+    fields = ", ".join(field.name for field in dataclasses.fields(study.presets[first][0]))
+    cache = os.environ.get("EVOJAX_ALIGN_CACHE", "~/.cache/evojax_align/compiled")
+    add = parser.add_argument
+    add("--preset", help=f"one of {', '.join(study.presets)} (default: {first})")
+    add("--mode", help=f"one of {', '.join(study.modes)}")
+    add("--dataset", help="name of a data set, or of a file in the data folder")
+    add("--data-dir", metavar="DIR", help="folder with NAME.npz, IDX or CIFAR files; nothing is downloaded")
+    add("--seed", type=int, help="the same seed gives the same bits")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any of: {fields}")
+    one_of = parser.add_mutually_exclusive_group().add_argument
+    one_of("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
+    one_of("--resume", metavar="DIR", help="go on after a stop or a crash, to the same bits as an uninterrupted run")
+    one_of("--report", metavar="DIR", help="rebuild figures, claims and report of a run from its arrays")
+    text = "make results of the cells that are finished in the first folder, after copying those of the others into it"
+    one_of("--merge", nargs="+", metavar="DIR", help=text)
+    one_of("--list", action="store_true", help="show presets with their cost, modes and data sets, and leave")
+    text = f"stop at a checkpoint before N minutes are over, with exit status {TIME_IS_UP}"
+    add("--minutes", type=float, metavar="N", help=text)
+    add("--cells", default="*", metavar="PATTERN", help="run only the cells whose names fit, such as 'sexual-*'")
+    every = {"type": float, "default": 30.0, "metavar": "SECONDS"}
+    add("--checkpoint-every", **every, help="0 saves after every step (default: 30)")
+    add("--compile-cache", default=cache, metavar="DIR", help=f'or "off" (default: {cache})')
+    add("--tensorboard", action="store_true", help="write events to tensorboard/ in the run folder too")
+    add("--quiet", action="store_true", help="show no progress")
+    return parser

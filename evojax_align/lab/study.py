@@ -1,0 +1,229 @@
+"""A study: cells that are run one after the other, merged, judged and drawn."""
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from evojax_align import _checks
+from evojax_align._version import VERSION
+from evojax_align.lab import checkpoint
+from evojax_align.lab.cells import Arrays, Cell, distinct
+from evojax_align.lab.claims import Claim, decide, declaration
+from evojax_align.lab.folder import RunFolder, manifest
+from evojax_align.lab.report import report
+from evojax_align.lab.run import Run
+
+SAME_MACHINE = ("backend", "device")
+"""What all cells of a study have in common, so that a claim compares like with like."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """All that makes one study. A configuration is a frozen dataclass with at least `dataset`, `mode` and `seed`.
+
+    Attributes:
+        name: of the study, as in `python -m experiments.NAME`.
+        title: in words.
+        description: what it does, with the paper.
+        presets: for each preset its configurations, one for each data set that has its own; the first is the default,
+            and other data sets take it too.
+        costs: what each preset does, and its measured cost.
+        modes: what each mode means.
+        cells: from a configuration to all cells, in the order in which they are run.
+        run: from what `prepare` made, a cell and a `Run` to the arrays of the cell.
+        merge: from a configuration and the arrays of finished cells to the arrays of the study, with NaN for what is
+            not known. Claims, tables and figures are made of these alone.
+        view: from the merged arrays to what the following functions take; it has `published`, the key of the paper's
+            numbers that this run may be compared with ("" if none).
+        claims: the primary claims, declared before a run.
+        explore: from a view to all other claims.
+        tables: from a view to tables; the first one is printed.
+        figures: draws a view into a folder.
+        prepare: from configuration and data to what cells share: once for each process. The data are those of the set
+            that the configuration names; or a list of them and those of `further`.
+        further: from a configuration to the names of more data sets.
+        all_cores: whether each core of a CPU becomes a device.
+        seen: runs whose results were known when the claims were declared, as `PRESET-MODE-DATASET-SEED`.
+        command: what starts it.
+    """
+
+    name: str
+    title: str
+    description: str
+    presets: Mapping[str, Sequence[Any]]
+    costs: Mapping[str, str]
+    modes: Mapping[str, str]
+    cells: Callable[[Any], Iterable[Cell]]
+    run: Callable[[Any, Cell, Run], Arrays]
+    merge: Callable[[Any, Mapping[Cell, Arrays]], Arrays]
+    view: Callable[[Arrays], Any]
+    claims: Sequence[Claim]
+    explore: Callable[[Any], Sequence[Claim]]
+    tables: Callable[[Any], dict[str, list[dict[str, Any]]]]
+    figures: Callable[[Any, Path], None]
+    prepare: Callable[[Any, Any], Any] = lambda config, data: (config, data)
+    further: Callable[[Any], Sequence[str]] | None = None
+    all_cores: bool = False
+    seen: Sequence[str] = ()
+    command: str = ""
+
+    @property
+    def start(self) -> str:
+        """The command that starts it."""
+        return self.command or f"python -m experiments.{self.name}"
+
+    def judge(self, arrays: Arrays, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Claims and tables of a run, from its merged arrays and its manifest alone."""
+        view = self.view(arrays)
+        before = record.get("declared") == declaration(self.claims) and identity(record) not in self.seen
+        claims = decide(self.claims, self.explore(view), view, declared="before" if before else "after")
+        named = {name: record[name] for name in ("experiment", "preset")}
+        found = {**named, "claims": claims, "tables": self.tables(view)}
+        return found | ({"missing": record["missing"]} if record.get("missing") else {})
+
+
+def use_all_cores() -> None:
+    """Make each core of the CPU a device, so that networks train in parallel; without effect once JAX has begun."""
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+
+
+def identity(record: Mapping[str, Any]) -> str:
+    """What tells a run from others of its study: preset, mode, data set and seed."""
+    configuration = record["configuration"]
+    return "-".join([record["preset"], *(str(configuration[name]) for name in ("mode", "dataset", "seed"))])
+
+
+def new_folder(study: Study, preset: str, config: Any, out: str | None) -> RunFolder:
+    """A new run folder with its manifest."""
+    folder = RunFolder.create(out, f"{study.name}-{preset}-{config.mode}-{config.dataset}")
+    configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
+    record = manifest(study.name, preset, configuration, VERSION, declaration(study.claims))
+    folder.write_json("manifest.json", record)
+    return folder
+
+
+def restored(study: Study, record: Mapping[str, Any]) -> Any:
+    """The configuration that a manifest holds."""
+    if record["experiment"] != study.name:
+        came = f"a run of {record['experiment']}"
+        raise _checks.bad("run folder", came, f"a run of {study.name}", "Use the study that made it.")
+    preset = study.presets[_checks.one_of("preset of the run", record["preset"], study.presets)][0]
+    fields = {field.name for field in dataclasses.fields(preset)}
+    stored = {k: tuple(v) if isinstance(v, list) else v for k, v in record["configuration"].items()}
+    for name in [*stored, *fields]:
+        if name not in stored or name not in fields:
+            came = f"the field {name!r} {'in the run' if name in stored else 'of this version'} alone"
+            raise _checks.bad("run folder", came, "the same fields", "Use the version that began the run.")
+    return type(preset)(**stored)
+
+
+def cells_of(study: Study, config: Any) -> tuple[Cell, ...]:
+    """All cells of a configuration."""
+    return distinct(tuple(study.cells(config)))
+
+
+def store_cell(folder: RunFolder, cell: Cell, arrays: Arrays, run: Run) -> None:
+    """Keep a finished cell: its arrays with its part of the log, and where and how long it ran."""
+    record = folder.read_manifest()
+    how = {name: record[name] for name in (*SAME_MACHINE, "versions")}
+    seconds = {name: {k: round(v, 3) for k, v in spent.items()} for name, spent in run.seconds.items()}
+    folder.write_json(f"cells/{cell.name}.json", how | {"seconds": seconds})
+    plain = {name: np.asarray(value) for name, value in sorted(arrays.items())}
+    checkpoint.save(_cell_path(folder, cell), plain, {"log": run.lines})
+
+
+def finished(folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, tuple[Arrays, list[dict[str, Any]]]]:
+    """The arrays and log records of the cells that are finished.
+
+    A damaged one is named, set aside, and counts as missing.
+    """
+    found = {}
+    for cell in cells:
+        path = _cell_path(folder, cell)
+        if not path.is_file():
+            continue
+        try:
+            arrays, notes = checkpoint.load(path)
+        except checkpoint.Damaged as error:
+            aside = path.replace(path.with_suffix(".damaged"))
+            checkpoint.remove(path)
+            print(f"{error}; kept as {aside.name}: this cell counts as missing", file=sys.stderr)
+            continue
+        found[cell] = (arrays, notes["log"])
+    return found
+
+
+def collect(folder: RunFolder, others: Sequence[RunFolder], cells: Sequence[Cell]) -> int:
+    """Copy finished cells from other run folders of the same study; returns how many.
+
+    Cells that were run on another kind of device are refused.
+    """
+    record, count = folder.read_manifest(), 0
+    for other in others:
+        theirs = other.read_manifest()
+        for name in ("experiment", "preset", "configuration", *SAME_MACHINE):
+            if theirs[name] != record[name]:
+                fix = "Merge runs of one configuration, made on one kind of device."
+                raise _checks.bad(f"merge, {name} of {other.path}", theirs[name], f"{record[name]}", fix)
+        for cell, (arrays, log) in finished(other, cells).items():
+            if not _cell_path(folder, cell).exists():
+                folder.write_json(f"cells/{cell.name}.json", other.read_json(f"cells/{cell.name}.json"))
+                checkpoint.save(_cell_path(folder, cell), dict(arrays), {"log": log})
+                count += 1
+    return count
+
+
+def merged(study: Study, folder: RunFolder, config: Any) -> list[str]:
+    """Write the merged arrays, the whole log and the timings of all finished cells; returns the names of missing
+    cells."""
+    cells = cells_of(study, config)
+    found = finished(folder, cells)
+    if not found:
+        fix = f"Run some: {study.start} --resume {folder.path}"
+        raise _checks.bad("merge", f"{folder.path}, in which no cell is finished", "at least one finished cell", fix)
+    missing = [cell.name for cell in cells if cell not in found]
+    arrays = study.merge(config, {cell: of for cell, (of, _) in found.items()})
+    folder.write_arrays("results", arrays)
+    folder.write_log([line for _, log in found.values() for line in log])
+    folder.write_json("timings.json", _timings(folder, found))
+    folder.write_json("manifest.json", folder.read_manifest() | {"missing": missing})
+    return missing
+
+
+def judged(study: Study, folder: RunFolder) -> dict[str, Any]:
+    """Figures, claims and report, from what is stored alone."""
+    record, arrays = folder.read_manifest(), folder.read_arrays("results")
+    restored(study, record)
+    results = study.judge(arrays, record)
+    (folder.path / "figures").mkdir(exist_ok=True)
+    study.figures(study.view(arrays), folder.path / "figures")
+    folder.write_json("results.json", results)
+    folder.write_text("report.html", report(study.description, study.start, folder, results, record))
+    return results
+
+
+def _timings(folder: RunFolder, found: Iterable[Cell]) -> dict[str, dict[str, float]]:
+    """Seconds of each phase, summed over the cells of an arm."""
+    total: dict[str, dict[str, float]] = {}
+    for cell in found:
+        for phase, spent in folder.read_json(f"cells/{cell.name}.json")["seconds"].items():
+            of = total.setdefault(f"{cell.arm}: {phase}", {"total": 0.0, "compile": 0.0})
+            for name, seconds in spent.items():
+                of[name] = round(of[name] + seconds, 3)
+    return total
+
+
+def _cell_path(folder: RunFolder, cell: Cell) -> Path:
+    return folder.path / "cells" / f"{cell.name}.npz"
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""Speed, soundness and crash tests, run as `python -m experiments.benchmarks.NAME`."""
