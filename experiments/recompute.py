@@ -1,6 +1,8 @@
-"""Do some pairs of a kept study of safe crossover again, from the seed and their numbers alone, and compare.
+"""Check the claims of all stored runs from their stored arrays, and some cells from the seed alone.
 
-python experiments/recompute.py --preset paper --dataset mnist --data-dir DIR --first 60 --pairs 10
+python -m experiments.recompute                                # every claim and table of every stored run
+python -m experiments.recompute mating --cells 2               # and two cells of each run of a study, run again
+python -m experiments.recompute safe_crossover/small-clean-mnist --cells 1 --data-dir DIR
 """
 
 import argparse
@@ -9,70 +11,120 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+import numpy as np
 
-import safe_crossover  # pyright: ignore[reportImplicitRelativeImport]
+from evojax_align import lab
+from evojax_align.lab.folder import read_arrays
+from evojax_align.lab.study import cells_of
+from experiments.store import HERE, NOT_SETTINGS, STUDIES, Kept, results_of, study_of
 
-Rows: TypeAlias = dict[tuple[str, int], dict[str, float]]
-"""By mode and pair, the loss of every method."""
-RESULTS = Path(__file__).parent / "results"
-TABLE = "loss of each pair at t=.5"
-CLOSE = 1e-3
-"""How far losses may differ, relatively: other machines add in other orders."""
-UNSTABLE = ("cca", "svcca")
-"""Methods that rounding alone sends to other partners; on the same machine they agree as well."""
+DIGITS = 1e-5
+"""How far stored numbers and recomputed ones may differ, relatively; tables hold six digits."""
+CLOSE, SHARE = 1e-3, 0.9
+"""Another machine adds in another order: at least this share of the values of an array must be this close. What it
+decides by a hair, such as the partners of CCA, may come out otherwise."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, compare, print; 1 if they do not agree."""
+    """Check, print; 1 if something does not agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="demo")
-    parser.add_argument("--dataset", default="digits")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--first", type=int, default=0, help="number of the first pair")
-    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("what", nargs="?", default="", help="STUDY or STUDY/RUN; by default all")
+    parser.add_argument("--cells", type=int, default=0, help="how many cells of each run are run again")
+    parser.add_argument("--data-dir", help="folder with data sets")
+    parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    kept = rows(RESULTS / f"safe_crossover-{arguments.preset}-{arguments.dataset}.json")
-    chosen = {"first": 2 * arguments.first, "networks": 2 * arguments.pairs}
-    flags = ["--preset", arguments.preset, "--dataset", arguments.dataset]
-    flags += [part for name, value in chosen.items() for part in ("--set", f"{name}={value}")]
-    flags += ["--data-dir", arguments.data_dir] if arguments.data_dir else []
-    with tempfile.TemporaryDirectory() as folder:
-        with contextlib.redirect_stdout(io.StringIO()):
-            code = safe_crossover.main([*flags, "--out", folder])
-        if code:
-            return code
-        again = rows(Path(folder) / "results.json")
-    if missing := sorted({pair for _, pair in again} - {pair for _, pair in kept}):
-        print(f"recompute: the kept study has no pairs {missing}", file=sys.stderr)
-        return 2
-    found = {group: compared(again, kept, group) for group in ("stable", "unstable")}
-    numbers = sorted({pair for _, pair in again})
-    for group, methods in (("stable", "all methods but CCA"), ("unstable", "CCA, which rounding alone moves")):
-        count, equal, most = found[group]
-        print(f"pairs {numbers[0]} to {numbers[-1]}, {methods}: {count} losses, {equal} equal, within {most:.1e}")
-    return 0 if found["stable"][2] < CLOSE else 1
-
-
-def compared(again: Rows, kept: Rows, group: str) -> tuple[int, int, float]:
-    """The number of losses, of those that are equal, and the largest relative difference."""
-    losses = [
-        (value, kept[pair][name])
-        for pair, row in again.items()
-        for name, value in row.items()
-        if (name in UNSTABLE) == (group == "unstable")
+    study, _, wanted = arguments.what.partition("/")
+    found = [
+        (name, run)
+        for name in STUDIES
+        for run in results_of(name, arguments.folder).values()
+        if study in ("", name) and wanted in ("", run.name)
     ]
-    return len(losses), sum(x == y for x, y in losses), max(abs(x - y) / y for x, y in losses)
+    if not found:
+        print(f"recompute: no stored run is called {arguments.what!r}", file=sys.stderr)
+        return 2
+    wrong = 0
+    for name, run in found:
+        path = arguments.folder / name / "results" / f"{run.name}.npz"
+        if not path.is_file():
+            print(f"{name}/{run.name}: arrays not kept")
+            continue
+        wrong += not judged_again(name, run, path)
+        if arguments.cells:
+            wrong += not run_again(name, run, path, arguments.cells, arguments.data_dir)
+    return 1 if wrong else 0
 
 
-def rows(path: Path) -> Rows:
-    """The losses of a study by mode and pair."""
-    table = json.loads(path.read_text())["tables"][TABLE]
-    return {(row.pop("mode"), row.pop("pair")): row for row in table}
+def judged_again(name: str, run: Kept, path: Path) -> bool:
+    """Whether claims and tables follow from the stored arrays."""
+    found = json.loads(json.dumps(study_of(name).judge(read_arrays(path), run.record)))
+    different = list(differences(found, run.results, ""))
+    claims, tables = len(found["claims"]), len(found["tables"])
+    if different:
+        print(f"{name}/{run.name}: {len(different)} differences, the first: {different[0]}")
+    else:
+        print(f"{name}/{run.name}: {claims} claims and {tables} tables follow from the stored arrays")
+    return not different
+
+
+def differences(x: Any, y: Any, where: str) -> Iterator[str]:
+    """Where two JSON values differ."""
+    if isinstance(x, Mapping) and isinstance(y, Mapping):
+        for key in [*x, *(key for key in y if key not in x)]:
+            yield from differences(x.get(key), y.get(key), f"{where}/{key}")
+    elif isinstance(x, list) and isinstance(y, list) and len(x) == len(y):
+        for number, (one, other) in enumerate(zip(x, y, strict=True)):
+            yield from differences(one, other, f"{where}/{number}")
+    elif isinstance(x, int | float) and isinstance(y, int | float):
+        if not np.isclose(x, y, rtol=DIGITS, atol=1e-9):
+            yield f"{where}: {x} now, {y} stored"
+    elif x != y:
+        yield f"{where}: {x!r} now, {y!r} stored"
+
+
+def run_again(name: str, run: Kept, path: Path, count: int, data_dir: str | None) -> bool:
+    """Whether the first cells, run again from the seed, give the stored arrays."""
+    study, record = study_of(name), run.record
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["configuration"].items()}
+    config = type(study.presets[record["preset"]][0])(**settings)
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "again")
+        flags = ["--preset", record["preset"], "--quiet"] + (["--data-dir", data_dir] if data_dir else [])
+        for key, value in settings.items():
+            flags += [f"--{key}", str(value)] if key in NOT_SETTINGS else ["--set", f"{key}={value!r}"]
+        for number, cell in enumerate(cells_of(study, config)[:count]):
+            where = ["--out", out] if number == 0 else ["--resume", out]
+            tail = ["--data-dir", data_dir] if data_dir else []
+            chosen = ["--cells", cell.name]
+            with contextlib.redirect_stdout(io.StringIO()):
+                code = lab.main(study, [*(flags if number == 0 else ["--quiet", *tail]), *where, *chosen])
+            if code:
+                return False
+        with contextlib.redirect_stdout(io.StringIO()):
+            lab.main(study, ["--merge", out])
+        again = read_arrays(Path(out) / "arrays" / "results.npz")
+    return compared(f"{name}/{run.name}, {count} cells again", again, read_arrays(path))
+
+
+def compared(title: str, again: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> bool:
+    """Whether the known values of some arrays are those that are stored."""
+    total = equal = 0
+    apart = []
+    for name, values in again.items():
+        if values.dtype.kind not in "fiub" or name not in kept or values.shape != kept[name].shape:
+            continue
+        known = np.isfinite(values) & np.isfinite(kept[name])
+        x, y = values[known].astype(float), kept[name][known].astype(float)
+        if x.size:
+            total, equal = total + x.size, equal + int(np.sum(x == y))
+            if np.mean(np.isclose(x, y, rtol=CLOSE, atol=CLOSE * np.abs(y).max())) < SHARE:
+                apart.append(name)
+    print(f"{title}: {total} values, {equal} equal; arrays that differ: {', '.join(apart) or 'none'}")
+    return total > 0 and not apart
 
 
 if __name__ == "__main__":

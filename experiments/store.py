@@ -1,15 +1,16 @@
-"""Keep finished runs in `experiments/results`, and write `experiments/RESULTS.md` from all that is kept there.
+"""Keep finished runs in `experiments/STUDY/results`, and write a page for each study and an index from what is kept.
 
-python experiments/store.py runs/safe_crossover-paper-mnist-001 --figures sweeps-text figure-2-directions-text
-python experiments/store.py runs/lamarckian-small-fashion_mnist-001 --note "10 seeds"    # made with --set repeats=10
-python experiments/store.py            # the page alone
-python experiments/store.py --check    # fails if the page is not what the kept results give
+python -m experiments.store runs/safe_crossover-small-clean-mnist-001 --figures sweeps figure-2-directions
+python -m experiments.store runs/lamarckian-small-text-fashion_mnist-001 --note "10 seeds"   # made with --set repeats=10
+python -m experiments.store            # the pages alone
+python -m experiments.store --check    # fails if a page is not what the kept results give
 """
 
 import argparse
 import dataclasses
-import importlib.util
+import importlib
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -17,33 +18,70 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from evojax_align import lab
 from evojax_align.lab.checkpoint import write
 
 HERE = Path(__file__).parent
-PAGE = "RESULTS.md"
-HIDDEN = ("loss of each pair at t=.5", "all generations", "all attacks")
-"""Tables that are kept, but too long for a page."""
-EXPERIMENTS = {
-    "safe_crossover": "Safe crossover through neuron alignment (Uriot & Izzo 2020)",
-    "safe_crossover_beyond": "Beyond that paper: width, common training, operators, many parents, curved paths",
-    "deep_midpoints": "Midpoints of deep networks with batch normalisation",
-    "mixed_evolution": "Mixed genetic and gradient evolution (Cooke & de Alfaro)",
-    "mating": "Sexual evolutionary synthesis of sparse networks (Chung et al. 2017)",
-    "padawann": "PADAWANN: sign-agnostic pruning by a genetic algorithm (Dobreva 2022)",
-    "wann": "Weight agnostic networks (Gaier & Ha 2019; Dobreva 2022)",
-    "lamarckian": "Lamarckian evolution of convolutional architectures (Prellberg & Kramer 2018)",
-}
-INTRODUCTION = """# Results
+STUDIES = ("safe_crossover", "mixed_evolution", "mating", "padawann", "wann", "lamarckian")
+LONGEST = 80
+"""Words of a paragraph, at most."""
+ROWS = 40
+"""Longer tables are not shown on a page."""
+FIELDS = ("ours", "n", "paper", "interval", "p")
+NOT_SETTINGS = ("dataset", "mode", "seed")
+READING = (
+    "*Direction* is decided by a one-sided test over the units that n counts, corrected for all primary claims by Holm's "
+    "method: a claim *holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* "
+    "otherwise, which is no refutation. *Replication* compares our number with the paper's: it *agrees* within the "
+    "margin that was stated with the claim, and *differs* if the interval, extended by the margin, leaves it out."
+)
 
-Written by `python experiments/store.py` from the runs that are kept in [results](results): change nothing here by hand.
 
-A claim *holds* if its one-sided test, corrected by Holm's method for all claims of the run, has p < .05; otherwise it
-*does not hold*, which says that this run did not show it, not that its opposite is true. *Ours* is the share of pairs
-or of seeds (or the number that the statement names) with its 95 % interval, *paper* what the authors report, where they
-do; theirs on CIFAR-10 are of parents stopped at 40 %, which the preset `converged` does not do. Modes are `text` as the
-paper's text, `code` as its authors' program, and `clean`, in which nothing is chosen by the images that score; a run of
-several modes shows them side by side.
-"""
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What is written by hand on the page of a study. Texts may hold `{RUN:CLAIM}` or `{RUN:CLAIM.FIELD}`.
+
+    Attributes:
+        paper: citation and link.
+        summary: three sentences that say what came out.
+        headline: the stored run whose primary claims are shown.
+        control: a sentence on the control of the main comparison.
+        terms: each term that the page uses, and its definition.
+        scale: for each stored run that is shown, its scale against the paper's.
+        figures: stored run, name of the figure, caption.
+        differences: what differs, and why.
+        elsewhere: primary claims that are shown from another stored run.
+        hidden: tables that are not shown.
+    """
+
+    paper: str
+    summary: str
+    headline: str
+    control: str
+    terms: Mapping[str, str]
+    scale: Mapping[str, str]
+    figures: Sequence[tuple[str, str, str]]
+    differences: Sequence[tuple[str, str]]
+    elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hidden: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A stored run: its name, its results, and its manifest with seconds, note and changed settings."""
+
+    name: str
+    results: Mapping[str, Any]
+    record: Mapping[str, Any]
+
+    def claim(self, name: str) -> Mapping[str, Any]:
+        """One of its claims."""
+        found = [claim for claim in self.results["claims"] if claim["id"] == name]
+        if not found:
+            raise ValueError(f"{self.name} has no claim {name!r}. Correct the page of the study.")
+        return found[0]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,155 +90,271 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs")
     parser.add_argument("--figures", nargs="*", default=[], help="their pictures to keep, without .png")
     parser.add_argument("--note", default="", help="what is special about runs of other settings than their preset has")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help=argparse.SUPPRESS)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page would change")
+    parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page would change")
     arguments = parser.parse_args(argv)
-    page = arguments.results.parent / PAGE
-    if arguments.check:
-        same = page.is_file() and page.read_text() == document(arguments.results)
-        print(f"{page} {'is' if same else 'is not'} what the results give")
-        return 0 if same else 1
     try:
-        for run in arguments.runs:
-            print("kept", *keep(run, arguments.results, arguments.figures, arguments.note))
+        for run in [] if arguments.check else arguments.runs:
+            print("kept", *keep(run, arguments.folder, arguments.figures, arguments.note))
+        pages = documents(arguments.folder)
     except (FileNotFoundError, ValueError) as error:
         print(f"store: {error}", file=sys.stderr)
         return 2
-    write(page, lambda file: file.write(document(arguments.results).encode()))
-    print(f"wrote {page}")
+    changed = [path for path, text in pages.items() if not path.is_file() or path.read_text() != text]
+    if arguments.check:
+        print(*(f"{path} is not what the results give" for path in changed) or ["all pages are what the results give"])
+        return 1 if changed else 0
+    for path, text in pages.items():
+        write(path, lambda file, text=text: file.write(text.encode()))
+    print(f"wrote {len(pages)} pages, {len(changed)} of them changed")
     return 0
 
 
-def keep(run: Path, results: Path, figures: Sequence[str], note: str = "") -> list[str]:
-    """Copy the results of one run, unchanged, how it was made, and some of its pictures; returns their names."""
-    manifest = json.loads((run / "manifest.json").read_text())
-    if manifest["end"] is None:
+def study_of(name: str) -> lab.Study:
+    """A study by its name."""
+    return importlib.import_module(f"experiments.{name}.__main__").STUDY
+
+
+def page_of(name: str) -> Page:
+    """The hand-written part of a study's page."""
+    return importlib.import_module(f"experiments.{name}.page").PAGE
+
+
+def results_of(study: str, folder: Path = HERE) -> dict[str, Kept]:
+    """All stored runs of a study by name."""
+    found = {}
+    for path in sorted((folder / study / "results").glob("*.run.json")):
+        name = path.name.removesuffix(".run.json")
+        found[name] = Kept(name, json.loads(path.with_name(f"{name}.json").read_text()), json.loads(path.read_text()))
+    return found
+
+
+def keep(run: Path, folder: Path, figures: Sequence[str], note: str = "") -> list[str]:
+    """Copy the results and arrays of one run, how it was made, and some of its pictures; returns their names."""
+    source = lab.RunFolder(run)
+    record = source.read_manifest()
+    if record["end"] is None:
         raise ValueError(f"{run} has not ended. Go on with it by --resume.")
-    changed = settings_changed(manifest)
+    changed = settings_changed(record)
     if bool(changed) != bool(note):
-        was, mend = ("other", "Say which by --note.") if changed else ("no other", "Leave --note out.")
-        raise ValueError(f"{run} was made with {was} settings than its preset's ({', '.join(changed)}). {mend}")
-    manifest |= {"note": note, "changed": changed}
-    name = name_of(manifest)
+        was, fix = ("other", "Say which by --note.") if changed else ("no other", "Leave --note out.")
+        raise ValueError(f"{run} was made with {was} settings than its preset's ({', '.join(changed)}). {fix}")
+    record |= {"note": note, "changed": changed, "seconds": source.read_json("timings.json")}
+    name, results = name_of(record), folder / record["experiment"] / "results"
+    results.mkdir(exist_ok=True)
     pictures = {f"{name}-{figure}.png": run / "figures" / f"{figure}.png" for figure in figures}
     for picture in pictures.values():
         if not picture.is_file():
             raise FileNotFoundError(f"{picture} does not exist. Name figures of the run, without .png.")
-    kept = [f"{name}.json", f"{name}.run.json"]
-    shutil.copyfile(run / "results.json", results / kept[0])
-    how = manifest | {"seconds": json.loads((run / "timings.json").read_text())}
-    (results / kept[1]).write_text(json.dumps(how, indent=1) + "\n")
+    shutil.copyfile(run / "results.json", results / f"{name}.json")
+    (results / f"{name}.run.json").write_text(json.dumps(record, indent=1) + "\n")
+    arrays = source.read_arrays("results")
+    write(results / f"{name}.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     for old in results.glob(f"{name}-*.png"):
         old.unlink()
     for new, picture in pictures.items():
         shutil.copyfile(picture, results / new)
-    return kept + list(pictures)
+    return [f"{name}.json", f"{name}.npz", f"{name}.run.json", *pictures]
 
 
-def name_of(run: Mapping[str, Any]) -> str:
-    """What the files of a run that is kept begin with."""
-    name = "-".join([run["experiment"], run["preset"], run["configuration"]["dataset"]])
-    note = run.get("note", "")
+def name_of(record: Mapping[str, Any]) -> str:
+    """What the files of a stored run begin with."""
+    configuration, note = record["configuration"], record.get("note", "")
+    name = "-".join([record["preset"], configuration["mode"], configuration["dataset"]])
     return f"{name}.{note.replace(' ', '-')}" if note else name
 
 
-def settings_changed(manifest: Mapping[str, Any]) -> list[str]:
-    """The settings of a run that are not those of its preset, as `--set` takes them; those that it did not know yet are
-    as they are by default."""
-    spec = importlib.util.spec_from_file_location("script", HERE / f"{manifest['experiment']}.py")
-    script = importlib.util.module_from_spec(spec)  # pyright: ignore[reportArgumentType]
-    sys.modules["script"] = script
-    spec.loader.exec_module(script)  # pyright: ignore[reportOptionalMemberAccess]
-    presets = script.EXPERIMENT.presets[manifest["preset"]]
-    dataset = manifest["configuration"]["dataset"]
+def settings_changed(record: Mapping[str, Any]) -> list[str]:
+    """The settings of a run that are not those of its preset, as `--set` takes them."""
+    presets = study_of(record["experiment"]).presets[record["preset"]]
+    dataset = record["configuration"]["dataset"]
     preset = next((one for one in presets if one.dataset == dataset), presets[0])
-    own, usual = (json.loads(json.dumps(dataclasses.asdict(of))) for of in (preset, type(preset)()))
-    own, found = own | {"dataset": dataset}, usual | manifest["configuration"]
-    other = {name: found.get(name) for name in {**own, **found} if found.get(name) != own.get(name)}
+    own = json.loads(json.dumps(dataclasses.asdict(preset)))
+    found = own | record["configuration"]
+    other = {name: found[name] for name in own if found[name] != own[name] and name not in NOT_SETTINGS}
     return [f"{name}={tuple(value) if isinstance(value, list) else value!r}" for name, value in other.items()]
 
 
-def document(results: Path) -> str:
-    """The whole page."""
-    runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.run.json"))]
-    parts = [INTRODUCTION]
-    for experiment, title in EXPERIMENTS.items():
-        of_experiment = [run for run in runs if run["experiment"] == experiment]
-        if of_experiment:
-            parts.append(f"## {title}\n\n`python experiments/{experiment}.py`\n")
-            parts += [section(run, results) for run in of_experiment]
-    return "\n".join(parts)
+def documents(folder: Path) -> dict[Path, str]:
+    """The pages of all studies that have stored runs, and the index."""
+    known = {study: results_of(study, folder) for study in STUDIES}
+    known = {study: runs for study, runs in known.items() if runs}
+    pages = {folder / study / "README.md": page(study, page_of(study), runs) for study, runs in known.items()}
+    return pages | {folder / "README.md": index(known)}
 
 
-def section(run: Mapping[str, Any], results: Path) -> str:
-    """One run: what does not hold, all claims, tables and pictures."""
-    name = name_of(run)
-    found = json.loads((results / f"{name}.json").read_text())
-    special = f", {run['note']}" if run.get("note") else ""
-    parts = [f"### {run['preset']}: {run['configuration']['dataset']}{special}\n", made(run)]
-    verdicts = [claim["verdict"] for claim in found["claims"]]
-    parts.append(f"**{verdicts.count('holds')} of {len(verdicts)} claims hold.**" + failing(found["claims"]) + "\n")
-    parts.append(table([claim_row(claim) for claim in found["claims"]]))
-    parts += [
-        f"{title[0].upper()}{title[1:]}\n\n{table(rows)}"
-        for title, rows in found["tables"].items()
-        if title not in HIDDEN
+def headline(study: str, told: Page, runs: Mapping[str, Kept]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The primary claims that a page shows, each with the name of its run."""
+    names = {claim.id: told.elsewhere.get(claim.id, told.headline) for claim in study_of(study).claims}
+    for name in {*names.values(), *told.scale}:
+        if name not in runs:
+            raise ValueError(
+                f"the page of {study} shows the run {name!r}, which is not stored. There are {list(runs)}."
+            )
+    return [(run, runs[run].claim(claim)) for claim, run in names.items()]
+
+
+def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
+    """The index page: a row for each paper, with counts of primary claims."""
+    rows = []
+    for study, runs in known.items():
+        claims = [claim for _, claim in headline(study, page_of(study), runs)]
+        row: dict[str, Any] = {"study": f"[{study_of(study).title}]({study}/README.md)", "claims": len(claims)}
+        for verdict in ("holds", "reversed", "undecided", "not tested"):
+            row[verdict] = sum(claim["verdict"] == verdict for claim in claims)
+        for title, kind in (("numbers agree", "agrees"), ("differ", "differs"), ("open", "undecided")):
+            row[title] = sum(claim["replication"] == kind for claim in claims)
+        rows.append(row)
+    text = "\n\n".join(
+        [
+            "# Results",
+            "Written by `python -m experiments.store` from the runs that are stored in each study's `results`: change "
+            "nothing here by hand. `python -m experiments.recompute` checks every claim from the stored arrays.",
+            "Counts are of the primary claims of each paper, which were fixed before they were counted. " + READING,
+            table(rows),
+            "Each page has the claims, the scale of our runs against the paper's, the controls, what differs and why, "
+            "and all tables. Benchmarks of speed are in [benchmarks](benchmarks).",
+        ]
+    )
+    return checked("the index", text) + "\n"
+
+
+def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
+    """The page of one study."""
+    claims = headline(study, told, runs)
+    counts = {unit: lab.units_needed(len(claims)) for unit in dict.fromkeys(claim["unit"] for _, claim in claims)}
+    needed = " and ".join(f"{count} {unit}" for unit, count in counts.items())
+    parts = [
+        f"# {study_of(study).title}",
+        told.paper,
+        "## What came out",
+        told.summary,
+        "## Primary claims",
+        table([claim_row(claim) | {"run": run} for run, claim in claims]),
+        READING,
+        f"The {len(claims)} primary claims are corrected together, so a paired test needs at least {needed} to show one "
+        "of them. " + declared([claim for _, claim in claims]),
+        "## Scale",
+        table([scale_row(runs[name], text) for name, text in told.scale.items()]),
+        "## Control",
+        told.control,
+        "## Figures",
+        *(f"![{caption}](results/{picture(study, run, name)})\n\n*{caption}*" for run, name, caption in told.figures),
+        "## What differs, and why",
+        table([{"what": what, "why": why} for what, why in told.differences]),
+        "## Terms",
+        table([{"term": term, "meaning": meaning} for term, meaning in told.terms.items()]),
+        "## All stored runs",
+        *(details(study, run, told.hidden) for run in runs.values()),
     ]
-    for picture in sorted(results.glob(f"{name}-*.png")):
-        what = picture.stem.removeprefix(f"{name}-").replace("-", " ")
-        parts.append(f"![{what}](results/{picture.name})\n")
-    return "\n".join(parts)
+    text = "\n\n".join(filled(part, runs) for part in parts)
+    return checked(f"the page of {study}", text) + "\n"
 
 
-def made(run: Mapping[str, Any]) -> str:
-    """How a run was made, in a sentence and a command."""
-    seconds = {phase: spent["total"] for phase, spent in run["seconds"].items()}
-    longest = sorted(seconds, key=lambda phase: -seconds[phase])[:4]
-    phases = ", ".join(f"{phase} {duration(seconds[phase])}" for phase in longest)
-    configuration, versions = run["configuration"], run["versions"]
-    command = f"python experiments/{run['experiment']}.py --preset {run['preset']} --dataset {configuration['dataset']}"
-    command += "".join(f" --set {shlex.quote(setting)}" for setting in run.get("changed", []))
-    where = f"JAX {versions['jax']}, {run['cores']} cores, {run['backend']}"
-    return f"`{command}`, seed {configuration['seed']}; {where}; {duration(sum(seconds.values()))}: {phases}.\n"
+def filled(text: str, runs: Mapping[str, Kept]) -> str:
+    """A text with numbers of claims in the place of `{RUN:CLAIM}` and `{RUN:CLAIM.FIELD}`."""
+
+    def number(match: re.Match[str]) -> str:
+        run, _, name = match[1].partition(":")
+        name, dot, field = name.rpartition(".") if match[1].endswith(tuple(f".{f}" for f in FIELDS)) else (name, "", "")
+        if run not in runs:
+            raise ValueError(f"a page names the run {run!r}, which is not stored. There are {list(runs)}.")
+        claim = runs[run].claim(name)
+        if dot:
+            return shown(claim["p_corrected"] if field == "p" else claim[field])
+        return f"{shown(claim['ours'])} (n = {claim['n']} {claim['unit']})"
+
+    return re.sub(r"\{([\w.-]+:[^{}\s]+)\}", number, text)
+
+
+def checked(what: str, text: str) -> str:
+    """The text, if no paragraph is too long."""
+    for paragraph in text.split("\n\n"):
+        plain = not paragraph.startswith(("|", "<", "#", "!"))
+        if plain and len(paragraph.split()) > LONGEST:
+            raise ValueError(f"{what} has a paragraph of {len(paragraph.split())} words: {paragraph[:80]}...")
+    return text
+
+
+def picture(study: str, run: str, name: str) -> str:
+    """The file of a stored picture."""
+    file = f"{run}-{name}.png"
+    if not (HERE / study / "results" / file).is_file():
+        raise ValueError(f"the page of {study} shows {file}, which is not stored. Store the run with --figures {name}.")
+    return file
+
+
+def declared(claims: Sequence[Mapping[str, Any]]) -> str:
+    """When the claims were declared."""
+    before = sum(claim["declared"] == "before" for claim in claims)
+    if before == len(claims):
+        return "All of them were declared before the runs, whose manifests hold their hash."
+    if not before:
+        return "They were declared after these runs were known."
+    return f"{before} of them were declared before their run, the others after it was known."
+
+
+def scale_row(run: Kept, text: str) -> dict[str, Any]:
+    """One run: its scale against the paper's, and how it was made."""
+    record = run.record
+    where = f"{record['device']}, JAX {record['versions']['jax']}"
+    kept = "not kept" if run.results.get("arrays") == "not kept" else "kept"
+    seconds = duration(sum(spent["total"] for spent in record["seconds"].values()))
+    row = {"run": run.name, "ours against the paper's": text, "seed": record["configuration"]["seed"]}
+    return row | {"time": seconds, "on": where, "arrays": kept}
+
+
+def details(study: str, run: Kept, hidden: Sequence[str]) -> str:
+    """One stored run, folded: how it was made, all its claims and tables."""
+    special = f", {run.record['note']}" if run.record.get("note") else ""
+    primary, others = ([c for c in run.results["claims"] if c["primary"] == kind] for kind in (True, False))
+    parts = [f"<details><summary>{run.name}{special}</summary>", made(study, run)]
+    for title, claims in (("Primary claims", primary), ("Exploratory claims, corrected among themselves", others)):
+        if claims:
+            parts += [f"**{title}**", table([claim_row(claim) for claim in claims])]
+    for title, rows in run.results["tables"].items():
+        long = title in hidden or len(rows) > ROWS
+        where = f"{len(rows)} rows, in [{run.name}.json](results/{run.name}.json)"
+        parts += [f"**{title[0].upper()}{title[1:]}**", where if long else table(rows)]
+    return "\n\n".join([*parts, "</details>"])
+
+
+def made(study: str, run: Kept) -> str:
+    """How a run was made: the command, the commit and the time."""
+    record, configuration = run.record, run.record["configuration"]
+    flags = {"preset": record["preset"], "mode": configuration["mode"], "dataset": configuration["dataset"]}
+    flags |= {"seed": configuration["seed"]}
+    command = f"python -m experiments.{study}" + "".join(f" --{name} {value}" for name, value in flags.items())
+    command += "".join(f" --set {shlex.quote(setting)}" for setting in record.get("changed", []))
+    commit = str(record["commit"])[:10]
+    arrays = " Its arrays were not kept." if run.results.get("arrays") == "not kept" else ""
+    return f"`{command}`, commit {commit}, {record['cores']} cores, {record['backend']}.{arrays}"
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
-def failing(claims: Sequence[Mapping[str, Any]]) -> str:
-    """The claims that do not hold, and those that were not tested, in words."""
-    kinds = {"does not hold": "Not shown", "not tested": "Not tested"}
-    lists = {
-        start: [f"{claim['statement']} ({share(claim)})" for claim in claims if claim["verdict"] == verdict]
-        for verdict, start in kinds.items()
-    }
-    return "".join(f" {start}: {'; '.join(found)}." for start, found in lists.items() if found)
-
-
-def share(claim: Mapping[str, Any]) -> str:
-    """Ours, with p where there is one."""
-    p = claim["p_corrected"]
-    return shown(claim["ours"]) + ("" if p is None else f", p = {shown(p)}")
-
-
 def claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page shows of a claim."""
-    names = {"statement": "claim", "paper": "paper", "ours": "ours", "interval": "interval", "n": "n", "test": "test"}
-    row = {title: claim[name] for name, title in names.items()}
-    return row | {"p, corrected": claim["p_corrected"], "verdict": claim["verdict"]}
+    """What a page shows of a claim."""
+    ours = shown(claim["ours"]) + (f" ({shown(claim['interval'])})" if claim["interval"] else "")
+    row = {"claim": claim["statement"], "paper": claim["paper"], "ours (95 % interval)": ours}
+    row |= {"n": f"{claim['n']} {claim['unit']}", "p, corrected": claim["p_corrected"]}
+    return row | {"direction": claim["verdict"], "replication": claim["replication"]}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of equal keys in Markdown."""
+    if not rows:
+        return "(nothing)"
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(shown(value) for value in row.values()) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def shown(value: Any) -> str:
-    """A value as the page shows it."""
+    """A value as a page shows it."""
     if value is None:
         return "–"
     if isinstance(value, float):
