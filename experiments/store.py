@@ -1,7 +1,7 @@
 """Keep finished runs in `experiments/STUDY/results`, and write a page for each study and an index from what is kept.
 
 python -m experiments.store runs/safe_crossover-small-clean-mnist-001 --figures sweeps figure-2-directions
-python -m experiments.store runs/lamarckian-small-text-fashion_mnist-001 --note "10 seeds"   # made with --set repeats=10
+python -m experiments.store runs/lamarckian-small-text-fashion_mnist-001 --note "10 seeds"  # of --set repeats=10
 python -m experiments.store            # the pages alone
 python -m experiments.store --check    # fails if a page is not what the kept results give
 """
@@ -32,10 +32,10 @@ ROWS = 40
 FIELDS = ("ours", "n", "paper", "interval", "p")
 NOT_SETTINGS = ("dataset", "mode", "seed")
 READING = (
-    "*Direction* is decided by a one-sided test over the units that n counts, corrected for all primary claims by Holm's "
-    "method: a claim *holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* "
+    "*Direction* is decided by a one-sided test over the units that n counts, corrected for all primary claims by "
+    "Holm's method: a claim *holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* "
     "otherwise, which is no refutation. *Replication* compares our number with the paper's: it *agrees* within the "
-    "margin that was stated with the claim, and *differs* if the interval, extended by the margin, leaves it out."
+    "claim's margin, and *differs* if the interval, extended by the margin, leaves it out."
 )
 
 
@@ -210,7 +210,8 @@ def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
             "# Results",
             "Written by `python -m experiments.store` from the runs that are stored in each study's `results`: change "
             "nothing here by hand. `python -m experiments.recompute` checks every claim from the stored arrays.",
-            "Counts are of the primary claims of each paper, which were fixed before they were counted. " + READING,
+            "Counts are of the primary claims of each paper.",
+            READING,
             table(rows),
             "Each page has the claims, the scale of our runs against the paper's, the controls, what differs and why, "
             "and all tables. Benchmarks of speed are in [benchmarks](benchmarks).",
@@ -232,8 +233,8 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         "## Primary claims",
         table([claim_row(claim) | {"run": run} for run, claim in claims]),
         READING,
-        f"The {len(claims)} primary claims are corrected together, so a paired test needs at least {needed} to show one "
-        "of them. " + declared([claim for _, claim in claims]),
+        f"The {len(claims)} primary claims are corrected together, so a paired test needs at least {needed} to show "
+        "one of them. " + declared([claim for _, claim in claims]),
         "## Scale",
         table([scale_row(runs[name], text) for name, text in told.scale.items()]),
         "## Control",
