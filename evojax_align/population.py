@@ -92,8 +92,9 @@ def map(
     Args:
         fn: called with one member of each population; what it closes over is shared.
         *populations: of equal size.
-        strategy: "vmap" runs the members side by side, "scan" one after the other; "auto" is "vmap" on an
-            accelerator and "scan" on a CPU.
+        strategy: "vmap" is the batched version, "scan" runs one member after the other; "auto" is "vmap" on an
+            accelerator and "scan" on a CPU. It looks at the device of the mesh, or the default device, while tracing:
+            in programs that are lowered for another platform, name the strategy.
         chunk: how many members run side by side at each step (with "scan", 1 by default); with "auto" it also bounds
             how many do on an accelerator, for populations that would not fit into memory at once.
         mesh: shares the members out over all axes of this mesh; each device lifts its own part as above. A
