@@ -1,8 +1,9 @@
 """Where in a folder the files of a set are looked for. Nothing is downloaded and nothing is written."""
 
 import difflib
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
+from evojax_align import _checks
 from evojax_align.data import emnist
 from evojax_align.data.catalog import KNOWN
 from evojax_align.data.dataset import Source
@@ -10,9 +11,10 @@ from evojax_align.data.formats import missing, read_cifar_folder, read_idx_folde
 
 _CIFAR_FOLDERS = {"cifar10": "cifar-10-batches-bin", "cifar100": "cifar-100-binary"}
 _PICKLE_FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+_LONGEST_NAME = 200
 
 
-def find(folder: Path, name: str, *, nameless: bool) -> Source | None:
+def find(folder: Path, name: str, *, nameless: bool, limit: int | None = None) -> Source | None:
     """Read the set `name` from the first of these that is there; None if none is.
 
     1. `NAME.npz`;
@@ -20,22 +22,27 @@ def find(folder: Path, name: str, *, nameless: bool) -> Source | None:
     3. for the EMNIST sets, NIST's own files `emnist-letters-*`, and for the tasks of ten letters any
        `emnist_letters`, from which they are cut;
     4. with `nameless`, IDX files or binary files of CIFAR in `folder` itself, which do not say what set they are.
+
+    `limit` bounds the bytes that one file may expand to. A name that leads out of the folder is refused.
     """
+    _check_name(name)
     if (folder / f"{name}.npz").is_file():
-        return read_npz(folder / f"{name}.npz")
+        return read_npz(folder / f"{name}.npz", limit)
     homes = [folder / name]
     if name in _CIFAR_FOLDERS:
         homes += [folder / name / _CIFAR_FOLDERS[name], folder / _CIFAR_FOLDERS[name]]
     for home in homes:
-        if (source := _read_nameless(home)) is not None:
+        if (source := _read_nameless(home, limit)) is not None:
             return source
     if name == "emnist_letters":
         for home in (folder, folder / name, folder / "gzip"):
-            if (raw := read_idx_folder(home, prefix="emnist-letters-", test="test")) is not None:
+            if (raw := read_idx_folder(home, prefix="emnist-letters-", test="test", limit=limit)) is not None:
                 return emnist.upright(raw)
-    if name in emnist.TASKS and (letters := find(folder, "emnist_letters", nameless=False)) is not None:
-        return emnist.task(letters, name)
-    return _read_nameless(folder) if nameless else None
+    if name in emnist.TASKS:
+        letters = find(folder, "emnist_letters", nameless=False, limit=limit)
+        if letters is not None:
+            return emnist.task(letters, name)
+    return _read_nameless(folder, limit) if nameless else None
 
 
 def nothing_found(folder: Path, name: str, argument: str) -> FileNotFoundError:
@@ -63,6 +70,15 @@ def accepted(name: str) -> str:
     return " or ".join(files)
 
 
-def _read_nameless(folder: Path) -> Source | None:
-    source = read_idx_folder(folder)
-    return read_cifar_folder(folder) if source is None else source
+def _check_name(name: str) -> None:
+    """Refuse a name that is a path, on any system, or that no file can have, before the disk is looked at."""
+    is_path = name in ("", "..") or PureWindowsPath(name).name != name
+    if is_path or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        shown = repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")
+        mend = "Pass the folder that holds the file as data_dir, and its name without .npz as name."
+        raise _checks.bad("name", shown, "the name of a file in the folder, not a path", mend)
+
+
+def _read_nameless(folder: Path, limit: int | None) -> Source | None:
+    source = read_idx_folder(folder, limit=limit)
+    return read_cifar_folder(folder, limit) if source is None else source

@@ -4,6 +4,7 @@ Outlines are taken in the integer units of the font files, and a pixel holds the
 so nothing depends on a font renderer, on hinting or on the fonts of the machine.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -95,8 +96,9 @@ def _rasterise(edges: Edges, size: int) -> UInt8[np.ndarray, "size size"]:
     return np.rint(255 * cover / cover.max()).astype(np.uint8)
 
 
+@functools.cache
 def _read_outlines() -> dict[tuple[str, str], Edges]:
-    """The outline of every letter in every font; reads the font files of matplotlib."""
+    """The outline of every letter in every font; reads the font files of matplotlib, once in a process."""
     matplotlib = _checks.extra("matplotlib", "plotting")
     tools = _checks.extra("fontTools.ttLib", "plotting")
     logs = _checks.extra("fontTools.misc.loggingTools", "plotting")

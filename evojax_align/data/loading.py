@@ -1,4 +1,4 @@
-"""The front door: a set by its name, from the folder that is named, or from the source that the name stands for."""
+"""Loads a set by its name, from the folder that is named, or from the source that the name stands for."""
 
 import os
 from pathlib import Path
@@ -27,6 +27,7 @@ def load(
     transpose: bool = False,
     image_size: int | None = None,
     per_class: int | None = None,
+    limit: int | None = None,
 ) -> Dataset:
     """Load a set of labelled images in three parts that share no image; reads files, and may download.
 
@@ -52,6 +53,9 @@ def load(
         transpose: exchange rows and columns of each image. EMNIST sets come upright; this restores their raw form.
         image_size: of `glyphs` alone, 8 by default; at 28 all letters are easily read.
         per_class: of `glyphs` alone, the images of each letter, 200 by default.
+        limit: the bytes that one file of the folder may take once it is expanded; what takes more is refused before
+            it is read. By default 4 GiB, and at most 100 times the size of the file or 64 MiB, whichever is more;
+            raise it for larger files that you trust. As float32, 8-bit images take four times that memory.
 
     Returns:
         The set. Its images are float32 in [0, 1], [n, height, width] if grey and [n, height, width, channels]
@@ -60,7 +64,8 @@ def load(
     Raises:
         FileNotFoundError: if the folder holds no such file, or a download fails; it says where to put which file.
         ModuleNotFoundError: if the source needs a package that is not installed.
-        ValueError: if the name is unknown, or what a file holds is not a set of labelled images.
+        ValueError: if the name is unknown, or is a path; or if a file is damaged, expands beyond the limit, or does not
+            hold a set of labelled images.
 
     Example:
         >>> digits = load("digits")
@@ -73,7 +78,9 @@ def load(
         _natural("validation", validation)
     settings = {"image_size": image_size, "per_class": per_class}
     settings = {argument: value for argument, value in settings.items() if value is not None}
-    source = _from_folder(name, data_dir)
+    if limit is not None:
+        _checks.positive("limit", limit)
+    source = _from_folder(name, data_dir, limit)
     if settings and (source is not None or name not in glyphs.TASKS):
         argument = next(iter(settings))
         mend = f"Leave {argument} out, or draw glyphs."
@@ -84,14 +91,14 @@ def load(
     return build(name, source, class_names, seed=seed, validation=validation, transpose=transpose)
 
 
-def _from_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Source | None:
+def _from_folder(name: str, data_dir: str | os.PathLike[str] | None, limit: int | None) -> Source | None:
     """What the folder holds; None where none is named, or where a known set has another source."""
     given = data_dir is not None
     place = os.fspath(data_dir) if given else os.environ.get(FOLDER_VARIABLE, "")
     if not given and not place:
         return None
     path = Path(place).expanduser()
-    source = folder.find(path, name, nameless=given)
+    source = folder.find(path, name, nameless=given, limit=limit)
     if source is None and (given or name not in KNOWN):
         raise folder.nothing_found(path, name, "data_dir" if given else FOLDER_VARIABLE)
     return source

@@ -1,0 +1,154 @@
+"""Reading of files that may be damaged or hostile: no pickles, and no more bytes than promised and allowed.
+
+Used by the readers of data sets, checkpoints and results. The size that a header promises is compared with the limit
+before any value is read, so that a small file that expands to gigabytes is refused at once.
+"""
+
+import io
+import math
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from evojax_align import _checks
+
+LIMIT = 4 * 2**30
+RATIO, SMALL = 100, 64 * 2**20
+_CHUNK = 2**20
+_HEADER = 10_000  # bytes of a .npy header; NumPy's own limit
+_DIRECTORY = 4 * 2**20  # bytes of the table of members of a zip archive: tens of thousands of arrays
+
+
+class _Member(NamedTuple):
+    """An array of an archive, as its header describes it; its values start at byte `start` of the member."""
+
+    info: zipfile.ZipInfo
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: Literal["C", "F"]
+    start: int
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * max(self.dtype.itemsize, 1)
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which `zipfile` cannot read a table of members that takes more memory than a usual one."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _DIRECTORY:
+            raise ValueError(f"a table of members of {size} bytes, of which {_DIRECTORY} are allowed")
+        return super().read(size)
+
+
+def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None = None) -> dict[str, np.ndarray]:
+    """Read arrays from an .npz file as `np.load` does, within a limit and without pickles.
+
+    Args:
+        path: the file.
+        keys: the arrays to read, all by default; other members of the archive are not opened.
+        limit: the bytes that all of these arrays may take together; see `allowed` for the default. For a file that is
+            never compressed, such as a checkpoint, pass its own size.
+
+    Returns:
+        The arrays by name, in the order of `keys`, or else of the file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, is no .npz file, lacks one of `keys`, holds anything but arrays of numbers
+            or strings, or expands beyond the limit. The message names the file.
+    """
+    expected = "a whole .npz file" + ("" if keys is None else " with the arrays " + ", ".join(keys := list(keys)))
+    try:
+        with _Bounded(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+            infos = {info.filename: info for info in archive.infolist()}
+            names = [name.removesuffix(".npy") for name in infos] if keys is None else keys
+            absent = [name for name in names if f"{name}.npy" not in infos]
+            if absent:
+                mend = f"Store these arrays with np.savez_compressed({path.name!r}, {absent[0]}=..., ...)."
+                raise _checks.bad(str(path), f"no {', '.join(absent)}", expected, mend)
+            members = {name: _member(archive, infos[f"{name}.npy"]) for name in names}
+            check_size(path, sum(member.size for member in members.values()), limit)
+            return {name: _values(archive, member) for name, member in members.items()}
+    except (_checks.BadInput, FileNotFoundError):
+        raise
+    except zipfile.BadZipFile as error:
+        came = unreadable(error) if "CRC" in str(error) else f"a file that is truncated or no .npz ({error})"
+        raise _checks.bad(str(path), came, expected, "Copy or download the file again.") from error
+    except Exception as error:  # a damaged archive makes zipfile, zlib and NumPy raise errors of any type
+        mend = "Copy it again, or store arrays of numbers with np.savez."
+        raise _checks.bad(str(path), unreadable(error), expected, mend) from error
+
+
+def unreadable(error: Exception) -> str:
+    """What the errors say came where reading failed."""
+    return f"a file that cannot be read ({str(error) or type(error).__name__})"
+
+
+def allowed(path: Path, limit: int | None) -> int:
+    """The bytes that a file may expand to.
+
+    That is `limit` where it is given. By default it is 4 GiB, and at most 100 times the size of the file or 64 MiB,
+    whichever is more: images do not compress better than that, and files that were made to exhaust memory do.
+    """
+    return min(LIMIT, max(SMALL, RATIO * path.stat().st_size)) if limit is None else limit
+
+
+def check_size(path: Path, size: int, limit: int | None) -> None:
+    """Refuse a file that expands to `size` bytes if this is more than `allowed`."""
+    if size > (most := allowed(path, limit)):
+        came = f"a file of {path.stat().st_size} bytes that expands to {size}"
+        raise _checks.bad(str(path), came, f"at most {most} bytes", f"If you trust it, pass limit={size}.")
+
+
+def read_array(
+    read: Callable[[int], bytes], shape: tuple[int, ...], dtype: np.dtype, order: Literal["C", "F"] = "C"
+) -> np.ndarray:
+    """Read the values of one array by the method `read` of a file; fewer or more of them in the file are an error.
+
+    Memory is used as values arrive: a file that promises more than it holds costs what it holds.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    values, done = np.empty(size, np.uint8), 0
+    while done < size:
+        chunk = read(min(_CHUNK, size - done))
+        if not chunk:
+            raise EOFError(f"it ends after {done} of the {size} bytes that its header promises")
+        values[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        done += len(chunk)
+    if read(1):
+        raise ValueError(f"it is longer than the {size} bytes that its header promises")
+    return np.ndarray(shape, dtype, values, order=order)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    """The header of an array, checked against the size that the archive states."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is compressed in a way that NumPy does not use")
+    with archive.open(info) as stored:
+        # The whole header has to be in these bytes: NumPy would read as many as the header says it is long.
+        head = io.BytesIO(stored.read(_HEADER))
+    version = np.lib.format.read_magic(head)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"{info.filename} has the version {version} of the .npy format")
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = parse(head, max_header_size=_HEADER)
+    if dtype.hasobject:
+        raise ValueError(f"{info.filename} holds pickled objects")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{info.filename} has the shape {shape}")
+    member = _Member(info, shape, dtype, "F" if is_fortran else "C", head.tell())
+    if member.start + member.size != info.file_size:
+        came = f"{member.size} bytes of values, of which the archive holds {info.file_size - member.start}"
+        raise ValueError(f"the header of {info.filename} promises {came}")
+    return member
+
+
+def _values(archive: zipfile.ZipFile, member: _Member) -> np.ndarray:
+    with archive.open(member.info) as stored:
+        stored.read(member.start)
+        return read_array(stored.read, member.shape, member.dtype, member.order)
