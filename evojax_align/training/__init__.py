@@ -14,13 +14,24 @@ from evojax_align.training.evaluation import (
     loss_and_accuracy,
 )
 from evojax_align.training.members import History, Member, check_masks, finish, fit, init, step_epoch
-from evojax_align.training.pieces import Pieced, evaluate_pieces, fit_pieces, init_pieces, run_pieces
+from evojax_align.training.pieces import (
+    InTraining,
+    Pieced,
+    begin_pieces,
+    evaluate_pieces,
+    fit_pieces,
+    init_pieces,
+    run_pieces,
+    train_pieces,
+)
 
 __all__ = [
     "CHUNK",
     "History",
+    "InTraining",
     "Member",
     "Pieced",
+    "begin_pieces",
     "check_labels",
     "check_masks",
     "descend",
@@ -38,4 +49,5 @@ __all__ = [
     "run_pieces",
     "step",
     "step_epoch",
+    "train_pieces",
 ]

@@ -1,8 +1,8 @@
 """Training of networks that are chains of pieces, by programs of the pieces: for a search among architectures.
 
 A program of a whole network is compiled anew for every architecture. A piece has few forms, so that most of the pieces
-of a new architecture are known already: here each is compiled once, forth and back, for each form and shape of its
-input, and the host calls one after the other. `experiments/benchmarks/architectures.py` measures both ways.
+of a new architecture are known already: here each is compiled once, forward and backward, for each form and shape of
+its input, and the host calls one after the other. `experiments/benchmarks/architectures.py` measures both ways.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
@@ -26,8 +27,30 @@ class Pieced(Protocol):
 
     @property
     def pieces(self) -> Mapping[str, nn.Module]:
-        """The modules, each called as `piece(x, train=...)` on what the one before gives; the last gives logits."""
+        """The modules, each called as `piece(x, train=...)` on the output of the one before; the last gives logits."""
         ...
+
+
+@struct.dataclass
+class InTraining:
+    """A network between two epochs of its training: what a checkpoint holds.
+
+    Attributes:
+        variables: as the network takes them.
+        moments: for each piece the leaves of the optimiser's state.
+        epoch: how many are over.
+    """
+
+    variables: PyTree
+    moments: tuple[tuple[ArrayLike, ...], ...]
+    epoch: Int[ArrayLike, ""]
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> "InTraining":
+        """From nested dictionaries of arrays by the names of the fields, as `lab.load(path, build=...)` gives them."""
+        pieces = [tree["moments"][str(n)] for n in range(len(tree["moments"]))]
+        moments = tuple(tuple(piece[str(n)] for n in range(len(piece))) for piece in pieces)
+        return cls(tree["variables"], moments, tree["epoch"])
 
 
 def fit_pieces(
@@ -41,41 +64,80 @@ def fit_pieces(
     keys: Sequence[PRNGKey],
     devices: Sequence[Any] = (),
 ) -> tuple[list[PyTree], Float[np.ndarray, "networks epochs"]]:
-    """Train networks of any architectures together, one step of each in turn. A host function.
+    """Train networks of any architectures together. A host function.
+
+    The same as `begin_pieces` for each network, and `train_pieces` for all epochs, whose arguments it takes.
+
+    Args:
+        networks: such as `models.BlockCNN`.
+        variables: of each, as it was initialised: `params`, and `batch_stats` where it has some.
+        data: see `train_pieces`.
+        optimizer: see `train_pieces`; its state starts fresh.
+        epochs: see `train_pieces`.
+        batch_size: see `train_pieces`.
+        keys: see `train_pieces`.
+        devices: see `train_pieces`.
+
+    Returns:
+        The trained variables, and the mean loss of each epoch.
+    """
+    _alike(networks, variables=variables)
+    starts = [begin_pieces(network, own, optimizer) for network, own in zip(networks, variables, strict=True)]
+    settings = {"epochs": epochs, "batch_size": batch_size, "keys": keys, "devices": devices}
+    states, losses = train_pieces(networks, starts, data, optimizer, **settings)
+    return [state.variables for state in states], losses
+
+
+def begin_pieces(network: Pieced, variables: PyTree, optimizer: optax.GradientTransformation) -> InTraining:
+    """The state of a network before its first epoch, with a fresh state of the optimiser."""
+    moments = [_started(optimizer, _of(variables, name)["params"]) for name in network.pieces]
+    return InTraining(variables, tuple(moments), np.zeros((), np.int32))
+
+
+def train_pieces(
+    networks: Sequence[Pieced],
+    states: Sequence[InTraining],
+    data: Iterable[Any],
+    optimizer: optax.GradientTransformation,
+    *,
+    epochs: int,
+    batch_size: int,
+    keys: Sequence[PRNGKey],
+    devices: Sequence[Any] = (),
+) -> tuple[list[InTraining], Float[np.ndarray, "networks epochs"]]:
+    """Train networks of any architectures together for some epochs, one step of each in turn. A host function.
 
     Main arguments:
         networks: such as `models.BlockCNN`.
-        variables: of each, as it was initialised: `params`, and `batch_stats` where it has some.
-        data: inputs and integer labels, shared by all; each sees them in an order of its own.
-        optimizer: any optax optimiser that treats every parameter by itself, such as Adam; its state starts fresh.
-            Its programs are kept for this very object: make it once.
+        states: of each, from `begin_pieces` or an earlier call.
+        data: inputs and integer labels, shared by all; each network sees them in an order of its own.
+        optimizer: any optax optimiser that treats every parameter by itself, such as Adam. Its programs are kept for
+            this very object: make it once.
         epochs: passes over the data.
         batch_size: samples a step. What does not fill the last step of a pass is left out of it, others each time.
-        keys: one for each network.
+        keys: one for each network, the same in all calls.
 
     Other arguments:
-        devices: networks are dealt out to these, and train side by side. Programs are compiled for each device.
+        devices: networks are dealt out to these, and train in parallel. Programs are compiled for each device.
 
     Returns:
-        The trained variables, and the mean loss of each epoch. A network's result does not depend on the others.
+        The new states, and the mean loss of each epoch. A network's result does not depend on the others; n epochs and
+        then m give the same bits as n + m.
 
     Raises:
         ValueError: for lists that do not fit each other, no data, and labels out of range.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
-    for name, values in (("variables", variables), ("keys", keys)):
-        if len(values) != len(networks):
-            came, expected = f"{len(values)} of them", f"one for each of {len(networks)} networks"
-            raise _checks.bad(name, came, expected, "Pass lists of equal length.")
+    _alike(networks, states=states, keys=keys)
     x, y = jax.tree.map(jnp.asarray, tuple(data))
-    for network, own in _unlike(networks, variables):
+    for network, own in _unlike(networks, [state.variables for state in states]):
         check_labels("data", partial(_logits, network), own, x, y)
     places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
     shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
     trainees = []
-    for network, own, key, place in zip(networks, variables, keys, places, strict=True):
-        start, order = (own, key) if place is None else jax.device_put((own, key), place)
+    for network, state, key, place in zip(networks, states, keys, places, strict=True):
+        start, order = (state, key) if place is None else jax.device_put((state, key), place)
         trainees.append(_Trainee(network, start, order, optimizer))
     size = min(batch_size, y.shape[0])
     losses = np.zeros((len(networks), epochs))
@@ -87,7 +149,7 @@ def fit_pieces(
             for trainee, place in zip(trainees, places, strict=True):
                 trainee.step(step, *shared[place])
         losses[:, epoch] = [float(trainee.loss) / steps for trainee in trainees]
-    return [trainee.variables for trainee in trainees], losses
+    return [trainee.state(epochs) for trainee in trainees], losses
 
 
 def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
@@ -117,15 +179,23 @@ def evaluate_pieces(
 
 
 def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
-    """What each piece gives, by programs of the pieces; the last are the logits `network.apply(variables, x)`."""
+    """The output of each piece, by programs of the pieces; the last are the logits `network.apply(variables, x)`."""
     given = {}
     for name, piece in network.pieces.items():
         given[name] = x = _inferred(piece, _of(variables, name), x)
     return given
 
 
+def _alike(networks: Sequence[Pieced], **lists: Sequence[Any]) -> None:
+    """Refuse lists that do not have one entry for each network."""
+    for name, values in lists.items():
+        if len(values) != len(networks):
+            came, expected = f"{len(values)} of them", f"one for each of {len(networks)} networks"
+            raise _checks.bad(name, came, expected, "Pass lists of equal length.")
+
+
 def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tuple[Pieced, PyTree]]:
-    """Of those that give their answers alike, one: all others take the same labels."""
+    """One network of those with equal last pieces: all others take the same labels."""
     pairs = zip(networks, variables, strict=True)
     return list({list(network.pieces.values())[-1]: (network, own) for network, own in pairs}.values())
 
@@ -138,31 +208,31 @@ class _Trainee:
     """One network in training: for each piece its variables and the state of the optimiser."""
 
     def __init__(
-        self, network: Pieced, variables: PyTree, key: PRNGKey, optimizer: optax.GradientTransformation
+        self, network: Pieced, state: InTraining, key: PRNGKey, optimizer: optax.GradientTransformation
     ) -> None:
         self._pieces = list(network.pieces.values())
         self._names = list(network.pieces)
-        self._own = [_of(variables, name) for name in self._names]
-        self._moments = [_started(optimizer, own["params"]) for own in self._own]
-        self._optimizer, self._key = optimizer, key
+        self._own = [_of(state.variables, name) for name in self._names]
+        self._moments = list(state.moments)
+        self._optimizer, self._key, self._past = optimizer, key, int(np.asarray(state.epoch))
         self._order, self.loss = jnp.zeros((0, 0), int), jnp.zeros(())
 
     def begin(self, epoch: int, count: int, size: int) -> None:
         """Draw the order of the samples."""
-        self._order = _drawn(self._key, epoch, count, size)
+        self._order = _drawn(self._key, self._past + epoch, count, size)
         self.loss = jnp.zeros_like(self.loss)
 
     def step(self, step: int, x: PyTree, y: Array) -> None:
-        """Forth through all pieces, and back."""
+        """Forward through all pieces, and backward."""
         value, y = _batch(self._order, step, x, y)
         pulls = []
         for number, piece in enumerate(self._pieces[:-1]):
-            value, pull, new = _forth(piece, self._own[number], value, needed=number > 0)
+            value, pull, new = _forward(piece, self._own[number], value, needed=number > 0)
             pulls.append((pull, new))
         of_last, gradient, self.loss = _end(self._pieces[-1], self._own[-1]["params"], value, y, self.loss)
         self._own[-1] = {"params": self._descended(-1, of_last)}
         for number, (pull, new) in reversed(list(enumerate(pulls))):
-            of_piece, gradient = _back(pull, gradient)
+            of_piece, gradient = _backward(pull, gradient)
             self._own[number] = {"params": self._descended(number, of_piece), **new}
 
     def _descended(self, number: int, gradient: PyTree) -> PyTree:
@@ -171,14 +241,14 @@ class _Trainee:
         params, self._moments[number] = _descended(self._optimizer, params, moments, gradient)
         return params
 
-    @property
-    def variables(self) -> PyTree:
-        """As the network takes them."""
+    def state(self, epochs: int) -> InTraining:
+        """After so many epochs."""
         kinds = {kind for own in self._own for kind in own}
-        return {
+        variables = {
             kind: {name: own[kind] for name, own in zip(self._names, self._own, strict=True) if kind in own}
             for kind in sorted(kinds)
         }
+        return InTraining(variables, tuple(self._moments), np.array(self._past + epochs, np.int32))
 
 
 def _of(variables: PyTree, name: str) -> dict[str, PyTree]:
@@ -186,14 +256,14 @@ def _of(variables: PyTree, name: str) -> dict[str, PyTree]:
     return {kind: pieces[name] for kind, pieces in variables.items() if name in pieces}
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})  # used once: compile fast
 def _initial(piece: nn.Module, key: PRNGKey, x: PyTree) -> dict[str, PyTree]:
     return dict(piece.init(key, x))
 
 
 @partial(jax.jit, static_argnums=0)
-def _started(optimizer: optax.GradientTransformation, params: PyTree) -> PyTree:
-    return optimizer.init(params)
+def _started(optimizer: optax.GradientTransformation, params: PyTree) -> tuple[Array, ...]:
+    return tuple(jax.tree.leaves(optimizer.init(params)))
 
 
 @partial(jax.jit, static_argnames=("count", "size"))
@@ -209,8 +279,8 @@ def _batch(order: Array, step: ArrayLike, x: PyTree, y: Array) -> tuple[PyTree, 
 
 
 @partial(jax.jit, static_argnames=("piece", "needed"))
-def _forth(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) -> tuple[Array, Any, dict[str, PyTree]]:
-    """What the piece gives, what its gradients take (for its input too, if needed), and its new statistics."""
+def _forward(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) -> tuple[Array, Any, dict[str, PyTree]]:
+    """The output of a piece, its pullback (for its input too, if needed), and its new statistics."""
     rest = {kind: of_kind for kind, of_kind in own.items() if kind != "params"}
 
     def run(params: PyTree, x: PyTree) -> tuple[Array, dict[str, PyTree]]:
@@ -223,7 +293,7 @@ def _forth(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) ->
 
 
 @jax.jit
-def _back(pull: Any, gradient: Array) -> tuple[PyTree, Array | None]:
+def _backward(pull: Any, gradient: Array) -> tuple[PyTree, Array | None]:
     """The gradients of the piece's parameters, and of its input if that was needed."""
     of_params, *of_input = pull(gradient)
     return of_params, of_input[0] if of_input else None
@@ -231,7 +301,7 @@ def _back(pull: Any, gradient: Array) -> tuple[PyTree, Array | None]:
 
 @partial(jax.jit, static_argnums=0)
 def _end(piece: nn.Module, params: PyTree, x: Array, y: Array, total: Array) -> tuple[PyTree, Array, Array]:
-    """Forth and back through the piece that gives logits; the loss is added to the total."""
+    """Forward and backward through the piece that gives logits; the loss is added to the total."""
 
     def lost(params: PyTree, x: Array) -> Array:
         return loss_and_accuracy(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y)[0]
@@ -242,11 +312,12 @@ def _end(piece: nn.Module, params: PyTree, x: Array, y: Array, total: Array) -> 
 
 @partial(jax.jit, static_argnums=0)
 def _descended(
-    optimizer: optax.GradientTransformation, params: PyTree, moments: PyTree, gradient: PyTree
-) -> tuple[PyTree, PyTree]:
-    """By itself, so that the programs of pieces serve every optimiser."""
-    updates, moments = optimizer.update(gradient, moments, params)
-    return optax.apply_updates(params, updates), moments
+    optimizer: optax.GradientTransformation, params: PyTree, moments: tuple[Array, ...], gradient: PyTree
+) -> tuple[PyTree, tuple[Array, ...]]:
+    """A program by itself, so that the programs of pieces serve every optimiser."""
+    state = jax.tree.unflatten(jax.tree.structure(jax.eval_shape(optimizer.init, params)), moments)
+    updates, state = optimizer.update(gradient, state, params)
+    return optax.apply_updates(params, updates), tuple(jax.tree.leaves(state))
 
 
 @partial(jax.jit, static_argnums=0)

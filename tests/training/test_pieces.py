@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from evojax_align import training
+from evojax_align.lab import checkpoint
 from evojax_align.models import BlockCNN
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
@@ -78,11 +79,35 @@ def test_training_by_pieces_is_training_as_a_whole(images, starts):
     assert (losses[:, 1] < losses[:, 0]).all()
 
 
-def test_a_network_does_not_depend_on_those_beside_it(images, starts):
+def test_a_network_does_not_depend_on_the_others(images, starts):
     together, losses = fit(images, starts)
     alone, loss = fit(images, starts[1:], NETWORKS[1:], keys=[jax.random.key(2)])
     jax.tree.map(np.testing.assert_array_equal, alone[0], together[1])
     np.testing.assert_array_equal(loss[0], losses[1])
+
+
+def test_training_that_is_stopped_after_each_epoch_and_stored_gives_the_same_bits(images, starts, tmp_path):
+    expected, losses = fit(images, starts, epochs=3)
+    falling = optax.adam(optax.piecewise_constant_schedule(1e-2, {3: 0.1}))
+    (scheduled,), _ = training.fit_pieces(
+        NETWORKS[:1], starts[:1], images, falling, epochs=3, batch_size=20, keys=[jax.random.key(1)]
+    )
+    found = {}
+    for name, optimizer in (("adam", ADAM), ("falling", falling)):
+        states = [training.begin_pieces(*pair, optimizer) for pair in zip(NETWORKS, starts, strict=True)]
+        settings = {"epochs": 1, "batch_size": 20, "keys": [jax.random.key(1), jax.random.key(2)]}
+        for epoch in range(3):
+            states, loss = training.train_pieces(NETWORKS, states, images, optimizer, **settings)
+            if name == "adam":
+                np.testing.assert_array_equal(loss[:, 0], losses[:, epoch])
+            for number, state in enumerate(states):
+                checkpoint.save(tmp_path / "state.npz", state, {})
+                states[number], _ = checkpoint.load(tmp_path / "state.npz", build=training.InTraining.of)
+        found[name] = [state.variables for state in states]
+    jax.tree.map(np.testing.assert_array_equal, found["adam"], expected)
+    jax.tree.map(np.testing.assert_array_equal, found["falling"][0], scheduled)
+    kernels = [of["params"]["block_0"]["conv"]["kernel"] for of in (scheduled, expected[0])]
+    assert not np.allclose(*kernels)  # the schedule went on from call to call
 
 
 def test_on_devices_named_it_is_the_same(images, starts):
@@ -93,7 +118,7 @@ def test_on_devices_named_it_is_the_same(images, starts):
 def test_a_second_network_of_known_pieces_compiles_nothing(images, starts):
     def programs():
         pieces = training.pieces
-        return [of._cache_size() for of in (pieces._forth, pieces._back, pieces._end, pieces._descended)]
+        return [of._cache_size() for of in (pieces._forward, pieces._backward, pieces._end, pieces._descended)]
 
     fit(images, starts)
     before = programs()
