@@ -69,8 +69,8 @@ def by_arm(
         kind = np.result_type(np.float32, *(v.dtype for v in values.values()))
         whole = np.full((len(arms), len(seeds), *shape), np.nan, kind)
         for cell, value in values.items():
-            here = whole[arms.index(cell.arm), seeds.index(cell.seed)]
-            here[tuple(slice(0, n) for n in value.shape)] = value
+            here = arms.index(cell.arm), seeds.index(cell.seed), *(slice(0, n) for n in value.shape)
+            whole[here] = value
         stacked[name] = whole
     return stacked
 

@@ -1,0 +1,275 @@
+"""Settings of the study, its presets, and the populations that it evolves."""
+
+import dataclasses
+
+from evojax_align import _checks
+
+MODES = {
+    "clean": "as the thesis's text, but each trial has its own trained network, and shared values are chosen on "
+    "training images",
+    "text": "as the thesis's text: all trials start from one network, and shared values are chosen on test images",
+    "code": "as its program: children have one parent (except in populations named after a crossover, which there has "
+    "no effect), one member of the first generation is not pruned, letters are transposed, and repeated transfer "
+    "learning continues from the repetition before",
+}
+OF_MODES = {
+    "clean": {"untouched": 0, "crossover": "one_point"},
+    "text": {"untouched": 0, "crossover": "one_point"},
+    "code": {"untouched": 1, "crossover": "none"},
+}
+"""Settings of `evolution.Padawann` in each mode."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of a run.
+
+    Attributes:
+        dataset: the first task, on which networks are trained.
+        mode: see `MODES`.
+        seed: of all random numbers.
+        second: the data set of the second task.
+        others: further data sets to test on. The variant "three tasks" is evolved on the first of them too.
+        variants: populations, by their names in `VARIANTS`.
+        trials: repetitions of each population.
+        generations: after the first one.
+        size: members of a population.
+        tournament: members of a tournament.
+        share: what a child loses, of all synapses. The thesis prints 0.025 %, its program and its results say 2.5 %.
+        samples: training images of each class on which members are evaluated, the first ones.
+        tested: test images of each data set, stratified by class; 0 takes all.
+        widths: of `models.MnistNet`.
+        hidden: width of the network without convolutions.
+        learnt: training images of the networks; 0 takes all.
+        epochs: of their training.
+        batch_size: of their training.
+        learning_rate: of Adadelta; multiplied by 0.7 after every epoch.
+        transferred: training images of each data set for transfer learning; 0 takes all.
+        transfers: repetitions of transfer learning; 0 leaves it out.
+        chunk: images evaluated at a time; fewer take less memory on a GPU.
+        mapping: for the variant "mapping given", the output of each class of the second task, by visual similarity.
+    """
+
+    dataset: str = "digits"
+    mode: str = "clean"
+    seed: int = 0
+    second: str = "glyphs_10letters"
+    others: tuple[str, ...] = ("glyphs_another10",)
+    variants: tuple[str, ...] = ("default",)
+    trials: int = 3
+    generations: int = 50
+    size: int = 20
+    tournament: int = 8
+    share: float = 0.025
+    samples: int = 700
+    tested: int = 0
+    widths: tuple[int, ...] = (32, 64, 128)
+    hidden: int = 64
+    learnt: int = 0
+    epochs: int = 3
+    batch_size: int = 100
+    learning_rate: float = 1.0
+    transferred: int = 0
+    transfers: int = 5
+    chunk: int = 1000
+    mapping: tuple[int, ...] = (4, 6, 0, 2, 8, 7, 9, 5, 1, 3)
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "generations", "samples", "epochs", "batch_size", "hidden", "chunk"):
+            _checks.positive(name, getattr(self, name))
+        for name in ("tested", "learnt", "transferred", "transfers"):
+            if getattr(self, name) < 0:
+                raise _checks.bad(name, getattr(self, name), "a number of at least 0", "0 takes all, or none.")
+        for name in self.variants:
+            _checks.one_of("variants", name, VARIANTS)
+        if "default" not in self.variants:
+            raise _checks.bad("variants", self.variants, "'default' among them", "Others are compared with it.")
+        if len(set(self.variants)) < len(self.variants):
+            raise _checks.bad("variants", self.variants, "each of them once", "Leave out the second one.")
+        if sorted(self.mapping) != list(range(len(self.mapping))):
+            raise _checks.bad("mapping", self.mapping, "each output once", "Number outputs from 0.")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of all data sets, in the order of the tasks."""
+        return self.dataset, self.second, *self.others
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What trained networks have in common.
+
+    Attributes:
+        network: "conv", or "forward" for one without convolutions.
+        trained_on: the number of the data set; 0 is the first.
+        layers: output layers, one for each of so many tasks.
+    """
+
+    network: str = "conv"
+    trained_on: int = 0
+    layers: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A population: what differs in its ancestors, its tasks, or its algorithm.
+
+    Attributes:
+        kind: of its ancestors.
+        ancestors: how many, 1 or 2.
+        aligned: whether the neurons of the second ancestor are permuted to match those of the first.
+        signs: as in `pruning.basis`.
+        magnitudes: as in `pruning.basis`.
+        pruned: share of the ancestor's synapses, those of least magnitude, that are pruned beforehand.
+        tasks: numbers of the data sets that define fitness.
+        mapping: which outputs stand for the classes of the second task: "none" takes them in order; "given" as the
+            configuration says; "optimised" takes the bijection with the highest accuracy before any evolution.
+        classes: whether the second task has "all" its classes or the first "half".
+        settings: of `evolution.Padawann`.
+    """
+
+    kind: Kind = Kind()
+    ancestors: int = 1
+    aligned: bool = False
+    signs: str = "kept"
+    magnitudes: str = "shared"
+    pruned: float = 0.0
+    tasks: tuple[int, ...] = (0, 1)
+    mapping: str = "none"
+    classes: str = "all"
+    settings: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def apart(self) -> bool:
+        """Whether the second task has an output layer of its own."""
+        return self.kind.layers > 1
+
+    @property
+    def biases(self) -> str:
+        """As in `pruning.basis`."""
+        return str(dict(self.settings).get("biases", "kept"))
+
+
+def with_settings(**settings: object) -> Variant:
+    """The default population with other settings of `evolution.Padawann`."""
+    return Variant(settings=tuple(settings.items()))
+
+
+def ten(**settings: object) -> Variant:
+    """A population of ten members, as in the thesis's Tables 6.1 and 6.2."""
+    return with_settings(**{"size": 10, "tournament": 4} | settings)
+
+
+VARIANTS = {
+    "default": Variant(),
+    # compared in the thesis
+    "signs discarded": Variant(signs="discarded"),
+    "weights kept": Variant(magnitudes="own", settings=(("values", (1.0,)),)),
+    "first task alone": Variant(tasks=(0,)),
+    "three tasks": Variant(tasks=(0, 1, 2)),
+    "from the second task": Variant(Kind(trained_on=1)),
+    "without convolutions": Variant(Kind("forward")),
+    "mapping optimised": Variant(mapping="optimised"),
+    "mapping given": Variant(mapping="given"),
+    "real crossover": with_settings(crossover="one_point"),
+    "no crossover": with_settings(crossover="none"),
+    "without selection": with_settings(elitism=0.0, culling=0.0, tournament=1),
+    "as printed": with_settings(share=0.00025),
+    "ten members": ten(),
+    "ten, no elitism": ten(elitism=0.0),
+    "ten, no culling": ten(culling=0.0),
+    "ten, whole clusters": ten(whole_clusters=True),
+    "ten, no crossover": ten(crossover="none"),
+    "ten, uniform crossover": ten(crossover="uniform"),
+    "ten, tournaments of 2": ten(tournament=2),
+    "ten, tournaments of 6": ten(tournament=6),
+    # its future work
+    "fitness: mean": with_settings(fitness="mean"),
+    "fitness: worst": with_settings(fitness="worst"),
+    "fitness: product": with_settings(fitness="product"),
+    "edges count": with_settings(edges=1.0),
+    "ensemble": with_settings(over="ensemble"),
+    "mean of values": with_settings(over="mean"),
+    "seven values": with_settings(values=(0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)),
+    "biases shared": with_settings(biases="shared"),
+    "random magnitudes": Variant(magnitudes="random"),
+    "random weights": Variant(signs="random", magnitudes="random"),
+    "pruned by magnitude first": Variant(pruned=0.5),
+    "forty members": with_settings(size=40),
+    "one parent": with_settings(parents="best"),
+    "only the living are drawn": with_settings(among="living"),
+    "an output layer for each task": Variant(Kind(layers=2)),
+    "five classes": Variant(classes="half"),
+    "two ancestors": Variant(ancestors=2),
+    "two ancestors, aligned": Variant(ancestors=2, aligned=True),
+}
+PLAIN_CONTROLS = ("network", "random pruning", "pruning by magnitude")
+"""Networks with their weights: the trained one, and two with as many synapses as the champion of "default"."""
+SHARED_CONTROLS = ("network, shared value", "random pruning, shared value", "by magnitude, shared value")
+"""The same with signs and a shared value."""
+MAPPED_CONTROL = "mapping alone"
+"""The trained network with a shared value and the outputs of "mapping optimised"."""
+TRANSFERRED = ("network", "default", "weights kept", "first task alone")
+"""Networks that take part in transfer learning."""
+
+
+def rows(config: Config) -> list[str]:
+    """The networks that are compared: champions of the variants, then controls."""
+    mapped = (MAPPED_CONTROL,) if "mapping optimised" in config.variants else ()
+    controls = [name for pair in zip(PLAIN_CONTROLS, SHARED_CONTROLS, strict=True) for name in pair]
+    return [*config.variants, *controls, *mapped]
+
+
+PRESETS = {
+    "demo": (
+        Config(
+            variants=("default", "weights kept", "first task alone", "mapping optimised", "without selection"),
+            trials=10,
+            generations=10,
+            samples=60,
+            widths=(8, 16, 32),
+            hidden=32,
+            epochs=10,
+            batch_size=10,
+            transferred=1000,
+            transfers=1,
+        ),
+    ),
+    "small": (
+        Config(
+            dataset="mnist",
+            second="emnist_10letters",
+            others=("notmnist", "fashion_mnist"),
+            variants=(
+                *("default", "signs discarded", "weights kept", "first task alone"),
+                *("no crossover", "three tasks"),
+            ),
+            generations=10,
+            samples=60,
+            tested=2000,
+            learnt=20_000,
+            transferred=3000,
+            transfers=1,
+        ),
+    ),
+    "paper": (
+        Config(
+            dataset="mnist",
+            mode="text",
+            second="emnist_10letters",
+            others=("emnist_another10", "fashion_mnist"),
+            trials=10,
+            variants=(
+                *("default", "signs discarded", "weights kept", "first task alone", "three tasks"),
+                *("from the second task", "without convolutions", "mapping optimised", "no crossover"),
+                *("ten members", "ten, no elitism", "ten, no culling", "ten, whole clusters", "ten, no crossover"),
+                *("ten, uniform crossover", "ten, tournaments of 2", "ten, tournaments of 6"),
+            ),
+        ),
+    ),
+}
+COSTS = {
+    "demo": "a small network on digits and drawn letters, 10 generations, 10 trials of 5 populations; 98 s",
+    "small": "the thesis's network, 60 images a class, 10 generations, 3 trials; some 12 min a population",
+    "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
+}

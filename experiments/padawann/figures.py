@@ -1,0 +1,64 @@
+"""Figures of the study, from the view of a run."""
+
+from pathlib import Path
+
+import numpy as np
+
+from evojax_align import lab, plotting
+from experiments.common import finished
+from experiments.padawann.claims import View
+
+SHOWN = (
+    *("network", "default", "signs discarded", "three tasks", "mapping optimised"),
+    *("random pruning", "pruning by magnitude"),
+)
+"""Networks whose confusion matrices are drawn."""
+
+
+def draw(view: View, folder: Path) -> None:
+    """The course of every population, all of them together, and confusion matrices."""
+    for variant in view.variants:
+        draw_course(view, variant, folder)
+    draw_comparison(view, folder)
+    for row in SHOWN:
+        if row in view.rows:
+            draw_confusion(view, row, folder)
+
+
+def draw_course(view: View, variant: str, folder: Path) -> None:
+    """Accuracy, loss, synapses and fitness of the best member by generation (Figures 5.3, 5.8 and B)."""
+    fig, axes = plotting.figure(2, 2, width=4.2)
+    measures = {
+        name: {of: view.of(f"course_{name}", variant)[..., place] for place, of in enumerate(view.sets)}
+        for name in ("accuracy", "loss")
+    }
+    fitness = {"best member": view.of("course_fitness", variant), "mean": view.of("course_mean_fitness", variant)}
+    measures |= {"synapses": {"best member": view.of("course_synapses", variant)}, "fitness": fitness}
+    for ax, (name, curves) in zip(axes.ravel(), measures.items(), strict=True):
+        y = f"{name} on training images" if name in ("accuracy", "loss") else name
+        known = finished(curves)
+        steps = np.arange(next(iter(known.values())).shape[1])
+        plotting.plot_courses(steps, known, ax, x="generation", y=y, logarithmic=name == "loss")
+    plotting.save(fig, folder / f"course-{lab.slug(variant)}.png")
+
+
+def draw_comparison(view: View, folder: Path) -> None:
+    """Training accuracy of all populations on the first two tasks (Figures 6.1 and 6.2)."""
+    fig, axes = plotting.figure(1, 2, width=4.4)
+    for place, ax in enumerate(axes[0]):
+        curves = finished({name: view.of("course_accuracy", name)[..., place] for name in view.variants})
+        steps = np.arange(view.of("course_accuracy", "default").shape[1])
+        labels = {"x": "generation", "y": "accuracy on training images", "title": view.sets[place]}
+        plotting.plot_courses(steps, curves, ax, **labels)
+    plotting.save(fig, folder / "comparison.png")
+
+
+def draw_confusion(view: View, row: str, folder: Path) -> None:
+    """What test images of every data set are taken for (Figures 5.2, 5.4 to 5.7 and 6.3)."""
+    fig, axes = plotting.figure(1, len(view.sets), width=3.0)
+    for place, ax in enumerate(axes[0]):
+        names = [name[:8] for name in view.classes(place)]
+        numbers = [str(number) for number in range(len(names))]
+        counts, title = view.confusion(row, place), f"{view.sets[place]}: {row}"
+        plotting.plot_confusion(counts, ax, names=names, answers=numbers, title=title)
+    plotting.save(fig, folder / f"confusion-{lab.slug(row)}.png")
