@@ -62,15 +62,16 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
         ValueError: if the file is damaged, is no .npz file, lacks one of `keys`, holds anything but arrays of numbers
             or strings, or expands beyond the limit. The message names the file.
     """
-    expected = "a whole .npz file" + ("" if keys is None else " with the arrays " + ", ".join(keys := list(keys)))
+    keys = None if keys is None else list(keys)
+    expected = "a whole .npz file" if keys is None else f"a whole .npz file with the arrays {', '.join(keys)}"
     try:
         with _Bounded(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
             infos = {info.filename: info for info in archive.infolist()}
             names = [name.removesuffix(".npy") for name in infos] if keys is None else keys
             absent = [name for name in names if f"{name}.npy" not in infos]
             if absent:
-                mend = f"Store these arrays with np.savez_compressed({path.name!r}, {absent[0]}=..., ...)."
-                raise _checks.bad(str(path), f"no {', '.join(absent)}", expected, mend)
+                fix = f"Store these arrays with np.savez_compressed({path.name!r}, {absent[0]}=..., ...)."
+                raise _checks.bad(str(path), f"no {', '.join(absent)}", expected, fix)
             members = {name: _member(archive, infos[f"{name}.npy"]) for name in names}
             check_size(path, sum(member.size for member in members.values()), limit)
             return {name: _values(archive, member) for name, member in members.items()}
@@ -80,13 +81,14 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
         came = unreadable(error) if "CRC" in str(error) else f"a file that is truncated or no .npz ({error})"
         raise _checks.bad(str(path), came, expected, "Copy or download the file again.") from error
     except Exception as error:  # a damaged archive makes zipfile, zlib and NumPy raise errors of any type
-        mend = "Copy it again, or store arrays of numbers with np.savez."
-        raise _checks.bad(str(path), unreadable(error), expected, mend) from error
+        fix = "Copy it again, or store arrays of numbers with np.savez."
+        raise _checks.bad(str(path), unreadable(error), expected, fix) from error
 
 
 def unreadable(error: Exception) -> str:
-    """What the errors say came where reading failed."""
-    return f"a file that cannot be read ({str(error) or type(error).__name__})"
+    """What the errors say came where reading failed; NumPy's messages may repeat a whole header."""
+    reason = str(error) or type(error).__name__
+    return f"a file that cannot be read ({reason if len(reason) <= 200 else reason[:200] + '...'})"
 
 
 def allowed(path: Path, limit: int | None) -> int:

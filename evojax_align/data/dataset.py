@@ -192,8 +192,8 @@ def _check_images(where: str, x: np.ndarray) -> None:
             came = f"floats from {x.min()} to {x.max()}"
             raise _checks.bad(where, came, "floats in [0, 1], or uint8", "Rescale them to [0, 1].")
     elif x.dtype != np.uint8:
-        mend = "Store them as uint8 from 0 to 255."
-        raise _checks.bad(where, f"dtype {x.dtype}", "uint8, or floats in [0, 1]", mend)
+        fix = "Store them as uint8 from 0 to 255."
+        raise _checks.bad(where, f"dtype {x.dtype}", "uint8, or floats in [0, 1]", fix)
 
 
 def _check_labels(where: str, y: np.ndarray, count: int) -> None:
@@ -208,8 +208,8 @@ def _check_labels(where: str, y: np.ndarray, count: int) -> None:
 
 def _check_below(where: str, y: np.ndarray, bound: int) -> None:
     if y.max() >= bound:
-        mend = "Number the classes from 0, without gaps."
-        raise _checks.bad(where, f"the label {y.max()}", f"labels from 0 to {bound - 1}", mend)
+        fix = "Number the classes from 0, without gaps."
+        raise _checks.bad(where, f"the label {y.max()}", f"labels from 0 to {bound - 1}", fix)
 
 
 def _names_of_labels(source: Source) -> tuple[str, ...]:

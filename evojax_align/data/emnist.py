@@ -11,7 +11,7 @@ TASKS = {"emnist_10letters": tuple(range(10)), "emnist_another10": tuple(range(1
 
 
 def upright(raw: Source) -> Source:
-    """Raw EMNIST Letters, whose images lie transposed and whose labels are 1 to 26, upright with labels 0 to 25."""
+    """Raw EMNIST Letters, whose images are transposed and whose labels are 1 to 26, upright with labels 0 to 25."""
 
     def turned(arrays: Arrays) -> Arrays:
         x, y = arrays

@@ -49,8 +49,8 @@ def nothing_found(folder: Path, name: str, argument: str) -> FileNotFoundError:
     """The error for a folder that holds no file of the set `name`."""
     pickles = _PICKLE_FOLDERS.get(name, "")
     if pickles and (found := next((f for f in (folder / pickles, folder / name / pickles) if f.is_dir()), None)):
-        mend = f"Unpack the archive of the binary version, so that there is {folder / _CIFAR_FOLDERS[name]}."
-        return missing(argument, f"{found}, which holds pickles", "files that cannot run code", mend)
+        fix = f"Unpack the archive of the binary version, so that there is {folder / _CIFAR_FOLDERS[name]}."
+        return missing(argument, f"{found}, which holds pickles", "files that cannot run code", fix)
     came = f"{folder}, which holds no file of {name!r}" if folder.is_dir() else f"{folder}, which is no folder"
     there = [path.stem for path in sorted(folder.glob("*.npz"))]
     near = difflib.get_close_matches(name, [*there, *KNOWN], n=1, cutoff=0.5)
@@ -75,8 +75,8 @@ def _check_name(name: str) -> None:
     is_path = name in ("", "..") or PureWindowsPath(name).name != name
     if is_path or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
         shown = repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")
-        mend = "Pass the folder that holds the file as data_dir, and its name without .npz as name."
-        raise _checks.bad("name", shown, "the name of a file in the folder, not a path", mend)
+        fix = "Pass the folder that holds the file as data_dir, and its name without .npz as name."
+        raise _checks.bad("name", shown, "the name of a file in the folder, not a path", fix)
 
 
 def _read_nameless(folder: Path, limit: int | None) -> Source | None:

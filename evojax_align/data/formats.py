@@ -21,9 +21,9 @@ _CIFAR_IMAGE = 3 * 32 * 32
 _AGAIN = "Copy or download the file again."
 
 
-def missing(argument: str, came: object, expected: str, mend: str) -> FileNotFoundError:
+def missing(argument: str, came: object, expected: str, fix: str) -> FileNotFoundError:
     """The error for a file that is not there, in the form of all errors."""
-    return FileNotFoundError(str(_checks.bad(argument, came, expected, mend)))
+    return FileNotFoundError(str(_checks.bad(argument, came, expected, fix)))
 
 
 def read_npz(path: Path, limit: int | None = None) -> Source:
@@ -92,8 +92,8 @@ def read_cifar_folder(folder: Path, limit: int | None = None) -> Source | None:
             continue
         for path in paths:
             if not path.is_file():
-                came, mend = f"no {path.name}", "Put the missing file there too."
-                raise missing(str(folder), came, "all binary files of the set", mend)
+                came, fix = f"no {path.name}", "Put the missing file there too."
+                raise missing(str(folder), came, "all binary files of the set", fix)
         counts = [_count_cifar(path, label_bytes, limit) for path in paths]
         batches = [_read_cifar(path, label_bytes, count) for path, count in zip(paths, counts, strict=True)]
         x, y = (np.concatenate(arrays) for arrays in zip(*batches[:-1], strict=True))

@@ -46,7 +46,7 @@ def load(
     Args:
         name: one of `names()`, or the name of a file in the folder.
         data_dir: a folder; nothing is downloaded then. By default the environment variable `EVOJAX_ALIGN_DATA`
-            may name one, which is passed over if it holds no file of a known set. IDX and CIFAR files that lie in
+            may name one, which is passed over if it holds no file of a known set. IDX and CIFAR files that are in
             the folder itself do not say what set they are, and count only with `data_dir`.
         seed: draws the parts, and the distortions of `glyphs`.
         validation: the number of validation images; a sixth of the training images by default.
@@ -83,8 +83,8 @@ def load(
     source = _from_folder(name, data_dir, limit)
     if settings and (source is not None or name not in glyphs.TASKS):
         argument = next(iter(settings))
-        mend = f"Leave {argument} out, or draw glyphs."
-        raise _checks.bad(argument, settings[argument], f"None for {name!r}", mend)
+        fix = f"Leave {argument} out, or draw glyphs."
+        raise _checks.bad(argument, settings[argument], f"None for {name!r}", fix)
     if source is None:
         source = _from_source(name, seed, settings)
     class_names = KNOWN[name].class_names if name in KNOWN else None
