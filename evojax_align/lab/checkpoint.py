@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks
+from evojax_align._files import read_npz
 from evojax_align._types import PyTree
 
 INDEX = "index"
@@ -124,8 +125,7 @@ def _writer(arrays: Mapping[str, np.ndarray]) -> Callable[[Any], None]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    return read_npz(path, limit=path.stat().st_size)
 
 
 def _part(path: Path, number: int) -> Path:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, TypeAlias
 
 import numpy as np
 from jaxtyping import ArrayLike
@@ -18,6 +18,7 @@ FEWEST = 6
 WIDEST = 4.0
 """An estimate agrees with a paper's number only if its interval is no wider than this many margins."""
 RESAMPLES = 2000
+Values: TypeAlias = ArrayLike | Sequence[float]
 UNITS = ("pairs", "seeds", "trials")
 
 
@@ -68,7 +69,7 @@ class Claim:
             raise _checks.bad(f"margin of {self.id}", self.margin, "a number above 0", "Say how near agrees.")
 
 
-def paired(x: ArrayLike, y: ArrayLike, *, ours: ArrayLike | None = None) -> Comparison:
+def paired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
     """Compare paired values: the claim is that x lies above y.
 
     Both directions are tested by Wilcoxon's signed-rank test. A unit whose x or y is NaN or infinite is unknown and
@@ -93,7 +94,7 @@ def paired(x: ArrayLike, y: ArrayLike, *, ours: ArrayLike | None = None) -> Comp
     return dataclasses.replace(found, test=forward.name, p=forward.p, p_reverse=backward.p)
 
 
-def unpaired(x: ArrayLike, y: ArrayLike, *, ours: ArrayLike | None = None) -> Comparison:
+def unpaired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
     """Compare values that are not paired: the claim is that x tends to lie above y.
 
     Both directions are tested by the Mann-Whitney test. NaN and infinite values are unknown and left out; with fewer
@@ -116,7 +117,7 @@ def unpaired(x: ArrayLike, y: ArrayLike, *, ours: ArrayLike | None = None) -> Co
     return dataclasses.replace(found, test=forward.name, p=forward.p, p_reverse=backward.p)
 
 
-def measured(x: ArrayLike) -> Comparison:
+def measured(x: Values) -> Comparison:
     """The mean of the known values with Student's interval; nothing is tested."""
     values = np.asarray(x, float).ravel()
     values = values[np.isfinite(values)]
@@ -208,6 +209,7 @@ def replication(paper: float | None, ours: float | None, interval: Sequence[floa
     if ours is None or interval is None:
         return "undecided"
     low, high = interval
+    margin = margin * (1 + 1e-9)  # decimal numbers are not exact
     if not low - margin <= paper <= high + margin:
         return "differs"
     return "agrees" if abs(ours - paper) <= margin and high - low <= WIDEST * margin else "undecided"
@@ -221,7 +223,7 @@ def units_needed(claims: int) -> int:
     return n
 
 
-def mean(values: ArrayLike) -> float:
+def mean(values: Values) -> float:
     """A mean for a table, rounded."""
     return rounded(np.mean(np.asarray(values)))
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from evojax_align import _checks
+from evojax_align._files import read_npz
 from evojax_align.lab.checkpoint import write
 
 FIX = "Restore it from a copy; or run the cells again, or merge them by --merge; or start a new run."
@@ -116,11 +117,8 @@ class StoredArrays(dict[str, np.ndarray]):
 def read_arrays(path: Path) -> StoredArrays:
     """Read an `.npz` file without pickles; a damaged one is refused by name."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return StoredArrays(path, {key: stored[key] for key in stored.files})
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
+        return StoredArrays(path, read_npz(path))
+    except ValueError as error:
         raise _checks.bad(str(path), f"a damaged file ({error})", "arrays as they were written", FIX) from error
 
 
