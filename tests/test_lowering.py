@@ -253,6 +253,10 @@ def calls():
         "interpolation.barrier": (lambda v: interpolation.barrier(interpolation.Sweep(ts, v, v)), (ts,)),
         "interpolation.bezier": (interpolation.bezier, (a, a, a, 0.5)),
         "interpolation.sweep": (partial(interpolation.sweep, apply, ts=ts), (a, a, x, y)),
+        "interpolation.sweep, all t at once": (
+            partial(interpolation.sweep, apply, ts=ts, strategy="vmap"),
+            (a, a, x, y),
+        ),
         "interpolation.sweep_curve": (partial(interpolation.sweep_curve, apply, ts=ts), (a, a, a, x, y)),
         "interpolation.sweep_pairs": (partial(interpolation.sweep_pairs, apply, ts=ts), (pop, pop, x, y)),
         "matching.canonical": (matching.canonical, (square, square)),

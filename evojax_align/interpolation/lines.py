@@ -22,6 +22,7 @@ from evojax_align.symmetry.trace import evaluate, trace_network
 from evojax_align.training import check_labels
 
 KINDS = ("chord", "ends", "accuracy")
+STRATEGIES = ("scan", "vmap")
 NEAR = 1e-5
 """How near to 0 or 1 a t of a sweep must be to stand for a parent."""
 CHUNK = 1000
@@ -47,6 +48,7 @@ def sweep(
     *,
     ts: Float[ArrayLike, " t"],
     chunk: int = CHUNK,
+    strategy: str = "scan",
     spec: PermutationSpec | None = None,
     permutations_a: Mapping[str, Array] | None = None,
     permutations_b: Mapping[str, Array] | None = None,
@@ -66,6 +68,8 @@ def sweep(
 
     Other arguments:
         chunk: samples at a time.
+        strategy: "scan" evaluates one t after the other, so that memory does not grow with their number; "vmap" all of
+            them at once, for an accelerator that a single child does not fill.
         spec: the symmetry, needed with permutations.
         permutations_a: several alignments of the same parents at once: for each group, index arrays [alignments,
             neurons]. They reorder the shared work, which is not done again. Many-to-one indices may be given too.
@@ -80,6 +84,7 @@ def sweep(
     """
     _checks.same_trees("a", a, "b", b)
     _checks.positive("chunk", chunk)
+    _checks.one_of("strategy", strategy, STRATEGIES)
     if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
         raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
     y = jnp.asarray(y)
@@ -91,7 +96,8 @@ def sweep(
     ts = jnp.asarray(ts, jnp.float32)
     several = all(given)
     of_a, of_b = (dict(p) if several and p else {} for p in (permutations_a, permutations_b))
-    loss, accuracy = _sweep(apply, a, b, x, y, ts, spec if several else None, of_a, of_b, min(chunk, y.shape[0]))
+    spec, chunk = spec if several else None, min(chunk, y.shape[0])
+    loss, accuracy = _sweep(apply, a, b, x, y, ts, spec, of_a, of_b, chunk, strategy)
     return Sweep(ts=ts, loss=loss if several else loss[0], accuracy=accuracy if several else accuracy[0])
 
 
@@ -104,6 +110,7 @@ def sweep_pairs(
     *,
     ts: Float[ArrayLike, " t"],
     chunk: int = CHUNK,
+    strategy: str = "scan",
     spec: PermutationSpec | None = None,
     permutations_a: Mapping[str, Array] | None = None,
     permutations_b: Mapping[str, Array] | None = None,
@@ -126,10 +133,10 @@ def sweep_pairs(
     """
     _checks.same_trees("a", a, "b", b)
     check_labels("x, y", apply, population.take(a, 0), x, jnp.asarray(y))
-    return _sweep_pairs(apply, a, b, x, jnp.asarray(y), ts, chunk, spec, permutations_a, permutations_b)
+    return _sweep_pairs(apply, a, b, x, jnp.asarray(y), ts, chunk, strategy, spec, permutations_a, permutations_b)
 
 
-@partial(jax.jit, static_argnames=("apply", "chunk", "spec"))
+@partial(jax.jit, static_argnames=("apply", "chunk", "strategy", "spec"))
 def _sweep_pairs(
     apply: Apply,
     a: PyTree,
@@ -138,13 +145,16 @@ def _sweep_pairs(
     y: Array,
     ts: Array,
     chunk: int,
+    strategy: str,
     spec: PermutationSpec | None,
     of_a: Mapping[str, Array] | None,
     of_b: Mapping[str, Array] | None,
 ) -> Sweep:
+    settings = {"ts": ts, "chunk": chunk, "strategy": strategy, "spec": spec}
+
     def one(args: tuple[PyTree, ...]) -> Sweep:
         a, b, of_a, of_b = args
-        return sweep(apply, a, b, x, y, ts=ts, chunk=chunk, spec=spec, permutations_a=of_a, permutations_b=of_b)
+        return sweep(apply, a, b, x, y, permutations_a=of_a, permutations_b=of_b, **settings)
 
     return population.map(one, (a, b, of_a, of_b))
 
@@ -175,7 +185,7 @@ def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
     return jnp.max(-excess if kind == "accuracy" else excess, axis=-1, where=inside, initial=-jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("apply", "spec", "chunk"))
+@partial(jax.jit, static_argnames=("apply", "spec", "chunk", "strategy"))
 def _sweep(
     apply: Apply,
     a: PyTree,
@@ -187,6 +197,7 @@ def _sweep(
     permutations_a: dict[str, Array],
     permutations_b: dict[str, Array],
     chunk: int,
+    strategy: str,
 ) -> tuple[Array, Array]:
     """Loss and accuracy, [alignments, t]."""
     indices = permutations_a, permutations_b
@@ -202,8 +213,7 @@ def _sweep(
 
         def line(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> tuple[Array, Array]:
             known = children.ends(params_a, params_b, *index)
-            # one t after the other: memory does not grow with their number
-            return population.map(lambda t: _score(children.logits(known, t), labels), ts, strategy="scan")
+            return population.map(lambda t: _score(children.logits(known, t), labels), ts, strategy=strategy)
 
         if spec is None:
             return jax.tree.map(lambda sums: sums[None], line(*ends))

@@ -83,10 +83,10 @@ def one_by_one(apply, a, b, x, y, ts=TS):
     return np.array(losses), np.array(accuracies)
 
 
-@pytest.mark.parametrize("chunk", [1000, 50, 120])
-def test_a_sweep_equals_evaluating_every_child(parents, task, chunk):
+@pytest.mark.parametrize(("chunk", "strategy"), [(1000, "scan"), (50, "vmap"), (120, "scan")])
+def test_a_sweep_equals_evaluating_every_child(parents, task, chunk, strategy):
     apply, a, b = parents
-    s = sweep(apply, a, b, *task, ts=TS, chunk=chunk)
+    s = sweep(apply, a, b, *task, ts=TS, chunk=chunk, strategy=strategy)
     loss, accuracy = one_by_one(apply, a, b, *task)
     np.testing.assert_allclose(s.loss, loss, atol=2e-5, rtol=1e-5)
     np.testing.assert_allclose(s.accuracy, accuracy, atol=1e-6)
@@ -186,6 +186,7 @@ def test_a_barrier_needs_both_parents():
         ({"y": jnp.zeros(119, int)}, "one integer label for each"),
         ({"x": jnp.zeros((0, 6)), "y": jnp.zeros(0, int)}, "at least one sample"),
         ({"chunk": 0}, "chunk: "),
+        ({"strategy": "auto"}, "strategy: got 'auto'; expected one of 'scan', 'vmap'"),
         ({"permutations_a": {}}, "all three or none"),
     ],
 )
