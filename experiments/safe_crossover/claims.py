@@ -1,0 +1,484 @@
+"""What a run of the paper's study says: its view, the claims, and the tables, from the stored arrays alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align import lab, statistics
+from evojax_align.interpolation import Sweep, barrier
+from experiments.safe_crossover.config import METHODS
+
+NEAR = 0.03
+"""A child whose loss is no further above the mean of its parents counts as nearly as good as they are."""
+PAPER_SHARES = {
+    "mnist": {2: 0.59, 10: 0.815, 20: 0.815, 30: 0.855, 40: 0.885, 50: 0.92, 100: 0.94, 256: 0.985, 512: 0.925},
+    "cifar10": {2: 0.54, 25: 0.99, 50: 1.0, 75: 1.0, 100: 1.0},
+}
+"""Figure 2: by the number of directions, the share of the paper's 200 pairs where SC-CCA is below naive at t = .5."""
+PAPER_RIDGE = {"mnist": 0.965, "cifar10": 1.0}
+"""The same with ridge CCA, for each of the three ridges."""
+PAPER_ACCURACY = {"naive": {"cifar10": 0.10}, "sc_cca": {"cifar10": 0.25}}
+PAPER_COUNTS = {"significant_kept": {"mnist": 125.0}, "strong": {"mnist": 203.0}}
+PAPER_PAIRS = 200
+FIVE_PERCENT = 0.025
+"""The paper tells accuracies as 10, 25 and about 40 percent: taken as rounded to five."""
+
+
+class View:
+    """The stored arrays of the paper's study, seen in one mode.
+
+    Attributes:
+        published: the data set, if the paper has a study with these networks; "" if not.
+        modes: all modes of the run.
+        mode: the one seen, by default the first: "text", the paper's protocol, where a run has all.
+        canonical: the better of the paper's two ways of CCA, which is "svcca" where a layer is wide; "sc_cca" names it.
+    """
+
+    def __init__(self, arrays: lab.Arrays, mode: str | None = None) -> None:
+        self.arrays = arrays
+        self.published, self.dataset = (str(arrays[name]) for name in ("published", "dataset"))
+        self.modes, self.methods = arrays["modes"].tolist(), arrays["methods"].tolist()
+        self.mode = mode or self.modes[0]
+        self.ts, self.rank = arrays["ts"], int(arrays["rank"])
+        self.canonical = "svcca" if "svcca" in self.methods else "cca"
+
+    def only(self, mode: str) -> "View":
+        """The same run seen in another mode."""
+        return View(self.arrays, mode)
+
+    def of(self, name: str) -> np.ndarray:
+        """An array of this mode."""
+        return self.arrays[name][self.modes.index(self.mode)]
+
+    def halves(self, method: str, quantity: str = "loss") -> np.ndarray:
+        """Loss or accuracy on both halves of the images, [pairs, halves, t]."""
+        return self.of(quantity)[:, :, self.methods.index(self.canonical if method == "sc_cca" else method)]
+
+    def line(self, method: str, quantity: str = "loss") -> np.ndarray:
+        """The same on all images, [pairs, t]."""
+        return np.average(self.halves(method, quantity), axis=1, weights=self.arrays["parts"])
+
+    def place(self, t: float) -> int:
+        """The index of a value of t."""
+        return int(np.argmin(np.abs(self.ts - t)))
+
+    def at(self, method: str, t: float = 0.5, quantity: str = "loss") -> np.ndarray:
+        """Loss or accuracy at one t, [pairs]."""
+        return self.line(method, quantity)[:, self.place(t)]
+
+    def parents(self, quantity: str = "loss") -> np.ndarray:
+        """Loss or accuracy of both parents, [2, pairs]."""
+        return np.stack([self.at("naive", t, quantity) for t in (0, 1)])
+
+    def best(self, method: str) -> np.ndarray:
+        """The index of the lowest loss strictly between the parents, on each half of the images, [pairs, halves]."""
+        start, end = self.place(0), self.place(1)
+        return self.halves(method)[:, :, start + 1 : end].argmin(axis=-1) + start + 1
+
+    def gain(self, method: str) -> np.ndarray:
+        """How far the best child between the parents is below the better parent in loss, [pairs].
+
+        Which child and which parent these are is chosen on one half of the images, and judged on the other; the mean
+        over both ways.
+        """
+        parents = self.halves("naive")[..., [self.place(0), self.place(1)]]
+        parent = np.take_along_axis(parents, parents.argmin(axis=-1)[:, ::-1, None], axis=-1)[..., 0]
+        child = np.take_along_axis(self.halves(method), self.best(method)[:, ::-1, None], axis=-1)[..., 0]
+        return (parent - child).mean(axis=1)
+
+    def barrier(self, method: str, kind: str) -> np.ndarray:
+        """The barrier between the parents as they are: semi-matching changes one of them, [pairs]."""
+        lines = {quantity: self.line(method, quantity).copy() for quantity in ("loss", "accuracy")}
+        for t in (0, 1):
+            for quantity, line in lines.items():
+                line[:, self.place(t)] = self.at("naive", t, quantity)
+        return np.asarray(barrier(Sweep(jnp.asarray(self.ts), **jax.tree.map(jnp.asarray, lines)), kind))
+
+    def title(self, method: str) -> str:
+        """The name of a method, with its number of directions."""
+        return METHODS[method] + (f" of {self.rank}" if method == "svcca" else "")
+
+
+Compare = Callable[[View], lab.Comparison | None]
+
+
+def claim(
+    name: str, statement: str, compare: Compare, paper: dict[str, float] | None = None, margin: float | None = None
+) -> lab.Claim:
+    """A claim about pairs, which only runs of the paper's study can decide."""
+
+    def decided(view: Any) -> lab.Comparison | None:
+        return compare(view) if isinstance(view, View) else None
+
+    return lab.Claim(name, statement, "pairs", decided, paper or {}, margin)
+
+
+def spread(share: float) -> float:
+    """The margin of a share: half of the 95 % interval that the paper's own 200 pairs leave it."""
+    interval = statistics.proportion_interval(round(share * PAPER_PAIRS), PAPER_PAIRS)
+    return lab.rounded((interval.high - interval.low) / 2)
+
+
+def below(x: str, y: str) -> Compare:
+    """That the loss at t = .5 of one method is below that of another."""
+    return lambda view: lab.paired(view.at(y), view.at(x))
+
+
+def ordered(pairwise: str) -> Compare:
+    """The order of SC-PwC and SC-CCA that the paper found: SC-PwC first, on CIFAR-10 the other way round."""
+    forward, backward = below(pairwise, "sc_cca"), below("sc_cca", pairwise)
+    return lambda view: backward(view) if view.dataset == "cifar10" else forward(view)
+
+
+def accuracy(method: str) -> Compare:
+    """That the accuracy at t = .5 is above that of naive crossover; the number is its mean."""
+
+    def compare(view: View) -> lab.Comparison:
+        ours = view.at(method, quantity="accuracy")
+        return lab.paired(ours, view.at("naive", quantity="accuracy"), ours=ours)
+
+    return compare
+
+
+def near(method: str) -> Compare:
+    """That the loss at t = .5 is near the parents'."""
+    return lambda view: lab.paired(view.parents().mean(axis=0) + NEAR, view.at(method))
+
+
+def best(method: str) -> Compare:
+    """That the best child between the parents is below the better parent in loss."""
+    return lambda view: lab.paired(view.gain(method), 0.0)
+
+
+def ridges(view: View) -> lab.Comparison:
+    """That ridge CCA is below naive crossover, as a mean over the ridges."""
+    loss, naive = view.of("ridge_loss"), view.at("naive")
+    return lab.paired(naive, loss.mean(axis=1), ours=(loss < naive[:, None]).mean(axis=1))
+
+
+def fewer_directions(view: View) -> lab.Comparison | None:
+    """That SVCCA is below CCA with all directions, where there is a difference."""
+    return below("svcca", "cca")(view) if "svcca" in view.methods else None
+
+
+def flat(view: View) -> lab.Comparison | None:
+    """That one-to-one matching finds a path of low loss; the paper says so of MNIST, and the opposite of CIFAR-10."""
+    return None if view.dataset == "cifar10" else near("one_to_one")(view)
+
+
+def count(name: str) -> Compare:
+    """The number of relations or partners in all layers of a pair."""
+    return lambda view: lab.measured(view.of(name).sum(axis=-1))
+
+
+PRIMARY = (
+    claim(
+        "sc_cca_below_naive",
+        "at t = .5 the loss of SC-CCA (256 directions on MNIST, all on CIFAR-10) is below naive crossover's",
+        below("sc_cca", "naive"),
+        {"mnist": PAPER_SHARES["mnist"][256], "cifar10": PAPER_SHARES["cifar10"][100]},
+        margin=spread(0.985),
+    ),
+    claim(
+        "sc_cca_below_control",
+        "at t = .5 the loss of SC-CCA is below that of the control, which pairs live neurons at random",
+        below("sc_cca", "control"),
+    ),
+    claim(
+        "svcca_below_cca",
+        "at t = .5 the loss of SC-CCA with fewer directions (SVCCA) is below that with all directions",
+        fewer_directions,
+    ),
+    claim(
+        "ridge_below_naive",
+        "at t = .5 the loss of SC-CCA with a ridge (mean over the ridges) is below naive crossover's; the number is "
+        "the share of pairs, mean over the ridges",
+        ridges,
+        PAPER_RIDGE,
+        margin=spread(0.965),
+    ),
+    claim(
+        "one_to_one_below_naive",
+        "at t = .5 the loss of SC-PwC, one-to-one, is below naive crossover's",
+        below("one_to_one", "naive"),
+    ),
+    claim(
+        "order_of_methods",
+        "at t = .5 the loss of the method that the paper found better is below the other's: SC-PwC, one-to-one, below "
+        "SC-CCA, but on CIFAR-10 SC-CCA below SC-PwC",
+        ordered("one_to_one"),
+    ),
+    claim(
+        "one_to_one_near_parents",
+        f"at t = .5 the loss of SC-PwC, one-to-one, is less than {NEAR:g} above the parents' mean (not on CIFAR-10)",
+        flat,
+    ),
+    claim(
+        "one_to_one_best_below_parent",
+        "the best child of SC-PwC, one-to-one, strictly between the parents has a lower loss than the better parent",
+        best("one_to_one"),
+    ),
+    claim(
+        "naive_best_below_parent",
+        "the best child of naive crossover, which is no safe one, has a lower loss than the better parent as well",
+        best("naive"),
+    ),
+    claim(
+        "sc_cca_accuracy_above_naive",
+        "at t = .5 the accuracy of SC-CCA is above naive crossover's; the number is its mean",
+        accuracy("sc_cca"),
+        PAPER_ACCURACY["sc_cca"],
+        margin=FIVE_PERCENT,
+    ),
+    claim(
+        "significant_relations",
+        "number of significant canonical relations of a pair among the directions kept (Bartlett's test)",
+        count("significant_kept"),
+        PAPER_COUNTS["significant_kept"],
+        margin=0.05 * 125,
+    ),
+    claim(
+        "strong_pairs",
+        "number of one-to-one partners of a pair whose correlation is .7 or more",
+        count("strong"),
+        PAPER_COUNTS["strong"],
+        margin=0.05 * 203,
+    ),
+)
+"""The paper's claims. Margins of shares are the spread that 200 pairs leave the paper's own number (`spread`), those of
+counts are 5 percent, as the paper's one example has 204 for the mean of 203."""
+SEEN = tuple(
+    f"{name}-0"
+    for name in (
+        "demo-clean-digits",
+        "small-clean-mnist",
+        "small-clean-fashion_mnist",
+        "paper-all-mnist",
+        "paper-all-cifar10",
+        "converged-all-cifar10",
+        "lenet-clean-mnist",
+        "vgg-clean-mnist",
+        "beyond-clean-digits",
+        "beyond-clean-mnist",
+        "deep-clean-digits",
+        "deep-clean-cifar10",
+    )
+)
+"""Runs whose results were known when the claims were declared."""
+
+
+def explore(view: View) -> list[lab.Claim]:
+    """All other claims: of this mode, and of the other modes with the primary ones."""
+    found = further(view)
+    for mode in view.modes:
+        if mode != view.mode:
+            other = view.only(mode)
+            found += [in_mode(each, other) for each in (*PRIMARY, *further(other))]
+    return found
+
+
+def in_mode(of: lab.Claim, view: View) -> lab.Claim:
+    """The same claim in another mode."""
+    name, statement = f"{view.mode}_{of.id}", f"mode {view.mode}: {of.statement}"
+    return lab.Claim(name, statement, of.unit, lambda _: of.compare(view), of.paper, of.margin)
+
+
+def further(view: View) -> list[lab.Claim]:
+    """The exploratory claims of one mode."""
+    shares = PAPER_SHARES.get(view.published, {})
+    ridge = PAPER_RIDGE.get(view.published)
+    titles = METHODS | {"sc_cca": "SC-CCA"}
+    found = [
+        point(view, f"directions_{rank}", f"{rank} directions", setting("rank_loss", i), shares.get(rank))
+        for i, rank in enumerate(view.arrays["ranks"].tolist())
+        if rank not in (view.rank, max(view.arrays["widths"]))
+    ]
+    found += [
+        point(view, f"ridge_{value:g}", f"ridge {value:g}", setting("ridge_loss", i), ridge)
+        for i, value in enumerate(view.arrays["ridges"].tolist())
+    ]
+    if view.canonical == "svcca":
+        found.append(point(view, "cca", "all directions", below("cca", "naive"), shares.get(512)))
+    pairs = [("semi", "naive"), ("loadings", "naive"), ("weights", "naive"), ("control", "naive")]
+    pairs += [("one_to_one", "control"), ("loadings", "sc_cca"), ("weights", "one_to_one")]
+    found += [
+        claim(f"{x}_below_{y}", f"at t = .5 the loss of {titles[x]} is below that of {titles[y]}", below(x, y))
+        for x, y in pairs
+    ]
+    order = "at t = .5 the loss of SC-PwC, semi-matching, is below SC-CCA's, but on CIFAR-10 SC-CCA's below it"
+    found.append(claim("order_of_methods_semi", order, ordered("semi")))
+    for x in ("sc_cca", "one_to_one"):
+        both = f"at t = .5 the loss of {titles[x]} is below that of both parents"
+        found.append(claim(f"{x}_below_both_parents", both, below_both(x)))
+    return [
+        *found,
+        claim(
+            "sc_cca_near_parents",
+            f"at t = .5 the loss of SC-CCA is less than {NEAR:g} above the parents' mean",
+            near("sc_cca"),
+        ),
+        claim(
+            "sc_cca_best_below_parent",
+            "the best child of SC-CCA strictly between the parents has a lower loss than the better parent",
+            best("sc_cca"),
+        ),
+        claim(
+            "one_to_one_accuracy_above_naive",
+            "at t = .5 the accuracy of SC-PwC, one-to-one, is above naive crossover's; the number is its mean",
+            accuracy("one_to_one"),
+        ),
+        claim(
+            "naive_accuracy",
+            "accuracy of naive crossover at t = .5",
+            lambda view: lab.measured(view.at("naive", quantity="accuracy")),
+            PAPER_ACCURACY["naive"],
+            FIVE_PERCENT,
+        ),
+        claim(
+            "significant_relations_all",
+            "number of significant canonical relations of a pair among all directions (Bartlett's test)",
+            count("significant"),
+        ),
+    ]
+
+
+def setting(array: str, index: int) -> Compare:
+    """That the loss at t = .5 of one setting of CCA is below naive crossover's."""
+    return lambda view: lab.paired(view.at("naive"), view.of(array)[:, index])
+
+
+def below_both(method: str) -> Compare:
+    """That the loss at t = .5 is below that of both parents."""
+    return lambda view: lab.paired(view.parents().min(axis=0), view.at(method))
+
+
+def point(view: View, name: str, title: str, compare: Compare, share: float | None) -> lab.Claim:
+    """A point of Figure 2, or a ridge, with the paper's share."""
+    statement = f"at t = .5 the loss of SC-CCA with {title} is below naive crossover's"
+    if share is None:
+        return claim(f"{name}_below_naive", statement, compare)
+    return claim(f"{name}_below_naive", statement, compare, {view.published: share}, spread(share))
+
+
+def tables(view: View) -> dict[str, list[dict[str, Any]]]:
+    """The tables of all modes; the first one is printed."""
+    found = [view.only(mode) for mode in view.modes]
+    makers = {
+        "methods": method_rows,
+        "offspring below both parents": offspring_rows,
+        "directions kept by SVCCA": direction_rows,
+        "correspondence": correspondence_rows,
+        "loss of each pair at t=.5": pair_rows,
+    }
+    return {
+        name: [{"mode": one.mode} | row for one in found for row in rows_of(one)] for name, rows_of in makers.items()
+    }
+
+
+def method_rows(view: View) -> list[dict[str, Any]]:
+    """A row for each method."""
+    naive = view.at("naive")
+
+    def row(name: str) -> dict[str, Any]:
+        of_paper = PAPER_ACCURACY.get("sc_cca" if name == view.canonical else name, {})
+        estimate, interval = estimated(view.at(name, quantity="accuracy"))
+        return {
+            "method": view.title(name),
+            "loss at t=0": lab.mean(view.at(name, 0)),
+            "loss at t=.5": lab.mean(view.at(name)),
+            "loss at t=1": lab.mean(view.at(name, 1)),
+            "accuracy at t=0": lab.mean(view.at(name, 0, "accuracy")),
+            "accuracy at t=.5": estimate,
+            "interval": interval,
+            "paper": of_paper.get(view.published),
+            "accuracy at t=1": lab.mean(view.at(name, 1, "accuracy")),
+            "barrier (chord)": lab.mean(view.barrier(name, "chord")),
+            "barrier (accuracy)": lab.mean(view.barrier(name, "accuracy")),
+            "below naive": share(view.at(name) < naive),
+        }
+
+    return [row(name) for name in view.methods]
+
+
+def offspring_rows(view: View) -> list[dict[str, Any]]:
+    """How often a child is better than both parents, and by how much; the first row is naive crossover's."""
+    lower, higher = view.parents().min(axis=0), view.parents("accuracy").max(axis=0)
+    beside = (view.place(0) + 1, view.place(1) - 1)
+
+    def row(name: str) -> dict[str, Any]:
+        gain, best = lower - view.at(name), view.gain(name)
+        estimate, interval = estimated(best)
+        return {
+            "method": view.title(name),
+            "below in loss, t=.5": share(gain > 0),
+            "mean gain in loss, t=.5": lab.mean(gain),
+            "above in accuracy, t=.5": share(view.at(name, quantity="accuracy") > higher),
+            "below in loss, best t": share(best > 0),
+            "mean gain, best t": estimate,
+            "interval": interval,
+            "best t next to a parent": lab.mean(np.isin(view.best(name), beside)),
+        }
+
+    return [row(name) for name in view.methods]
+
+
+def direction_rows(view: View) -> list[dict[str, Any]]:
+    """Figure 2 in numbers, and the ridges."""
+    naive, shares = view.at("naive"), PAPER_SHARES.get(view.published, {})
+    settings = [
+        *((f"{rank} directions", shares.get(rank)) for rank in view.arrays["ranks"].tolist()),
+        *((f"ridge {ridge:g}", PAPER_RIDGE.get(view.published)) for ridge in view.arrays["ridges"].tolist()),
+    ]
+    losses = np.concatenate([view.of("rank_loss"), view.of("ridge_loss")], axis=1).T
+    return [
+        {
+            "SC-CCA": title,
+            "loss at t=.5": lab.mean(loss),
+            "below naive": share(loss < naive),
+            "share": lab.mean(loss < naive),
+            "paper": of_paper,
+        }
+        for (title, of_paper), loss in zip(settings, losses, strict=True)
+    ]
+
+
+def correspondence_rows(view: View) -> list[dict[str, Any]]:
+    """How much of one network is found in the other."""
+    kinds = {
+        "significant": "significant canonical correlations, all directions (Bartlett)",
+        "significant_kept": f"significant canonical correlations, {view.rank} directions (Bartlett)",
+        "strong": "one-to-one partners of correlation 0.7 or more",
+    }
+    return [
+        {
+            "group": group,
+            "mean over pairs of": title,
+            "ours": lab.mean(view.of(name)[:, number]),
+            "paper": PAPER_COUNTS.get(name, {}).get(view.published),
+        }
+        for number, group in enumerate(view.arrays["groups"].tolist())
+        for name, title in kinds.items()
+    ]
+
+
+def pair_rows(view: View) -> list[dict[str, Any]]:
+    """The loss of every method in each pair."""
+    losses = {name: view.at(name) for name in view.methods}
+    return [
+        {"pair": int(pair)} | {name: lab.rounded(loss[row]) for name, loss in losses.items()}
+        for row, pair in enumerate(view.arrays["pairs"])
+    ]
+
+
+def estimated(values: np.ndarray) -> tuple[float, list[float]]:
+    """The mean and its bootstrap interval, for a table."""
+    found = statistics.bootstrap_interval(values, seed=0)
+    return lab.rounded(found.estimate), [lab.rounded(found.low), lab.rounded(found.high)]
+
+
+def share(wins: np.ndarray) -> str:
+    """Wins out of all."""
+    return f"{int(np.sum(wins))}/{len(wins)}"
