@@ -1,8 +1,8 @@
-"""Evolution of convolutional architectures in which children keep what their parents have learnt.
+"""Evolution of convolutional architectures in which children inherit the trained weights of their parents.
 
 Prellberg & Kramer 2018 (Lamarckian evolution of convolutional neural networks): a (1+1) search with niches, in which a
-child is trained for a few epochs from the weights that it inherits. Beside it populations, and crossover, which the
-authors wish for. Host functions, for every network is another program; `training.fit_pieces` keeps these few.
+child is trained for a few epochs from the weights that it inherits; also populations and crossover, which the authors
+propose for future work. Host functions, as each architecture is another program; `training.fit_pieces` shares programs.
 """
 
 import dataclasses
@@ -31,7 +31,8 @@ class Lamarckian:
     """The search: `state = s.init(key, train, judge)`, then `state, news = s.step(key, state, train, judge)` until
     `s.done(state)`.
 
-    A step is `breed`, then `grow`, then `choose`: several searches can grow their seedlings together.
+    A step is `breed`, then `grow`, then `choose`. Where evaluations are long, train the seedlings epoch by epoch
+    (`training.train_pieces`), then call `judge` and `choose`.
 
     Main arguments:
         network: from an architecture to the network, such as `lambda blocks: models.BlockCNN(blocks, classes=10)`.
@@ -42,6 +43,7 @@ class Lamarckian:
         epochs: of training in each evaluation.
         batch_size: samples a step.
         budget: epochs in all, those of niches and of the first network too.
+        marks: numbers of epochs; the champion after each is kept (`Pedigree.marked`).
         inherit: what children take over: "none", "shape" or "function" (see `evolution.inherit`).
         noise: of the shares that copies of filters get, for "function".
         scheme: "niching" is the paper's (1+1). "plus" keeps the fittest of `size` members and their children.
@@ -82,6 +84,7 @@ class Lamarckian:
     epochs: int = 4
     batch_size: int = 512
     budget: int = 512
+    marks: Sequence[int] = ()
     inherit: str = "shape"
     noise: float = 0.1
     scheme: str = "niching"
@@ -137,7 +140,8 @@ class Lamarckian:
         none |= {name: np.zeros(0, np.int64) for name in ("blocks", "origin", "niche", "epochs")}
         history = History(genes=np.zeros((0, 4), np.int32), parents=np.zeros((0, 2), np.int64), **none)
         nobody = Individual(np.zeros((0, 4), np.int32), {}, np.array(np.nan), np.array(-1))
-        return Pedigree((), nobody, history, np.array(0), np.array(0))
+        rest = {"identities": np.array(0), "niche": np.array(0)}
+        return Pedigree.made((), nobody, (nobody,) * len(self.marks), history, **rest)
 
     def first(self, key: PRNGKey, train: Iterable[Any]) -> list[Seedling]:
         """The networks that a search begins with."""
@@ -198,9 +202,16 @@ class Lamarckian:
         starts, keys = [child.variables for child in seedlings], [child.key for child in seedlings]
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "devices": self.devices}
         found, losses = training.fit_pieces(networks, starts, train, self.optimizer, keys=keys, **settings)
-        grown = []
-        for network, variables, loss in zip(networks, found, losses[:, -1], strict=True):
-            lost, accuracy = training.evaluate_pieces(network, variables, *judge, chunk=self.chunk)
+        return self.judge(seedlings, found, losses[:, -1].tolist(), judge)
+
+    def judge(
+        self, seedlings: Sequence[Seedling], trained: Sequence[PyTree], losses: Sequence[float], judge: Iterable[Any]
+    ) -> list[tuple[PyTree, float, float]]:
+        """The last part of `grow`: of each trained network its variables, its fitness and its loss."""
+        grown, data = [], tuple(judge)
+        for child, variables, loss in zip(seedlings, trained, losses, strict=True):
+            network = self.network(child.genome.architecture)
+            lost, accuracy = training.evaluate_pieces(network, variables, *data, chunk=self.chunk)
             fitness = accuracy if np.isfinite(loss + lost) else np.nan
             grown.append((jax.device_get(variables), fitness, float(loss)))
         return grown
@@ -208,7 +219,7 @@ class Lamarckian:
     def choose(
         self, key: PRNGKey, state: Pedigree, seedlings: Sequence[Seedling], grown: Sequence[tuple[PyTree, float, float]]
     ) -> tuple[Pedigree, History]:
-        """Who stays. The key is that of `breed`.
+        """The next state, from the seedlings and the result of `grow`. The key is that of `breed`.
 
         Returns:
             The next state, and the history of the seedlings.
@@ -218,9 +229,12 @@ class Lamarckian:
             Individual(child.genome.genes, variables, np.array(fitness), np.array(count + number))
             for number, (child, (variables, fitness, _)) in enumerate(zip(seedlings, grown, strict=True))
         )
-        champion, best = state.champion, []
-        for child in children:
+        champion, marked, best = state.champion, state.marked, []
+        epochs = state.epochs + self.epochs * np.arange(1, len(children) + 1)
+        for child, spent in zip(children, epochs, strict=True):
             champion = child if fitter(child, champion) or not champion.genes.size else champion
+            pairs = zip(self.marks, marked, strict=True)
+            marked = tuple(champion if spent <= mark else earlier for mark, earlier in pairs)
             best.append(float(champion.fitness))
         news = History(
             genes=np.concatenate([child.genes for child in children]),
@@ -230,14 +244,14 @@ class Lamarckian:
             parents=np.array([child.parents for child in seedlings]),
             origin=np.array([ORIGINS.index(child.origin) for child in seedlings]),
             niche=np.full(len(children), int(state.niche > 0)),
-            epochs=state.epochs + self.epochs * np.arange(1, len(children) + 1),
+            epochs=epochs,
             best=np.array(best),
         )
         used = [block.identity + 1 for child in seedlings for block in child.genome.blocks]
         members, niche = self._kept(key, state, children)
         history = jax.tree.map(lambda old, new: np.concatenate([old, new]), state.history, news)
-        identities = np.array(max([int(state.identities), *used]))
-        return Pedigree(members, champion, history, identities, np.array(niche)), news
+        rest = {"identities": np.array(max([int(state.identities), *used])), "niche": np.array(niche)}
+        return Pedigree.made(members, champion, marked, history, **rest), news
 
     def _child(self, key: PRNGKey, state: Pedigree, x: PyTree, seen: set[Architecture], identity: int) -> Seedling:
         key_parent, key_cross, key_mutate, key_fresh, key_inherit, key_train = jax.random.split(key, 6)

@@ -1,7 +1,8 @@
-"""What an architecture search remembers: who lives, who was tried, and who comes next. All of it is on the host."""
+"""The records of an architecture search: its members, its history, and the networks to be trained next. All of it is on
+the host."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -60,24 +61,66 @@ class History:
 
 @struct.dataclass
 class Pedigree:
-    """The state of a search. Its arrays change their shapes; `Pedigree.of` makes one of what was saved."""
+    """The state of a search. Its arrays change their shapes; `Pedigree.of` makes one of what was saved.
 
-    members: tuple[Individual, ...]
-    """Of "niching" the parent, and inside a niche also the niche's; of "ageing" the oldest first."""
-    champion: Individual
-    """The fittest of all, and the first of equals."""
+    Attributes:
+        individuals: the networks that are kept, each once: the members, the champion and those that were marked.
+        alive: numbers of the members: of "niching" the parent, and inside a niche also the niche's; of "ageing" the
+            oldest first.
+        fittest: number of the champion, the first of equals.
+        best_at: numbers of the champions at the marks of the search; of those not yet reached, the present one.
+        history: all networks that were evaluated.
+        identities: how many were given to blocks.
+        niche: how many networks the niche may still try; 0 outside.
+    """
+
+    individuals: tuple[Individual, ...]
+    alive: Int[np.ndarray, " members"]
+    fittest: Int[np.ndarray, ""]
+    best_at: Int[np.ndarray, " marks"]
     history: History
     identities: Int[np.ndarray, ""]
-    """How many were given to blocks."""
     niche: Int[np.ndarray, ""]
-    """Networks that the niche may still try; 0 outside."""
+
+    @classmethod
+    def made(
+        cls,
+        members: Sequence[Individual],
+        champion: Individual,
+        marked: Sequence[Individual],
+        history: History,
+        **rest: Any,
+    ) -> "Pedigree":
+        """From the individuals in each role, some of which may be the same."""
+        kept = {int(one.number): one for one in (*members, champion, *marked)}
+        alive, best_at = (np.array([int(one.number) for one in of], np.int64) for of in (members, marked))
+        individuals = tuple(kept[number] for number in sorted(kept))
+        return cls(individuals, alive, np.array(int(champion.number)), best_at, history, **rest)
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> "Pedigree":
-        """From dictionaries of arrays by the names of the fields."""
-        members = tuple(Individual(**tree["members"][str(n)]) for n in range(len(tree["members"])))
-        rest = {"champion": Individual(**tree["champion"]), "history": History(**tree["history"])}
-        return cls(members=members, **rest, identities=tree["identities"], niche=tree["niche"])
+        """From nested dictionaries of arrays by the names of the fields, as `lab.load(path, build=...)` gives them."""
+        individuals = tree["individuals"]
+        known = tuple(Individual(**individuals[str(n)]) for n in range(len(individuals)))
+        return cls(**{**tree, "individuals": known, "history": History(**tree["history"])})
+
+    @property
+    def members(self) -> tuple[Individual, ...]:
+        """Those that may be parents."""
+        return tuple(map(self._numbered, self.alive))
+
+    @property
+    def champion(self) -> Individual:
+        """The fittest of all, and the first of equals."""
+        return self._numbered(self.fittest)
+
+    @property
+    def marked(self) -> tuple[Individual, ...]:
+        """The champions at the marks."""
+        return tuple(map(self._numbered, self.best_at))
+
+    def _numbered(self, number: Any) -> Individual:
+        return next(one for one in self.individuals if int(one.number) == int(number))
 
     @property
     def epochs(self) -> int:

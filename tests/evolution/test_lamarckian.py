@@ -179,6 +179,20 @@ def test_a_search_that_is_saved_and_read_again_goes_on_to_the_same_bits(images, 
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_champion_at_a_mark_is_kept_and_no_individual_is_stored_twice(images, tmp_path):
+    fitness = [0.1, 0.3, 0.2, 0.5, 0.4, 0.6]
+    states = played(search(budget=6, marks=(2, 5, 6), niche_rate=0.0), images, fitness)
+    kept = [[int(one.number) for one in state.marked] for state in states]
+    assert kept == [[0, 0, 0], [1, 1, 1], [1, 1, 1], [1, 3, 3], [1, 3, 3], [1, 3, 5]]
+    for state in states:
+        numbers = [int(one.number) for one in state.individuals]
+        assert sorted(set(numbers)) == numbers
+    checkpoint.save(tmp_path / "state.npz", states[1], {})
+    assert len(states[1].individuals) == 1 and states[1].members == (states[1].champion,)
+    again, _ = checkpoint.load(tmp_path / "state.npz", build=Pedigree.of)
+    assert int(again.champion.number) == 1 and len(again.marked) == 3
+
+
 def test_children_begin_with_their_parent_s_weights(images):
     algorithm = search(budget=4)
     state = algorithm.init(jax.random.key(1), images, images)
