@@ -104,6 +104,7 @@ def refused(load, *patterns):
 IDX = {
     "promises and holds 4 GB": (gzip_file(idx_header((MANY, 28, 28)), 3740), "expands to 3920000000; .*pass limit=392"),
     "promises little and holds 4 GB": (gzip_file(idx_header((FEW, 28, 28)), 3740), "longer than the 47040 bytes"),
+    "promises 63 MB and holds 4 GB": (gzip_file(idx_header((80_000, 28, 28)), 3740), "longer than the 62720000 bytes"),
     "promises much and holds little": (gzip_file(idx_header((60_000, 28, 28)), 1), "Error -|it ends after|CRC"),
     "promises 2**96 values": (gzip_file(idx_header((2**32 - 1,) * 3), 1), "expands to 792281"),
     "255 axes": (gzip.compress(idx_header((1,) * 255) + b"1"), "255 axes; expected .* 1 to 4 axes"),
