@@ -1,0 +1,1 @@
+"""Mixed genetic and gradient evolution (Cooke and de Alfaro): `python -m experiments.mixed_evolution`."""
