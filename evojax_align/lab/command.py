@@ -184,7 +184,8 @@ def _with_flags(study: Study, config: Any, arguments: argparse.Namespace) -> Any
 def _loaded(study: Study, config: Any, arguments: argparse.Namespace) -> Any:
     """The data that a study takes."""
     further = [] if study.further is None else study.further(config)
-    data = [load(name, data_dir=arguments.data_dir, seed=config.seed) for name in (config.dataset, *further)]
+    settings = {"data_dir": arguments.data_dir, "limit": arguments.data_limit, "seed": config.seed}
+    data = [load(name, **settings) for name in (config.dataset, *further)]
     return data[0] if study.further is None else data
 
 
@@ -277,6 +278,8 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add("--mode", help=f"one of {', '.join(study.modes)}")
     add("--dataset", help="name of a data set, or of a file in the data folder")
     add("--data-dir", metavar="DIR", help="folder with NAME.npz, IDX or CIFAR files; nothing is downloaded")
+    text = "bytes that a data file may expand to (default: 100 times its size, from 64 MiB to 4 GiB)"
+    add("--data-limit", type=int, metavar="BYTES", help=text)
     add("--seed", type=int, help="the same seed gives the same bits")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any of: {fields}")
     one_of = parser.add_mutually_exclusive_group().add_argument

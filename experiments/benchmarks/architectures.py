@@ -7,7 +7,7 @@ by how many times the operations that is. Programs of a child that are compiled 
 gain what is left of the share of compiling, which --run shows, if a core were free. With --run, the share of compiling
 in the wall time of a search: first with no compiled program on the disk, then with those of the first run.
 
-python experiments/benchmarks/architectures.py --data-dir DIR --out experiments/results/benchmarks-architectures.json
+python -m experiments.benchmarks.architectures --data-dir DIR --out experiments/benchmarks/results/architectures.json
 """
 
 import argparse
@@ -24,17 +24,14 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
-import optax
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 import lamarckian  # pyright: ignore[reportMissingImports]
+import optax
 from lamarckian_study import Study  # pyright: ignore[reportMissingImports]
-from timing import store  # pyright: ignore[reportImplicitRelativeImport]
 
 from evojax_align import training
 from evojax_align._types import Array, PyTree
 from evojax_align.data import load
+from experiments.benchmarks.timing import store
 
 OPTIMIZER = optax.adam(1e-3)
 

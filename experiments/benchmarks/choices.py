@@ -1,6 +1,6 @@
 """The choices that the library makes for a machine, each against the other way.
 
-    python experiments/benchmarks/choices.py
+    python -m experiments.benchmarks.choices
 
 How a population is lifted (`population.map`: one after the other on a CPU), and who solves assignments (the host, but
 for the smallest inside a program).
@@ -10,18 +10,15 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parent)]
 
 import jax
 import jax.numpy as jnp
 import optax
-from timing import compare, store  # pyright: ignore[reportImplicitRelativeImport]
 
 import evojax_align as ea
 from evojax_align.lab.report import text_table
 from evojax_align.matching import one_to_one
+from experiments.benchmarks.timing import compare, store
 
 REPEATS = 7
 
@@ -62,13 +59,13 @@ def lifted(network: ea.models.MLP | ea.models.VGG, image: jax.Array) -> tuple[Ca
     def both(strategy: str) -> Callable:
         return jax.jit(partial(ea.population.map, jax.grad(loss), strategy=strategy))
 
-    return tuple(partial(both(strategy), population) for strategy in ("scan", "vmap"))  # pyright: ignore[reportReturnType]
+    return partial(both("scan"), population), partial(both("vmap"), population)
 
 
 def assigned(size: int) -> tuple[Callable, Callable]:
     """An exact assignment by the host, and inside a compiled program."""
     scores = jax.random.normal(jax.random.key(size), (size, size))
-    return tuple(partial(one_to_one, scores, engine=engine) for engine in ("host", "compiled"))  # pyright: ignore[reportReturnType]
+    return partial(one_to_one, scores, engine="host"), partial(one_to_one, scores, engine="compiled")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long one training step of a convolutional network takes on a CPU: ours inside `lax.scan`, PyTorch, native JAX.
 
-    python experiments/benchmarks/convolution.py --out experiments/results/benchmarks-convolution.json
+    python -m experiments.benchmarks.convolution --out experiments/benchmarks/results/convolution.json
 
 The network is MnistNet of PADAWANN without its dropout (3x3 convolutions of 32 and 64 features, pooling, dense layers
 of 128 and 10), trained as there with Adadelta on batches of 100. All contenders start from the same parameters and see
@@ -14,7 +14,6 @@ import statistics
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -23,13 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from pytorch import mnist_net  # pyright: ignore[reportImplicitRelativeImport]
-from timing import store, time_of  # pyright: ignore[reportImplicitRelativeImport]
-
 import evojax_align as ea
 from evojax_align.lab.report import text_table
+from experiments.benchmarks.pytorch import mnist_net
+from experiments.benchmarks.timing import store, time_of
 
 BATCH = 100
 STEPS = 4

@@ -1,6 +1,6 @@
 """How fast the core is beside its peers, measured in one run: training, CCA, sweeps, alignment, assignment.
 
-    python experiments/benchmarks/core.py --data-dir DIR
+    python -m experiments.benchmarks.core --data-dir DIR
 
 Needs the extra `benchmarks` (PyTorch) and MNIST, as `DIR/mnist.npz` or through tensorflow-datasets.
 """
@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,12 +18,9 @@ import optax
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import ThreadpoolController
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from timing import Comparison, compare, store  # pyright: ignore[reportImplicitRelativeImport]
-
 import evojax_align as ea
 from evojax_align.lab.report import text_table
+from experiments.benchmarks.timing import Comparison, compare, store
 
 NETWORK = ea.models.MLP(hidden=(512,))
 ADAM = optax.adam(1e-3)

@@ -1,6 +1,6 @@
 """Kill a run again and again, resume it each time, and compare every file with that of an uninterrupted run.
 
-    python experiments/benchmarks/crash.py --kills 200
+    python -m experiments.benchmarks.crash --kills 200
 
 Runs `safe_crossover` at toy size. Kills come without warning (SIGKILL), after random times that cover training,
 checkpointing, the sweep and the report. When a run comes to its end, the next kill goes to a new one.

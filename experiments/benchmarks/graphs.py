@@ -4,7 +4,7 @@ Graphs have grown by so many changes each, as they would in a search. "matrices"
 for each network, each weight and each node the product of all that was said so far with a column of a matrix. "rows"
 adds up only what leads to a node, for all weights at once.
 
-python experiments/benchmarks/graphs.py --out experiments/results/benchmarks-graphs.json
+python -m experiments.benchmarks.graphs --out experiments/benchmarks/results/graphs.json
 """
 
 import argparse
@@ -13,7 +13,6 @@ import os
 import statistics
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -22,14 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from timing import store, time_of  # pyright: ignore[reportImplicitRelativeImport]
-
 import evojax_align as ea
 from evojax_align import lab
 from evojax_align.evolution import Wann, graph, tasks, wann
 from evojax_align.evolution.graph import Graph
+from experiments.benchmarks.timing import store, time_of, times_compiled
 
 INPUTS, CLASSES = 256, 10
 PLAIN = {
@@ -112,7 +108,7 @@ def measured(search: Wann, state: Any, data: Any, arguments: argparse.Namespace)
         "matrices, times longer": round(seconds["matrices"] / seconds["generation"], 1),
         "rows, times longer": round(seconds["rows"] / seconds["generation"], 1),
         "answers alike": round(float(np.min(alike)), 4),
-        "compiled, times": wann._judged._cache_size(),  # pyright: ignore[reportAttributeAccessIssue]
+        "compiled, times": times_compiled(wann._judged),
     }
 
 

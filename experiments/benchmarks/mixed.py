@@ -3,27 +3,23 @@
 Blocks of weights as genes, two immigrants in every generation, fitness on the test images; compiling is part of the
 first seed. Theirs took about 35 minutes on the CPU of a free notebook.
 
-python experiments/benchmarks/mixed.py --data-dir DIR --seeds 10 --out experiments/results/benchmarks-mixed.json
+python -m experiments.benchmarks.mixed --data-dir DIR --seeds 10 --out experiments/benchmarks/results/mixed.json
 """
 
 import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 import mixed_evolution  # pyright: ignore[reportMissingImports]
-from timing import store  # pyright: ignore[reportImplicitRelativeImport]
 
 from evojax_align import lab
 from evojax_align.data import load
 from evojax_align.evolution import recombination
+from experiments.benchmarks.timing import store, times_compiled
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         rows.append({"seed": seed, "seconds, in all": round(seconds, 1), "best": best, "worst": worst})
         print(f"seed {seed}: {seconds:6.1f} s in all, accuracy {worst:.4f} to {best:.4f}", flush=True)
     program = recombination._step if study.mesh is None else recombination._lived
-    print(f"compiled: {program._cache_size()} time")  # pyright: ignore[reportAttributeAccessIssue]
+    print(f"compiled: {times_compiled(program)} time")
     store(arguments.out, rows, {"seeds": arguments.seeds, "generations": arguments.generations})
     return 0
 

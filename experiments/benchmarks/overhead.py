@@ -1,6 +1,6 @@
 """What the lab costs: the demo with checkpoints, log and progress, against the same steps in a bare loop.
 
-python experiments/benchmarks/overhead.py
+python -m experiments.benchmarks.overhead
 """
 
 import argparse
@@ -8,16 +8,13 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, SupportsFloat
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 import safe_crossover  # pyright: ignore[reportMissingImports]
-from timing import compare  # pyright: ignore[reportImplicitRelativeImport]
 
 from evojax_align import lab
 from evojax_align.data import load
+from experiments.benchmarks.timing import compare
 
 
 class Bare(lab.Run):

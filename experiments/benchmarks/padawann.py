@@ -1,6 +1,6 @@
 """How many networks PADAWANN judges a second, in turns with a loop in PyTorch over the same networks and images.
 
-    python experiments/benchmarks/padawann.py --out experiments/results/benchmarks-padawann.json
+    python -m experiments.benchmarks.padawann --out experiments/benchmarks/results/padawann.json
 
 A generation breeds 14 children of `models.MnistNet`, whose weights share one of three values, and judges them; PyTorch
 only judges. What a trial of the preset `paper` would take follows: 50 generations and a first one that costs two, on
@@ -13,7 +13,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -22,17 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from pytorch import mnist_net  # pyright: ignore[reportImplicitRelativeImport]
-from timing import compare, store  # pyright: ignore[reportImplicitRelativeImport]
-
 import evojax_align as ea
 from evojax_align import lab, pruning
 from evojax_align.evolution import Padawann
 from evojax_align.evolution import padawann as module
 from evojax_align.lab.report import text_table
 from evojax_align.pruning import Task
+from experiments.benchmarks.pytorch import mnist_net
+from experiments.benchmarks.timing import compare, store, times_compiled
 
 LAYERS = ("conv_0", "conv_1", "dense", "output")
 CHUNK = 1000
@@ -82,7 +78,7 @@ def run(rounds: int, images: int) -> dict[str, Any]:
         "accuracies within": agree,
     }
     return {name: float(f"{value:.3g}") for name, value in figures.items()} | {
-        "compiled, times": module._judged._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
+        "compiled, times": times_compiled(module._judged)
     }
 
 

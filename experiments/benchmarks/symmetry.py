@@ -1,6 +1,6 @@
 """The symmetry of every network of the zoo: what is found, what it covers, and the proof that it is one.
 
-    python experiments/benchmarks/symmetry.py
+    python -m experiments.benchmarks.symmetry
 
 For each network the groups that are found (those inside others apart), the share of its parameters that lie on a group,
 the largest change of an output under ten random permutations of all groups, relative to the largest output, and the
@@ -10,17 +10,14 @@ seconds that inference takes. The exit code is 1 if any network's outputs move.
 import argparse
 import sys
 import time
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parent)]
 
 import jax
 import jax.numpy as jnp
-import networks  # pyright: ignore[reportMissingImports]
-from timing import store  # pyright: ignore[reportImplicitRelativeImport]
 
 from evojax_align import symmetry
 from evojax_align.lab.report import text_table
+from experiments.benchmarks import networks
+from experiments.benchmarks.timing import store
 
 LIMIT = 1e-4
 DRAWS = 10

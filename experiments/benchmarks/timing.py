@@ -1,5 +1,4 @@
-"""Comparing two ways of doing one thing on a machine that others use too: in turns, as ratios, by medians; and storing
-what was found."""
+"""Comparisons of two ways of doing one thing, in turns, as ratios, by medians; and their storage."""
 
 import dataclasses
 import json
@@ -39,9 +38,13 @@ def compare(ours: Callable[[], Any], peer: Callable[[], Any], *, repeats: int) -
     return Comparison(mine, theirs, statistics.median(ratios), (min(ratios), max(ratios)))
 
 
+def times_compiled(program: Any) -> int:
+    """How many times a jitted function was compiled."""
+    return program._cache_size()
+
+
 def time_of(call: Callable[[], Any]) -> float:
-    """Seconds until the result is there, on threads that have come to rest: those of BLAS libraries go on spinning for
-    a while after a call, and would slow down whoever comes next."""
+    """Seconds until the result is there. The call waits first, for threads of BLAS libraries that go on spinning."""
     time.sleep(REST)
     start = time.perf_counter()
     jax.block_until_ready(call())

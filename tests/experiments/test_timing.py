@@ -2,9 +2,11 @@ import json
 
 import jax
 
+from experiments.benchmarks.timing import store
 
-def test_rows_are_stored_with_the_machine_and_the_settings(load, tmp_path):
-    store, file = load("benchmarks/timing").store, tmp_path / "rows.json"
+
+def test_rows_are_stored_with_the_machine_and_the_settings(tmp_path):
+    file = tmp_path / "rows.json"
     rows = [{"what": "nothing", "ms": 0.5, "spread": [0.4, 0.6]}]
     store(str(file), rows, {"repeats": 3})
     found = json.loads(file.read_text())

@@ -202,7 +202,8 @@ def _mlp(key: jax.Array) -> eqx.nn.MLP:
 
 
 def _drawn(model: Callable[[jax.Array], Any]) -> Any:
-    return eqx.filter_jit(model, compiler_options=QUICK)(jax.random.key(0))  # pyright: ignore[reportCallIssue]
+    compiled: Callable[..., Any] = eqx.filter_jit(model, compiler_options=QUICK)
+    return compiled(jax.random.key(0))
 
 
 def _apply(static: Any, params: Any, x: jax.Array) -> jax.Array:
