@@ -180,7 +180,14 @@ def documents(folder: Path) -> dict[Path, str]:
     known = {study: results_of(study, folder) for study in STUDIES}
     known = {study: runs for study, runs in known.items() if runs}
     pages = {folder / study / "README.md": page(study, page_of(study), runs) for study, runs in known.items()}
-    return pages | {folder / "README.md": index(known)}
+    pages[folder / "README.md"] = index(known)
+    front = folder.parent / "README.md"
+    if front.is_file():
+        start, end = "<!-- results -->\n", "<!-- end of results -->"
+        before, _, rest = front.read_text().partition(start)
+        _, _, after = rest.partition(end)
+        pages[front] = f"{before}{start}{table(counts(known, 'experiments/'))}\n{end}{after}"
+    return pages
 
 
 def headline(study: str, told: Page, runs: Mapping[str, Kept]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -194,17 +201,22 @@ def headline(study: str, told: Page, runs: Mapping[str, Kept]) -> list[tuple[str
     return [(run, runs[run].claim(claim)) for claim, run in names.items()]
 
 
-def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
-    """The index page: a row for each paper, with counts of primary claims."""
+def counts(known: Mapping[str, Mapping[str, Kept]], folder: str = "") -> list[dict[str, Any]]:
+    """A row for each paper, with counts of primary claims."""
     rows = []
     for study, runs in known.items():
         claims = [claim for _, claim in headline(study, page_of(study), runs)]
-        row: dict[str, Any] = {"study": f"[{study_of(study).title}]({study}/README.md)", "claims": len(claims)}
+        row: dict[str, Any] = {"paper": f"[{study_of(study).title}]({folder}{study}/README.md)", "claims": len(claims)}
         for verdict in ("holds", "reversed", "undecided", "not tested"):
             row[verdict] = sum(claim["verdict"] == verdict for claim in claims)
         for title, kind in (("numbers agree", "agrees"), ("differ", "differs"), ("open", "undecided")):
             row[title] = sum(claim["replication"] == kind for claim in claims)
         rows.append(row)
+    return rows
+
+
+def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
+    """The index page."""
     text = "\n\n".join(
         [
             "# Results",
@@ -212,7 +224,7 @@ def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
             "nothing here by hand. `python -m experiments.recompute` checks every claim from the stored arrays.",
             "Counts are of the primary claims of each paper.",
             READING,
-            table(rows),
+            table(counts(known)),
             "Each page has the claims, the scale of our runs against the paper's, the controls, what differs and why, "
             "and all tables. Benchmarks of speed are in [benchmarks](benchmarks).",
         ]
