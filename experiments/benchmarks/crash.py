@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.crash --kills 200
 
-Runs `safe_crossover` at toy size. Kills come without warning (SIGKILL), after random times that cover training,
-checkpointing, the sweep and the report. When a run comes to its end, the next kill goes to a new one.
+Runs `safe_crossover` at toy size, in two cells. Kills come without warning (SIGKILL), after random times that cover
+training, checkpointing, alignment and the report. When a run comes to its end, the next kill goes to a new one.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[1] / "safe_crossover.py"
-TOY = ("networks=8", "hidden=(12,)", "epochs=6", "ranks=(2,8)", "rank=8", "points=7", "at_once=1")
+ROOT = Path(__file__).parents[2]
+START = (sys.executable, "-m", "experiments.safe_crossover")
+TOY = ("networks=8", "hidden=(12,)", "epochs=6", "ranks=(2,8)", "rank=8", "points=7", "at_once=2")
 COMPARED = ("arrays/results.npz", "results.json", "log.jsonl")
 
 
@@ -59,7 +60,7 @@ def torture(folder: Path, kills: int, chance: random.Random) -> tuple[int, int, 
 
 def start(run: Path) -> subprocess.Popen:
     """Start or resume the run, and come back when it is at work."""
-    process = subprocess.Popen(command(run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
     lock = run / "lock"
     while process.poll() is None and not (lock.exists() and lock.read_text().startswith(f"{process.pid} ")):
         time.sleep(0.01)
@@ -81,17 +82,17 @@ def ended(process: subprocess.Popen, seconds: float) -> bool:
 
 def finish(run: Path) -> None:
     """Start or resume the run, and let it end."""
-    subprocess.run(command(run), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(run), check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
 
 
 def command(run: Path) -> list[str]:
     """What starts the run, or resumes it where it has begun."""
     flags = ["--quiet", "--checkpoint-every", "0"]
     if (run / "manifest.json").exists():
-        return [sys.executable, str(SCRIPT), *flags, "--resume", str(run)]
+        return [*START, *flags, "--resume", str(run)]
     settings = [part for setting in TOY for part in ("--set", setting)]
     shutil.rmtree(run, ignore_errors=True)
-    return [sys.executable, str(SCRIPT), *flags, "--out", str(run), *settings]
+    return [*START, *flags, "--out", str(run), *settings]
 
 
 def differing(run: Path, whole: Path) -> int:

@@ -10,11 +10,10 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, SupportsFloat
 
-import safe_crossover  # pyright: ignore[reportMissingImports]
-
 from evojax_align import lab
 from evojax_align.data import load
 from experiments.benchmarks.timing import compare
+from experiments.safe_crossover.__main__ import STUDY
 
 
 class Bare(lab.Run):
@@ -29,6 +28,7 @@ class Bare(lab.Run):
         total: int,
         done: Callable[[Any], bool] = lambda state: False,
         build: Callable[[dict[str, Any]], Any] | None = None,
+        shared: bool = False,
     ) -> Any:
         """No checkpoint, no log, no bar."""
         number = 0
@@ -44,13 +44,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--checkpoint-every", type=float, default=30.0)
     arguments = parser.parse_args(argv)
-    config = dataclasses.replace(safe_crossover.PRESETS["demo"][0], patience=40)
-    data = load(config.dataset, seed=config.seed)
+    config = dataclasses.replace(STUDY.presets["demo"][0], patience=40)
+    problem = STUDY.prepare(config, load(config.dataset, seed=config.seed))
     with tempfile.TemporaryDirectory() as parent:
 
         def demo(kind: type[lab.Run], **settings: Any) -> Any:
-            folder = lab.RunFolder.create(tempfile.mkdtemp(dir=parent), "demo")
-            return safe_crossover.run(config, data, kind(folder, **settings))
+            run = kind(lab.RunFolder.create(tempfile.mkdtemp(dir=parent), "demo"), **settings)
+            found = []
+            for cell in STUDY.cells(config):
+                run.begin(cell)
+                found.append(STUDY.run(problem, cell, run))
+            return found
 
         every = arguments.checkpoint_every
         found = compare(lambda: demo(Bare), lambda: demo(lab.Run, every=every), repeats=arguments.repeats)

@@ -19,227 +19,172 @@ PATHS = {
     "naive_curved": "curved, as they are",
     "aligned_curved": "curved, aligned",
 }
+TRENDS = {"width": ("widths", "width"), "common": ("steps", "common steps")}
+"""By the name of its arrays, the setting that one of the two trends varies, and its name."""
 
 
 class View:
-    """The stored arrays; of an arm without finished cells there are none."""
+    """The stored arrays, each with a leading axis of repeats; of an arm without finished cells there are none."""
 
     published = ""
 
     def __init__(self, arrays: lab.Arrays) -> None:
         self.arrays = arrays
-        parts = {"width": Trend, "common": Trend, "average": Averages, "child": Offspring, "path": Paths}
-        self.parts = [
-            kind(arrays, name) for name, kind in parts.items() if any(n.startswith(f"{name}_") for n in arrays)
-        ]
+        self.trends = [name for name in TRENDS if f"{name}_loss" in arrays]
+        self.families = "average_loss" in arrays
+
+    def barriers(self, name: str, kind: str) -> np.ndarray:
+        """The barriers of all lines of some arrays, without the axis of t."""
+        loss, accuracy = (jnp.asarray(self.arrays[f"{name}_{quantity}"]) for quantity in ("loss", "accuracy"))
+        return np.asarray(barrier(Sweep(jnp.asarray(self.arrays["ts"]), loss, accuracy), kind))
+
+    def settings(self, name: str) -> np.ndarray:
+        """The values of what a trend varies."""
+        return self.arrays[TRENDS[name][0]]
 
     def explore(self) -> list[lab.Claim]:
         """What a user would want to know."""
-        return [claim for part in self.parts for claim in part.claims()]
+        found = [claim for name in self.trends for claim in (of_widths if name == "width" else of_steps)(self)]
+        return found + (of_families(self) if self.families else [])
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
-        """One table for each part."""
-        return {part.title: part.rows() for part in self.parts}
+        """A table for each part."""
+        found = {f"barrier against {TRENDS[name][1]}": trend_rows(self, name) for name in self.trends}
+        return found | (family_tables(self) if self.families else {})
 
     def draw(self, folder: Path) -> None:
-        """One figure for each part."""
-        for part in self.parts:
-            plotting.save(part.figure(), folder / f"{part.picture}.png")
+        """A figure for each part."""
+        drawn = {TRENDS[name][0]: trend(self, name) for name in self.trends}
+        for name, fig in (drawn | (family_figures(self) if self.families else {})).items():
+            plotting.save(fig, folder / f"{name}.png")
 
 
-def lower(name: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
-    """That x is below y in most repeats, which are paired."""
-    return lab.Claim(name, statement, "seeds", lambda _: lab.paired(y, x))
+def lower(name: str, statement: str, x: np.ndarray, y: np.ndarray, *, pairs: bool = True) -> lab.Claim:
+    """That x is below y, in most repeats where they are paired."""
+    return lab.Claim(name, statement, "seeds", lambda _: (lab.paired if pairs else lab.unpaired)(y, x))
 
 
-def apart(name: str, statement: str, x: np.ndarray, y: np.ndarray) -> lab.Claim:
-    """That x tends to be below y, where they are not paired."""
-    return lab.Claim(name, statement, "seeds", lambda _: lab.unpaired(y, x))
+def of_widths(view: View) -> list[lab.Claim]:
+    """The widest networks against the narrowest."""
+    found, (first, *_, last) = view.barriers("width", "accuracy"), view.settings("width")
+    text = f"the barrier of the accuracy at width {last} is below that at width {first}, parents"
+    return [
+        lower(f"width_{way}", f"{text} {title}", found[:, -1, i], found[:, 0, i], pairs=False)
+        for i, (way, title) in enumerate(WAYS.items())
+    ]
 
 
-def barriers(arrays: lab.Arrays, part: str, kind: str) -> np.ndarray:
-    """The barriers of all lines of one part, without the axis of t."""
-    loss, accuracy = (jnp.asarray(arrays[f"{part}_{name}"]) for name in ("loss", "accuracy"))
-    return np.asarray(barrier(Sweep(jnp.asarray(arrays["ts"]), loss, accuracy), kind))
+def of_steps(view: View) -> list[lab.Claim]:
+    """The most common steps against the fewest, and at both ends parents as they are against aligned ones."""
+    found, (first, *_, last) = view.barriers("common", "chord"), view.settings("common")
+    text = f"parents as they are: the barrier of the loss after {last} common steps is below that after {first}"
+    other = "common steps: the barrier of the loss of parents as they are is below that of aligned parents"
+    return [
+        lower("common_naive", text, found[:, -1, 0], found[:, 0, 0]),
+        lower("common_first", f"{first} {other}", found[:, 0, 0], found[:, 0, 1]),
+        lower("common_last", f"{last} {other}", found[:, -1, 0], found[:, -1, 1]),
+    ]
 
 
-class Part:
-    """One part: its arrays, all named after it."""
-
-    def __init__(self, arrays: lab.Arrays, name: str) -> None:
-        self.arrays, self.name = arrays, name
-
-    def of(self, quantity: str) -> np.ndarray:
-        """An array of this part, with a leading axis of repeats."""
-        return self.arrays[f"{self.name}_{quantity}"]
-
-
-class Trend(Part):
-    """The barrier against the width of the networks, or against the steps that parents share."""
-
-    def __init__(self, arrays: lab.Arrays, name: str) -> None:
-        super().__init__(arrays, name)
-        self.picture, self.label = {"width": ("widths", "width"), "common": ("steps", "common steps")}[name]
-        self.title = f"barrier against {self.label}"
-        self.settings = arrays[self.picture]
-
-    def claims(self) -> list[lab.Claim]:
-        """The ends of the range against each other, and at both ends the parents as they are against aligned ones."""
-        first, last = self.settings[0], self.settings[-1]
-        if self.name == "width":
-            found = barriers(self.arrays, "width", "accuracy")
-            text = f"the barrier of the accuracy at width {last} is below that at width {first}, parents"
-            return [apart(f"width_{way}", f"{text} {WAYS[way]}", *found[:, [-1, 0], i].T) for i, way in enumerate(WAYS)]
-        found = barriers(self.arrays, "common", "chord")
-        shared = f"parents as they are: the barrier of the loss after {last} common steps is below that after {first}"
-        other = "common steps: the barrier of the loss of aligned parents is below that of parents as they are"
-        return [
-            lower("common_naive", shared, found[:, -1, 0], found[:, 0, 0]),
-            lower("common_first", f"{first} {other}", found[:, 0, 1], found[:, 0, 0]),
-            lower("common_last", f"{last} {other}", found[:, -1, 1], found[:, -1, 0]),
-        ]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each setting and way."""
-        of_loss, of_accuracy = (barriers(self.arrays, self.name, kind) for kind in ("chord", "accuracy"))
-        half = len(self.arrays["ts"]) // 2
-        return [
-            {
-                "setting": setting,
-                "parents": way,
-                "barrier of the loss": average(of_loss[:, i, j]),
-                "barrier of the accuracy": average(of_accuracy[:, i, j]),
-                "accuracy at t=0": average(self.of("accuracy")[:, i, j, 0]),
-                "accuracy at t=.5": average(self.of("accuracy")[:, i, j, half]),
-            }
-            for i, setting in enumerate(self.settings.tolist())
-            for j, way in enumerate(WAYS.values())
-        ]
-
-    def figure(self) -> Any:
-        """The barriers of the loss and of the accuracy."""
-        fig, axes = plotting.figure(1, 2, width=4.6, height=2.8)
-        for ax, kind in zip(axes[0], ("chord", "accuracy"), strict=True):
-            found = barriers(self.arrays, self.name, kind)
-            curves = finished({way: found[:, :, i] for i, way in enumerate(WAYS.values())})
-            y = f"barrier of the {'loss' if kind == 'chord' else kind}"
-            plotting.plot_trend(self.settings, curves, ax, x=self.label, y=y)
-        return fig
-
-
-class Averages(Part):
-    """Many parents averaged, and what else could be done with them."""
-
-    title, picture = "averages", "averages"
-
-    def claims(self) -> list[lab.Claim]:
-        """The aligned mean of the most parents against all else."""
-        error = dict(zip(KINDS, (1 - self.of("accuracy")[..., -1]).T, strict=True))
-        most = f"{self.arrays['parents'][-1]} parents: the error of the aligned mean is below that of"
-        others = {kind: apart if kind == "longer" else lower for kind in KINDS if kind != "aligned"}
-        return [
-            compare(f"average_{kind}", f"{most} {KINDS[kind]}", error["aligned"], error[kind])
-            for kind, compare in others.items()
-        ]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each number of parents and kind."""
-        return [
-            {
-                "parents": count,
-                "what": title,
-                "loss": average(self.of("loss")[:, i, j]),
-                "accuracy": average(self.of("accuracy")[:, i, j]),
-            }
-            for j, count in enumerate(self.arrays["parents"].tolist())
-            for i, title in enumerate(KINDS.values())
-        ]
-
-    def figure(self) -> Any:
-        """Accuracy and loss against the number of parents."""
-        fig, axes = plotting.figure(1, 2, width=4.6, height=2.8)
-        for ax, quantity in zip(axes[0], ("accuracy", "loss"), strict=True):
-            curves = finished({title: self.of(quantity)[:, i] for i, title in enumerate(KINDS.values())})
-            plotting.plot_trend(self.arrays["parents"], curves, ax, x="parents", y=quantity)
-        return fig
-
-
-class Offspring(Part):
-    """What operators lose, and how far they go."""
-
-    title, picture = "exploration", "exploration"
-
-    def claims(self) -> list[lab.Claim]:
-        """Aligned parents against parents as they are, and the arithmetic operator against the others."""
-        lost = {name: self.of("lost")[:, :, i] for i, name in enumerate(OPERATORS)}
-        found = [
-            lower(
-                f"aligned_{name}", f"{title}: aligned parents lose less accuracy than parents as they are", *of.T[::-1]
-            )
-            for (name, title), of in zip(OPERATORS.items(), lost.values(), strict=True)
-        ]
-        text = f"aligned parents: {OPERATORS['arithmetic']}, loses less accuracy than"
-        return found + [
-            lower(f"arithmetic_{other}", f"{text} {OPERATORS[other]}", lost["arithmetic"][:, 1], lost[other][:, 1])
+def of_families(view: View) -> list[lab.Claim]:
+    """Averages of many parents, what operators lose, and curved paths."""
+    error = dict(zip(KINDS, (1 - view.arrays["average_accuracy"][..., -1]).T, strict=True))
+    lost = dict(zip(OPERATORS, view.arrays["child_lost"].transpose(2, 1, 0), strict=True))
+    curves = dict(zip(PATHS, view.barriers("path", "chord").T, strict=True))
+    most = f"{view.arrays['parents'][-1]} parents: the error of the aligned mean is below that of"
+    arithmetic = f"aligned parents: {OPERATORS['arithmetic']}, loses less accuracy than"
+    paths = (("naive_curved", "naive"), ("aligned_curved", "aligned"), ("aligned", "naive_curved"))
+    return [
+        *(
+            lower(f"average_{kind}", f"{most} {KINDS[kind]}", error["aligned"], error[kind], pairs=kind != "longer")
+            for kind in ("naive", "parents", "ensemble", "longer")
+        ),
+        *(
+            lower(f"aligned_{name}", f"{title}: aligned parents lose less accuracy than as they are", *lost[name][::-1])
+            for name, title in OPERATORS.items()
+        ),
+        *(
+            lower(f"arithmetic_{other}", f"{arithmetic} {OPERATORS[other]}", lost["arithmetic"][1], lost[other][1])
             for other in ("neurons", "uniform")
-        ]
+        ),
+        *(
+            lower(f"path_{x}_{y}", f"barrier of the loss: {PATHS[x]}, below {PATHS[y]}", curves[x], curves[y])
+            for x, y in paths
+        ),
+    ]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each way and operator."""
-        names = {
-            "moved": "unlike the nearer parent",
-            "new": "unlike both",
-            "found": "right alone",
-            "lost": "accuracy lost",
+
+def trend_rows(view: View, name: str) -> list[dict[str, Any]]:
+    """A row for each setting and way."""
+    of_loss, of_accuracy = (view.barriers(name, kind) for kind in ("chord", "accuracy"))
+    accuracy, half = view.arrays[f"{name}_accuracy"], len(view.arrays["ts"]) // 2
+    return [
+        {
+            "setting": setting,
+            "parents": way,
+            "barrier of the loss": average(of_loss[:, i, j]),
+            "barrier of the accuracy": average(of_accuracy[:, i, j]),
+            "accuracy at t=0": average(accuracy[:, i, j, 0]),
+            "accuracy at t=.5": average(accuracy[:, i, j, half]),
         }
-        return [
-            {"parents": way, "operator": operator} | {text: average(self.of(n)[:, i, j]) for n, text in names.items()}
-            for i, way in enumerate(WAYS.values())
-            for j, operator in enumerate(OPERATORS.values())
-        ]
-
-    def figure(self) -> Any:
-        """Each child by how far it went and what it lost."""
-        fig, axes = plotting.figure(1, 2, width=4.4, height=2.8)
-        for i, way in enumerate(WAYS.values()):
-            clouds = {
-                name: (self.of("moved")[:, i, j], self.of("lost")[:, i, j]) for j, name in enumerate(OPERATORS.values())
-            }
-            labels = {"x": "images on which the nearer parent differs", "y": "accuracy lost"}
-            plotting.plot_clouds(finished(clouds), axes[0, i], **labels, title=f"parents {way}")
-        return fig
+        for i, setting in enumerate(view.settings(name).tolist())
+        for j, way in enumerate(WAYS.values())
+    ]
 
 
-class Paths(Part):
-    """Curved paths beside straight ones."""
+def family_tables(view: View) -> dict[str, list[dict[str, Any]]]:
+    """Averages by the number of parents and kind, offspring by way and operator, and paths."""
+    of, curves = view.arrays, view.barriers("path", "chord")
+    names = {"moved": "unlike the nearer parent", "new": "unlike both", "found": "right alone", "lost": "accuracy lost"}
+    averages = [
+        {"parents": count, "what": title}
+        | {name: average(of[f"average_{name}"][:, i, j]) for name in ("loss", "accuracy")}
+        for j, count in enumerate(of["parents"].tolist())
+        for i, title in enumerate(KINDS.values())
+    ]
+    offspring = [
+        {"parents": way, "operator": operator}
+        | {title: average(of[f"child_{name}"][:, i, j]) for name, title in names.items()}
+        for i, way in enumerate(WAYS.values())
+        for j, operator in enumerate(OPERATORS.values())
+    ]
+    paths = [
+        {
+            "path": title,
+            "barrier of the loss": average(curves[:, i]),
+            "highest loss": average(of["path_loss"][:, i].max(axis=-1)),
+            "lowest accuracy": average(of["path_accuracy"][:, i].min(axis=-1)),
+        }
+        for i, title in enumerate(PATHS.values())
+    ]
+    return {"averages": averages, "exploration": offspring, "paths": paths}
 
-    title, picture = "paths", "paths"
 
-    def claims(self) -> list[lab.Claim]:
-        """Barriers against each other."""
-        found = dict(zip(PATHS, barriers(self.arrays, "path", "chord").T, strict=True))
-        return [
-            lower(f"path_{x}_{y}", f"barrier of the loss: {PATHS[x]}, below {PATHS[y]}", found[x], found[y])
-            for x, y in (("naive_curved", "naive"), ("aligned_curved", "aligned"), ("aligned", "naive_curved"))
-        ]
+def trend(view: View, name: str) -> Any:
+    """The barriers of the loss and of the accuracy against the setting."""
+    fig, axes = plotting.figure(1, 2, width=4.6, height=2.8)
+    for ax, (kind, quantity) in zip(axes[0], {"chord": "loss", "accuracy": "accuracy"}.items(), strict=True):
+        found = view.barriers(name, kind)
+        curves = finished({way: found[:, :, i] for i, way in enumerate(WAYS.values())})
+        plotting.plot_trend(view.settings(name), curves, ax, x=TRENDS[name][1], y=f"barrier of the {quantity}")
+    return fig
 
-    def rows(self) -> list[dict[str, Any]]:
-        """A row for each path."""
-        found = barriers(self.arrays, "path", "chord")
-        return [
-            {
-                "path": title,
-                "barrier of the loss": average(found[:, i]),
-                "highest loss": average(self.of("loss")[:, i].max(axis=-1)),
-                "lowest accuracy": average(self.of("accuracy")[:, i].min(axis=-1)),
-            }
-            for i, title in enumerate(PATHS.values())
-        ]
 
-    def figure(self) -> Any:
-        """Loss and accuracy along the paths."""
-        fig, axes = plotting.figure(1, 2, width=4.6, height=3.0)
-        for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
-            curves = finished({title: self.of(quantity)[:, i] for i, title in enumerate(PATHS.values())})
-            plotting.plot_sweeps(self.arrays["ts"], curves, ax, quantity=quantity)
-        return fig
+def family_figures(view: View) -> dict[str, Any]:
+    """Averages against the number of parents, each child by how far it went and what it lost, and the paths."""
+    of, drawn = view.arrays, {}
+    drawn["averages"], axes = plotting.figure(1, 2, width=4.6, height=2.8)
+    for ax, quantity in zip(axes[0], ("accuracy", "loss"), strict=True):
+        curves = finished({title: of[f"average_{quantity}"][:, i] for i, title in enumerate(KINDS.values())})
+        plotting.plot_trend(of["parents"], curves, ax, x="parents", y=quantity)
+    drawn["exploration"], axes = plotting.figure(1, 2, width=4.4, height=2.8)
+    labels = {"x": "images on which the nearer parent differs", "y": "accuracy lost"}
+    for i, way in enumerate(WAYS.values()):
+        moved, lost = (of[f"child_{name}"][:, i] for name in ("moved", "lost"))
+        clouds = finished({title: (moved[:, j], lost[:, j]) for j, title in enumerate(OPERATORS.values())})
+        plotting.plot_clouds(clouds, axes[0, i], **labels, title=f"parents {way}")
+    drawn["paths"], axes = plotting.figure(1, 2, width=4.6, height=3.0)
+    for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
+        curves = finished({title: of[f"path_{quantity}"][:, i] for i, title in enumerate(PATHS.values())})
+        plotting.plot_sweeps(of["ts"], curves, ax, quantity=quantity)
+    return drawn

@@ -1,6 +1,7 @@
 """The settings of the three parts of the study, the presets, and what they cost."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from evojax_align import _checks
 
@@ -27,7 +28,29 @@ LENET_WIDTHS = (6, 16, 120, 84)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Common:
+    """What all parts have."""
+
+    dataset: str = "digits"
+    mode: str = "clean"
+    seed: int = 0
+
+    def check(self, *positive: str, modes: Sequence[str] = ("clean",)) -> None:
+        """Check the mode and the fields that must be above 0."""
+        _checks.one_of("mode", self.mode, modes)
+        for name in positive:
+            check = _checks.above_zero if name == "learning_rate" else _checks.positive
+            check(name, getattr(self, name))
+
+
+def check_even(networks: int) -> None:
+    """Check that networks come in pairs."""
+    if networks % 2:
+        raise _checks.bad("networks", networks, "an even number", "Networks 0 and 1 are the first pair.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Common):
     """The paper's study: pairs of parents, aligned by every method.
 
     Attributes:
@@ -43,9 +66,6 @@ class Config:
         at_once: pairs in a cell, which are trained and aligned together; fewer need less memory.
     """
 
-    dataset: str = "digits"
-    mode: str = "clean"
-    seed: int = 0
     networks: int = 40
     model: str = MODELS[0]
     hidden: tuple[int, ...] = (128,)
@@ -62,12 +82,20 @@ class Config:
     at_once: int = 20
 
     def __post_init__(self) -> None:
+        names = (
+            "networks",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "patience",
+            "rank",
+            "aligned",
+            "scored",
+            "at_once",
+        )
+        self.check(*names, modes=list(MODES))
+        check_even(self.networks)
         _checks.one_of("model", self.model, MODELS)
-        for name in ("networks", "epochs", "batch_size", "patience", "rank", "aligned", "scored", "at_once"):
-            _checks.positive(name, getattr(self, name))
-        _checks.above_zero("learning_rate", self.learning_rate)
-        if self.networks % 2:
-            raise _checks.bad("networks", self.networks, "an even number", "Networks 0 and 1 are the first pair.")
         for name in ("hidden", "ranks", "ridges"):
             values = getattr(self, name)
             if min(values) <= 0 or (name != "hidden" and list(values) != sorted(set(values))):
@@ -85,7 +113,7 @@ class Config:
 
 
 @dataclasses.dataclass(frozen=True)
-class Beyond:
+class Beyond(Common):
     """What the paper leaves open: width, common training, operators, many parents, curved paths.
 
     Attributes:
@@ -99,9 +127,6 @@ class Beyond:
         points: number of values of t in [0, 1].
     """
 
-    dataset: str = "digits"
-    mode: str = "clean"
-    seed: int = 0
     width: int = 64
     widths: tuple[int, ...] = (8, 16, 32, 64, 128, 256)
     repeats: int = 12
@@ -115,10 +140,7 @@ class Beyond:
     points: int = 21
 
     def __post_init__(self) -> None:
-        _checks.one_of("mode", self.mode, ("clean",))
-        for name in ("width", "repeats", "epochs", "batch_size", "bends", "aligned"):
-            _checks.positive(name, getattr(self, name))
-        _checks.above_zero("learning_rate", self.learning_rate)
+        self.check("width", "repeats", "epochs", "batch_size", "learning_rate", "bends", "aligned")
         for name, least in {"widths": 1, "steps": 0, "parents": 2}.items():
             values = getattr(self, name)
             if list(values) != sorted(set(values)) or values[0] < least:
@@ -128,7 +150,7 @@ class Beyond:
 
 
 @dataclasses.dataclass(frozen=True)
-class Deep:
+class Deep(Common):
     """Midpoints of deep networks with batch normalisation: naive, aligned, and repaired.
 
     Attributes:
@@ -141,9 +163,6 @@ class Deep:
         ts: values of t, with 0, 0.5 and 1 among them.
     """
 
-    dataset: str = "digits"
-    mode: str = "clean"
-    seed: int = 0
     model: str = "resnet"
     width: int = 8
     networks: int = 16
@@ -156,14 +175,10 @@ class Deep:
     ts: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
 
     def __post_init__(self) -> None:
-        _checks.one_of("mode", self.mode, ("clean",))
+        self.check("width", "networks", "train_images", "test_images", "epochs", "batch_size", "learning_rate")
+        self.check("statistics_images")
+        check_even(self.networks)
         _checks.one_of("model", self.model, ("vgg", "resnet"))
-        numbers = ("width", "networks", "train_images", "test_images", "epochs", "batch_size", "statistics_images")
-        for name in numbers:
-            _checks.positive(name, getattr(self, name))
-        _checks.above_zero("learning_rate", self.learning_rate)
-        if self.networks % 2:
-            raise _checks.bad("networks", self.networks, "an even number", "Networks 0 and 1 are the first pair.")
         if not {0.0, 0.5, 1.0} <= set(self.ts):
             raise _checks.bad("ts", self.ts, "values with 0, 0.5 and 1 among them", "Write --set 'ts=(0, .5, 1)'.")
 
@@ -186,19 +201,8 @@ REAL = (
     CIFAR,
     dataclasses.replace(CIFAR, dataset="cifar100", epochs=5),
 )
-LENET = dataclasses.replace(
-    MNIST,
-    model="lenet",
-    hidden=LENET_WIDTHS,
-    networks=20,
-    epochs=4,
-    rank=32,
-    ranks=(2, 4, 8, 16, 32, 64, 120),
-    scored=4000,
-    aligned=4000,
-    points=13,
-    at_once=2,
-)
+SMALL = {"networks": 20, "epochs": 4, "rank": 32, "scored": 4000, "aligned": 4000, "points": 13, "at_once": 2}
+LENET = dataclasses.replace(MNIST, model="lenet", hidden=LENET_WIDTHS, ranks=(2, 4, 8, 16, 32, 64, 120), **SMALL)
 WIDER = Beyond(
     dataset="mnist",
     width=256,
