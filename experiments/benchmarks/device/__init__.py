@@ -1,0 +1,1 @@
+"""The parts of `experiments.benchmarks.accelerator`: how rows are measured, the rows, their peers, and the check."""
