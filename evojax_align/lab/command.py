@@ -53,10 +53,12 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         _check_flags(arguments)
         folder, config = _resumed(study, arguments) if arguments.resume else (None, _chosen(study, arguments))
         if folder is None or folder.read_manifest()["end"] is None:
-            data = _loaded(study, config, arguments)  # where it is refused, no folder is made
+            compile_cache(arguments.compile_cache)
+            chosen = _chosen_cells(study, config, arguments.cells)
+            problem = study.prepare(config, _loaded(study, config, arguments))  # what is refused leaves no folder
             folder = folder or studies.new_folder(study, _preset(study, arguments), config, arguments.out)
             with locked(folder.path):
-                if not _run(study, folder, config, data, arguments):
+                if not _run(study, folder, config, problem, chosen, arguments):
                     return 0
         _show(_results(study, folder), folder)
     except (Stopped, KeyboardInterrupt) as stop:
@@ -71,16 +73,18 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(study: Study, folder: RunFolder, config: Any, data: Any, arguments: argparse.Namespace) -> bool:
+def _run(
+    study: Study,
+    folder: RunFolder,
+    config: Any,
+    problem: Any,
+    chosen: Sequence[Cell],
+    arguments: argparse.Namespace,
+) -> bool:
     """Run the cells that are not finished, then merge and judge them; false if some are left for another time."""
-    compile_cache(arguments.compile_cache)
     _note_commit(folder)
     cells = studies.cells_of(study, config)
     known = studies.finished(folder, cells)
-    chosen = [cell for cell in cells if fnmatch.fnmatch(cell.name, arguments.cells)]
-    if not chosen:
-        shown = ", ".join(cell.name for cell in cells[:8]) + (", ..." if len(cells) > 8 else "")
-        raise _checks.bad("cells", repr(arguments.cells), "a pattern that fits some cells", f"There are {shown}.")
     log = [line for cell in cells if cell in known for line in known[cell][1]]
     callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
     every, minutes = arguments.checkpoint_every, arguments.minutes
@@ -88,7 +92,6 @@ def _run(study: Study, folder: RunFolder, config: Any, data: Any, arguments: arg
     todo, done = [cell for cell in chosen if cell not in known], len(known)
     del known
     with run.listening():
-        problem = study.prepare(config, data) if todo else None
         for cell in todo:
             _run_cell(study, problem, cell, run, folder, f"{done + 1}/{len(cells)} {cell.arm} {cell.seed}")
             done += 1
@@ -100,6 +103,16 @@ def _run(study: Study, folder: RunFolder, config: Any, data: Any, arguments: arg
     folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
     run.end()
     return True
+
+
+def _chosen_cells(study: Study, config: Any, pattern: str) -> list[Cell]:
+    """The cells whose names fit a pattern."""
+    cells = studies.cells_of(study, config)
+    chosen = [cell for cell in cells if fnmatch.fnmatch(cell.name, pattern)]
+    if not chosen:
+        shown = ", ".join(cell.name for cell in cells[:8]) + (", ..." if len(cells) > 8 else "")
+        raise _checks.bad("cells", repr(pattern), "a pattern that fits some cells", f"There are {shown}.")
+    return chosen
 
 
 def _run_cell(study: Study, problem: Any, cell: Cell, run: Run, folder: RunFolder, title: str) -> None:

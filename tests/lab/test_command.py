@@ -224,6 +224,14 @@ def test_a_pattern_that_fits_no_cell_is_refused_with_the_names_there_are(toy, ca
     assert "cells: got 'sideways-*'" in (said := capsys.readouterr().err) and "ahead-000, behind-000" in said
 
 
+def test_what_a_study_refuses_leaves_no_folder(toy, tmp_path, capsys):
+    def refuses(config, data):
+        raise lab.command._checks.bad("samples", 9000, "at most 1500", "Lower it.")
+
+    assert toy(prepare=refuses) == 2
+    assert "samples: got 9000" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_an_error_of_the_study_itself_is_not_taken_for_a_bad_flag(toy):
     def broken(*_):
         raise ValueError("shapes do not fit")
