@@ -103,7 +103,15 @@ class View:
         return METHODS[method] + (f" of {self.rank}" if method == "svcca" else "")
 
 
-TITLES = METHODS | {"sc_cca": "SC-CCA"}
+TITLES = METHODS | {
+    "sc_cca": "SC-CCA",
+    "cca": "SC-CCA with all directions",
+    "svcca": "SC-CCA with fewer directions (SVCCA)",
+    "one_to_one": "SC-PwC (one-to-one)",
+    "semi": "SC-PwC (semi-matching)",
+    "control": "the control (random partners)",
+}
+"""The names of methods in statements."""
 Compare: TypeAlias = Callable[[View], lab.Comparison | None]
 
 
