@@ -28,17 +28,22 @@ def draw(view: View, folder: Path) -> None:
 def draw_course(view: View, variant: str, folder: Path) -> None:
     """Accuracy, loss, synapses and fitness of the best member by generation (Figures 5.3, 5.8 and B)."""
     fig, axes = plotting.figure(2, 2, width=4.2)
-    measures = {
-        name: {of: view.of(f"course_{name}", variant)[..., place] for place, of in enumerate(view.sets)}
-        for name in ("accuracy", "loss")
+    of = {
+        name: view.of(f"course_{name}", variant) for name in ("accuracy", "loss", "synapses", "fitness", "mean_fitness")
     }
-    fitness = {"best member": view.of("course_fitness", variant), "mean": view.of("course_mean_fitness", variant)}
-    measures |= {"synapses": {"best member": view.of("course_synapses", variant)}, "fitness": fitness}
-    for ax, (name, curves) in zip(axes.ravel(), measures.items(), strict=True):
-        y = f"{name} on training images" if name in ("accuracy", "loss") else name
-        known = finished(curves)
-        steps = np.arange(next(iter(known.values())).shape[1])
-        plotting.plot_courses(steps, known, ax, x="generation", y=y, logarithmic=name == "loss")
+    steps = np.arange(of["fitness"].shape[1])
+    for ax, name in zip(axes[0], ("accuracy", "loss"), strict=True):
+        curves = finished({task: of[name][..., place] for place, task in enumerate(view.sets)})
+        logarithmic = name == "loss"
+        plotting.plot_courses(
+            steps, curves, ax, x="generation", y=f"{name} on training images", logarithmic=logarithmic
+        )
+    fitness = {"best member": of["fitness"], "mean of members": of["mean_fitness"]}
+    for ax, name, curves in (
+        (axes[1, 0], "synapses", {"best member": of["synapses"]}),
+        (axes[1, 1], "fitness", fitness),
+    ):
+        plotting.plot_courses(steps, finished(curves), ax, x="generation", y=name)
     plotting.save(fig, folder / f"course-{lab.slug(variant)}.png")
 
 
@@ -48,8 +53,8 @@ def draw_comparison(view: View, folder: Path) -> None:
     for place, ax in enumerate(axes[0]):
         curves = finished({name: view.of("course_accuracy", name)[..., place] for name in view.variants})
         steps = np.arange(view.of("course_accuracy", "default").shape[1])
-        labels = {"x": "generation", "y": "accuracy on training images", "title": view.sets[place]}
-        plotting.plot_courses(steps, curves, ax, **labels)
+        y, title = "accuracy on training images", view.sets[place]
+        plotting.plot_courses(steps, curves, ax, x="generation", y=y, title=title)
     plotting.save(fig, folder / "comparison.png")
 
 

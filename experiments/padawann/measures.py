@@ -12,7 +12,8 @@ import optax
 import evojax_align as ea
 from evojax_align import lab, pruning
 from evojax_align._types import Array, PyTree
-from evojax_align.pruning import Synapses, Task
+from evojax_align.evolution import Padawann
+from evojax_align.pruning import Task
 
 if TYPE_CHECKING:
     from experiments.padawann.study import Problem
@@ -29,38 +30,51 @@ class Row:
 
     Attributes:
         name: of the variant that it is the champion of, or of a control.
-        module: its architecture.
-        synapses: which leaves are pruned.
+        algorithm: it says how the network is computed, and how shared values become one answer.
         kept: what is kept of its weights.
         masks: which of them are alive.
         values: the shared values that it is tested at.
-        biases: as in `pruning.at_value`.
-        over: how values become one answer: as one "ensemble", or else the best one is chosen.
-        outputs: those of the second task; None takes all in order.
+        outputs: those of the second task.
         apart: whether the second task has an output layer of its own.
     """
 
     name: str
-    module: Any
-    synapses: Synapses
+    algorithm: Padawann
     kept: PyTree
     masks: PyTree
     values: tuple[float, ...]
-    biases: str
-    over: str
-    outputs: Array | None
+    outputs: np.ndarray
     apart: bool
 
-    def answers(self, values: tuple[float, ...], task: Task) -> pruning.Answers:
-        """What it predicts at several shared values."""
-        kept = pruning.masked(self.masks, self.kept)
-        return answered(self.module.apply, self.synapses, self.biases, kept, jnp.asarray(values), task)
+    def answers(self, task: Task) -> dict[str, np.ndarray]:
+        """What it predicts at its shared values: the fields of `pruning.Answers`."""
+        a, values = self.algorithm, np.asarray(self.values, np.float32)
+        return jax.tree.map(np.asarray, answered(a.apply, a.synapses, a.biases, self.kept, self.masks, values, task))
+
+    @property
+    def lost(self) -> np.ndarray:
+        """Which synapses are pruned."""
+        return np.concatenate([~np.ravel(mask) for mask in self.algorithm.synapses.of(self.masks).values()])
+
+    @property
+    def synapses(self) -> int:
+        """How many are alive."""
+        return int((~self.lost).sum())
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def answered(apply: Any, synapses: Any, biases: str, kept: PyTree, values: Array, task: Task) -> pruning.Answers:
+def answered(
+    apply: Any, synapses: Any, biases: str, kept: PyTree, masks: PyTree, values: Array, task: Task
+) -> dict[str, Array]:
     """What one network predicts for a task at several shared values."""
-    return pruning.answers(apply, synapses, kept, values, task, biases=biases)
+    return vars(pruning.answers(apply, synapses, pruning.masked(masks, kept), values, task, biases=biases))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def valued(synapses: Any, biases: str, kept: PyTree, masks: PyTree, value: float) -> PyTree:
+    """The parameters of a network at a shared value."""
+    params = pruning.at_value(synapses, pruning.masked(masks, kept), value, biases=biases)
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
 
 
 def examine(problem: "Problem", run: lab.Run, rows: list[Row]) -> dict[str, np.ndarray]:
@@ -71,27 +85,25 @@ def examine(problem: "Problem", run: lab.Run, rows: list[Row]) -> dict[str, np.n
     of classes that the network has no outputs for.
     """
     shape = len(rows), len(problem.sets)
-    longest = max(y.size for _, y in problem.test)
-    start = {name: np.full(shape, np.nan, np.float32) for name in ("accuracy", "loss", "value", "ensemble")}
+    start: dict[str, Any] = {n: np.full(shape, np.nan, np.float32) for n in ("accuracy", "loss", "value", "ensemble")}
     start["confusion"] = np.zeros((*shape, problem.classes, problem.classes), np.int32)
-    start["right"] = np.full((*shape, longest), -1, np.int8)
+    start["right"] = np.full((*shape, max(y.size for _, y in problem.test)), -1, np.int8)
 
-    def step(number: int, found: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    def step(number: int, found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         row = rows[number]
         for place in range(len(problem.sets)):
             task, few = (problem.task(part, place, row.outputs, row.apart) for part in (problem.test, problem.few))
-            tested, y, where = row.answers(row.values, task), np.asarray(task.y), (number, place)
-            judged, labels = tested, task.y
-            if problem.config.mode == "clean" and len(row.values) > 1:
-                judged, labels = row.answers(row.values, few), few.y
-            chosen = int((judged.classes == labels[None]).mean(axis=1).argmax())
-            given = np.asarray(tested.ensemble if row.over == "ensemble" else tested.classes[chosen])
+            tested, y, where = row.answers(task), np.asarray(task.y), (number, place)
+            unseen = problem.config.mode == "clean" and len(row.values) > 1
+            judged, labels = (row.answers(few), few.y) if unseen else (tested, task.y)
+            chosen = int((judged["classes"] == np.asarray(labels)[None]).mean(axis=1).argmax())
+            given = tested["ensemble"] if row.algorithm.over == "ensemble" else tested["classes"][chosen]
             found["accuracy"][where] = (given == y).mean()
-            found["loss"][where] = tested.losses[chosen].mean()
+            found["loss"][where] = tested["losses"][chosen].mean()
             found["value"][where] = row.values[chosen]
-            found["ensemble"][where] = (tested.ensemble == task.y).mean()
+            found["ensemble"][where] = (tested["ensemble"] == y).mean()
             np.add.at(found["confusion"][where], (y, given), 1)
-            asked = np.flatnonzero(np.asarray(problem.test[place][1]) <= y.max())
+            asked = np.flatnonzero(problem.test[place][1] <= y.max())
             found["right"][(*where, asked)] = given == y
         first, second = found["accuracy"][number, :2]
         return found, {"first task": float(first), "second task": float(second)}
@@ -106,16 +118,12 @@ def transfer(problem: "Problem", run: lab.Run, row: Row, values: np.ndarray, key
     images. Pruned weights of that layer may come back. Each repetition begins at the network, or in the mode "code", as
     in the thesis's program, where the one before ended.
     """
-    config, apply = problem.config, row.module.apply
-
-    def begun(place: int) -> PyTree:
-        kept, value = pruning.masked(row.masks, row.kept), float(values[place])
-        params = pruning.at_value(row.synapses, kept, value, biases=row.biases)
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    config, apply = problem.config, row.algorithm.apply
+    begun = partial(valued, row.algorithm.synapses, row.algorithm.biases, row.kept, row.masks)
 
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         place, time = divmod(number, config.transfers)
-        params = begun(place)
+        params = begun(values[place])
         if time and config.mode == "code":
             params["params"][OUTPUT] = state[OUTPUT]
         data = tuple(part[: config.transferred or None] for part in problem.train[place])
@@ -125,9 +133,8 @@ def transfer(problem: "Problem", run: lab.Run, row: Row, values: np.ndarray, key
         return state | {OUTPUT: params["params"][OUTPUT]}, {"accuracy": float(state["accuracy"][place, time])}
 
     shape = len(problem.sets), config.transfers
-    start = {"accuracy": np.full(shape, np.nan, np.float32), OUTPUT: begun(0)["params"][OUTPUT]}
-    found = run.loop(f"transfer, {row.name}", start, step, total=shape[0] * shape[1])
-    return found["accuracy"].mean(axis=1)
+    start = {"accuracy": np.full(shape, np.nan, np.float32), OUTPUT: begun(values[0])["params"][OUTPUT]}
+    return run.loop(f"transfer, {row.name}", start, step, total=shape[0] * shape[1])["accuracy"].mean(axis=1)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -135,23 +142,11 @@ def learnt(apply: Any, epochs: int, params: PyTree, data: tuple[Array, Array], k
     """A network of which the output layer was trained, as in the thesis's program."""
     labels = {"params": {name: "learns" if name == OUTPUT else "stays" for name in params["params"]}}
     rules: dict[Any, Any] = {"learns": optax.sgd(0.001, momentum=0.9), "stays": optax.set_to_zero()}
-    optimizer = optax.multi_transform(rules, labels)
     settings = {"epochs": epochs, "batch_size": BATCH, "key": key, "noisy": True}
-    return ea.training.descend(apply, optimizer, params, *data, **settings)[0]
+    return ea.training.descend(apply, optax.multi_transform(rules, labels), params, *data, **settings)[0]
 
 
 @partial(jax.jit, static_argnums=0)
 def accuracy(apply: Any, params: PyTree, x: Array, y: Array) -> Array:
     """Of one network."""
     return ea.training.evaluate(apply, params, x, y)[1]
-
-
-def common(row: Row, champion: Row) -> float:
-    """Of the synapses that a network has lost, the share that the champion has lost too; NaN if it has lost none."""
-    ours, theirs = (lost(one) for one in (row, champion))
-    return float((ours & theirs).sum() / ours.sum()) if ours.any() else np.nan
-
-
-def lost(row: Row) -> np.ndarray:
-    """Which synapses of a network are pruned."""
-    return np.concatenate([~np.ravel(mask) for mask in row.synapses.of(row.masks).values()])

@@ -1,9 +1,10 @@
 """Networks that are trained, and populations of their topologies that are evolved: one variant and trial at a time."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,25 +13,23 @@ import optax
 
 import evojax_align as ea
 from evojax_align import _checks, lab, pruning
-from evojax_align._types import Array, Bool, Int, PyTree
-from evojax_align.data import Dataset, Part
+from evojax_align._types import Array, PyTree
+from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
 from evojax_align.evolution import Padawann, Topologies, Topology
 from evojax_align.pruning import Synapses, Task
 from experiments.padawann import measures
-from experiments.padawann.config import (
-    MAPPED_CONTROL,
-    OF_MODES,
-    PLAIN_CONTROLS,
-    SHARED_CONTROLS,
-    TRANSFERRED,
-    VARIANTS,
-    Config,
-    Kind,
-    Variant,
-    rows,
-)
+from experiments.padawann.config import VARIANTS, Config, Kind, Variant
 
+Images: TypeAlias = tuple[np.ndarray, np.ndarray]
+PLAIN_CONTROLS = ("network", "random pruning", "pruning by magnitude")
+"""Networks with their weights: the trained one, and two with as many synapses as the champion of "default"."""
+SHARED_CONTROLS = ("network, shared value", "random pruning, shared value", "by magnitude, shared value")
+"""The same with signs and a shared value."""
+MAPPED_CONTROL = "mapping alone"
+"""The trained network with a shared value and the outputs of "mapping optimised"."""
+TRANSFERRED = ("network", "default", "weights kept", "first task alone")
+"""Networks that take part in transfer learning."""
 COMPARED = 1000
 """Training images on which the neurons of two ancestors are compared."""
 FALL = 0.7
@@ -39,38 +38,25 @@ PART = 4000
 """Training images of one step of the loop that trains a network: longer epochs are divided."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Network:
-    """The architecture of a kind.
-
-    Attributes:
-        module: the Flax module.
-        synapses: which leaves of its parameters are pruned.
-        first_task: its logits for the classes of the first task, `first_task(params, x, *key)`.
-    """
-
-    module: Any
-    synapses: Synapses
-    first_task: Any
-
-
 class Problem:
     """Data, networks and algorithms, made once for all cells so that they share compiled programs."""
 
     def __init__(self, config: Config, sets: Sequence[Dataset]) -> None:
         self.config, self.sets, self.classes = config, sets, sets[0].num_classes
-        self.mesh = ea.population.devices()
         if max(of.num_classes for of in sets) > self.classes:
             came = {of.name: of.num_classes for of in sets}
             raise _checks.bad("second, others", came, "no more classes than the first has", "Cut them with `only`.")
-        self.train = self.framed([joined(of.train, of.validation) for of in sets])  # nothing is chosen by validation
-        self.test = self.framed([fair(of.test, config.tested, config.seed) for of in sets])
+        parts = [map(np.concatenate, zip(of.train, of.validation, strict=True)) for of in sets]
+        self.train = self.framed(parts)  # nothing is chosen by validation
+        every = [(of.test.x, of.test.y) for of in sets]
+        counts = [config.tested or y.size for _, y in every]
+        drawn = [draw(of, n, config.seed, argument="tested")[0] for of, n in zip(every, counts, strict=True)]
+        self.test = self.framed(drawn)
         named = zip([of.name for of in sets], self.train, strict=True)
         self.few = [of_each_class(name, *part, config.samples) for name, part in named]
-        self._networks: dict[Kind, Network] = {}
-        self._algorithms: dict[Any, Padawann] = {}
+        self.network, self._algorithm = cache(self._network), cache(self._made)
 
-    def framed(self, parts: Sequence[Any]) -> list[tuple[Array, Array]]:
+    def framed(self, parts: Sequence[Any]) -> list[Images]:
         """Images of one size and number of channels, standardised as the first set's training images."""
         first = self.sets[0].train.x
         side = max(max(of.image_shape[:2]) for of in self.sets)
@@ -83,43 +69,37 @@ class Problem:
                 x = np.broadcast_to(x[..., None], (*x.shape, channels)) if x.ndim == 3 else x
             border = [(0, 0), *((n // 2, n - n // 2) for n in (side - length for length in x.shape[1:3]))]
             x = np.pad(x, [*border, *[(0, 0)] * (x.ndim - 3)])
-            found.append((jnp.asarray((x - first.mean()) / first.std(), jnp.float32), jnp.asarray(y)))
+            found.append((np.asarray((x - first.mean()) / first.std(), np.float32), y))
         return found
 
-    def network(self, kind: Kind) -> Network:
-        """The network of a kind."""
-        if kind not in self._networks:
-            classes = self.classes * kind.layers
-            if kind.network == "conv":
-                module: Any = ea.models.MnistNet(self.config.widths, classes)
-            else:
-                module = ea.models.MLP((self.config.hidden,), classes, start="fan_in", output_bias=True)
-            synapses = pruning.find(jax.eval_shape(partial(self.drawn, module), jax.random.key(0)))
-            first_task = partial(of_first_task, module.apply, self.classes)
-            self._networks[kind] = Network(module, synapses, first_task)
-        return self._networks[kind]
+    def _network(self, kind: Kind) -> tuple[Any, Synapses, Any]:
+        """The network of a kind: the module, its synapses, and what gives its logits for the first task."""
+        classes = self.classes * kind.layers
+        module: Any = ea.models.MnistNet(self.config.widths, classes)
+        if kind.network == "forward":
+            module = ea.models.MLP((self.config.hidden,), classes, start="fan_in", output_bias=True)
+        synapses = pruning.find(jax.eval_shape(module.init, jax.random.key(0), self.train[0][0][:1]))
+        return module, synapses, partial(of_first_task, module.apply, self.classes)
 
     def drawn(self, module: Any, key: Array) -> PyTree:
-        """Initial parameters of one network."""
-        return module.init(key, self.train[0][0][:1])
+        """Initial parameters, a population of one network."""
+        return initial(module, key, self.train[0][0][:1])
 
     def algorithm(self, variant: Variant) -> Padawann:
-        """The algorithm of a variant; variants with equal settings have the same one."""
-        name = variant.kind, variant.settings, variant.ancestors
-        if name not in self._algorithms:
-            config, network = self.config, self.network(variant.kind)
-            known = {"size": config.size, "tournament": config.tournament, "share": config.share}
-            known |= {"chunk": config.chunk, "mesh": self.mesh}
-            settings: dict[str, Any] = known | OF_MODES[config.mode] | dict(variant.settings)
-            if variant.ancestors > 1:
-                one = self.drawn(network.module, jax.random.key(0))
-                spec = ea.symmetry.infer(network.module.apply, one, self.train[0][0][:2])
-                settings |= {"genes": ea.crossover.neuron_genes(one, spec), "crossover": "uniform"}
-            self._algorithms[name] = Padawann(network.module.apply, network.synapses, **settings)
-        return self._algorithms[name]
+        """The algorithm of a variant; variants with equal settings share it, and with it compiled programs."""
+        return self._algorithm(variant.kind, variant.ancestors, variant.settings)
+
+    def _made(self, kind: Kind, ancestors: int, changed: tuple[tuple[str, object], ...]) -> Padawann:
+        module, synapses, _ = self.network(kind)
+        settings: dict[str, Any] = {"mesh": ea.population.devices()} | self.config.algorithm | dict(changed)
+        if ancestors > 1:
+            one = ea.population.take(self.drawn(module, jax.random.key(0)), 0)
+            spec = ea.symmetry.infer(module.apply, one, self.train[0][0][:2])
+            settings |= {"genes": ea.crossover.neuron_genes(one, spec), "crossover": "uniform"}
+        return Padawann(module.apply, synapses, **settings)
 
     @cached_property
-    def learnt(self) -> list[list[tuple[Array, Array]]]:
+    def learnt(self) -> list[list[Images]]:
         """Of each data set the parts of an epoch; every part is a fair sample of a set that is sorted by class."""
         cut = [tuple(part[: self.config.learnt or None] for part in of) for of in self.train]
         counts = [-(-y.size // PART) for _, y in cut]
@@ -136,80 +116,68 @@ class Problem:
     def trained(self, run: lab.Run, kind: Kind, origin: int, number: int) -> PyTree:
         """A network trained with dropout: the first or second of a trial, shared by the cells of that trial."""
         parts, optimizer = self.learnt[kind.trained_on], self.optimizers[kind.trained_on]
-        network, total = self.network(kind), self.config.epochs * len(parts)
+        (module, _, first_task), total = self.network(kind), self.config.epochs * len(parts)
         kinds = list(dict.fromkeys(variant.kind for variant in VARIANTS.values()))
         key = jax.random.fold_in(keys(self.config, origin)["networks"], kinds.index(kind))
         key_init, key_train = jax.random.split(jax.random.fold_in(key, number))
-        pop = ea.population.init(partial(self.drawn, network.module), key_init, 1)
-        members = ea.training.init(pop, optimizer, epochs=total, key=key_train)
+        members = ea.training.init(self.drawn(module, key_init), optimizer, epochs=total, key=key_train)
 
         def step(at: int, members: ea.training.Member) -> tuple[ea.training.Member, dict[str, float]]:
             settings = {"batch_size": self.config.batch_size, "noisy": kind.network == "conv"}
             data = parts[at % len(parts)]
-            members = ea.training.step_epoch(network.first_task, members, data, optimizer, **settings)
+            members = ea.training.step_epoch(first_task, members, data, optimizer, **settings)
             return members, {name: float(values[0, at]) for name, values in members.history.items()}
 
         name = f"network, {kind.network}, {self.config.sets[kind.trained_on]}, {kind.layers}, {origin}, {number}"
-        return ea.population.take(run.loop(name, members, step, total=total, shared=True).params, 0)
+        return on_host(run.loop(name, members, step, total=total, shared=True).params)
 
-    def ancestors(self, run: lab.Run, variant: Variant, trial: int) -> tuple[PyTree, PyTree, PyTree]:
-        """The networks of a trial: their parameters, what is kept of these, and masks; populations of one or two."""
-        network = self.network(variant.kind)
-        origin = trial if self.config.mode == "clean" else 0
+    def ancestors(self, run: lab.Run, variant: Variant, trial: int) -> PyTree:
+        """The trained networks of a trial, a population of one or two."""
+        apply, origin = self.network(variant.kind)[0].apply, trial if self.config.mode == "clean" else 0
         trained = [self.trained(run, variant.kind, origin, number) for number in range(variant.ancestors)]
         if variant.aligned:
-            apply, others = network.module.apply, ea.population.stack(trained[1:])
-            spec = ea.symmetry.infer(apply, trained[0], self.train[0][0][:2])
-            x = self.train[variant.kind.trained_on][0][:COMPARED]
-            moved = ea.alignment.align_to(apply, trained[0], others, x, spec=spec)
-            trained[1:] = ea.population.unstack(moved.networks)
-        return self.begun(variant, ea.population.stack(trained), keys(self.config, trial)["ancestors"])
+            one, x = ea.population.take(trained[0], 0), self.train[variant.kind.trained_on][0][:COMPARED]
+            spec = ea.symmetry.infer(apply, one, self.train[0][0][:2])
+            trained[1:] = [on_host(ea.alignment.align_to(apply, one, trained[1], x, spec=spec).networks)]
+        return jax.tree.map(lambda *of: np.concatenate(of), *trained)
 
-    def begun(self, variant: Variant, pop: PyTree, key: Array) -> tuple[PyTree, PyTree, PyTree]:
-        """Parameters with what a variant keeps of them and the masks that it begins with."""
-        synapses, masks = self.network(variant.kind).synapses, pruning.full_masks(pop)
-        if variant.pruned:
-            left = round((1 - variant.pruned) * int(pruning.total(synapses, ea.population.take(masks, 0))))
-            masks = jax.vmap(lambda m, p: pruning.magnitude(synapses, m, p, left))(masks, pop)
-        settings = {"signs": variant.signs, "magnitudes": variant.magnitudes, "biases": variant.biases}
-        each = zip(ea.population.unstack(pop), jax.random.split(key, variant.ancestors), strict=True)
-        kept = [pruning.basis(synapses, of, key=of_ancestor, **settings) for of, of_ancestor in each]
-        return pop, ea.population.stack(kept), masks
+    def begun(self, variant: Variant, pop: PyTree, key: Array) -> tuple[PyTree, PyTree]:
+        """What a variant keeps of the weights of trained networks, and the masks that it begins with."""
+        words = variant.signs, variant.magnitudes, self.algorithm(variant).biases
+        return on_host(begun(self.network(variant.kind)[1], *words, variant.pruned, pop, key))
 
-    def outputs(self, variant: Variant, kept: PyTree, masks: PyTree) -> Array | None:
+    def outputs(self, variant: Variant, kept: PyTree, masks: PyTree) -> np.ndarray:
         """The outputs that stand for the classes of the second task; of one network."""
         count = self.sets[1].num_classes
         if variant.apart:
-            return self.classes + jnp.arange(count)
+            return self.classes + np.arange(count)
         if variant.classes == "half":
-            return jnp.arange(count // 2)
+            return np.arange(count // 2)
         if variant.mapping == "given":
-            return jnp.array(self.config.mapping[:count])
+            return np.array(self.config.mapping[:count])
         if variant.mapping == "none":
-            return None if count == self.classes else jnp.arange(count)
-        network, (x, y) = self.network(variant.kind), self.few[1]
-        settings = network.module.apply, network.synapses, variant.biases, pruning.masked(masks, kept)
-        given = measures.answered(*settings, jnp.ones(1), Task(x, y)).classes[0]
-        found = ea.matching.one_to_one(jnp.zeros((self.classes, self.classes)).at[y, given].add(1))
-        return jnp.zeros(self.classes, jnp.int32).at[found.x].set(found.y)[:count]
+            return np.arange(count)
+        all_, counts = np.arange(self.classes), np.zeros((self.classes, self.classes))
+        one = measures.Row("", self.algorithm(variant), kept, masks, (1.0,), all_, False)
+        np.add.at(counts, (self.few[1][1], one.answers(self.task(self.few, 1, all_, False))["classes"][0]), 1)
+        found = ea.matching.one_to_one(jnp.asarray(counts, jnp.float32))
+        return np.asarray(found.y)[np.argsort(np.asarray(found.x))][:count]
 
-    def task(self, part: list[tuple[Array, Array]], number: int, outputs: Array | None, apart: bool) -> Task:
+    def task(self, part: list[Images], number: int, outputs: np.ndarray, apart: bool) -> Task:
         """A data set as a task; sets other than the second take the first outputs, as many as they have classes."""
         x, y = part[number]
-        if number == 1:
-            kept = y < self.classes if outputs is None else y < outputs.size
-            return Task(x[kept], y[kept], outputs)
-        count = self.sets[number].num_classes
-        return Task(x, y, jnp.arange(count) if apart or count < self.classes else None)
+        if number != 1:
+            outputs = np.arange(self.sets[number].num_classes)
+        kept = slice(None) if y.max() < outputs.size else y < outputs.size
+        return Task(jnp.asarray(x[kept]), jnp.asarray(y[kept]), jnp.asarray(outputs, jnp.int32))
 
     def evolve(
-        self, run: lab.Run, variant: Variant, kept: PyTree, masks: PyTree, outputs: Array | None, key: Array
+        self, run: lab.Run, variant: Variant, kept: PyTree, masks: PyTree, outputs: np.ndarray, key: Array
     ) -> tuple[Topologies, dict[str, np.ndarray]]:
         """The last generation of a population, and what is measured of the best member of each generation."""
         algorithm = self.algorithm(variant)
         tasks = [self.task(self.few, number, outputs, variant.apart) for number in variant.tasks]
         one = ea.population.take((kept, masks), 0)
-        start: dict[str, Any] = {"alive": {}, "course": course(self.config.generations + 1, len(self.sets))}
 
         def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
             of_step = jax.random.fold_in(key, number)
@@ -217,12 +185,14 @@ class Problem:
                 alive = algorithm.init(of_step, kept, tasks, masks=masks)
             else:
                 alive, _ = algorithm.step(of_step, unpacked(state["alive"], *one), tasks)
-            note(state["course"], number, alive, variant.tasks, algorithm.values)
+            now = noted(alive, variant.tasks, algorithm.values, len(self.sets))
+            course = {name: np.stack([*state["course"].get(name, ()), value]) for name, value in now.items()}
             best = {"fitness": float(alive.champion.fitness), "synapses": int(alive.champion.synapses)}
-            return {"alive": packed(alive, variant.ancestors > 1), "course": state["course"]}, best
+            return {"alive": packed(alive, variant.ancestors > 1), "course": course}, best
 
+        start: dict[str, Any] = {"alive": {}, "course": {}}
         total = self.config.generations + 1
-        found = run.loop("generations", start, step, total=total, build=lambda stored: {"alive": {}, **stored})
+        found = run.loop("generations", start, step, total=total, build=lambda stored: stored)
         return unpacked(found["alive"], *one), found["course"]
 
 
@@ -234,8 +204,8 @@ def cells(config: Config) -> list[lab.Cell]:
 def keys(config: Config, trial: int) -> dict[str, Array]:
     """The random keys of a trial, by their use. Variants share them, which pairs their trials."""
     uses = ("networks", "ancestors", "generations", "controls", "transfer")
-    split = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), trial), len(uses))
-    return dict(zip(uses, split, strict=True))
+    own = jax.random.fold_in(jax.random.key(config.seed), trial)
+    return {use: jax.random.fold_in(own, number) for number, use in enumerate(uses)}
 
 
 def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]:
@@ -243,55 +213,77 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
 
     Arrays have a leading axis of networks, named in "rows"; the champion is the first.
     """
-    config, variant = problem.config, VARIANTS[cell.arm]
-    of_trial = keys(config, cell.seed)
-    pop, kept, masks = problem.ancestors(run, variant, cell.seed)
-    outputs = problem.outputs(variant, *ea.population.take((kept, masks), 0))
-    last, measured = problem.evolve(run, variant, kept, masks, outputs, of_trial["generations"])
-    network, algorithm, champion = problem.network(variant.kind), problem.algorithm(variant), last.champion
-    given = {"values": algorithm.values, "over": algorithm.over, "biases": algorithm.biases, "outputs": outputs}
-    given |= {"module": network.module, "synapses": network.synapses, "apart": variant.apart}
-    found = [measures.Row(cell.arm, kept=champion.kept, masks=champion.masks, **given)]
+    config, variant, of_trial = problem.config, VARIANTS[cell.arm], keys(problem.config, cell.seed)
+    pop = problem.ancestors(run, variant, cell.seed)
+    kept, masks = problem.begun(variant, pop, of_trial["ancestors"])
+    first = ea.population.take({"kept": kept, "masks": masks}, 0)
+    outputs = problem.outputs(variant, **first)
+    last, course = problem.evolve(run, variant, kept, masks, outputs, of_trial["generations"])
+    algorithm, champion = problem.algorithm(variant), last.champion
+    best = (champion.kept, champion.masks, algorithm.values, outputs, variant.apart)
+    found = [measures.Row(cell.arm, algorithm, *best)]
     if cell.arm == "default":
         found += controls(found[0], ea.population.take(pop, 0), of_trial["controls"])
     if cell.arm == "mapping optimised":
-        found.append(
-            dataclasses.replace(found[0], name=MAPPED_CONTROL, **ea.population.take({"kept": kept, "masks": masks}, 0))
-        )
+        found.append(dataclasses.replace(found[0], name=MAPPED_CONTROL, **first))
     arrays = measures.examine(problem, run, found)
-    again = [
-        measures.transfer(problem, run, row, values, of_trial["transfer"])
-        if row.name in TRANSFERRED and config.transfers
-        else np.full(len(problem.sets), np.nan, np.float32)
-        for row, values in zip(found, arrays["value"], strict=True)
-    ]
-    arrays |= {"rows": np.array([row.name for row in found]), "transfer": np.stack(again)}
-    arrays |= {"synapses": np.array([int(pruning.total(row.synapses, row.masks)) for row in found])}
-    arrays |= {"common": np.array([measures.common(row, found[0]) for row in found], np.float32)}
-    arrays |= {f"course_{name}": values[None] for name, values in measured.items()}
-    return arrays | {
-        "found": np.array([int(last.found)]),
-        "classes": np.array([",".join(of.class_names) for of in problem.sets]),
+    again = np.full((len(found), len(problem.sets)), np.nan, np.float32)
+    for place, row in enumerate(found):
+        if row.name in TRANSFERRED and config.transfers:
+            again[place] = measures.transfer(problem, run, row, arrays["value"][place], of_trial["transfer"])
+    arrays |= {"transfer": again, "synapses": np.array([row.synapses for row in found])}
+    lost = [row.lost for row in found]  # the share of its lost synapses that the champion has lost too
+    arrays["common"] = np.array([(of & lost[0]).sum() / of.sum() if of.any() else np.nan for of in lost])
+    arrays |= {f"course_{name}": values[None] for name, values in course.items()} | {
+        "found": np.asarray(last.found)[None]
     }
+    classes = [",".join(of.class_names) for of in problem.sets]
+    return arrays | {"rows": np.array([row.name for row in found]), "classes": np.array(classes)}
 
 
 def controls(champion: measures.Row, params: PyTree, key: Array) -> list[measures.Row]:
     """What the champion of "default" is compared with: the network that it comes from, and this network pruned to as
     many synapses by chance or by magnitude; each with its weights, and with signs and a shared value."""
-    synapses, all_ = champion.synapses, pruning.full_masks(params)
-    count = pruning.total(synapses, champion.masks)
-    masks = {
-        "network": all_,
-        "random pruning": pruning.at_random(key, synapses, all_, count),
-        "pruning by magnitude": pruning.magnitude(synapses, all_, params, count),
-    }
-    found = []
-    for plain, shared in zip(PLAIN_CONTROLS, SHARED_CONTROLS, strict=True):
-        for name, magnitudes, values in ((plain, "own", (1.0,)), (shared, "shared", champion.values)):
-            kept = pruning.basis(synapses, params, magnitudes=magnitudes)
-            given = {"kept": kept, "masks": masks[plain], "values": values}
-            found.append(dataclasses.replace(champion, name=name, **given))
-    return found
+    own, shared, masks = on_host(pruned_otherwise(champion.algorithm.synapses, params, champion.synapses, key))
+    plans = zip((*PLAIN_CONTROLS, *SHARED_CONTROLS), [own] * 3 + [shared] * 3, masks * 2, strict=True)
+    found = [dataclasses.replace(champion, name=name, kept=kept, masks=of) for name, kept, of in plans]
+    return [dataclasses.replace(row, values=(1.0,)) if row.kept is own else row for row in found]
+
+
+@jax.jit
+def pruned_otherwise(synapses: Synapses, params: PyTree, count: int, key: Array) -> tuple[PyTree, PyTree, list[PyTree]]:
+    """Weights and signs of a network; and its masks: all, and so many synapses by chance and by magnitude."""
+    own, shared = (pruning.basis(synapses, params, magnitudes=of) for of in ("own", "shared"))
+    all_ = pruning.full_masks(params)
+    by_chance = pruning.at_random(key, synapses, all_, count)
+    return own, shared, [all_, by_chance, pruning.magnitude(synapses, all_, params, count)]
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def begun(
+    synapses: Synapses, signs: str, magnitudes: str, biases: str, pruned: float, pop: PyTree, key: Array
+) -> tuple[PyTree, PyTree]:
+    """What is kept of the weights of a population, and masks without a share of its smallest weights."""
+
+    def one(params: PyTree, key: Array) -> tuple[PyTree, PyTree]:
+        masks = pruning.full_masks(params)
+        if pruned:
+            left = round((1 - pruned) * sum(leaf.size for leaf in synapses.of(params).values()))
+            masks = pruning.magnitude(synapses, masks, params, left)
+        return pruning.basis(synapses, params, signs=signs, magnitudes=magnitudes, biases=biases, key=key), masks
+
+    return ea.population.map(one, pop, jax.random.split(key, ea.population.size(pop)))
+
+
+def on_host(tree: PyTree) -> PyTree:
+    """The arrays of a tree in NumPy, where taking one of them compiles nothing."""
+    return jax.tree.map(np.asarray, tree)
+
+
+def rows(config: Config) -> list[str]:
+    """The networks that are compared: champions of the variants, then controls."""
+    mapped = (MAPPED_CONTROL,) if "mapping optimised" in config.variants else ()
+    return [*config.variants, *PLAIN_CONTROLS, *SHARED_CONTROLS, *mapped]
 
 
 def merge(config: Config, found: Mapping[lab.Cell, lab.Arrays]) -> dict[str, np.ndarray]:
@@ -300,87 +292,72 @@ def merge(config: Config, found: Mapping[lab.Cell, lab.Arrays]) -> dict[str, np.
     names, of_rows = rows(config), {}
     for cell, arrays in found.items():
         for place, row in enumerate(arrays["rows"]):
-            own = {
-                name: of[place] for name, of in arrays.items() if name not in ("rows", "classes") and place < len(of)
-            }
+            own = {name: of[place] for name, of in arrays.items() if name != "classes" and place < len(of)}
             of_rows[lab.Cell(str(row), cell.seed)] = own
     every = [lab.Cell(name, trial) for name in names for trial in range(config.trials)]
-    measured = sorted({name for of in of_rows.values() for name in of} - {"right"})
+    measured = sorted({name for of in of_rows.values() for name in of} - {"right", "rows"})
     merged = {name: of.astype(np.float32) for name, of in lab.by_arm(every, of_rows, measured).items()}
-    alone = np.full((len(names), len(names), len(config.sets)), np.nan, np.float32)
-    first = {names.index(cell.arm): of["right"] for cell, of in of_rows.items() if cell.seed == 0}
-    for a, of_a in first.items():
-        for b, of_b in first.items():
-            alone[a, b] = ((of_a == 1) & (of_b == 0)).sum(axis=-1)
-    lists = {"rows": names, "variants": config.variants, "sets": config.sets, "mode": config.mode}
+    merged["alone"] = np.full((len(names), len(names), len(config.sets)), np.nan, np.float32)
+    right = {names.index(cell.arm): of["right"] for cell, of in of_rows.items() if cell.seed == 0}
+    for a, b in itertools.product(right, right):
+        merged["alone"][a, b] = ((right[a] == 1) & (right[b] == 0)).sum(axis=-1)
+    lists = {"rows": names, "variants": config.variants, "sets": config.sets}
     classes = next(iter(found.values()))["classes"]
-    return merged | {"alone": alone, "classes": classes} | {name: np.array(value) for name, value in lists.items()}
+    return merged | {"classes": classes} | {name: np.array(value) for name, value in lists.items()}
 
 
-def course(generations: int, sets: int) -> dict[str, np.ndarray]:
-    """Where `note` writes what it measures: [generations] or [generations, sets]."""
-    shapes = dict.fromkeys(("fitness", "mean_fitness", "synapses"), (generations,))
-    shapes |= dict.fromkeys(("accuracy", "loss", "value", "ensemble"), (generations, sets))
-    return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+def noted(alive: Topologies, tasks: tuple[int, ...], values: tuple[float, ...], sets: int) -> dict[str, np.ndarray]:
+    """What is measured of the best member of a generation; NaN for data sets that are none of its tasks."""
+    rollouts = on_host(vars(alive.members.rollouts))
+    all_, synapses = on_host((alive.members.fitness, alive.members.synapses))
+    mean = np.nanmean(all_) if np.isfinite(all_).any() else np.nan
+    accuracy = np.nan_to_num(rollouts["accuracy"][0])
+    chosen = accuracy.argmax(axis=1)
+    pick = np.arange(len(tasks)), chosen
+    of_tasks = {"accuracy": accuracy[pick], "loss": rollouts["loss"][0][pick], "ensemble": rollouts["ensemble"][0]}
+    found: dict[str, Any] = {"fitness": all_[0], "mean_fitness": mean, "synapses": synapses[0]}
+    for name, value in (of_tasks | {"value": np.asarray(values)[chosen]}).items():
+        found[name] = np.full(sets, np.nan)
+        found[name][list(tasks)] = value
+    return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
-def note(
-    course: dict[str, np.ndarray], number: int, alive: Topologies, tasks: tuple[int, ...], values: tuple[float, ...]
-) -> None:
-    """Write what is measured of the best member of a generation."""
-    best, all_ = ea.population.take(alive.members, 0), np.asarray(alive.members.fitness)
-    course["fitness"][number], course["synapses"][number] = best.fitness, best.synapses
-    course["mean_fitness"][number] = np.nanmean(all_) if np.isfinite(all_).any() else np.nan
-    accuracy, loss = np.nan_to_num(np.asarray(best.rollouts.accuracy)), np.asarray(best.rollouts.loss)
-    for row, (task, chosen) in enumerate(zip(tasks, accuracy.argmax(axis=1), strict=True)):
-        where = number, task
-        course["accuracy"][where], course["loss"][where] = accuracy[row, chosen], loss[row, chosen]
-        course["value"][where], course["ensemble"][where] = values[chosen], best.rollouts.ensemble[row]
-
-
+@partial(jax.jit, static_argnums=1)
 def packed(alive: Topologies, all_kept: bool) -> dict[str, Any]:
     """A population for a checkpoint: masks as bits, and what members keep of their weights only where they differ."""
-
-    def of(some: Topology) -> dict[str, Any]:
-        bits, others = to_bits(some.masks), {"fitness": some.fitness, "synapses": some.synapses}
-        return others | {"bits": bits, "rollouts": vars(some.rollouts)} | ({"kept": some.kept} if all_kept else {})
-
-    champion = jax.tree.map(lambda leaf: leaf[None], alive.champion)
-    own = {"found": alive.found, "generation": alive.generation}
-    return own | {"members": of(alive.members), "champion": of(champion)}
+    every: Any = jax.tree.map(lambda of, one: jnp.concatenate([of, one[None]]), alive.members, alive.champion)
+    found = {name: getattr(every, name) for name in ("fitness", "synapses", *(("kept",) if all_kept else ()))}
+    found |= {"bits": jax.vmap(to_bits)(every.masks), "rollouts": vars(every.rollouts)}
+    return found | {"found": alive.found, "generation": alive.generation}
 
 
+@jax.jit
 def unpacked(stored: dict[str, Any], kept: PyTree, masks: PyTree) -> Topologies:
     """The population that `packed` was given; the ancestor and its masks tell what is not stored, and shapes."""
-    stored = jax.tree.map(jnp.asarray, stored)
-
-    def of(some: dict[str, Any]) -> Topology:
-        count = some["fitness"].size
-        same = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), kept)
-        rollouts = pruning.Rollouts(**some["rollouts"])
-        return Topology(
-            some.get("kept", same), of_bits(some["bits"], masks), rollouts, some["fitness"], some["synapses"]
-        )
-
-    champion = ea.population.take(of(stored["champion"]), 0)
-    return Topologies(of(stored["members"]), champion, stored["found"], stored["generation"])
+    same = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (stored["fitness"].size, *leaf.shape)), kept)
+    alive, rollouts = jax.vmap(of_bits, (0, None))(stored["bits"], masks), pruning.Rollouts(**stored["rollouts"])
+    every = Topology(stored.get("kept", same), alive, rollouts, stored["fitness"], stored["synapses"])
+    members, champion = (ea.population.take(every, which) for which in (slice(0, -1), -1))
+    return Topologies(members, champion, stored["found"], stored["generation"])
 
 
-@jax.jit
-def to_bits(masks: PyTree) -> Int[Array, "members bytes"]:
-    """The masks of several networks, eight entries to a byte."""
-    flat = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(masks)]
-    return jnp.packbits(jnp.concatenate(flat, axis=1), axis=1)
+def to_bits(masks: PyTree) -> Array:
+    """The masks of a network, eight entries to a byte."""
+    return jnp.packbits(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(masks)]))
 
 
-@jax.jit
-def of_bits(bits: Int[Array, "members bytes"], like: PyTree) -> PyTree:
-    """The masks that `to_bits` was given; `like` are those of one network."""
+def of_bits(bits: Array, like: PyTree) -> PyTree:
+    """The masks that `to_bits` was given; `like` are others of the same network."""
     leaves, structure = jax.tree.flatten(like)
     ends = np.cumsum([leaf.size for leaf in leaves])
-    flat: Bool[Array, "members n"] = jnp.unpackbits(bits, axis=1, count=int(ends[-1])).astype(bool)
-    parts = zip(jnp.split(flat, ends[:-1], axis=1), leaves, strict=True)
-    return jax.tree.unflatten(structure, [part.reshape(-1, *leaf.shape) for part, leaf in parts])
+    parts = jnp.split(jnp.unpackbits(bits, count=int(ends[-1])).astype(bool), ends[:-1])
+    return structure.unflatten([part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
+
+
+@partial(jax.jit, static_argnums=0)
+def initial(module: Any, key: Array, x: Array) -> PyTree:
+    """The parameters of a new network, with a leading axis."""
+    return jax.tree.map(lambda leaf: leaf[None], module.init(key, x))
 
 
 def of_first_task(apply: Any, classes: int, params: PyTree, x: PyTree, *key: Array) -> Array:
@@ -388,21 +365,9 @@ def of_first_task(apply: Any, classes: int, params: PyTree, x: PyTree, *key: Arr
     return apply(params, x, *key)[..., :classes]
 
 
-def joined(*parts: Part) -> tuple[np.ndarray, ...]:
-    """The samples of several parts."""
-    return tuple(np.concatenate(of) for of in zip(*parts, strict=True))
-
-
-def fair(part: Part, count: int, seed: int) -> tuple[np.ndarray, ...]:
-    """A sample of test images, stratified by class; 0 takes all."""
-    if count > len(part.y):
-        raise _checks.bad("tested", count, f"at most {len(part.y)}", "Lower it, or pass 0 for all.")
-    return draw((part.x, part.y), count, seed)[0] if count else (part.x, part.y)
-
-
-def of_each_class(name: str, x: Array, y: Array, count: int) -> tuple[Array, Array]:
+def of_each_class(name: str, x: np.ndarray, y: np.ndarray, count: int) -> Images:
     """The first samples of every class."""
-    places = [np.flatnonzero(np.asarray(y) == label) for label in range(int(y.max()) + 1)]
+    places = [np.flatnonzero(y == label) for label in range(int(y.max()) + 1)]
     fewest = min(map(len, places))
     if fewest < count:
         raise _checks.bad("samples", count, f"at most {fewest}, as {name} has of a class", "Lower it.")
