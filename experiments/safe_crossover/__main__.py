@@ -3,9 +3,11 @@
 import sys
 
 from evojax_align import lab
-from experiments.safe_crossover import claims, config
-from experiments.safe_crossover.study import BY_CONFIG, BY_NAME, BY_VIEW
+from experiments.safe_crossover import beyond, beyond_view, claims, config, deep, pairs
 
+PARTS = {config.Config: pairs, config.Beyond: beyond, config.Deep: deep}
+"""The module that runs a configuration."""
+VIEWS = {"pairs": claims.View, "beyond": beyond_view.View, "deep": deep.View}
 STUDY = lab.Study(
     name="safe_crossover",
     title="Safe crossover through neuron alignment (Uriot & Izzo 2020)",
@@ -13,15 +15,15 @@ STUDY = lab.Study(
     presets=config.PRESETS,
     costs=config.COSTS,
     modes=config.MODES,
-    cells=lambda config: BY_CONFIG[type(config)].cells(config),
-    prepare=lambda config, data: BY_CONFIG[type(config)].problem(config, data),
+    cells=lambda config: PARTS[type(config)].cells(config),
+    prepare=lambda config, data: PARTS[type(config)].Problem(config, data),
     run=lambda problem, cell, run: problem.run(cell, run),
-    merge=lambda config, found: BY_CONFIG[type(config)].merge(config, found),
-    view=lambda arrays: BY_NAME[str(arrays["part"])].view(arrays),
+    merge=lambda config, found: PARTS[type(config)].merge(config, found),
+    view=lambda arrays: VIEWS[str(arrays["part"])](arrays),
     claims=claims.PRIMARY,
-    explore=lambda view: BY_VIEW[type(view)].explore(view),
-    tables=lambda view: BY_VIEW[type(view)].tables(view),
-    figures=lambda view, folder: BY_VIEW[type(view)].figures(view, folder),
+    explore=lambda view: view.explore(),
+    tables=lambda view: view.tables(),
+    figures=lambda view, folder: view.draw(folder),
     seen=claims.SEEN,
 )
 

@@ -148,12 +148,13 @@ class Problem:
         """Averages, offspring and curved paths of one family of networks."""
         keys = jax.random.split(key, 4)
         members = self.trained(self.network, keys[0], max(self.config.parents), run, "family")
-        found = self.averages(members, run) | self.offspring(members, keys[2])
+        a, b = (ea.population.take(members, member) for member in (0, 1))
+        ways = (b, ea.align(self.network.apply, a, b, self.seen, spec=self.spec).b)
+        found = self.averages(members, run) | self.offspring(a, ways, keys[2])
         run.check()
-        longer = self.longer(keys[1], run)
-        for name, values in longer.items():
+        for name, values in self.longer(keys[1], run).items():
             found[name] = np.concatenate([found[name], values[None]])
-        return found | self.curves(members, keys[3], run)
+        return found | self.curves(a, ways, keys[3], run)
 
     def averages(self, family: PyTree, run: lab.Run) -> dict[str, np.ndarray]:
         """Loss and accuracy of one child of many parents, and of what it is compared with, [kinds, parents]."""
@@ -184,34 +185,24 @@ class Problem:
         ends = np.array(config.parents) * config.epochs - 1
         return {f"average_{name}": np.asarray(history[f"validation_{name}"])[0, ends] for name in ("loss", "accuracy")}
 
-    def couple(self, family: PyTree) -> tuple[PyTree, tuple[PyTree, PyTree]]:
-        """The first member of a family, and the second as it is and aligned with the first."""
-        a, b = (ea.population.take(family, member) for member in (0, 1))
-        return a, (b, ea.align(self.network.apply, a, b, self.seen, spec=self.spec).b)
-
-    def offspring(self, family: PyTree, key: Array) -> dict[str, np.ndarray]:
-        """What every operator makes of two parents, [ways, operators] each."""
-        a, others = self.couple(family)
-        found = [
-            [explored(self.network.apply, child, a, other, self.test) for child in bred(self.spec, key, a, other)]
-            for other in others
-        ]
+    def offspring(self, a: PyTree, ways: tuple[PyTree, ...], key: Array) -> dict[str, np.ndarray]:
+        """What every operator makes of a parent and of each form of the other, [ways, operators] each."""
+        apply = self.network.apply
+        found = [[explored(apply, child, a, b, self.test) for child in bred(self.spec, key, a, b)] for b in ways]
         return {f"child_{name}": np.array([[child[name] for child in way] for way in found]) for name in found[0][0]}
 
-    def curves(self, family: PyTree, key: Array, run: lab.Run) -> dict[str, np.ndarray]:
-        """Straight and curved paths, [paths, t]: straight, straight aligned, curved, curved aligned."""
+    def curves(self, a: PyTree, ways: tuple[PyTree, ...], key: Array, run: lab.Run) -> dict[str, np.ndarray]:
+        """Straight and curved paths, [paths, t]: straight to each form of the other parent, then curved."""
         config, apply = self.config, self.network.apply
-        a, others = self.couple(family)
+        settings = {"epochs": config.bends, "batch_size": config.batch_size, "key": key}
         straight, curved = [], []
-        for other in others:
-            settings = {"epochs": config.bends, "batch_size": config.batch_size, "key": key}
-            bent = bend(apply, a, other, self.train, self.optimizer, **settings)
-            for lines, control in ((straight, ea.crossover.arithmetic(a, other, 0.5)), (curved, bent)):
-                lines.append(sweep_curve(apply, a, control, other, *self.test, ts=self.ts))
+        for b in ways:
+            bent = bend(apply, a, b, self.train, self.optimizer, **settings)
+            for lines, control in ((straight, ea.crossover.arithmetic(a, b, 0.5)), (curved, bent)):
+                lines.append(sweep_curve(apply, a, control, b, *self.test, ts=self.ts))
             run.check()
-        return {
-            f"path_{name}": np.stack([getattr(s, name) for s in straight + curved]) for name in ("loss", "accuracy")
-        }
+        paths = straight + curved
+        return {f"path_{name}": np.stack([getattr(s, name) for s in paths]) for name in ("loss", "accuracy")}
 
 
 def merge(config: Beyond, found: Mapping[lab.Cell, lab.Arrays]) -> dict[str, np.ndarray]:

@@ -2,30 +2,28 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evojax_align import lab, statistics
+from evojax_align import lab, plotting, statistics
 from evojax_align.interpolation import Sweep, barrier
-from experiments.safe_crossover.config import METHODS
+from experiments.safe_crossover.config import (
+    FIVE_PERCENT,
+    METHODS,
+    PAPER_ACCURACY,
+    PAPER_COUNTS,
+    PAPER_PAIRS,
+    PAPER_RIDGE,
+    PAPER_SHARES,
+)
+from experiments.safe_crossover.figures import FIGURES
 
 NEAR = 0.03
 """A child whose loss is no further above the mean of its parents counts as nearly as good as they are."""
-PAPER_SHARES = {
-    "mnist": {2: 0.59, 10: 0.815, 20: 0.815, 30: 0.855, 40: 0.885, 50: 0.92, 100: 0.94, 256: 0.985, 512: 0.925},
-    "cifar10": {2: 0.54, 25: 0.99, 50: 1.0, 75: 1.0, 100: 1.0},
-}
-"""Figure 2: by the number of directions, the share of the paper's 200 pairs where SC-CCA is below naive at t = .5."""
-PAPER_RIDGE = {"mnist": 0.965, "cifar10": 1.0}
-"""The same with ridge CCA, for each of the three ridges."""
-PAPER_ACCURACY = {"naive": {"cifar10": 0.10}, "sc_cca": {"cifar10": 0.25}}
-PAPER_COUNTS = {"significant_kept": {"mnist": 125.0}, "strong": {"mnist": 203.0}}
-PAPER_PAIRS = 200
-FIVE_PERCENT = 0.025
-"""The paper tells accuracies as 10, 25 and about 40 percent: taken as rounded to five."""
 
 
 class View:
@@ -101,6 +99,32 @@ class View:
     def title(self, method: str) -> str:
         """The name of a method, with its number of directions."""
         return METHODS[method] + (f" of {self.rank}" if method == "svcca" else "")
+
+    def explore(self) -> list[lab.Claim]:
+        """All claims but the primary ones: of this mode, and of the other modes with the primary ones."""
+        found = further(self)
+        for other in (self.only(mode) for mode in self.modes if mode != self.mode):
+            found += [in_mode(each, other) for each in (*PRIMARY, *further(other))]
+        return found
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The tables of all modes; the first one is printed."""
+        makers = {
+            "methods": method_rows,
+            "offspring below both parents": offspring_rows,
+            "directions kept by SVCCA": direction_rows,
+            "correspondence": correspondence_rows,
+            "loss of each pair at t=.5": pair_rows,
+        }
+        modes = [self.only(mode) for mode in self.modes]
+        return {name: [{"mode": of.mode} | row for of in modes for row in rows(of)] for name, rows in makers.items()}
+
+    def draw(self, folder: Path) -> None:
+        """The figures of all modes."""
+        for mode in self.modes:
+            suffix = f"-{mode}" if len(self.modes) > 1 else ""
+            for name, figure in FIGURES.items():
+                plotting.save(figure(self.only(mode)), folder / f"{name}{suffix}.png")
 
 
 TITLES = METHODS | {
@@ -234,14 +258,6 @@ SEEN = (
 """Runs whose results were known when the claims were declared."""
 
 
-def explore(view: View) -> list[lab.Claim]:
-    """All other claims: of this mode, and of the other modes with the primary ones."""
-    found = further(view)
-    for other in (view.only(mode) for mode in view.modes if mode != view.mode):
-        found += [in_mode(each, other) for each in (*PRIMARY, *further(other))]
-    return found
-
-
 def in_mode(of: lab.Claim, view: View) -> lab.Claim:
     """The same claim in another mode."""
     name, statement = f"{view.mode}_{of.id}", f"mode {view.mode}: {of.statement}"
@@ -295,21 +311,6 @@ def further(view: View) -> list[lab.Claim]:
             "significant",
         ),
     ]
-
-
-def tables(view: View) -> dict[str, list[dict[str, Any]]]:
-    """The tables of all modes; the first one is printed."""
-    found = [view.only(mode) for mode in view.modes]
-    makers = {
-        "methods": method_rows,
-        "offspring below both parents": offspring_rows,
-        "directions kept by SVCCA": direction_rows,
-        "correspondence": correspondence_rows,
-        "loss of each pair at t=.5": pair_rows,
-    }
-    return {
-        name: [{"mode": one.mode} | row for one in found for row in rows_of(one)] for name, rows_of in makers.items()
-    }
 
 
 def method_rows(view: View) -> list[dict[str, Any]]:

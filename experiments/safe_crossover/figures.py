@@ -1,43 +1,33 @@
-"""The paper's Figures 2, 3 and 4, and all methods in one picture, for each mode."""
+"""The paper's Figures 2, 3 and 4, and all methods in one picture, of one mode."""
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evojax_align import plotting, statistics
-from experiments.safe_crossover.claims import PAPER_SHARES, View
+from experiments.safe_crossover.config import PAPER_SHARES
+
+if TYPE_CHECKING:
+    from experiments.safe_crossover.claims import View
 
 
-def draw(view: View, folder: Path) -> None:
-    """All figures of a run of the paper's study."""
-    figures = {
-        "figure-2-directions": directions,
-        "figure-3-sweeps": sweeps,
-        "figure-4-correlations": correlations,
-        "sweeps": together,
-    }
-    for mode in view.modes:
-        suffix = f"-{mode}" if len(view.modes) > 1 else ""
-        for name, figure in figures.items():
-            plotting.save(figure(view.only(mode)), folder / f"{name}{suffix}.png")
-
-
-def directions(view: View) -> Any:
+def directions(view: "View") -> Any:
     """Figure 2."""
     naive = view.at("naive")
     shares = [statistics.win_share(loss, naive, alternative="less") for loss in view.of("rank_loss").T]
     fig, axes = plotting.figure(width=4.6, height=3.0)
     intervals = np.array([[share.low, share.high] for share in shares])
     estimates = np.array([share.estimate for share in shares])
-    plotting.plot_win_share(view.arrays["ranks"], estimates, axes[0, 0], intervals=intervals, label=view.dataset)
+    plotting.plot_win_share(
+        view.arrays["ranks"], estimates, axes[0, 0], intervals=intervals, label=f"ours, {view.dataset}"
+    )
     paper = PAPER_SHARES.get(view.published, {})
     if paper:
         plotting.plot_win_share(np.array(list(paper)), np.array(list(paper.values())), axes[0, 0], label="the paper")
     return fig
 
 
-def sweeps(view: View) -> Any:
+def sweeps(view: "View") -> Any:
     """Figure 3."""
     fig, axes = plotting.figure(2, -(-len(view.methods) // 2), width=3.2, height=2.6)
     for ax in axes.flat[len(view.methods) :]:
@@ -50,7 +40,7 @@ def sweeps(view: View) -> Any:
     return fig
 
 
-def together(view: View) -> Any:
+def together(view: "View") -> Any:
     """All methods in one picture."""
     fig, axes = plotting.figure(1, 2, width=5.0, height=3.2)
     for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
@@ -59,7 +49,7 @@ def together(view: View) -> Any:
     return fig
 
 
-def correlations(view: View) -> Any:
+def correlations(view: "View") -> Any:
     """Figure 4."""
     kept = len(view.of("correlation_cca"))
     panels = (
@@ -79,3 +69,11 @@ def correlations(view: View) -> Any:
     ]
     plotting.color_bar(images[0], axes)
     return fig
+
+
+FIGURES = {
+    "figure-2-directions": directions,
+    "figure-3-sweeps": sweeps,
+    "figure-4-correlations": correlations,
+    "sweeps": together,
+}
