@@ -69,13 +69,9 @@ class Session:
     def run(self, rows: Sequence[Row]) -> int:
         """Measure the rows in order; the number of failures. A row is not started if it is expected not to end in time,
         and one that takes too long all the same ends the process, with what is known on the disk."""
-        guard = threading.Timer(max(self.left, 0), self._overrun, [rows])
-        guard.daemon = True
-        guard.start()
         for number, row in enumerate(rows, start=1):
             say(f"[{number}/{len(rows)}] {row.name} ...")
-            self._add(row, self._result(row))
-        guard.cancel()
+            self._add(row, self._result(row, rows))
         return sum(result["status"] == FAILED for result in self.results)
 
     def expected(self, row: Row) -> float:
@@ -86,16 +82,22 @@ class Session:
             return once + 2 * steady * row.amount / last.amount
         return statistics.median(self._spent) if self._spent else UNKNOWN
 
-    def _result(self, row: Row) -> dict[str, Any]:
+    def _result(self, row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         if row.peer and importlib.util.find_spec("torch") is None:
             return {"status": NO_TORCH}
         if self.expected(row) > self.left:
             return {"status": NOT_RUN}
-        began, found = time.monotonic(), dict[str, Any]()
+        began = time.monotonic()
+        found: dict[str, Any]
+        guard = threading.Timer(self.left, self._overrun, [rows])
+        guard.daemon = True
+        guard.start()
         try:
             found = self._measured(row)
         except Exception as error:  # a row that fails is a result, and the next ones are measured all the same
             found = {"status": FAILED, "error": f"{type(error).__name__}: {str(error)[:1000]}"}
+        finally:
+            guard.cancel()
         gc.collect()
         spent, usual = time.monotonic() - began, found.get("median_s", 0.0)
         self._last[row.family] = row, max(spent - found.get("repeats", 0) * usual, 0.0), usual
