@@ -21,7 +21,7 @@ import numpy as np
 
 from evojax_align import symmetry
 from tests.symmetry.interpreter import evaluate, run
-from tests.symmetry.operations import EASY, OPERATIONS, Builder, Program
+from tests.symmetry.operations import ANY, EASY, OPERATIONS, Builder, Program
 
 TOLERANCE = 1e-7
 """Relative change of an output that is still rounding: steps may amplify an error of 1e-16 by cancellation."""
@@ -55,7 +55,7 @@ def program(seed: int) -> Program:
     build.dense(build.length())
     wanted, tries = draw.randint(4, 16), 0
     while len(build.steps) < wanted and tries < 200:
-        names = EASY if easy and draw.random() < 0.8 else [*OPERATIONS]
+        names = EASY if easy and draw.random() < 0.8 else ANY
         OPERATIONS[draw.choice(names)](build)
         tries += 1
     build.read_out(sure=easy)

@@ -152,9 +152,11 @@ class NothingFits(Exception):
 OPERATIONS: dict[str, Callable[[Builder], None]] = {}
 EASY: list[str] = []
 """Operations under which something can be permuted, as often as they are to be drawn."""
+ANY: list[str] = []
+"""All operations, as often as they are to be drawn."""
 
 
-def operation(easy: int = 0) -> Callable[[Callable[[Builder], Any]], Callable[[Builder], Any]]:
+def operation(easy: int = 0, count: int = 1) -> Callable[[Callable[[Builder], Any]], Callable[[Builder], Any]]:
     """Register an operation by the name of its function."""
 
     def register(draw: Callable[[Builder], Any]) -> Callable[[Builder], Any]:
@@ -171,6 +173,7 @@ def operation(easy: int = 0) -> Callable[[Callable[[Builder], Any]], Callable[[B
 
         OPERATIONS[name] = attempt
         EASY.extend([name] * easy)
+        ANY.extend([name] * count)
         return draw
 
     return register
@@ -242,7 +245,7 @@ def _letters(build, shape, other, letters):
 @operation(easy=5)
 def unary(build):
     name = build.random.choice([*UNARY])
-    build.add("elementwise", name + "({0})", UNARY[name], build.value(0, 4))
+    build.add("elementwise", name + "({0})", UNARY[name], build.value(1 if name == "vmap" else 0, 4))
 
 
 @operation(easy=3)
@@ -461,7 +464,7 @@ def tile(build):
     build.add("tile", f"tile({{0}}, {counts})", lambda v: jnp.tile(v, counts), value)
 
 
-@operation()
+@operation(count=2)
 def moved(build):
     value = build.value(1, 3)
     axis = build.axis(value)
@@ -504,7 +507,7 @@ def position(build):
     build.add("constant", f"{{0}} + iota along {axis}", iota, value)
 
 
-@operation()
+@operation(count=4)
 def take(build):
     """Places given by a constant, by a sort, or by the largest entries of another value."""
     value = build.value(1, 3)
@@ -532,7 +535,7 @@ def take(build):
         build.add("gather", f"vmap(take)({{0}}, {index})", lambda v: jax.vmap(lambda row, i: row[i])(v, index), value)
 
 
-@operation()
+@operation(count=5)
 def scatter(build):
     value = build.value(1, 3)
     shape, axis = build.shape(value), build.axis(value)
@@ -674,7 +677,7 @@ def loop_of_products(build):
     build.add("while", "two or three products of {0} with {1}", function, value, weight)
 
 
-@operation()
+@operation(count=4)
 def sort(build):
     value = build.value(1, 3)
     axis = build.axis(value)
@@ -695,7 +698,7 @@ def sort(build):
         build.add("sort", f"1 + argsort({{0}}, axis={axis})", lambda v: 1.0 + jnp.argsort(v, axis), value)
 
 
-@operation()
+@operation(count=2)
 def cumulate(build):
     value = build.value(1, 3)
     axis = build.axis(value)
