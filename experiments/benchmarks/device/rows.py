@@ -40,7 +40,7 @@ class Scale:
         resnet: width, blocks of each stage, and side of the images.
         images: of a generation of PADAWANN, on a network of these widths.
         graphs: members of WANN, its samples, inputs, capacity for hidden nodes, and the chance of a connection.
-        changes: that graphs have grown by.
+        changes: that graphs have grown by, about one connection each: from 130 to 1 000.
         mixed: members of the mixed evolution, samples, widths and side of the blocks.
         sparse: samples of the synthesis, side of the images, and widths.
         convolutional: members of the population of CNNs, samples of a batch, and widths.
@@ -60,7 +60,7 @@ class Scale:
     resnet: tuple[int, int, int] = (16, 3, 32)
     images: tuple[int, tuple[int, ...]] = (1000, (32, 64, 128))
     graphs: tuple[int, int, int, int, float] = (960, 1000, 256, 512, 0.05)
-    changes: tuple[int, ...] = (0, 950)
+    changes: tuple[int, ...] = (0, 870)
     mixed: tuple[int, int, tuple[int, int], int] = (20, 10_000, (256, 128), 64)
     sparse: tuple[int, int, tuple[int, ...]] = (10_000, 32, (32, 32, 64, 64))
     convolutional: tuple[int, int, tuple[int, ...]] = (64, 100, (32, 64, 128))
@@ -231,12 +231,14 @@ def weights(scale: Scale) -> list[Row]:
 def generations(scale: Scale) -> list[Row]:
     """One generation of each evolutionary algorithm."""
     size, drawn, *_ = scale.graphs
-    rows = [("PADAWANN", "padawann", partial(padawann, scale))]
+    rows = [(f"PADAWANN, 20 CNNs on {scale.images[0]} images", "padawann", partial(padawann, scale))]
     for changes in scale.changes:
         name = f"WANN of {size} graphs grown by {changes} changes, {drawn} samples"
         rows.append((name, "wann", partial(wann, scale, changes)))
-    rows.append((f"mixed evolution of {scale.mixed[0]} networks", "mixed", partial(mixed, scale)))
-    rows.append(("synthesis of 2 sparse networks", "synthesis", partial(synthesis, scale)))
+    rows.append(
+        (f"mixed evolution of {scale.mixed[0]} networks, {scale.mixed[1]} samples", "mixed", partial(mixed, scale))
+    )
+    rows.append((f"synthesis of 2 sparse networks, {scale.sparse[0]} samples", "synthesis", partial(synthesis, scale)))
     return [
         Row(f"a generation of {name}", family, 1, "generations", prepare, connections) for name, family, prepare in rows
     ]
