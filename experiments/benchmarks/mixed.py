@@ -7,19 +7,17 @@ python -m experiments.benchmarks.mixed --data-dir DIR --seeds 10 --out experimen
 """
 
 import argparse
-import os
 import sys
 import time
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import jax
-import mixed_evolution  # pyright: ignore[reportMissingImports]
 
 from evojax_align import lab
 from evojax_align.data import load
 from evojax_align.evolution import recombination
 from experiments.benchmarks.timing import store, times_compiled
+from experiments.mixed_evolution.config import PRESETS
+from experiments.mixed_evolution.study import Problem
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,21 +30,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out")
     arguments = parser.parse_args(argv)
     lab.use_all_cores()
-    (config,) = mixed_evolution.PRESETS["paper"]
-    study = mixed_evolution.Study(config, load(arguments.dataset, data_dir=arguments.data_dir, seed=0))
-    algorithm = study.algorithm(mixed_evolution.arms_of(config)["horizontal"])
+    (config,) = PRESETS["paper"]
+    problem = Problem(config, load(arguments.dataset, data_dir=arguments.data_dir, seed=0))
+    algorithm = problem.algorithms["horizontal"]
     seconds, rows = 0.0, []
     for seed in range(arguments.seeds):
         start = time.perf_counter()
         key_init, key_step = jax.random.split(jax.random.key(seed))
-        state = algorithm.init(key_init, study.judge)
+        state = algorithm.init(key_init, problem.judge)
         for number in range(arguments.generations):
-            state, _ = algorithm.step(jax.random.fold_in(key_step, number), state, study.train, study.judge)
+            state, _ = algorithm.step(jax.random.fold_in(key_step, number), state, problem.train, problem.judge)
         best, worst = float(state.fitness.max()), float(state.fitness.min())
         seconds += time.perf_counter() - start
         rows.append({"seed": seed, "seconds, in all": round(seconds, 1), "best": best, "worst": worst})
         print(f"seed {seed}: {seconds:6.1f} s in all, accuracy {worst:.4f} to {best:.4f}", flush=True)
-    program = recombination._step if study.mesh is None else recombination._lived
+    program = recombination._step if problem.mesh is None else recombination._lived
     print(f"compiled: {times_compiled(program)} time")
     store(arguments.out, rows, {"seeds": arguments.seeds, "generations": arguments.generations})
     return 0

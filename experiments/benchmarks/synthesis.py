@@ -8,22 +8,20 @@ python -m experiments.benchmarks.synthesis --data-dir DIR --out experiments/benc
 
 import argparse
 import dataclasses
-import os
 import statistics
 import sys
 import time
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import jax
 import jax.numpy as jnp
-import mating  # pyright: ignore[reportMissingImports]
 
 import evojax_align as ea
 from evojax_align import lab, pruning
 from evojax_align.data import load
 from evojax_align.training import members as training
 from experiments.benchmarks.timing import store, time_of, times_compiled
+from experiments.mating.config import PRESETS, Config
+from experiments.mating.study import Problem
 
 SIDE = 2000
 """Of the matrices that are multiplied."""
@@ -42,30 +40,30 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     lab.use_all_cores()
     data = load(arguments.dataset, data_dir=arguments.data_dir, seed=0)
-    config = next(of for of in mating.PRESETS["short"] if of.dataset == arguments.dataset)
+    config = next(of for of in PRESETS["short"] if of.dataset == arguments.dataset)
     config = dataclasses.replace(config, samples=arguments.samples, epochs=arguments.repeats + 1)
-    study = mating.Study(config, data)
-    pop = ea.population.init(study.init_fn, jax.random.key(0), study.slots)
-    keys = jax.random.split(jax.random.key(1), study.slots)
-    current = study.about_to_train(pop, pruning.full_masks(pop), keys)
+    problem = Problem(config, data)
+    pop = ea.population.init(problem.init_fn, jax.random.key(0), problem.slots)
+    keys = jax.random.split(jax.random.key(1), problem.slots)
+    current = problem.about_to_train((pop, pruning.full_masks(pop), keys))
 
     def generation() -> jax.Array:
         nonlocal current
-        current = study.trained(current, 0)
+        current = problem.trained(current, 0, 1)
         return current.epoch
 
     start = time.perf_counter()
     jax.block_until_ready(generation())
     first = time.perf_counter() - start
     a = jax.random.normal(jax.random.key(0), (len(jax.devices()), SIDE, SIDE))
-    product = jax.jit(lambda x: ea.population.map(lambda y: y @ y, x, mesh=study.mesh))
+    product = jax.jit(lambda x: ea.population.map(lambda y: y @ y, x, mesh=problem.mesh))
     time_of(lambda: product(a))
     rounds = [(time_of(generation), time_of(lambda: product(a))) for _ in range(arguments.repeats)]
     epoch, multiplied = (statistics.median(column) for column in zip(*rounds, strict=True))
-    images = study.train[1].size
-    work = operations(config, data.train.x.shape[3:]) * images * study.slots / 1e9
+    images = problem.train[1].size
+    work = operations(config, data.train.x.shape[3:]) * images * problem.slots / 1e9
     row = {
-        "networks": study.slots,
+        "networks": problem.slots,
         "images": images,
         "seconds an epoch": round(epoch, 2),
         "fastest": round(min(rounds)[0], 2),
@@ -81,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def operations(config: mating.Config, channels: tuple[int, ...]) -> int:
+def operations(config: Config, channels: tuple[int, ...]) -> int:
     """Multiplications and additions of one image in the training of a dense network: forwards, and for the gradients of
     weights and of inputs, which the first layer does not need."""
     network = ea.models.LeNet(config.widths)

@@ -1,7 +1,7 @@
 """How sparse networks and their controls are bred and trained, and what is measured."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,7 @@ class Problem:
         self.mirrored = (self.train[0][:, :, ::-1], self.train[1]) if config.mirrored else self.train
         self.network = ea.models.LeNet(config.widths, data.num_classes)
         self.init_fn = partial(drawn, self.network, self.train[0][:1])
-        one = self.init_fn(jax.random.key(0))
+        one = jax.jit(self.init_fn)(jax.random.key(0))
         self.synapses = pruning.find(one, leave=[CLASSIFIER])
         self.spec = ea.symmetry.infer(self.network.apply, one, self.train[0][:1])
         steps = config.epochs * -(-self.train[1].size // config.batch_size)
@@ -102,17 +102,18 @@ class Problem:
         settings |= dict(arm.settings)
         return Synthesis(self.network.apply, self.init_fn, self.synapses, self.optimizer, **settings)
 
-    def about_to_train(self, pop: PyTree, masks: PyTree, keys: Array) -> ea.training.Member:
-        """Networks in training, and idle ones up to the number that the compiled program takes."""
-        count = ea.population.size(pop)
+    def about_to_train(self, *parts: tuple[PyTree, PyTree, Array]) -> ea.training.Member:
+        """Networks in training, of all parts (populations, masks, keys), and idle ones up to the number that the
+        compiled program takes."""
+        count = sum(len(keys) for *_, keys in parts)
         order = np.argsort(self.places)
-        pop, masks, keys = ea.population.take((pop, masks, keys), jnp.minimum(order, count - 1))
+        pop, masks, keys = joined(parts, np.minimum(order, count - 1))
         members = ea.training.init(pop, self.optimizer, epochs=self.config.epochs, key=keys, masks=masks)
         return dataclasses.replace(members, active=jnp.asarray(order < count))
 
-    def in_line(self, tree: PyTree) -> PyTree:
-        """What belongs to the networks in training, brought together, in the order in which they were given."""
-        return ea.population.take(ea.population.gather(tree), self.places)
+    def in_line(self, tree: PyTree, start: int, stop: int) -> PyTree:
+        """What belongs to some of the networks in training, by the order in which they were given."""
+        return take(ea.population.gather(tree), self.places[start:stop])
 
     def trained(self, members: ea.training.Member, step: int, turns: int) -> ea.training.Member:
         """The networks after one more step of `epochs * turns`: an epoch of all, or of one on each device."""
@@ -130,19 +131,16 @@ class Problem:
         """The trained dense networks of one seed, as many as any arm begins with, and their first weights."""
         count = max(arm.ancestors for arm in self.arms.values())
         turns = self.turns(count)
-        key, _ = self.keys(seed)
-        keys = jax.vmap(partial(jax.random.split, num=2))(jax.random.split(key, count))
-        origin = ea.population.map(self.init_fn, keys[:, 0])
+        origin, masks, keys = founders(self.init_fn, count, self.keys(seed)[0])
 
         def step(number: int, members: ea.training.Member) -> tuple[ea.training.Member, dict[str, float]]:
             members = self.trained(members, number, turns)
             return members, {"loss": mean_loss(members, number // turns)}
 
-        members = self.about_to_train(origin, pruning.full_masks(origin), keys[:, 1])
+        members = self.about_to_train((origin, masks, keys))
         total = self.config.epochs * turns
         members = run.loop(f"ancestors of seed {seed}", members, step, total=total, shared=True)
-        grown = ea.population.take(self.in_line(members.params), slice(0, count))
-        return {"origin": origin, "grown": grown}
+        return {"origin": origin, "trained": self.in_line(members.params, 0, count)}
 
     def keys(self, seed: int) -> Array:
         """The random keys of one seed: of the ancestors, and of all populations."""
@@ -150,28 +148,27 @@ class Problem:
 
     def first(self, arm: Arm, ancestors: dict[str, PyTree]) -> Sparse:
         """The first generation of an arm: copies of one ancestor, or several."""
-        which = jnp.arange(arm.size) if arm.ancestors > 1 else jnp.zeros(arm.size, jnp.int32)
-        mine = {name: ea.population.take(tree, which) for name, tree in ancestors.items()}
-        fitness = accuracies(self.network.apply, mine["grown"], *self.judge)
-        masks = pruning.full_masks(mine["grown"])
-        return Sparse(mine["grown"], masks, mine["origin"], fitness, jnp.array(1, jnp.int32))
+        which = np.arange(arm.size) if arm.ancestors > 1 else np.zeros(arm.size, int)
+        mine = take(ancestors, which)
+        fitness = accuracies(self.network.apply, mine["trained"], *self.judge)
+        masks = jax.tree.map(lambda leaf: jnp.asarray(np.ones(leaf.shape, bool)), mine["trained"])
+        return Sparse(mine["trained"], masks, mine["origin"], fitness, jnp.asarray(1, jnp.int32))
 
     def pruned(
         self, key: Array, newborns: Newborns, before: Mapping[str, PyTree]
     ) -> list[tuple[PyTree, PyTree, Array]]:
         """The controls of a generation: networks with as many synapses as the only newborn, pruned from those of the
         generation before. Those that are drawn anew begin with equal weights, so that only their masks differ."""
-        counts = jax.vmap(partial(pruning.total, self.synapses))(newborns.masks)
-        keys, keys_anew = (jax.random.split(k, counts.size) for k in jax.random.split(key))
+        key_prune, key_anew = jax.random.split(key)
         found = []
         for name, (params, masks) in before.items():
-            new_masks = prune(self.synapses, name == "random", keys, params, masks, counts)
+            new_masks = prune(self.synapses, name == "random", key_prune, params, masks, newborns.masks)
             if name == "magnitude, kept":
                 begun = params
             elif name == "magnitude, rewound":
                 begun = newborns.origin
             else:
-                begun = anew(self.init_fn, self.synapses, self.config.start == "scaled", keys_anew, new_masks)
+                begun = anew(self.init_fn, self.synapses, self.config.start == "scaled", key_anew, new_masks)
             found.append((begun, new_masks, newborns.keys))
         return found
 
@@ -188,18 +185,17 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     def conceived(state: dict[str, Any], generation: int) -> dict[str, Any]:
         """The state with children and controls that are to be trained."""
         key_breed, key_pruned = jax.random.split(jax.random.fold_in(key, generation))
-        before = problem.in_line((state["members"].params, state["members"].masks))
-        before = {name: one(before, arm.size + place) for place, name in enumerate(controls)}
+        found, trained = state["found"], (state["members"].params, state["members"].masks)
+        before = {name: problem.in_line(trained, place, place + 1) for place, name in enumerate(controls, arm.size)}
         newborns = algorithm.breed(key_breed, state["alive"], problem.train)
         parts = [(newborns.population, newborns.masks, newborns.keys)]
-        parts += problem.pruned(key_pruned, ea.population.take(newborns, slice(0, 1)), before)
-        members = problem.about_to_train(*jax.tree.map(lambda *of: jnp.concatenate(of), *parts))
-        unknown = jnp.full(arm.size, jnp.nan)
-        told = births(problem.synapses, newborns, unknown, unknown)
-        for name in SHARES:
-            state["found"][name][generation + 1] = getattr(told, name)
+        if controls:
+            parts += problem.pruned(key_pruned, take(newborns, np.zeros(1, int)), before)
+        for name, values in shares(problem.synapses, newborns).items():
+            found[name][generation + 1] = values
+        unknown = jnp.asarray(np.full(arm.size, np.nan, np.float32))
         alive = algorithm.admit(newborns, newborns.population, unknown, generation=state["alive"].generation + 1)
-        return {"alive": alive, "members": members, "found": state["found"]}
+        return {"alive": alive, "members": problem.about_to_train(*parts), "found": found}
 
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         generation, part = divmod(number, steps)
@@ -208,17 +204,17 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
         members = problem.trained(state["members"], part, turns)
         state, shown = state | {"members": members}, {"loss": mean_loss(members, part // turns)}
         if part == steps - 1:
-            trained = ea.population.take(problem.in_line((members.params, members.masks)), slice(0, count))
+            trained = problem.in_line((members.params, members.masks), 0, count)
             note(problem, state["found"], generation + 1, *trained)
-            children = ea.population.take(trained[0], slice(0, arm.size))
+            children = take(trained[0], np.arange(arm.size))
             fitness = accuracies(problem.network.apply, children, *problem.judge)
             state |= {"alive": dataclasses.replace(state["alive"], population=children, fitness=fitness)}
             shown["accuracy"] = float(state["found"]["accuracy"][generation + 1, : arm.size].mean())
         return state, shown
 
     alive = problem.first(arm, problem.ancestors(run, cell.seed))
-    ancestor = ea.population.take((alive.population, alive.masks), jnp.zeros(count, jnp.int32))
-    members = problem.about_to_train(ancestor[0], ancestor[1], jax.random.split(key, count))
+    ancestor = take((alive.population, alive.masks), np.zeros(count, int))
+    members = problem.about_to_train((*ancestor, jax.random.split(key, count)))
     shapes = {name: (count,) for name in MEASURES} | {"layers": (count, len(problem.synapses.paths))}
     shapes |= {name: (arm.size,) for name in SHARES}
     found = {name: np.full((arm.generations, *shape), np.nan, np.float32) for name, shape in shapes.items()}
@@ -231,13 +227,8 @@ def note(problem: Problem, found: dict[str, np.ndarray], generation: int, pop: P
     """Keep what is measured of children and controls. A network that failed has an accuracy of 0."""
     measured = measure(problem.synapses, problem.spec, masks)
     accuracy = accuracies(problem.network.apply, pop, *problem.test, mesh=problem.mesh)
-    for name, values in (measured | {"accuracy": jnp.where(jnp.isnan(accuracy), 0, accuracy)}).items():
+    for name, values in (measured | {"accuracy": np.nan_to_num(np.asarray(accuracy))}).items():
         found[name][generation] = values
-
-
-def one(tree: PyTree, place: int) -> PyTree:
-    """A population of a single member."""
-    return ea.population.take(tree, slice(place, place + 1))
 
 
 def places_of(count: int, devices: int) -> np.ndarray:
@@ -273,27 +264,54 @@ def mean_loss(members: ea.training.Member, epoch: int) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def prune(synapses: Any, at_random: bool, keys: Array, params: PyTree, masks: PyTree, counts: Array) -> PyTree:
-    """Each network of a population pruned to a number of synapses of its own."""
+take = jax.jit(ea.population.take)
 
-    def one(key: Array, params: PyTree, masks: PyTree, count: Array) -> PyTree:
+
+@jax.jit
+def joined(parts: Sequence[PyTree], index: Array) -> PyTree:
+    """Some members of several populations that are put together."""
+    whole = jax.tree.map(lambda *of: jnp.concatenate(of), *parts) if len(parts) > 1 else parts[0]
+    return ea.population.take(whole, index)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def founders(init_fn: Any, count: int, key: Array) -> tuple[PyTree, PyTree, Array]:
+    """Dense networks before training, their masks, and keys of their training."""
+    keys = jax.vmap(partial(jax.random.split, num=2))(jax.random.split(key, count))
+    origin = ea.population.map(init_fn, keys[:, 0])
+    return origin, pruning.full_masks(origin), keys[:, 1]
+
+
+@partial(jax.jit, static_argnums=0)
+def shares(synapses: Any, newborns: Newborns) -> dict[str, Array]:
+    """Synapses that children have, are allowed and may expect, as shares of their parents'."""
+    unknown = jnp.full(newborns.before.shape, jnp.nan)
+    told = births(synapses, newborns, unknown, unknown)
+    return {name: getattr(told, name) for name in SHARES}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def prune(synapses: Any, at_random: bool, key: Array, params: PyTree, masks: PyTree, like: PyTree) -> PyTree:
+    """Each network of a population pruned to as many synapses as another mask leaves."""
+
+    def one(key: Array, params: PyTree, masks: PyTree, like: PyTree) -> PyTree:
+        count = pruning.total(synapses, like)
         if at_random:
             return pruning.at_random(key, synapses, masks, count)
         return pruning.magnitude(synapses, masks, params, count)
 
-    return ea.population.map(one, keys, params, masks, counts)
+    return ea.population.map(one, jax.random.split(key, ea.population.size(masks)), params, masks, like)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def anew(init_fn: Any, synapses: Any, wide: bool, keys: Array, masks: PyTree) -> PyTree:
+def anew(init_fn: Any, synapses: Any, wide: bool, key: Array, masks: PyTree) -> PyTree:
     """Fresh weights for each network of a population."""
 
     def one(key: Array, mask: PyTree) -> PyTree:
         params = init_fn(key)
         return pruning.scaled(synapses, mask, params) if wide else params
 
-    return ea.population.map(one, keys, masks)
+    return ea.population.map(one, jax.random.split(key, ea.population.size(masks)), masks)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
