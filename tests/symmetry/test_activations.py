@@ -194,3 +194,17 @@ def test_parameters_of_another_network_are_refused():
         symmetry.activations(SPEC, apply, wider, X)
     with pytest.raises(ValueError, match="params: got the leaf '3/0'"):
         symmetry.activations(SPEC, apply, [*PARAMS, (w(3, 3), w(1, 3))], X)
+
+
+@pytest.mark.skipif(not hasattr(jax, "new_ref"), reason="this version of JAX has no references")
+def test_data_that_went_through_memory_are_data_still():
+    params = {"a": w(4, 5), "b": w(5, 3)}
+
+    def remembering(p, x):
+        reference = jax.new_ref(jnp.zeros(x.shape))
+        reference[...] = x
+        return jnp.tanh(reference[...] @ p["a"]) @ p["b"]
+
+    spec = symmetry.infer(remembering, params, X)
+    assert spec.units["a"] == (1, "a")
+    assert_close(symmetry.activations(spec, remembering, params, X), {"a": jnp.tanh(X @ params["a"])})
