@@ -1,5 +1,6 @@
 """Strict by default: shapes in signatures are enforced, rank promotion is an error, plots need no screen."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -26,6 +27,11 @@ import evojax_align as ea
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.devices()  # JAX begins with one device, whichever test comes first; scripts would make each core one
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture
@@ -87,8 +93,7 @@ for p, q in zip(*map(jax.tree.leaves, found), strict=True):
 
 @pytest.fixture
 def alike_on_two_devices():
-    """Runs a program in a new process, where the CPU is two devices: its `evolved(mesh)` gives the same with a mesh over
-    them and without."""
+    """Runs a program in a new process with two CPU devices: `evolved(mesh)` gives the same with and without a mesh."""
 
     def run(program):
         env, code = dict(os.environ, JAX_PLATFORMS="cpu"), TWO_DEVICES.format(program=program)

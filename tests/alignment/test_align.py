@@ -194,6 +194,7 @@ print(hashlib.sha256(b"".join(leaf.tobytes() for leaf in jax.device_get(jax.tree
 """
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_bits(capsys):
     exec(SCRIPT, {})
     run = subprocess.run([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, check=True)

@@ -81,7 +81,10 @@ def test_a_parent_is_repaired_to_itself():
         np.testing.assert_allclose(p, q, rtol=2e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["vgg with batch norm", "resnet"])
+BATCH_NORM = ["vgg with batch norm", pytest.param("resnet", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("name", BATCH_NORM)
 def test_statistics_become_those_of_the_network_on_the_inputs(name):
     network = NETWORKS[name]
     a, b = parents(network)
@@ -97,8 +100,9 @@ def test_statistics_become_those_of_the_network_on_the_inputs(name):
         np.testing.assert_allclose(0.99 * p + 0.01 * q, r, rtol=1e-3, atol=1e-4)
 
 
-def test_with_batch_norm_both_ways_of_mending_agree():
-    network = NETWORKS["resnet"]
+@pytest.mark.parametrize("name", BATCH_NORM)
+def test_with_batch_norm_both_ways_of_repairing_agree(name):
+    network = NETWORKS[name]
     a, b = (reestimate(network.apply, p, X) for p in parents(network))
     child = crossover.arithmetic(a, b, 0.5)
     one, other = reestimate(network.apply, child, X), repair(network.apply, child, a, b, X)

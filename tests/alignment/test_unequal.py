@@ -21,15 +21,17 @@ class Net(nn.Module):
         return nn.Dense(3)(nn.relu(nn.Dense(self.widths[-1])(x)))
 
 
-A, B = Net((4, 7, 9)), Net((6, 7, 5))
-a, b = A.init(jax.random.key(1), X), B.init(jax.random.key(2), X)
+A, B = Net((4, 9)), Net((6, 5))
+a, b = jax.jit(A.init)(jax.random.key(1), X), jax.jit(B.init)(jax.random.key(2), X)
 
 
-def test_kept_neurons_leave_both_functions_as_they_were():
-    out = align_unequal(A.apply, a, B.apply, b, X)
-    wide = Net((6, 7, 9))
-    np.testing.assert_allclose(wide.apply(out.a, X), A.apply(a, X), atol=1e-5)
-    np.testing.assert_allclose(wide.apply(out.b, X), B.apply(b, X), atol=1e-5)
+@pytest.mark.parametrize("between", [(), pytest.param((7,), marks=pytest.mark.slow)])
+def test_kept_neurons_leave_both_functions_as_they_were(between):
+    narrow, other, wide = Net((4, *between, 9)), Net((6, *between, 5)), Net((6, *between, 9))
+    a, b = narrow.init(jax.random.key(1), X), other.init(jax.random.key(2), X)
+    out = align_unequal(narrow.apply, a, other.apply, b, X)
+    np.testing.assert_allclose(wide.apply(out.a, X), narrow.apply(a, X), atol=1e-5)
+    np.testing.assert_allclose(wide.apply(out.b, X), other.apply(b, X), atol=1e-5)
     child = crossover.arithmetic(out.a, out.b, 0.5)
     assert np.isfinite(wide.apply(child, X)).all()
     assert sorted(out.places_a["Conv_0"].tolist()) == [-1, -1, 0, 1, 2, 3]
@@ -39,7 +41,7 @@ def test_kept_neurons_leave_both_functions_as_they_were():
 
 def test_dropped_neurons_leave_networks_of_the_smaller_widths():
     out = align_unequal(A.apply, a, B.apply, b, X, unmatched="dropped")
-    narrow = Net((4, 7, 5))
+    narrow = Net((4, 5))
     shapes = jax.tree.map(jnp.shape, narrow.init(jax.random.key(0), X))
     assert jax.tree.map(jnp.shape, out.a) == jax.tree.map(jnp.shape, out.b) == shapes
     order = np.asarray(out.places_b["Conv_0"])
@@ -50,7 +52,9 @@ def test_dropped_neurons_leave_networks_of_the_smaller_widths():
 
 @pytest.mark.slow
 def test_a_network_is_found_inside_a_wider_one():
-    padded = align_unequal(A.apply, a, Net((6, 9, 12)).apply, Net((6, 9, 12)).init(jax.random.key(5), X), X).a
+    deep, larger = Net((4, 7, 9)), Net((6, 9, 12))
+    a = deep.init(jax.random.key(1), X)
+    padded = align_unequal(deep.apply, a, larger.apply, larger.init(jax.random.key(5), X), X).a
     wide = jax.tree.map(lambda leaf: leaf[...], padded)
     order = np.random.default_rng(0).permutation(6)
     first, second = wide["params"]["Conv_0"], wide["params"]["Conv_1"]
@@ -58,7 +62,7 @@ def test_a_network_is_found_inside_a_wider_one():
     second["kernel"] = second["kernel"][:, :, order]
     first["bias"] = jnp.where(np.isin(order, [4, 5]), 1.0, first["bias"])  # neurons that no one listens to
     first["kernel"] = jnp.where(np.isin(order, [4, 5]), 0.3, first["kernel"])
-    out = align_unequal(A.apply, a, Net((6, 9, 12)).apply, wide, X)
+    out = align_unequal(deep.apply, a, larger.apply, wide, X)
     places = np.asarray(out.places_b["Conv_0"])
     np.testing.assert_array_equal(order[places[:4]], np.asarray(out.places_a["Conv_0"])[:4])
     np.testing.assert_allclose(out.scores["Conv_0"][:4], 1, atol=1e-5)

@@ -9,7 +9,7 @@ import evojax_align as ea
 from evojax_align import models, symmetry
 from evojax_align.alignment import match_weights
 
-WIDTH, DEPTH = 12, 4
+WIDTH = 12
 
 
 def residual(p, x):
@@ -19,10 +19,10 @@ def residual(p, x):
     return x @ p["out"]
 
 
-def draw(seed):
+def draw(seed, depth=2):
     random = np.random.default_rng(seed)
     w = lambda *shape: (random.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
-    blocks = [{"up": w(WIDTH, WIDTH), "down": w(WIDTH, WIDTH)} for _ in range(DEPTH)]
+    blocks = [{"up": w(WIDTH, WIDTH), "down": w(WIDTH, WIDTH)} for _ in range(depth)]
     return {"in": w(5, WIDTH), "blocks": blocks, "out": w(WIDTH, 3)}
 
 
@@ -44,7 +44,7 @@ def recovered(a, b):
 
 
 def found_by_weights_alone(seed, restarts):
-    params = draw(seed)
+    params = draw(seed, depth=4)
     spec, copy = shuffled(residual, params, X, seed)
     orders = match_weights(spec, params, copy, symmetry.identity(spec), restarts=restarts)
     return recovered(params, symmetry.permute(spec, copy, orders))
@@ -59,7 +59,7 @@ def test_at_least_29_of_30_residual_copies_are_recovered_from_weights_alone():
 def test_more_restarts_end_higher_or_at_the_same_height():
     heights = []
     for seed in range(3):
-        a, b = draw(seed), draw(seed + 10)
+        a, b = draw(seed, depth=4), draw(seed + 10, depth=4)
         spec = symmetry.infer(residual, a, X)
         ends = [match_weights(spec, a, b, symmetry.identity(spec), restarts=count) for count in (1, 2, 8)]
         heights.append([closeness(a, symmetry.permute(spec, b, end)) for end in ends])

@@ -42,10 +42,11 @@ def by_trial(space, parent, seen, random):
             return kind, child.architecture
 
 
-def test_mutations_are_as_likely_as_by_drawing_until_one_is_new():
+@pytest.mark.parametrize("count", [800, pytest.param(4000, marks=pytest.mark.slow)])
+def test_mutations_are_as_likely_as_by_drawing_until_one_is_new(count):
     parent = genome((4, 3, 1), (8, 1, 2))
     seen = {parent.architecture, ((8, 3, 1), (8, 1, 2)), ((4, 3, 1),)}
-    random, count = np.random.default_rng(0), 4000
+    random = np.random.default_rng(0)
     expected = Counter(by_trial(SPACE, parent, seen, random) for _ in range(count))
     found = Counter()
     for number in range(count):

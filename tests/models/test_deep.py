@@ -5,19 +5,20 @@ import pytest
 
 from evojax_align import models, symmetry
 
+GREY, COLOURED = (2, 8, 8), (2, 8, 8, 3)
+NORMED = models.VGG(stages=((4,), (6, 5)), classes=3)
+PLAIN = models.VGG(stages=((4,), (6,)), classes=3, batch_norm=False)
+RESIDUAL = models.ResNet(width=4, blocks=1, classes=3)
+MORE = [(NORMED, COLOURED), (PLAIN, GREY), (RESIDUAL, GREY), (RESIDUAL, COLOURED)]
 
-@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 3)])
+
 @pytest.mark.parametrize(
-    "network",
-    [
-        models.VGG(stages=((4,), (6, 5)), classes=3),
-        models.VGG(stages=((4,), (6,)), classes=3, batch_norm=False),
-        pytest.param(models.ResNet(width=4, blocks=1, classes=3), marks=pytest.mark.slow),
-    ],
+    ("network", "shape"),
+    [(NORMED, GREY), (PLAIN, COLOURED), *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)],
 )
 def test_grey_and_coloured_images_give_logits_and_every_layer_is_a_group(network, shape):
     x = jax.random.normal(jax.random.key(0), shape)
-    params = network.init(jax.random.key(1), x)
+    params = jax.jit(network.init)(jax.random.key(1), x)
     assert network.apply(params, x).shape == (2, 3)
     spec = symmetry.infer(network.apply, params, x)
     convolutions = [path for path in spec.axes if path.endswith("kernel")]

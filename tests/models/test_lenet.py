@@ -10,7 +10,7 @@ from evojax_align.models import lenet
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
 
-@pytest.mark.parametrize("side", [32, 28, 9, 4, 2])
+@pytest.mark.parametrize("side", [9, 2, *(pytest.param(side, marks=pytest.mark.slow) for side in (32, 28, 4))])
 def test_windows_of_three_overlap_and_count_what_lies_on_the_map(side):
     x = jax.random.normal(jax.random.key(0), (2, side, side, 3))
     edge = ((0, 0), (0, 1), (0, 1), (0, 0))
@@ -20,11 +20,13 @@ def test_windows_of_three_overlap_and_count_what_lies_on_the_map(side):
     np.testing.assert_allclose(lenet._mean_of_nine(x), mean, atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(2, 32, 32), (2, 32, 32, 3), (2, 16, 16)])
+@pytest.mark.parametrize(
+    "shape", [(2, 16, 16), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((2, 32, 32), (2, 32, 32, 3)))]
+)
 def test_lenet_gives_logits_and_every_convolution_is_a_group(shape):
     network = models.LeNet(widths=(4, 5, 6, 7), classes=3)
     x = jax.random.normal(jax.random.key(0), shape)
-    params = network.init(jax.random.key(1), x)
+    params = jax.jit(network.init)(jax.random.key(1), x)
     assert network.apply(params, x).shape == (2, 3)
     spec = symmetry.infer(network.apply, params, x)
     assert dict(spec.groups) == {"conv_0": 4, "conv_1": 5, "conv_2": 6, "conv_3": 7}
