@@ -56,17 +56,20 @@ def means(arm: str, when: int) -> dict[str, Any]:
     return {"paper": paper, "margin": NEAR}
 
 
-def tested(arm: str, when: int, other: str, then: int, name: str, *, number: bool = False) -> lab.Claim:
-    """The claim that what one search has found is better after final training than what another has found. With a
-    number, the estimate is the mean accuracy of the first."""
+def tested(
+    arm: str, when: int, other: str, then: int, name: str, *, number: bool = False, start: str | None = None
+) -> lab.Claim:
+    """The claim that what one search has found is better after final training than what another has found, from the
+    arms' own weights or from a common start. With a number, the estimate is the mean accuracy of the first."""
 
     def compare(view: View) -> lab.Comparison:
-        x, y = (view.test(*of) for of in ((arm, view.marks[when]), (other, view.marks[then])))
+        x, y = (view.test(*of, start) for of in ((arm, view.marks[when]), (other, view.marks[then])))
         return lab.unpaired(x, y, ours=x if number else None)
 
     first = f"{arm} {WHEN[when]}" if when != then else arm
     told = f" (number: the mean of {arm})" if number else ""
-    statement = f"test accuracy after final training is higher for {first} than for {other} {WHEN[then]}{told}"
+    final = "final training" if start is None else f"final training from {start} weights"
+    statement = f"test accuracy after {final} is higher for {first} than for {other} {WHEN[then]}{told}"
     return claim(name, statement, (arm, other), compare, **(means(arm, when) if number else {}))
 
 
@@ -138,6 +141,7 @@ PRIMARY = (
 def explore(view: View) -> list[lab.Claim]:
     """All other claims about the arms of a run."""
     claims = [searched(LAMARCK, SHORT, f"efficiency_{round(1 / share)}", share=share) for share in (0.5, 1)]
+    claims += [tested(LAMARCK, END, SHORT, END, f"test_end_{start}", start=start) for start in view.starts]
     claims += [tested(LAMARCK, QUARTER, LONG, END, "test_early_long"), mean_of(SHORT, QUARTER), mean_of(LONG, QUARTER)]
     for arm, other in BEYOND:
         name = f"{slug(arm)}_{slug(other)}"
