@@ -9,13 +9,10 @@ same accuracies. Needs the extra `benchmarks` (PyTorch).
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jax.numpy as jnp

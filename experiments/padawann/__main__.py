@@ -1,7 +1,8 @@
 """PADAWANN: a trained network of which only signs are kept, pruned by evolution to serve several tasks (Dobreva 2022).
 
 python -m experiments.padawann                                   # handwritten digits and drawn letters
-python -m experiments.padawann --preset small --data-dir DIR     # MNIST and letters of EMNIST
+python -m experiments.padawann --preset short --data-dir DIR     # MNIST and letters of EMNIST, a small network
+python -m experiments.padawann --preset small --data-dir DIR     # the thesis's network, few trials
 python -m experiments.padawann --preset paper --data-dir DIR     # as in the thesis, for a GPU
 python -m experiments.padawann --preset small --data-dir DIR --set 'variants=("default", "edges count")'
 """

@@ -202,47 +202,50 @@ FUTURE = {
 """What the thesis leaves to future work."""
 VARIANTS = THESIS | CONTROLS | FUTURE
 
+LESS: dict[str, Any] = {"generations": 10, "samples": 60, "transfers": 1}
+MNIST: dict[str, Any] = {"dataset": "mnist", "second": "emnist_10letters"}
+NAMES = tuple(THESIS)
+DEMO = (*NAMES[:5], "mapping optimised", "without selection")
+SMALL = (*NAMES[:4], "no crossover", "three tasks")
 PRESETS = {
-    "demo": (
-        Config(
-            variants=(*list(THESIS)[:5], "mapping optimised", "without selection"),
-            trials=8,
-            generations=10,
-            samples=60,
-            widths=(8, 16, 32),
-            epochs=10,
-            batch_size=10,
-            transferred=1000,
-            transfers=1,
-        ),
-    ),
+    "demo": (Config(variants=DEMO, trials=8, widths=(8, 16, 32), epochs=10, batch_size=10, transferred=1000, **LESS),),
     "small": (
         Config(
-            dataset="mnist",
-            second="emnist_10letters",
             others=("notmnist", "fashion_mnist"),
-            variants=(*list(THESIS)[:4], "no crossover", "three tasks"),
-            generations=10,
-            samples=60,
+            variants=SMALL,
             tested=2000,
             learnt=20_000,
             transferred=3000,
-            transfers=1,
+            **LESS,
+            **MNIST,
+        ),
+    ),
+    "short": (
+        Config(
+            others=("notmnist", "fashion_mnist"),
+            variants=NAMES[:5],
+            trials=8,
+            widths=(4, 8, 32),
+            tested=2000,
+            learnt=20_000,
+            transferred=3000,
+            **LESS | {"generations": 27, "samples": 50},
+            **MNIST,
         ),
     ),
     "paper": (
         Config(
-            dataset="mnist",
             mode="text",
-            second="emnist_10letters",
             others=("emnist_another10", "fashion_mnist"),
             trials=10,
-            variants=(*THESIS, "no crossover"),
+            variants=(*NAMES, "no crossover"),
+            **MNIST,
         ),
     ),
 }
 COSTS = {
-    "demo": "a small network on digits and drawn letters, 10 generations, 10 trials of 5 populations; 98 s",
+    "demo": "a small network on digits and drawn letters, 10 generations, 8 trials of 7 populations; some 90 s",
+    "short": "a network of 37 000 synapses on MNIST, 27 generations, 8 trials of 5 populations; some 20 min",
     "small": "the thesis's network, 60 images a class, 10 generations, 3 trials; some 12 min a population",
     "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
 }

@@ -54,6 +54,7 @@ class Problem:
         self.test = self.framed(drawn)
         named = zip([of.name for of in sets], self.train, strict=True)
         self.few = [of_each_class(name, *part, config.samples) for name, part in named]
+        self.image = self.train[0][0][:1]
         self.network, self._algorithm = cache(self._network), cache(self._made)
 
     def framed(self, parts: Sequence[Any]) -> list[Images]:
@@ -78,12 +79,8 @@ class Problem:
         module: Any = ea.models.MnistNet(self.config.widths, classes)
         if kind.network == "forward":
             module = ea.models.MLP((self.config.hidden,), classes, start="fan_in", output_bias=True)
-        synapses = pruning.find(jax.eval_shape(module.init, jax.random.key(0), self.train[0][0][:1]))
+        synapses = pruning.find(jax.eval_shape(module.init, jax.random.key(0), self.image))
         return module, synapses, partial(of_first_task, module.apply, self.classes)
-
-    def drawn(self, module: Any, key: Array) -> PyTree:
-        """Initial parameters, a population of one network."""
-        return initial(module, key, self.train[0][0][:1])
 
     def algorithm(self, variant: Variant) -> Padawann:
         """The algorithm of a variant; variants with equal settings share it, and with it compiled programs."""
@@ -93,8 +90,8 @@ class Problem:
         module, synapses, _ = self.network(kind)
         settings: dict[str, Any] = {"mesh": ea.population.devices()} | self.config.algorithm | dict(changed)
         if ancestors > 1:
-            one = ea.population.take(self.drawn(module, jax.random.key(0)), 0)
-            spec = ea.symmetry.infer(module.apply, one, self.train[0][0][:2])
+            one = module.init(jax.random.key(0), self.image)
+            spec = ea.symmetry.infer(module.apply, one, self.image)
             settings |= {"genes": ea.crossover.neuron_genes(one, spec), "crossover": "uniform"}
         return Padawann(module.apply, synapses, **settings)
 
@@ -120,7 +117,7 @@ class Problem:
         kinds = list(dict.fromkeys(variant.kind for variant in VARIANTS.values()))
         key = jax.random.fold_in(keys(self.config, origin)["networks"], kinds.index(kind))
         key_init, key_train = jax.random.split(jax.random.fold_in(key, number))
-        members = ea.training.init(self.drawn(module, key_init), optimizer, epochs=total, key=key_train)
+        members = ea.training.init(initial(module, key_init, self.image), optimizer, epochs=total, key=key_train)
 
         def step(at: int, members: ea.training.Member) -> tuple[ea.training.Member, dict[str, float]]:
             settings = {"batch_size": self.config.batch_size, "noisy": kind.network == "conv"}
@@ -137,14 +134,9 @@ class Problem:
         trained = [self.trained(run, variant.kind, origin, number) for number in range(variant.ancestors)]
         if variant.aligned:
             one, x = ea.population.take(trained[0], 0), self.train[variant.kind.trained_on][0][:COMPARED]
-            spec = ea.symmetry.infer(apply, one, self.train[0][0][:2])
+            spec = ea.symmetry.infer(apply, one, self.image)
             trained[1:] = [on_host(ea.alignment.align_to(apply, one, trained[1], x, spec=spec).networks)]
         return jax.tree.map(lambda *of: np.concatenate(of), *trained)
-
-    def begun(self, variant: Variant, pop: PyTree, key: Array) -> tuple[PyTree, PyTree]:
-        """What a variant keeps of the weights of trained networks, and the masks that it begins with."""
-        words = variant.signs, variant.magnitudes, self.algorithm(variant).biases
-        return on_host(begun(self.network(variant.kind)[1], *words, variant.pruned, pop, key))
 
     def outputs(self, variant: Variant, kept: PyTree, masks: PyTree) -> np.ndarray:
         """The outputs that stand for the classes of the second task; of one network."""
@@ -214,18 +206,18 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     Arrays have a leading axis of networks, named in "rows"; the champion is the first.
     """
     config, variant, of_trial = problem.config, VARIANTS[cell.arm], keys(problem.config, cell.seed)
-    pop = problem.ancestors(run, variant, cell.seed)
-    kept, masks = problem.begun(variant, pop, of_trial["ancestors"])
-    first = ea.population.take({"kept": kept, "masks": masks}, 0)
-    outputs = problem.outputs(variant, **first)
+    pop, algorithm = problem.ancestors(run, variant, cell.seed), problem.algorithm(variant)
+    words = variant.signs, variant.magnitudes, variant.pruned
+    kept, masks = on_host(begun(algorithm, *words, pop, of_trial["ancestors"]))
+    one, all_, params = ea.population.take((kept, masks, pop), 0)
+    outputs = problem.outputs(variant, one, all_)
     last, course = problem.evolve(run, variant, kept, masks, outputs, of_trial["generations"])
-    algorithm, champion = problem.algorithm(variant), last.champion
-    best = (champion.kept, champion.masks, algorithm.values, outputs, variant.apart)
-    found = [measures.Row(cell.arm, algorithm, *best)]
+    best = last.champion.kept, last.champion.masks
+    found = [measures.Row(cell.arm, algorithm, *best, algorithm.values, outputs, variant.apart)]
     if cell.arm == "default":
-        found += controls(found[0], ea.population.take(pop, 0), of_trial["controls"])
+        found += controls(found[0], params, of_trial["controls"])
     if cell.arm == "mapping optimised":
-        found.append(dataclasses.replace(found[0], name=MAPPED_CONTROL, **first))
+        found.append(dataclasses.replace(found[0], name=MAPPED_CONTROL, kept=one, masks=all_))
     arrays = measures.examine(problem, run, found)
     again = np.full((len(found), len(problem.sets)), np.nan, np.float32)
     for place, row in enumerate(found):
@@ -234,9 +226,8 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     arrays |= {"transfer": again, "synapses": np.array([row.synapses for row in found])}
     lost = [row.lost for row in found]  # the share of its lost synapses that the champion has lost too
     arrays["common"] = np.array([(of & lost[0]).sum() / of.sum() if of.any() else np.nan for of in lost])
-    arrays |= {f"course_{name}": values[None] for name, values in course.items()} | {
-        "found": np.asarray(last.found)[None]
-    }
+    arrays |= {f"course_{name}": values[None] for name, values in course.items()}
+    arrays["found"] = np.asarray(last.found)[None]
     classes = [",".join(of.class_names) for of in problem.sets]
     return arrays | {"rows": np.array([row.name for row in found]), "classes": np.array(classes)}
 
@@ -259,18 +250,19 @@ def pruned_otherwise(synapses: Synapses, params: PyTree, count: int, key: Array)
     return own, shared, [all_, by_chance, pruning.magnitude(synapses, all_, params, count)]
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3, 4))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def begun(
-    synapses: Synapses, signs: str, magnitudes: str, biases: str, pruned: float, pop: PyTree, key: Array
+    algorithm: Padawann, signs: str, magnitudes: str, pruned: float, pop: PyTree, key: Array
 ) -> tuple[PyTree, PyTree]:
     """What is kept of the weights of a population, and masks without a share of its smallest weights."""
+    synapses, settings = algorithm.synapses, {"signs": signs, "magnitudes": magnitudes, "biases": algorithm.biases}
 
     def one(params: PyTree, key: Array) -> tuple[PyTree, PyTree]:
         masks = pruning.full_masks(params)
         if pruned:
             left = round((1 - pruned) * sum(leaf.size for leaf in synapses.of(params).values()))
             masks = pruning.magnitude(synapses, masks, params, left)
-        return pruning.basis(synapses, params, signs=signs, magnitudes=magnitudes, biases=biases, key=key), masks
+        return pruning.basis(synapses, params, key=key, **settings), masks
 
     return ea.population.map(one, pop, jax.random.split(key, ea.population.size(pop)))
 

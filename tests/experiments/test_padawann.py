@@ -12,7 +12,7 @@ from evojax_align import lab, pruning
 from experiments.padawann import claims, measures
 from experiments.padawann.__main__ import STUDY
 from experiments.padawann.config import VARIANTS, Config, Kind
-from experiments.padawann.study import Problem, cells, merge, of_each_class, packed, rows, unpacked
+from experiments.padawann.study import Problem, begun, cells, initial, merge, of_each_class, packed, rows, unpacked
 
 pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
@@ -38,6 +38,14 @@ def sets():
 def config(**settings):
     known = {"variants": ("default",), "trials": 2, "generations": 2, "size": 6, "tournament": 2, "samples": 4}
     return Config(**known | {"widths": (2, 3, 4), "hidden": 3, "tested": 40} | settings)
+
+
+def begun_of(problem, variant, key):
+    """What a variant keeps of untrained networks, and their masks."""
+    params = initial(problem.network(variant.kind)[0], key, problem.image)
+    pop = jax.tree.map(lambda leaf: jnp.concatenate([leaf, -leaf][: variant.ancestors]), params)
+    words = variant.signs, variant.magnitudes, variant.pruned
+    return begun(problem.algorithm(variant), *words, pop, key)
 
 
 def test_accuracies_counts_and_courses_of_a_run_belong_together(run):
@@ -135,11 +143,7 @@ def test_cells_of_two_folders_merge_to_what_one_run_gives(run, tmp_path):
 def test_every_variant_can_be_begun_and_bred(sets):
     problem = Problem(config(variants=tuple(VARIANTS)), sets)
     for name, variant in VARIANTS.items():
-        module = problem.network(variant.kind)[0]
-        networks = jax.tree.map(lambda leaf: jnp.concatenate([leaf, -leaf]), problem.drawn(module, jax.random.key(0)))
-        kept, masks = problem.begun(
-            variant, ea.population.take(networks, slice(0, variant.ancestors)), jax.random.key(1)
-        )
+        kept, masks = begun_of(problem, variant, jax.random.key(0))
         outputs = problem.outputs(variant, *ea.population.take((kept, masks), 0))
         tasks = [problem.task(problem.few, place, outputs, variant.apart) for place in variant.tasks]
         algorithm = dataclasses.replace(problem.algorithm(variant), mesh=None)
@@ -165,8 +169,7 @@ def test_a_mapping_that_is_optimised_is_right_most_often(sets):
     problem = Problem(config(samples=20), sets)
     variant = VARIANTS["mapping optimised"]
     module, synapses, _ = problem.network(Kind())
-    pop = problem.drawn(module, jax.random.key(3))
-    kept, masks = ea.population.take(problem.begun(variant, pop, jax.random.key(0)), 0)
+    kept, masks = ea.population.take(begun_of(problem, variant, jax.random.key(3)), 0)
     outputs = problem.outputs(variant, kept, masks)
     assert sorted(outputs.tolist()) == list(range(10))
     x, y = problem.few[1]
@@ -243,8 +246,7 @@ def test_a_task_may_have_fewer_classes_than_the_network_has_outputs(sets):
     problem = Problem(config(), [sets[0], sets[1].only(range(4)), sets[2].only(range(3))])
     for name in ("default", "mapping optimised", "an output layer for each task"):
         variant = VARIANTS[name]
-        pop = problem.drawn(problem.network(variant.kind)[0], jax.random.key(0))
-        outputs = problem.outputs(variant, *ea.population.take(problem.begun(variant, pop, jax.random.key(1)), 0))
+        outputs = problem.outputs(variant, *ea.population.take(begun_of(problem, variant, jax.random.key(0)), 0))
         tasks = [problem.task(problem.few, place, outputs, variant.apart) for place in range(3)]
         assert [of.outputs.size for of in tasks] == [10, 4, 3], name
         assert int(tasks[1].y.max()) == 3 and len(set(outputs.tolist())) == 4
@@ -311,7 +313,7 @@ def test_transfer_begins_anew_each_time_but_in_the_mode_code(sets, key, monkeypa
     for mode in ("clean", "code"):
         problem = Problem(config(mode=mode, transfers=2, transferred=40, learnt=40), sets)
         module, starts = problem.network(Kind())[0], []
-        params = ea.population.take(problem.drawn(module, key), 0)
+        params = module.init(key, problem.image)
         algorithm = problem.algorithm(VARIANTS["default"])
         row = measures.Row("default", algorithm, params, pruning.full_masks(params), (1.0,), np.arange(10), False)
 
