@@ -45,18 +45,17 @@ class Result:
 
 
 def tests_of(root: Path, path: str) -> list[str]:
-    """The test files of a module, the likeliest to fail first: those with its name, those of its package, and those
-    elsewhere that import it by its full name; for a module of no package and without tests of its own, those of the
-    packages that import it."""
+    """The test files of a module, the likeliest to fail first: those with its name, those anywhere that import it by
+    its full name, and those of its package; for a module of no package and without tests of its own, those of the packages
+    that import it."""
     module, package = Path(path).stem.strip("_"), package_of(path)
     tests = root / "tests"
     if package != "evojax_align":
         files = sorted((tests / package).glob("test_*.py"))
         files += [file for file in [tests / f"test_{package}.py"] if file.exists()]
-        files.sort(key=lambda file: module not in file.stem)
         full = re.compile(rf"\b{path.removesuffix('.py').replace('/', '[.]')}\b")
-        others = [file for file in sorted(tests.rglob("test_*.py")) if file not in files]
-        files += [file for file in others if full.search(file.read_text())]
+        importing = [file for file in sorted(tests.rglob("test_*.py")) if full.search(file.read_text())]
+        files = sorted({*files, *importing}, key=lambda file: (module not in file.stem, file not in importing, file))
     elif (tests / f"test_{module}.py").exists():
         files = [tests / f"test_{module}.py"]
     else:

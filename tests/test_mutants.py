@@ -79,7 +79,7 @@ def test_the_draw_is_even_over_the_packages_and_given_by_the_seed():
 def test_the_tests_of_a_module_begin_with_those_of_its_name():
     root = mutants.ROOT
     assert mutants.tests_of(root, "evojax_align/matching/canonical.py")[0] == "tests/matching/test_canonical.py"
-    assert mutants.tests_of(root, "evojax_align/symmetry/affine.py")[-1] == "tests/alignment/test_repair.py"
+    assert mutants.tests_of(root, "evojax_align/symmetry/affine.py")[0] == "tests/alignment/test_repair.py"
     assert mutants.tests_of(root, "evojax_align/population.py") == ["tests/test_population.py"]
     assert mutants.tests_of(root, "evojax_align/statistics/samples.py") == ["tests/test_statistics.py"]
     assert {"crossover", "pruning"} <= {path.split("/")[1] for path in mutants.tests_of(root, "evojax_align/_tree.py")}
