@@ -45,9 +45,8 @@ class Result:
 
 
 def tests_of(root: Path, path: str) -> list[str]:
-    """The test files of a module, the likeliest to fail first: those with its name, those anywhere that import it by
-    its full name, and those of its package; for a module of no package and without tests of its own, those of the packages
-    that import it."""
+    """The test files of a module, the likeliest to fail first: those with its name, those that import it by its full name,
+    and those of its package; for a module of no package and without own tests, those of the packages that import it."""
     module, package = Path(path).stem.strip("_"), package_of(path)
     tests = root / "tests"
     if package != "evojax_align":
