@@ -123,8 +123,13 @@ def test_restarts_must_be_positive_and_belong_to_weights():
         ea.align(residual, a, b, X, restarts=3)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["mlp", "vgg", "resnet20"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("mlp", "vgg")),
+        pytest.param("resnet20", marks=pytest.mark.nightly),
+    ],
+)
 def test_every_neuron_of_a_permuted_copy_is_found_by_correlation(kind):
     network = {
         "mlp": models.MLP(hidden=(32, 24)),
