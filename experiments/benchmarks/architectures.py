@@ -1,18 +1,16 @@
-"""What a new architecture costs: programs of whole networks against programs of pieces, on a walk of mutations.
+"""The cost of a new architecture: programs of whole networks against programs of pieces, on a walk of mutations.
 
-A network is trained for one epoch and judged, as a search does. `whole` compiles a step and a judgement of each;
-`pieces` is `training.fit_pieces`, whose programs are kept from network to network. The third way, one program of the
-widest filters and windows in which smaller networks are masked, would never compile again: what it would cost is told
-by how many times the operations that is. Programs of a child that are compiled ahead, while another one trains, could
-gain what is left of the share of compiling, which --run shows, if a core were free. With --run, the share of compiling
-in the wall time of a search: first with no compiled program on the disk, then with those of the first run.
+A network is trained for one epoch and evaluated, as in a search. `whole` compiles a training step and an evaluation for
+each network; `pieces` is `training.fit_pieces`, whose programs are kept from network to network. A third way, one
+program of the widest filters and windows in which smaller networks are masked, would never compile again; its cost is
+given as a multiple of the operations. With --run, also the share of compiling in the wall time of a search: first
+without compiled programs on disk, then with those of the first run.
 
 python -m experiments.benchmarks.architectures --data-dir DIR --out experiments/benchmarks/results/architectures.json
 """
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,17 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import jax
-import lamarckian  # pyright: ignore[reportMissingImports]
 import optax
-from lamarckian_study import Study  # pyright: ignore[reportMissingImports]
 
 from evojax_align import training
 from evojax_align._types import Array, PyTree
 from evojax_align.data import load
 from experiments.benchmarks.timing import store
+from experiments.lamarckian.config import PRESETS
+from experiments.lamarckian.study import Problem
 
 OPTIMIZER = optax.adam(1e-3)
 
@@ -55,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def walk(dataset: str, data_dir: str | None, count: int) -> list[dict[str, Any]]:
     """Seconds for each network, compiling and training, both ways in turns."""
-    config = next(of for of in lamarckian.PRESETS["small"] if of.dataset == dataset)
-    study = Study(config, load(dataset, data_dir=data_dir, seed=0))
+    config = next(of for of in PRESETS["small"] if of.dataset == dataset)
+    study = Problem(config, load(dataset, data_dir=data_dir, seed=0))
     space, genome = study.space, study.space.first(jax.random.key(0))
     seen, spent, times = set(), {"whole": [], "pieces": []}, []
     for number in range(count):
@@ -84,7 +80,7 @@ def walk(dataset: str, data_dir: str | None, count: int) -> list[dict[str, Any]]
     return rows
 
 
-def by_whole(study: Study, network: Any, start: PyTree, size: int) -> tuple[float, float]:
+def by_whole(study: Problem, network: Any, start: PyTree, size: int) -> tuple[float, float]:
     """Seconds of an epoch and a judgement with programs of the whole network: with compiling, and without."""
 
     @jax.jit
@@ -113,7 +109,7 @@ def by_whole(study: Study, network: Any, start: PyTree, size: int) -> tuple[floa
     return epoch(), epoch()
 
 
-def by_pieces(study: Study, network: Any, start: PyTree, size: int) -> tuple[float, float]:
+def by_pieces(study: Problem, network: Any, start: PyTree, size: int) -> tuple[float, float]:
     """The same with programs of the pieces, those of earlier networks kept."""
 
     def epoch() -> float:
@@ -131,12 +127,13 @@ def searched(dataset: str, data_dir: str | None, settings: list[str]) -> list[di
     with tempfile.TemporaryDirectory() as folder:
         for name in ("cold", "warm"):
             out = Path(folder) / name
-            script = Path(__file__).parents[1] / "lamarckian.py"
             flags = ["--preset", "small", "--dataset", dataset, "--quiet", "--out", str(out)]
             flags += ["--data-dir", data_dir] if data_dir else []
             flags += ["--compile-cache", str(Path(folder) / "programs")]
             flags += [part for setting in settings for part in ("--set", setting)]
-            subprocess.run([sys.executable, str(script), *flags], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, "-m", "experiments.lamarckian", *flags], check=True, stdout=subprocess.DEVNULL
+            )
             spent = json.loads((out / "timings.json").read_text()).values()
             total, compiling = (sum(of[kind] for of in spent) for kind in ("total", "compile"))
             row = {"programs on disk": name, "seconds": round(total, 1), "compiling": round(compiling, 1)}

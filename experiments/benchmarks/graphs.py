@@ -9,13 +9,10 @@ python -m experiments.benchmarks.graphs --out experiments/benchmarks/results/gra
 
 import argparse
 import dataclasses
-import os
 import statistics
 import sys
 from functools import partial
 from typing import Any
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import jax.numpy as jnp

@@ -114,6 +114,7 @@ PRESETS = {
             filters=(8, 16),
             windows=(1, 3),
             halvings=1,
+            samples=750,
             judged=300,
             epochs=1,
             long=2,
@@ -134,7 +135,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "few and small networks on handwritten digits, 16 epochs, 6 seeds; 75 s on 2 slow cores",
+    "demo": "few and small networks on 750 handwritten digits, 16 epochs, 6 seeds; about 75 s on 2 slow cores",
     "small": "blocks of up to 32 filters on 1500 images of Fashion-MNIST or 3000 of CIFAR-10, 64 epochs, 3 seeds; "
     "on 2 slow and busy cores 10 seeds of Fashion-MNIST took 147 min, and for one seed of CIFAR-10 32 epochs of both "
     "searches 12 min",
