@@ -45,7 +45,7 @@ class Result:
 
 
 def tests_of(root: Path, path: str) -> list[str]:
-    """The test files of a module, the likeliest to fail first: those with its name, those that import it by its full name,
+    """The test files of a module, the likeliest to fail first: those of its name, those that import it by full name,
     and those of its package; for a module of no package and without own tests, those of the packages that import it."""
     module, package = Path(path).stem.strip("_"), package_of(path)
     tests = root / "tests"
