@@ -42,11 +42,14 @@ class Images:
         self.classes = sets[0].num_classes
         if sets[1].num_classes > self.classes:
             raise _checks.bad("second", sets[1].name, f"at most {self.classes} classes", "Cut it with `only`.")
-        self.search = cache(self._search)
+        self._made = cache(self._algorithm)
 
-    def _search(self, arm: str, hidden: int) -> Wann:
-        """The algorithm of an arm, with a capacity for hidden nodes."""
-        config, task = self.config, Classification(self.config.batch, ARMS[arm].scale)
+    def search(self, arm: str, hidden: int) -> Wann:
+        """The algorithm of an arm, with a capacity for hidden nodes; arms of one scale share it and its programs."""
+        return self._made(ARMS[arm].scale, hidden)
+
+    def _algorithm(self, scale: str, hidden: int) -> Wann:
+        config, task = self.config, Classification(self.config.batch, scale)
         settings = {name: getattr(config, name) for name in ("size", "tournament", "enabled", "values", "chunk")}
         return Wann(config.side**2, self.classes, task, hidden=hidden, mesh=self.mesh, **settings)
 

@@ -6,7 +6,7 @@ MAIN, POLE = "small-clean-mnist", "swing_up-clean-digits"
 PAGE = Page(
     paper=(
         "Adam Gaier and David Ha (2019). *Weight Agnostic Neural Networks*. NeurIPS. "
-        "[arXiv:1906.04358](https://arxiv.org/abs/1906.04358). And chapter 4 of Dobreva (2022), a bachelor's thesis at "
+        "[arXiv:1906.04358](https://arxiv.org/abs/1906.04358). And chapter 4 of Dobreva (2022), a thesis at "
         "Radboud University, which evolves such networks for two tasks at once."
     ),
     summary=(
