@@ -1,5 +1,6 @@
-"""What several studies share: means of what is known, and curves of finished seeds."""
+"""What several studies share: how their modules make a study, means of what is known, curves of finished seeds."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,31 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from evojax_align import lab
+
+
+def study(package: str | None, title: str, description: str | None, **settings: Any) -> lab.Study:
+    """The study of a package, by the names that the modules of all studies use."""
+    modules = ("config", "study", "claims", "figures")
+    config, own, claims, figures = (importlib.import_module(f"{package}.{name}") for name in modules)
+    return lab.Study(
+        name=str(package).rpartition(".")[2],
+        title=title,
+        description=description or "",
+        presets=config.PRESETS,
+        costs=config.COSTS,
+        modes=config.MODES,
+        cells=own.cells,
+        prepare=own.Problem,
+        run=own.run,
+        merge=own.merge,
+        view=claims.View,
+        claims=claims.PRIMARY,
+        explore=claims.explore,
+        tables=claims.tables,
+        figures=figures.draw,
+        seen=claims.SEEN,
+        **settings,
+    )
 
 
 def known_mean(values: ArrayLike, axis: int | None = -1) -> np.ndarray:

@@ -11,27 +11,9 @@ python -m experiments.lamarckian --set 'arms=("inheritance", "function kept")'
 import sys
 
 from evojax_align import lab
-from experiments.lamarckian import claims, config, figures, study
-from experiments.lamarckian.view import View
+from experiments.common import study
 
-STUDY = lab.Study(
-    name="lamarckian",
-    title="Lamarckian evolution of convolutional architectures",
-    description=__doc__ or "",
-    presets=config.PRESETS,
-    costs=config.COSTS,
-    modes=config.MODES,
-    cells=study.cells,
-    prepare=study.Problem,
-    run=study.run,
-    merge=study.merge,
-    view=View,
-    claims=claims.PRIMARY,
-    explore=claims.explore,
-    tables=claims.tables,
-    figures=figures.draw,
-    seen=claims.SEEN,
-)
+STUDY = study(__package__, "Lamarckian evolution of convolutional architectures", __doc__)
 
 if __name__ == "__main__":
     sys.exit(lab.main(STUDY))

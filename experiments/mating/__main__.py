@@ -11,28 +11,9 @@ python -m experiments.mating --preset choices                               # wh
 import sys
 
 from evojax_align import lab
-from experiments.mating import claims, config, figures, study
-from experiments.mating.view import View
+from experiments.common import study
 
-STUDY = lab.Study(
-    name="mating",
-    title="Sexual evolutionary synthesis of sparse networks",
-    description=__doc__ or "",
-    presets=config.PRESETS,
-    costs=config.COSTS,
-    modes=config.MODES,
-    cells=study.cells,
-    prepare=study.Problem,
-    run=study.run,
-    merge=study.merge,
-    view=View,
-    claims=claims.PRIMARY,
-    explore=claims.explore,
-    tables=claims.tables,
-    figures=figures.draw,
-    all_cores=True,
-    seen=claims.SEEN,
-)
+STUDY = study(__package__, "Sexual evolutionary synthesis of sparse networks", __doc__, all_cores=True)
 
 if __name__ == "__main__":
     sys.exit(lab.main(STUDY))

@@ -9,28 +9,9 @@ python -m experiments.mixed_evolution --preset cures --data-dir DIR        # wha
 import sys
 
 from evojax_align import lab
-from experiments.mixed_evolution import claims, config, figures, study
-from experiments.mixed_evolution.view import View
+from experiments.common import study
 
-STUDY = lab.Study(
-    name="mixed_evolution",
-    title="Mixed genetic and gradient evolution",
-    description=__doc__ or "",
-    presets=config.PRESETS,
-    costs=config.COSTS,
-    modes=config.MODES,
-    cells=study.cells,
-    prepare=study.Problem,
-    run=study.run,
-    merge=study.merge,
-    view=View,
-    claims=claims.PRIMARY,
-    explore=claims.explore,
-    tables=claims.tables,
-    figures=figures.draw,
-    all_cores=True,
-    seen=claims.SEEN,
-)
+STUDY = study(__package__, "Mixed genetic and gradient evolution", __doc__, all_cores=True)
 
 if __name__ == "__main__":
     sys.exit(lab.main(STUDY))

@@ -10,27 +10,14 @@ python -m experiments.padawann --preset small --data-dir DIR --set 'variants=("d
 import sys
 
 from evojax_align import lab
-from experiments.padawann import claims, config, figures, study
+from experiments.common import study
 
-STUDY = lab.Study(
-    name="padawann",
-    title="PADAWANN: sign-agnostic pruning by a genetic algorithm (Dobreva 2022)",
-    description=__doc__ or "",
-    presets=config.PRESETS,
-    costs=config.COSTS,
-    modes=config.MODES,
-    cells=study.cells,
-    prepare=study.Problem,
-    run=study.run,
-    merge=study.merge,
-    view=claims.View,
-    claims=claims.PRIMARY,
-    explore=claims.explore,
-    tables=claims.tables,
-    figures=figures.draw,
+STUDY = study(
+    __package__,
+    "PADAWANN: sign-agnostic pruning by a genetic algorithm (Dobreva 2022)",
+    __doc__,
     further=lambda settings: settings.sets[1:],
     all_cores=True,
-    seen=claims.SEEN,
 )
 
 if __name__ == "__main__":

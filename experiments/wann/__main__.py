@@ -9,28 +9,14 @@ python -m experiments.wann --preset paper --data-dir DIR      # settings of the 
 import sys
 
 from evojax_align import lab
-from experiments.wann import claims, config, figures, study
-from experiments.wann.view import View
+from experiments.common import study
 
-STUDY = lab.Study(
-    name="wann",
-    title="Weight agnostic networks of one task and of two",
-    description=__doc__ or "",
-    presets=config.PRESETS,
-    costs=config.COSTS,
-    modes=config.MODES,
-    cells=study.cells,
-    prepare=study.Problem,
-    run=study.run,
-    merge=study.merge,
-    view=View,
-    claims=claims.PRIMARY,
-    explore=claims.explore,
-    tables=claims.tables,
-    figures=figures.draw,
+STUDY = study(
+    __package__,
+    "Weight agnostic networks of one task and of two",
+    __doc__,
     further=lambda config: (config.second,),
     all_cores=True,
-    seen=claims.SEEN,
 )
 
 if __name__ == "__main__":
