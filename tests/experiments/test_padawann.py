@@ -9,6 +9,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import lab, pruning
+from evojax_align.evolution import Topologies, Topology
 from experiments.padawann import claims, measures
 from experiments.padawann.__main__ import STUDY
 from experiments.padawann.config import VARIANTS, Config, Kind
@@ -92,24 +93,23 @@ def test_figures_tables_and_claims_are_made(run):
     assert {claim["verdict"] for claim in results["claims"]} == {"not tested"}  # of two trials
 
 
-def test_a_population_is_restored_from_what_a_checkpoint_holds(key):
-    params = {"dense": {"kernel": jax.random.normal(key, (5, 3)), "bias": jnp.ones(3)}}
-    x, y = jax.random.normal(key, (12, 5)), jnp.arange(12) % 3
-
-    def apply(params, x):
-        return x @ params["dense"]["kernel"] + params["dense"]["bias"][None]
-
-    algorithm = ea.evolution.Padawann(apply, pruning.find(params), size=4, tournament=2, share=0.2)
-    kept = ea.population.stack([params, jax.tree.map(lambda leaf: -leaf, params)])
-    alive = algorithm.init(key, kept, [pruning.Task(x, y)])
+def test_a_population_is_restored_from_what_a_checkpoint_holds():
+    rng, size = np.random.default_rng(0), 4
+    one = {"kernel": rng.normal(size=(5, 3)).astype(np.float32), "bias": np.ones(3, np.float32)}
+    kept = {name: jnp.asarray(np.stack([leaf * n for n in range(size)])) for name, leaf in one.items()}
+    masks = {name: jnp.asarray(rng.random(leaf.shape) < 0.5) for name, leaf in kept.items()}
+    rates = jnp.ones((size, 2, 3))
+    rollouts = pruning.Rollouts(rates, 2 * rates, rates[..., 0])
+    members = Topology(kept, masks, rollouts, jnp.arange(4.0), jnp.arange(4))
+    alive = Topologies(members, ea.population.take(members, 2), jnp.array(1), jnp.array(5))
+    like = {name: np.ones(leaf.shape, bool) for name, leaf in one.items()}
     for all_kept in (True, False):
         stored = jax.tree.map(np.asarray, packed(alive, all_kept))
         assert stored["bits"].shape == (5, 3)  # 18 masks in 3 bytes, of four members and the champion
-        found = unpacked(stored, params, pruning.full_masks(params))
-        same = jax.tree.map(lambda a, b: bool((a == b).all()), found.members.masks, alive.members.masks)
-        assert all(jax.tree.leaves(same)) and found.champion.fitness == alive.champion.fitness
-        kernels = found.members.kept["dense"]["kernel"], alive.members.kept["dense"]["kernel"]
-        assert (kernels[0] == kernels[1]).all() == all_kept
+        found = unpacked(stored, one, like)
+        pairs = zip(jax.tree.leaves(found), jax.tree.leaves(alive), strict=True)
+        same = [bool((a == b).all()) for a, b in pairs]
+        assert all(same) == all_kept and sum(same) == len(same) - (0 if all_kept else 4)  # two leaves, twice
 
 
 def test_cells_that_are_missing_are_unknown(run):
