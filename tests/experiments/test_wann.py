@@ -14,9 +14,9 @@ pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
 TOY = [
     "repeats=2", "generations=3", "size=6", "hidden=6", "tournament=2", "batch=20", "samples=40", "judged=20",
-    "tested=20", "learnt=1", "units=2", "pruned=2", "values=(-1.0,1.0)", "arms=('JointWANN','PADAWANN')",
+    "tested=20", "learnt=1", "units=2", "pruned=2", "values=(-1.0,1.0)", "arms=('JointWANN',)",
 ]  # fmt: skip
-GROWN = [*TOY, "arms=('WANN','WANN, letters','JointWANN','JointWANN, relative')", "hidden=1", "generations=5"]
+ALL = [*TOY, "arms=('WANN','WANN, letters','JointWANN','JointWANN, relative','PADAWANN')", "hidden=1", "generations=5"]
 POLE = ["repeats=2", "generations=6", "size=12", "hidden=1", "tournament=2"]
 
 
@@ -36,17 +36,15 @@ def stored(folder):
         return dict(arrays)
 
 
-def test_champions_and_pruned_networks_are_measured(run):
+def test_champions_are_measured(run):
     arrays = stored(run)
-    assert arrays["arms"].tolist() == ["JointWANN", "PADAWANN"]
-    assert arrays["accuracy"].shape == (2, 2, 2, 2) and arrays["course_judged"].shape == (2, 2, 3)
-    assert np.isfinite(arrays["course_judged"][0]).all() and np.isnan(arrays["course_judged"][1]).all()
-    for name in ("best", "connections", "ensemble", "one_drawn", "each_drawn", "trained"):
-        searched, pruned = np.isfinite(arrays[name])
-        assert searched.all() and pruned.all() == (name in ("best", "connections"))
-    assert (arrays["best"] <= 1).all() and (arrays["best"][0][..., None] == arrays["accuracy"][0]).any(axis=2).all()
-    assert (arrays["connections"][1] < arrays["all"][1]).all() and (arrays["connections"] > 0).all()
+    assert arrays["arms"].tolist() == ["JointWANN"]
+    assert arrays["accuracy"].shape == (1, 2, 2, 2) and arrays["course_judged"].shape == (1, 2, 3)
+    for name in ("course_judged", "ensemble", "one_drawn", "each_drawn", "trained", "hidden", "layers"):
+        assert np.isfinite(arrays[name]).all()
+    assert (arrays["best"][..., None] == arrays["accuracy"]).any(axis=3).all()
     assert len(arrays["graph_edges JointWANN"]) in arrays["connections"][0]
+    np.testing.assert_allclose(arrays["record"][0], arrays["course_judged"][0].max(axis=1), rtol=1e-6)
     assert arrays["record"][0, 0] != arrays["record"][0, 1]  # seeds differ
 
 
@@ -56,7 +54,7 @@ def test_figures_claims_and_tables_are_made(run):
     for rows in results["tables"].values():
         assert rows and all(list(row) == list(rows[0]) for row in rows)
     known = {claim["id"] for claim in results["claims"] if claim["n"]}
-    assert known == {"joint_favours", "joint_second", "padawann_JointWANN_0", "padawann_JointWANN_1"}
+    assert known == {"joint_favours", "joint_second"}
     assert {claim["verdict"] for claim in results["claims"]} == {"not tested"}
 
 
@@ -71,13 +69,19 @@ def test_cells_that_run_in_separate_folders_merge_to_the_same_results(run, tmp_p
 
 
 @pytest.mark.slow
-def test_graphs_grow_beyond_the_first_capacity(tmp_path, capsys):
-    assert lab.main(STUDY, [*flags(GROWN), "--out", str(tmp_path / "grown")]) == 0
-    arrays = stored(tmp_path / "grown")
-    assert np.nanmax(arrays["course_hidden"]) > 1 and np.isfinite(arrays["best"]).all()
+def test_all_arms_run_and_graphs_grow_beyond_the_first_capacity(tmp_path, capsys):
+    assert lab.main(STUDY, [*flags(ALL), "--out", str(tmp_path / "all")]) == 0
     assert "is full at generation" in capsys.readouterr().err
-    same = arrays["course_connections"][:, :, 0]
-    assert (same[0] > 0).all() and np.isfinite(same).all()
+    arrays = stored(tmp_path / "all")
+    pruned, searched = arrays["arms"] == "PADAWANN", arrays["arms"] != "PADAWANN"
+    assert np.nanmax(arrays["course_hidden"]) > 1 and np.isfinite(arrays["best"]).all()
+    for name in ("accuracy", "trained", "record"):
+        assert np.isfinite(arrays[name][searched]).all() and np.isnan(arrays[name][pruned]).all()
+    assert (arrays["connections"][pruned] < arrays["all"][pruned]).all() and (arrays["connections"] > 0).all()
+    results = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert all(claim["n"] == 2 for claim in results["claims"])
+    sizes = results["tables"]["accuracy and size"]
+    assert [row["search"] for row in sizes] == arrays["arms"].tolist() and sizes[-1]["hidden"] is None
 
 
 @pytest.mark.slow
