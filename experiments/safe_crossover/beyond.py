@@ -58,8 +58,9 @@ class Problem:
             raise _checks.bad("steps", config.steps, f"fewer than all {self.total} steps of training", fix)
         self.ts = np.linspace(0, 1, config.points, dtype=np.float32)
         self.optimizer = optax.adam(config.learning_rate)
-        self.network = ea.models.MLP(hidden=(config.width,))
-        self.spec = self.symmetry(self.network)
+        self.networks = {width: ea.models.MLP(hidden=(width,)) for width in (config.width, *config.widths)}
+        self.specs = {width: self.symmetry(network) for width, network in self.networks.items()}
+        self.network, self.spec = self.networks[config.width], self.specs[config.width]
 
     def run(self, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]:
         """One repeat of one arm."""
@@ -113,9 +114,9 @@ class Problem:
         """Lines between two parents of every width, [widths, ways, t]."""
         found = []
         for width in self.config.widths:
-            network = ea.models.MLP(hidden=(width,))
+            network = self.networks[width]
             pair = self.trained(network, jax.random.fold_in(key, width), 2, run, f"width {width}")
-            found.append(self.lines(network, self.symmetry(network), pair))
+            found.append(self.lines(network, self.specs[width], pair))
             run.check()
         return {f"width_{name}": np.stack([lines[name] for lines in found]) for name in found[0]}
 

@@ -44,6 +44,10 @@ class Problem:
         rate = optax.cosine_decay_schedule(config.learning_rate, steps)
         self.optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(rate, momentum=0.9, nesterov=True))
 
+    def learning(self, params: PyTree, x: Array) -> Array:
+        """The network with the statistics of the batch."""
+        return self.network.apply(params, x, train=True, mutable=["batch_stats"])[0]
+
     def run(self, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]:
         """Loss and accuracy of the children of one pair, [methods, repairs, t]."""
         config, apply = self.config, self.network.apply
@@ -68,9 +72,6 @@ class Problem:
         """The parents, trained with the statistics of every batch, and their losses, [networks, epochs]."""
         config = self.config
 
-        def apply(params: PyTree, x: Array) -> Array:
-            return self.network.apply(params, x, train=True, mutable=["batch_stats"])[0]
-
         def begin(key: Array) -> ea.training.Member:
             key_init, key_fit = jax.random.split(key)
             start = ea.population.stack([self.network.init(key_init, self.train[0][:1])])
@@ -79,7 +80,7 @@ class Problem:
         def step(number: int, both: list[ea.training.Member]) -> tuple[list[ea.training.Member], dict[str, float]]:
             epoch, side = divmod(number, 2)
             members = ea.training.step_epoch(
-                apply, both[side], self.train, self.optimizer, batch_size=config.batch_size
+                self.learning, both[side], self.train, self.optimizer, batch_size=config.batch_size
             )
             both = [members if place == side else other for place, other in enumerate(both)]
             return both, {"loss": float(members.history["loss"][0, epoch])}
