@@ -8,12 +8,12 @@ PAGE = Page(
         "Learning*. Their code: [github.com/GavinCooke2000/Genetic_ML](https://github.com/GavinCooke2000/Genetic_ML)"
     ),
     summary=(
-        "The paper's main result is reproduced: after six generations the best member's accuracy is that of a network "
-        "trained alone, within .005, and its resistance to attacks is no larger. Untrained children resist attacks on "
-        "each other more than members do, {paper-code-mnist:horizontal_children.ours} for "
-        "{paper-code-mnist:horizontal_others.ours} (paper .097 and .031), but once trained they do not. Aligning "
-        "parents makes untrained children much better, in a share of {paper-code-mnist:aligned_untrained} with blocks, "
-        "and in {cross-clean-mnist:aligned_untrained} over three kinds of genes."
+        "The main result is reproduced: after six generations the best member is as accurate as a network trained "
+        "alone, within .005, and resists attacks no better. Untrained children resist attacks on each other more than "
+        "members do, {paper-code-mnist:horizontal_children.ours} for {paper-code-mnist:horizontal_others.ours} (paper "
+        ".097 and .031), but trained ones do not. Aligned parents have better untrained children: share "
+        "{paper-code-mnist:aligned_untrained} with blocks, {cross-clean-mnist:aligned_untrained} over three kinds of "
+        "genes."
     ),
     headline="paper-code-mnist",
     control=(

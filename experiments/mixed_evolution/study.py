@@ -86,13 +86,14 @@ class Problem:
             "vertical": ea.models.SplitMLP(first, (second // 2, second // 2), data.num_classes),
         }
         self.inits = {name: partial(drawn, network, self.train[0][:1]) for name, network in self.networks.items()}
+        self.ones = {name: jax.jit(init)(jax.random.key(0)) for name, init in self.inits.items()}
         self.controls = controls(config)
         self.algorithms = {name: self.algorithm(arm) for name, arm in populations(config).items()}
 
     def algorithm(self, arm: Arm) -> Recombination:
         """The algorithm that breeds the population of an arm."""
         config, network, init_fn = self.config, self.networks[arm.network], self.inits[arm.network]
-        one = init_fn(jax.random.key(0))
+        one = self.ones[arm.network]
         if arm.genes == "layer":
             genes = ea.crossover.layer_genes(one)
         elif arm.genes == "block":
@@ -111,7 +112,10 @@ class Problem:
     def under_attack(self, apply: Apply, pop: PyTree, key: Array) -> np.ndarray:
         """Accuracy of the first network, and the others' mean, on images that fool the first: [attacks, 2]."""
         bounds = (0.0, 1.0) if self.clean else None
-        return np.asarray(transferred(apply, pop, *self.attacked, key, self.config.epsilons, bounds))
+        first = take(pop, np.zeros((), int))
+        images = crafted(apply, first, *self.attacked, key, self.config.epsilons, bounds)
+        found = np.stack([np.asarray(accuracies(apply, pop, of, self.attacked[1])) for of in images])
+        return np.stack([found[:, 0], found[:, 1:].mean(axis=1)], axis=1)
 
     def attack(self, algorithm: Recombination, state: State, key: Array) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies of all `TARGETS` under attack, [attacks, targets], and of untrained and trained children without.
@@ -189,7 +193,7 @@ def alone(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
                 found["attack"][mark, :, :2] = problem.under_attack(apply, pop, key_attack)
         return {"members": members, "found": found}, {"mean": found["accuracy"][generation].mean()}
 
-    pop = ea.population.init(problem.inits[network], key_init, config.rivals)
+    pop = drawn_many(problem.inits[network], key_init, config.rivals)
     members = ea.training.init(pop, problem.optimizer, epochs=config.later * config.epochs, key=key_train)
     found = {"accuracy": unknown(config.later + 1, config.rivals), **at_marks(config)}
     found["accuracy"][0] = accuracies(apply, pop, *problem.test)
@@ -211,6 +215,9 @@ def at_marks(config: Config) -> dict[str, np.ndarray]:
 def drawn(network: Any, x: Array, key: Array) -> PyTree:
     """One network before training."""
     return network.init(key, x)
+
+
+drawn_many = jax.jit(ea.population.init, static_argnums=(0, 2))
 
 
 def kernels(params: PyTree, axes: int = 2) -> PyTree:
@@ -249,7 +256,7 @@ def cosine_of_genes(algorithm: Recombination, pop: PyTree) -> Array:
 
 def fittest_first(state: State) -> PyTree:
     """The members by their fitness, which a bonus or chance may not have ordered them by."""
-    return ea.population.take(state.population, best(state.fitness, state.fitness.shape[0]))
+    return take(state.population, best(state.fitness, state.fitness.shape[0]))
 
 
 @partial(jax.jit, static_argnames=("apply", "layers"))
@@ -277,24 +284,23 @@ def trained(problem: Problem, apply: Apply, keys: Array, children: PyTree, train
     return ea.population.map(one, keys, children, mesh=problem.mesh)
 
 
+take = jax.jit(ea.population.take)
+
+
 @partial(jax.jit, static_argnames=("apply", "epsilons", "bounds"))
-def transferred(
+def crafted(
     apply: Apply,
-    pop: PyTree,
+    params: PyTree,
     x: Array,
     y: Array,
     key: Array,
     epsilons: tuple[float, ...],
     bounds: tuple[float, float] | None,
-) -> Array:
-    """Accuracy of the first network, and the others' mean, on images that fool the first: [attacks, 2].
+) -> list[Array]:
+    """Images that fool one network: by FGSM with every epsilon, then by PGD with the authors' one.
 
-    The attacks are FGSM with every epsilon, then PGD with the authors' one. Without bounds, images that the first
-    network classifies wrongly are left as they are, as in the authors' code.
+    Without bounds, images that the network classifies wrongly are left as they are, as in the authors' code.
     """
-    first = ea.population.take(pop, 0)
     settings = {"bounds": bounds, "spare_errors": bounds is None}
-    crafted = [ea.attacks.fgsm(apply, first, x, y, epsilon=epsilon, **settings) for epsilon in epsilons]
-    crafted.append(ea.attacks.pgd(apply, first, x, y, epsilon=EPSILON, key=key, **settings))
-    found = jnp.stack([accuracies(apply, pop, images, y) for images in crafted])
-    return jnp.stack([found[:, 0], found[:, 1:].mean(axis=1)], axis=1)
+    found = [ea.attacks.fgsm(apply, params, x, y, epsilon=epsilon, **settings) for epsilon in epsilons]
+    return [*found, ea.attacks.pgd(apply, params, x, y, epsilon=EPSILON, key=key, **settings)]

@@ -140,8 +140,7 @@ def test_controls_are_what_they_are_called(tiny):
     before = {name: (other, mask) for name in config.CONTROLS}
     found = dict(zip(before, tiny.pruned(jax.random.key(2), first, before), strict=True))
     count = int(ea.pruning.total(tiny.synapses, ea.population.take(first.masks, 0)))
-    whole = ea.population.take((dense.masks, other), 0)
-    largest = ea.pruning.magnitude(tiny.synapses, *whole, count)
+    largest = ea.pruning.magnitude(tiny.synapses, *ea.population.take((mask, other), 0), count)
     for name, (params, masks, keys) in found.items():
         mask = ea.population.take(masks, 0)
         assert int(ea.pruning.total(tiny.synapses, mask)) == count
@@ -272,7 +271,7 @@ def test_a_claim_that_is_reversed_says_so(factor, verdict):
 def test_no_claim_stands_beside_its_own_reverse():
     accuracy = np.stack([np.full((2, 10, 3), 0.8), np.full((2, 10, 3), 0.9)], axis=-1)
     accuracy += np.random.default_rng(0).normal(0, 1e-3, accuracy.shape)
-    found = decided(made(accuracy, np.full((2, 10, 3), 100.0), controls=("magnitude",)))
+    found = decided(made(accuracy, 1e3 * 0.5 ** np.arange(3) * np.ones((2, 10, 3)), controls=("magnitude",)))
     assert found["sexual_magnitude"]["verdict"] == "reversed"
     assert len([name for name in found if name.startswith("sexual_magnitude")]) == 1
     statements = [record["statement"] for record in found.values()]
@@ -280,9 +279,9 @@ def test_no_claim_stands_beside_its_own_reverse():
 
 
 def test_the_papers_numbers_stand_beside_runs_at_the_papers_loss_of_accuracy_alone():
-    known = {name: decided(made(np.full((2, 6, 9), 0.9), np.full((2, 6, 9), 9.0), **how)) for name, how in {
-        "mnist": {}, "other loss": {"loss": 0.05}, "cifar10": {"dataset": "cifar10", "loss": 0.037},
-    }.items()}  # fmt: skip
+    curves = np.full((2, 6, 9), 0.9), 1e3 * 0.5 ** np.arange(9) * np.ones((2, 6, 9))
+    ways = {"mnist": {}, "other loss": {"loss": 0.05}, "cifar10": {"dataset": "cifar10", "loss": 0.037}}
+    known = {name: decided(made(*curves, **how)) for name, how in ways.items()}
     assert known["mnist"]["synaptic"]["paper"] == pytest.approx(258.37 / 139, abs=1e-4)
     assert known["cifar10"]["synaptic"]["paper"] == pytest.approx(10.7 / 13.8, abs=1e-4)
     assert known["cifar10"]["generations"]["paper"] == pytest.approx(4 / 7, abs=1e-4)
@@ -306,7 +305,8 @@ def test_a_cell_that_is_missing_is_unknown_everywhere(tmp_path):
     accuracy = np.array([0.9, 0.87, 0.8]) + np.random.default_rng(1).normal(0, 1e-3, (2, 8, 3))
     synapses = np.array([1000.0, 500.0, 100.0]) * np.ones((2, 8, 3))
     accuracy[0, 5:], synapses[0, 5:] = np.nan, np.nan
-    arrays = made(accuracy, synapses)
+    accuracy, controls = np.repeat(accuracy[..., None], 2, axis=-1), ("magnitude",)
+    arrays = made(accuracy, synapses, controls=controls)
     found = decided(arrays)
     assert found["synaptic"]["n"] == 5 and found["sexual_efficiency"]["n"] == 5
     figures.draw_generations(View(arrays), tmp_path)
