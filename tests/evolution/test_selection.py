@@ -9,6 +9,8 @@ from evojax_align.evolution import selection
 def test_the_best_come_first_and_the_first_of_equals():
     fitness = jnp.array([0.2, 0.9, 0.5, 0.9])
     assert selection.best(fitness, 3).tolist() == [1, 3, 2]
+    many = np.random.default_rng(0).integers(0, 3, 100).astype(np.float32)  # so many that an unstable sort mixes them
+    assert selection.best(jnp.asarray(many), 100).tolist() == np.argsort(-many, kind="stable").tolist()
 
 
 def test_a_failed_evaluation_is_worse_than_any_other():
