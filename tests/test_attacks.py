@@ -99,7 +99,8 @@ def test_an_attack_can_be_lifted_over_a_population(victim, network):
     [
         ({"epsilon": -0.1}, "epsilon: "),
         ({"epsilon": 0.1, "bounds": (1.0, 0.0)}, "bounds: "),
-        ({"epsilon": 0.1, "bounds": (0.4, 0.6)}, "x: "),
+        ({"epsilon": 0.1, "bounds": (0.0, 0.6)}, "x: "),  # some inputs are too large
+        ({"epsilon": 0.1, "bounds": (0.4, 1.0)}, "x: "),  # some are too small
         ({"epsilon": 0.1, "chunk": 0}, "chunk: "),
         ({"epsilon": np.array([0.1, 0.2])}, "epsilon: "),
     ],
