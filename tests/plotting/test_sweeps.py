@@ -1,6 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from evojax_align import plotting
 
@@ -58,6 +59,8 @@ def test_accuracy_is_green_on_the_left_and_loss_blue_on_the_right(ax, loss, accu
     right = plotting.plot_sweep(TS, loss, accuracy, ax)
     green, blue = curves(ax)[0].get_color(), curves(right)[0].get_color()
     assert (green, blue) == ("#009e73", "#0072b2")
+    for axis, side, colour in ((ax, "left", green), (right, "right", blue)):
+        assert axis.spines[side].get_visible() and to_hex(axis.spines[side].get_edgecolor()) == colour
     assert (ax.yaxis.label.get_color(), right.yaxis.label.get_color()) == (green, blue)
     assert right.yaxis.get_label_position() == "right"
 
