@@ -14,8 +14,6 @@ import evojax_align as ea
 from evojax_align.evolution import Encoding
 from evojax_align.evolution.encoding import calibrated, conceive
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 HALF = jnp.array([0.5, 0.5])
 
 

@@ -11,8 +11,6 @@ from evojax_align.evolution.genome import KINDS
 from evojax_align.evolution.inheritance import rectified
 from evojax_align.models import BlockCNN
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 SPACE = Space(filters=(8, 12, 16))
 PARENT = Genome((Block(0, 12, 3, 1), Block(1, 8, 1, 2), Block(2, 12, 1, 1)))
 

@@ -12,8 +12,6 @@ from evojax_align.evolution import Genome, Lamarckian, Pedigree, Space
 from evojax_align.lab import checkpoint
 from evojax_align.models import BlockCNN
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 SPACE = Space(filters=(2, 3, 4, 6))
 ADAM = optax.adam(1e-2)
 

@@ -14,8 +14,6 @@ from evojax_align.evolution import padawann as module
 from evojax_align.lab import checkpoint
 from evojax_align.pruning import Task
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 NET = ea.models.MLP(hidden=(10, 8), classes=3, output_bias=True, start="fan_in")
 X = jax.random.normal(jax.random.key(11), (30, 6))
 TASKS = (Task(X, jnp.arange(30) % 3), Task(-X[:20], (jnp.arange(20) + 1) % 3))
@@ -55,9 +53,11 @@ VARIANTS = {
     "ensemble": {"over": "ensemble", "fitness": "worst", "edges": 0.5, "values": (0.1, 1.0)},
     "best parent": {"parents": "best", "fitness": "product", "chunk": 7},
 }
+FAST = ("default", "genes", "ensemble")
+VARIED = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in VARIANTS]
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", VARIED)
 def test_a_run_that_was_saved_goes_on_to_the_same_bits(name, key, tmp_path):
     p = algorithm(**VARIANTS[name])
     whole = generations(p, key, 6)[-1][0]
@@ -67,7 +67,7 @@ def test_a_run_that_was_saved_goes_on_to_the_same_bits(name, key, tmp_path):
     assert_same(whole, generations(algorithm(**VARIANTS[name]), key, 3, restored)[-1][0])
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", VARIED)
 def test_the_champion_never_gets_worse_and_is_what_it_says(name, key):
     p = algorithm(**VARIANTS[name])
     before = -np.inf

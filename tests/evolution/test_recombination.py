@@ -14,8 +14,6 @@ from evojax_align.evolution import Recombination, diversity
 from evojax_align.evolution import recombination as module
 from evojax_align.lab import checkpoint
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 NET = ea.models.MLP(hidden=(8, 6), classes=3, output_bias=True, start="fan_in")
 X = jnp.zeros((1, 6))
 

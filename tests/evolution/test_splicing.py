@@ -8,8 +8,6 @@ import pytest
 from evojax_align.evolution import Block, Genome, Space, inherit, splice
 from evojax_align.models import BlockCNN
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 SPACE = Space(filters=(4, 8, 12), longest=4)
 PARENT = Genome((Block(0, 8, 3, 1), Block(1, 12, 3, 2), Block(2, 8, 3, 1)))
 

@@ -12,8 +12,6 @@ from evojax_align.evolution import Encoding, Synthesis
 from evojax_align.evolution import synthesis as module
 from evojax_align.lab import checkpoint
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 NET = ea.models.MLP(hidden=(12, 10), classes=3)
 ONE = NET.init(jax.random.key(9), jnp.zeros((1, 6)))
 SPEC = ea.symmetry.infer(NET.apply, ONE, jnp.zeros((1, 6)))

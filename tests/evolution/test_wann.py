@@ -12,8 +12,6 @@ from evojax_align.evolution import wann as module
 from evojax_align.evolution.wann import MUTATIONS
 from evojax_align.lab import checkpoint
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 
 @pytest.fixture(scope="module")
 def data():

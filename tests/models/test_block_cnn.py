@@ -7,8 +7,6 @@ import pytest
 
 from evojax_align.models import BlockCNN
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 BLOCKS = ((4, 3, 1), (6, 5, 2), (4, 1, 1))
 
 

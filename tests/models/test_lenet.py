@@ -7,8 +7,6 @@ import pytest
 from evojax_align import models, symmetry
 from evojax_align.models import lenet
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 
 @pytest.mark.parametrize("side", [9, 2, *(pytest.param(side, marks=pytest.mark.slow) for side in (32, 28, 4))])
 def test_windows_of_three_overlap_and_count_what_lies_on_the_map(side):

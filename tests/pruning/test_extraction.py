@@ -6,17 +6,15 @@ import pytest
 
 from evojax_align import models, pruning, symmetry
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 
 def sparse(module, x, count, seed=0):
-    params = jax.tree.map(lambda leaf: leaf + 0.1, module.init(jax.random.key(seed), x))  # biases are not 0
+    params = jax.tree.map(lambda leaf: leaf + 0.1, jax.jit(module.init)(jax.random.key(seed), x))  # biases are not 0
     synapses = pruning.find(params, leave=["params/output"])
     masks = pruning.at_random(jax.random.key(seed + 1), synapses, pruning.full_masks(params), count)
     return params, masks, symmetry.infer(module.apply, params, x)
 
 
-@pytest.mark.parametrize("count", [10, 40, 200])
+@pytest.mark.parametrize("count", [40, *(pytest.param(count, marks=pytest.mark.slow) for count in (10, 200))])
 def test_a_small_dense_lenet_gives_the_outputs_of_the_sparse_one(count):
     x = jax.random.normal(jax.random.key(5), (6, 8, 8))
     module = models.LeNet(widths=(6, 6, 8, 8))

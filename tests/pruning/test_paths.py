@@ -6,8 +6,6 @@ import pytest
 
 from evojax_align import models, pruning, symmetry
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 MLP = models.MLP(hidden=(6, 5), classes=3)
 
 

@@ -13,7 +13,6 @@ from evojax_align import symmetry
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments" / "benchmarks"))
 import networks
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
 QUICK = {
     ("plain", "gpt"),
     ("plain", "llama"),

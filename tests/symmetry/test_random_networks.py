@@ -10,7 +10,6 @@ import pytest
 
 from evojax_align import symmetry
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
 N = 4
 
 

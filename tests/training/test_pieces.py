@@ -10,8 +10,6 @@ from evojax_align import training
 from evojax_align.lab import checkpoint
 from evojax_align.models import BlockCNN
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 ADAM = optax.adam(1e-2)
 NETWORKS = BlockCNN(((4, 3, 1), (6, 3, 2)), classes=3), BlockCNN(((6, 1, 1),), classes=3)
 
