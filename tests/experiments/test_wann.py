@@ -85,10 +85,9 @@ def test_all_arms_run_and_graphs_grow_beyond_the_first_capacity(tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_a_pole_is_swung_and_shown(tmp_path, capsys):
+def test_a_pole_is_swung_and_shown(tmp_path):
     folder = tmp_path / "pole"
-    assert lab.main(STUDY, ["--preset", "swing_up", *flags(POLE), "--out", str(folder)]) == 0
-    assert "hidden nodes and" in capsys.readouterr().err
+    assert lab.main(STUDY, ["--preset", "swing_up", *flags(POLE), "--quiet", "--out", str(folder)]) == 0
     arrays = stored(folder)
     assert arrays["rewards"].shape == arrays["stands"].shape == (1, 2, 3)
     assert (arrays["rewards"] > 0).all() and (arrays["rewards"] < 1000).all()
