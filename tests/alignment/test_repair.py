@@ -145,3 +145,5 @@ def test_networks_that_have_nothing_to_mend_are_refused():
         repair(apply, w, w, w, x)
     with pytest.raises(ValueError, match="a, child"):
         repair(apply, {"a": w["a"]}, w, w, x)
+    with pytest.raises(ValueError, match="a, b"):
+        repair(apply, w, w, {"a": w["a"]}, x)
