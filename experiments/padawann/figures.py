@@ -51,7 +51,8 @@ def draw_comparison(view: View, folder: Path) -> None:
     """Training accuracy of all populations on the first two tasks (Figures 6.1 and 6.2)."""
     fig, axes = plotting.figure(1, 2, width=4.4)
     for place, ax in enumerate(axes[0]):
-        curves = finished({name: view.of("course_accuracy", name)[..., place] for name in view.variants})
+        curves = {name: view.of("course_accuracy", name)[..., place] for name in view.variants}
+        curves |= finished(curves)  # populations that are not evolved on this task keep their colours
         steps = np.arange(view.of("course_accuracy", "default").shape[1])
         y, title = "accuracy on training images", view.sets[place]
         plotting.plot_courses(steps, curves, ax, x="generation", y=y, title=title)
