@@ -8,8 +8,9 @@ import optax
 import pytest
 
 import evojax_align as ea
-from evojax_align import lab
-from experiments.safe_crossover import beyond
+from evojax_align import data, lab
+from evojax_align.training import members
+from experiments.safe_crossover import beyond, config
 from experiments.safe_crossover.__main__ import STUDY
 
 TOY = ["repeats=2", "width=12", "widths=(4,16)", "steps=(0,5)", "parents=(2,3)", "epochs=4", "bends=4", "points=5"]
@@ -59,6 +60,27 @@ def test_exploration_is_measured_as_it_is_told(arrays):
     assert (new <= moved + 1e-6).all() and (found <= new + 1e-6).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "arms"),
+    [
+        (config.Beyond(repeats=2, width=4, widths=(3, 4), parents=(2,), epochs=2, steps=(1,)), beyond.ARMS),
+        (config.Deep(width=4, networks=4, train_images=50, test_images=50, epochs=1, statistics_images=50), ("pairs",)),
+    ],
+)
+def test_a_second_repeat_compiles_no_training(tmp_path, settings, arms):
+    problem = STUDY.prepare(settings, data.load("digits"))
+    run = lab.Run(lab.RunFolder.create(tmp_path / "run", "toy"), quiet=True)
+    sizes = []
+    for repeat in range(2):
+        for arm in arms:
+            cell = lab.Cell(arm, repeat)
+            run.begin(cell)
+            STUDY.run(problem, cell, run)
+        sizes.append((members._step_epoch._cache_size(), beyond.advanced._cache_size()))
+    assert sizes[0] == sizes[1] and sizes[0][0] > 0
+
+
 def test_equal_keys_advance_alike_and_steps_add_up():
     network, adam = ea.models.MLP(hidden=(3,), classes=2), optax.adam(1e-2)
     x, y = jnp.arange(12.0).reshape(6, 2), jnp.array([0, 1, 0, 1, 0, 1])
@@ -80,8 +102,8 @@ def test_exploration_by_hand():
     """Five images; the numbers are the labels that each network gives them, and the true labels are all 0."""
     given = {"child": [0, 0, 1, 2, 1], "a": [0, 1, 1, 0, 0], "b": [0, 1, 2, 0, 0]}
     tables = {name: jax.nn.one_hot(jnp.array(row), 3) for name, row in given.items()}
-    data = jnp.arange(5), jnp.zeros(5, int)
-    found = beyond.explored(lambda table, x: table[x], tables["child"], tables["a"], tables["b"], data)
+    images = jnp.arange(5), jnp.zeros(5, int)
+    found = beyond.explored(lambda table, x: table[x], tables["child"], tables["a"], tables["b"], images)
     by_hand = {"accuracy": 0.4, "lost": 0.2, "moved": 0.6, "new": 0.6, "found": 0.2}
     assert {name: float(value) for name, value in found.items()} == pytest.approx(by_hand)
 
