@@ -143,6 +143,7 @@ class Study:
 
     def __init__(self, root: Path, mutations: Sequence[Mutation], file: Path | None, limit: float) -> None:
         self.root, self.mutations, self.file, self.limit = root, mutations, file, limit
+        self.explained: dict[str, str] = json.loads(EXPLAINED.read_text()) if EXPLAINED.exists() else {}
         self.results: dict[str, Result] = {}
         self.lock = threading.Lock()
         if file is not None and file.exists():
@@ -163,6 +164,7 @@ class Study:
 
     def _is_missing(self, mutation: Mutation, again: bool) -> bool:
         result = self.results.get(mutation.identity)
+        again = again and mutation.identity not in self.explained
         return result is None or (again and result.caught_by == SURVIVED)
 
     def _work(self, copy: Copy, waiting: Iterator[Mutation], end: float, whole: bool) -> None:
@@ -206,13 +208,12 @@ class Study:
 
     def table(self) -> str:
         """One line for each mutant."""
-        explained = json.loads(EXPLAINED.read_text()) if EXPLAINED.exists() else {}
         lines = ["| no. | place | mutation | caught by |", "|---|---|---|---|"]
         for number, m in enumerate(self.mutations, 1):
             result = self.results.get(m.identity)
             caught = "not run" if result is None else result.caught_by.removeprefix("tests/")
-            if caught == SURVIVED and m.identity in explained:
-                caught += f": {explained[m.identity]}"
+            if caught == SURVIVED and m.identity in self.explained:
+                caught += f": {self.explained[m.identity]}"
             edit = f"{m.kind}: `{m.before}` to `{m.after}`".replace("|", "\\|").replace("\n", " ")
             lines.append(f"| {number} | {m.path.removeprefix('evojax_align/')}:{m.line} | {edit} | {caught} |")
         known = [self.results[m.identity] for m in self.mutations if m.identity in self.results]
@@ -248,7 +249,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=600, help="no mutant begins after so many minutes")
     parser.add_argument("--limit", type=float, default=900, help="seconds of processor time for each mutant")
     parser.add_argument("--out", type=Path, help="a JSON file of results; one that is there is continued")
-    parser.add_argument("--again", action="store_true", help="run those that survived once more")
+    parser.add_argument("--again", action="store_true", help="run those that survived unexplained once more")
     parser.add_argument("--whole", action="store_true", help="run the fast tests of all packages")
     parser.add_argument("--list", action="store_true", help="only print the table")
     options = parser.parse_args(argv)
