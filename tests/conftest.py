@@ -66,9 +66,9 @@ MAPS = Path("/proc/self/maps")
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_programs_are_dropped_before_memory_maps_run_out():
-    """Each compiled program holds some memory maps (Linux allows a process 65 530) and about a megabyte."""
+    """A compiled program holds a few memory maps (Linux allows a process 65 530) and about half a megabyte."""
     yield
-    if not MAPS.exists() or MAPS.read_bytes().count(b"\n") > 6_000:
+    if not MAPS.exists() or MAPS.read_bytes().count(b"\n") > 4_000:
         jax.clear_caches()
 
 
