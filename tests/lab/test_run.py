@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -127,6 +128,25 @@ def test_the_time_before_a_stop_counts(tmp_path):
     again.loop("walk", {"dies": np.zeros(1)}, lambda number, state: (state, {}), total=5)
     assert path.name.endswith("00000004.npz")
     assert 4 * 0.05 <= again.seconds["walk"]["total"] < 60
+
+
+@pytest.mark.parametrize(("seconds", "expected_steps"), [(0.125, [3, 6, 9, 10]), (0.25, [3, 8, 10])])
+def test_checkpoints_that_take_long_to_write_are_rarer(tmp_path, monkeypatch, seconds, expected_steps):
+    clock, saved = [0.0], []
+    false_time = types.SimpleNamespace(perf_counter=lambda: clock[0], monotonic=time.monotonic)
+    monkeypatch.setattr("evojax_align.lab.run.time", false_time)
+
+    def save(self, files, name, number, state, start):
+        saved.append(number)
+        clock[0] += seconds
+
+    def step(number, state):
+        clock[0] += 1.0
+        return state, {}
+
+    monkeypatch.setattr(lab.Run, "_save", save)
+    lab.Run(lab.RunFolder.create(tmp_path / "run", "toy"), quiet=True, every=3.0).loop("walk", {}, step, total=10)
+    assert saved == expected_steps
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
