@@ -1,5 +1,6 @@
 """The operations of random programs, and the builder that draws their operands."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -137,7 +138,8 @@ class Builder:
                 continue
             if sure or self.random.random() < 0.7:
                 weight = self.weight(*self.shape(name)) if self.shape(name) else name
-                name = self.add("read out", "vdot({0}, {1})", lambda v, w: jnp.sum(v * w), name, weight)
+                with contextlib.suppress(NothingFits):
+                    name = self.add("read out", "vdot({0}, {1})", lambda v, w: jnp.sum(v * w), name, weight)
             self.outputs.append(name)
 
     def program(self) -> Program:
