@@ -3,9 +3,9 @@
 import sys
 
 from evojax_align import lab
-from experiments.safe_crossover import beyond, beyond_view, claims, config, deep, pairs
+from experiments.safe_crossover import beyond, beyond_view, claims, config, deep, study
 
-PARTS = {config.Config: pairs, config.Beyond: beyond, config.Deep: deep}
+PARTS = {config.Config: study, config.Beyond: beyond, config.Deep: deep}
 """The module that runs a configuration."""
 VIEWS = {"pairs": claims.View, "beyond": beyond_view.View, "deep": deep.View}
 STUDY = lab.Study(
