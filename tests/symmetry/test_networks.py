@@ -15,7 +15,6 @@ import networks
 
 QUICK = {
     ("plain", "gpt"),
-    ("plain", "llama"),
     ("linen", "resnext"),
     ("nnx", "gru"),
     ("equinox", "lstm"),
