@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from evojax_align import data, lab
-from experiments.safe_crossover import claims, config, study
+from experiments.safe_crossover import claims, config
+from experiments.safe_crossover import study as pairs
 from experiments.safe_crossover.__main__ import STUDY
 
 TOY = [
@@ -236,7 +237,7 @@ def test_a_margin_of_a_share_is_the_spread_of_the_papers_own_pairs():
 
 def test_other_modes_have_all_claims_as_exploratory_ones():
     arrays = study(MIDDLES)
-    for name in (*study.ROWS,):
+    for name in (*pairs.ROWS,):
         arrays[name] = np.repeat(arrays[name], 3, axis=0)
     arrays["modes"] = np.array(["text", "code", "clean"])
     arrays["loss"][1, ..., 3] += 2.0
@@ -273,7 +274,7 @@ def test_clean_never_sees_the_images_that_score(tmp_path):
     small = {"networks": 4, "hidden": (12,), "epochs": 2, "ranks": (2,), "rank": 4, "points": 7}
 
     def matched(mode, images, number):
-        problem = study.Problem(dataclasses.replace(config.Config(**small), mode=mode), images)
+        problem = pairs.Problem(dataclasses.replace(config.Config(**small), mode=mode), images)
         run = lab.Run(lab.RunFolder.create(tmp_path / f"{mode}{number}", "toy"), quiet=True)
         found = problem.run(lab.Cell("pairs", 0), run)
         return [found[name] for name in ("training_loss", "correlation_one_to_one", "correlation_cca")]

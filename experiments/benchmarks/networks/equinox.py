@@ -202,8 +202,8 @@ def _mlp(key: jax.Array) -> eqx.nn.MLP:
 
 
 def _drawn(model: Callable[[jax.Array], Any]) -> Any:
-    compiled: Callable[..., Any] = eqx.filter_jit(model, compiler_options=QUICK)
-    return compiled(jax.random.key(0))
+    options: Any = {"compiler_options": QUICK}  # which Equinox passes on to `jax.jit`
+    return eqx.filter_jit(model, **options)(jax.random.key(0))
 
 
 def _apply(static: Any, params: Any, x: jax.Array) -> jax.Array:
