@@ -320,11 +320,15 @@ def scale_row(run: Kept, text: str) -> dict[str, Any]:
 def details(study: str, run: Kept, hidden: Sequence[str]) -> str:
     """One stored run, folded: how it was made, all its claims and tables."""
     special = f", {run.record['note']}" if run.record.get("note") else ""
-    primary, others = ([c for c in run.results["claims"] if c["primary"] == kind] for kind in (True, False))
+    known = [c for c in run.results["claims"] if c["n"]]
+    primary, others = ([c for c in known if c["primary"] == kind] for kind in (True, False))
+    unknown = len(run.results["claims"]) - len(known)
     parts = [f"<details><summary>{run.name}{special}</summary>", made(study, run)]
     for title, claims in (("Primary claims", primary), ("Exploratory claims, corrected among themselves", others)):
         if claims:
             parts += [f"**{title}**", table([claim_row(claim) for claim in claims])]
+    if unknown:
+        parts.append(f"{unknown} other claims are about what this run does not have.")
     for title, rows in run.results["tables"].items():
         long = title in hidden or len(rows) > ROWS
         where = f"{len(rows)} rows, in [{run.name}.json](results/{run.name}.json)"

@@ -214,9 +214,12 @@ def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
     for name, rows in list(results["tables"].items())[:1]:
         print(f"\n{name}\n{text_table(rows)}")
     shown = ("statement", "paper", "ours", "interval", "n", "p_corrected", "verdict", "replication")
-    primary = [claim for claim in results["claims"] if claim["primary"]]
+    known = [claim for claim in results["claims"] if claim["n"]]
+    primary = [claim for claim in known if claim["primary"]]
     print(f"\nprimary claims\n{text_table([{name: claim[name] for name in shown} for claim in primary])}")
-    others = [claim["verdict"] for claim in results["claims"] if not claim["primary"]]
+    if len(known) < len(results["claims"]):
+        print(f"{len(results['claims']) - len(known)} other claims are about what this run does not have")
+    others = [claim["verdict"] for claim in known if not claim["primary"]]
     counts = ", ".join(f"{others.count(verdict)} {verdict}" for verdict in dict.fromkeys(others))
     print(f"\nexploratory claims, in the report: {counts or 'none'}")
     if results.get("missing"):
