@@ -72,14 +72,6 @@ def _compiled_programs_are_dropped_before_memory_maps_run_out():
         jax.clear_caches()
 
 
-@pytest.fixture(scope="module")
-def hasty_compiler():
-    """For modules of tests that compile far longer than they compute."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 TWO_DEVICES = """
 import warnings; warnings.simplefilter("error")
 import jax, jax.numpy as jnp, numpy as np

@@ -13,7 +13,6 @@ from experiments.benchmarks.device import agreement, measuring
 from experiments.benchmarks.device.measuring import FAILED, MEASURED, NO_TORCH, NOT_RUN, Row
 
 SCRIPT = Path(accelerator.__file__)
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
 
 
 def row(name, family="quick", amount=1.0, call=lambda: 1.0, **settings):

@@ -12,8 +12,6 @@ from experiments.lamarckian import claims, config, study
 from experiments.lamarckian.__main__ import STUDY
 from experiments.lamarckian.view import View
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 ARMS = ("inheritance", "baseline I", "baseline II")
 TOY = [
     "repeats=2", "filters=(2,)", "windows=(1,3)", "samples=60", "judged=30", "tested=30", "epochs=1", "long=2",

@@ -15,8 +15,6 @@ from experiments.padawann.__main__ import STUDY
 from experiments.padawann.config import VARIANTS, Config, Kind
 from experiments.padawann.study import Problem, begun, cells, initial, merge, of_each_class, packed, rows, unpacked
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 TOY = [
     *("variants=('default', 'mapping optimised')", "trials=2", "generations=2", "size=6", "tournament=2", "samples=6"),
     *("tested=90", "widths=(3,4,6)", "learnt=80", "epochs=1", "batch_size=20", "transferred=40", "transfers=1"),

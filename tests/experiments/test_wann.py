@@ -10,8 +10,6 @@ from experiments.wann import claims
 from experiments.wann.__main__ import STUDY
 from experiments.wann.view import View
 
-pytestmark = pytest.mark.usefixtures("hasty_compiler")
-
 TOY = [
     "repeats=2", "generations=3", "size=6", "hidden=6", "tournament=2", "batch=20", "samples=40", "judged=20",
     "tested=20", "learnt=1", "units=2", "pruned=2", "values=(-1.0,1.0)", "arms=('JointWANN',)",

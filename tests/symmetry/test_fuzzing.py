@@ -68,7 +68,7 @@ def test_a_program_from_a_seed_is_the_same_each_time():
     assert program(3).listing() != program(4).listing()
 
 
-def test_the_evaluation_in_numpy_agrees_with_jax(hasty_compiler):
+def test_the_evaluation_in_numpy_agrees_with_jax():
     for seed in range(4):
         made = program(seed)
         found = evaluate(jax.make_jaxpr(made.apply)(made.params, made.x), *jax.tree.leaves((made.params, made.x)))
