@@ -3,7 +3,8 @@
 Mutations are drawn by a seed, evenly from all packages, and made one at a time in a copy of the repository, where the
 fast tests of the package run until one fails. Results are written after each mutant, and a second run goes on.
 
-    python -m tests.mutants --count 60 --seed 0 --minutes 30 --out mutants.json
+    python -m tests.mutants --count 60 --seed 1 --minutes 30 --out mutants.json
+    python -m tests.mutants --list --out tests/mutants_seed_0.json   # the table of those that were run
 
 A mutant that survives needs a test, or a sentence in `tests/mutants_explained.json` that says why it changes nothing.
 """
@@ -29,6 +30,8 @@ from tests.mutations import Mutation, all_mutations, drawn, package_of
 
 ROOT = Path(__file__).parents[1]
 EXPLAINED = Path(__file__).with_name("mutants_explained.json")
+SEED_0 = Path(__file__).with_name("mutants_seed_0.json")
+"""Sixty mutants of seed 0, and what was found; kept so that the same ones are run after the source changed."""
 SURVIVED = "survived"
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+\.py(?:::[^\s\[]+(?:\[.*?\](?= |$))?)?)", re.MULTILINE)
 
@@ -223,20 +226,17 @@ class Study:
 
 
 def draw(root: Path, seed: int, count: int, only: str = "", file: Path | None = None) -> list[Mutation]:
-    """The mutations of a seed, or those of a stored study, found again in the source as it is now.
-
-    Raises:
-        ValueError: if a stored mutation is not in the source any more.
-    """
+    """The mutations of a seed, or those of a stored study, found again in the source as it is now; where a line has
+    changed, another mutation takes the place of the one that it had."""
     chosen: Callable[[str], bool] = lambda path: path.startswith(only)
     found = list(all_mutations(root, chosen))
     if file is None or not file.exists():
         return drawn(found, seed, count)
     known = {mutation.identity: mutation for mutation in reversed(found)}
     stored = json.loads(file.read_text())["mutants"]
-    if gone := [identity for identity in stored if identity not in known]:
-        raise ValueError(f"the source changed: {gone[0]!r} is not there; remove {file} to draw again")
-    return [known[identity] for identity in stored]
+    kept = [known[identity] for identity in stored if identity in known]
+    others = [mutation for mutation in found if mutation.identity not in stored]
+    return kept + drawn(others, seed, len(stored) - len(kept))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """The mutations, the script that runs tests on them, and in the nightly lane whether the tests find sixty of them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -121,9 +122,28 @@ def test_a_test_that_fails_is_named_and_what_no_test_finds_survives(repository, 
     assert not [m for m in chosen if again._is_missing(m, again=False)]
 
 
+def test_a_mutant_whose_line_has_changed_is_replaced(repository, tmp_path):
+    chosen = mutants.draw(repository, 0, 3)
+    file = tmp_path / "study.json"
+    mutants.Study(repository, [chosen[0], dataclasses.replace(chosen[1], text="gone"), chosen[2]], file, 60).write()
+    again = mutants.draw(repository, 0, 3, file=file)
+    assert again[:2] == [chosen[0], chosen[2]]
+    assert len({m.identity for m in again}) == 3
+
+
+def test_the_mutants_that_were_run_are_written_down_with_nine_in_ten_caught():
+    stored = json.loads(mutants.SEED_0.read_text())
+    assert len(stored["mutants"]) == 60
+    caught = {r["identity"]: r["caught_by"] for r in stored["results"]}
+    survived = {identity for identity in stored["mutants"] if caught[identity] == mutants.SURVIVED}
+    assert len(survived) <= 6
+    assert survived <= set(json.loads(mutants.EXPLAINED.read_text()))
+
+
 @pytest.mark.nightly
 def test_of_sixty_mutants_nine_in_ten_are_caught(tmp_path):
-    study = mutants.Study(mutants.ROOT, mutants.draw(mutants.ROOT, 0, 60), tmp_path / "study.json", limit=900)
+    chosen = mutants.draw(mutants.ROOT, 0, 60, file=mutants.SEED_0)
+    study = mutants.Study(mutants.ROOT, chosen, tmp_path / "study.json", limit=900)
     study.run(jobs=1, minutes=600, again=False, whole=False)
     caught = [result for result in study.results.values() if result.caught_by != mutants.SURVIVED]
     assert len(study.results) == 60
