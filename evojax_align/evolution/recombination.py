@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -141,6 +142,11 @@ class Recombination:
         return Ordering(self.alignment, self.rank, self.ridge, self.spec)
 
     @property
+    def _holds_all(self) -> bool:
+        """Whether every weight belongs to a gene, so that children need no fresh ones."""
+        return not any(np.any(np.asarray(leaf) == NO_GENE) for leaf in jax.tree.leaves(self.genes.index))
+
+    @property
     def _pool(self) -> int:
         return int(self.parents * (self.size // self.islands) + 1e-9)
 
@@ -151,7 +157,7 @@ class Recombination:
             key: a random key.
             judge: inputs and labels that fitness is measured on.
         """
-        return _init(self, key, self._checked("judge", judge))
+        return _init(self, _drawn(self.init_fn, key, self.size), self._checked("judge", judge))
 
     def step(self, key: PRNGKey, state: State, train: Samples, judge: Samples) -> tuple[State, Info]:
         """One generation: choose, recombine, mutate, train, judge, keep the best.
@@ -196,9 +202,11 @@ class Recombination:
         return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 
 
+_drawn = jax.jit(population.init, static_argnums=(0, 2))  # shared by all algorithms of one network
+
+
 @partial(jax.jit, static_argnums=0)
-def _init(self: Recombination, key: PRNGKey, judge: Data) -> State:
-    members = population.init(self.init_fn, key, self.size)
+def _init(self: Recombination, members: PyTree, judge: Data) -> State:
     fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members)
     return State(
         population=members,
@@ -235,7 +243,7 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
         b, of_b = (jax.tree.map(lambda leaf: leaf[None], tree) for tree in b)
         b = population.take(order(self.apply, a[0], b, x, of_b), 0)
         unborn = jax.tree.map(lambda leaf: jnp.full_like(leaf, NO_GENE), a[1])
-        params = mix(self.genes, choices, a[0], b[0], fresh=self.init_fn(key))
+        params = mix(self.genes, choices, a[0], b[0], fresh=None if self._holds_all else self.init_fn(key))
         hybrid = 1 - jnp.mean(within_pairs(a[0], b[0], self.genes))
         return params, mix(self.genes, choices, a[1], b[1], fresh=unborn), hybrid
 

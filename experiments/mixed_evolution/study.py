@@ -86,21 +86,22 @@ class Problem:
             "vertical": ea.models.SplitMLP(first, (second // 2, second // 2), data.num_classes),
         }
         self.inits = {name: partial(drawn, network, self.train[0][:1]) for name, network in self.networks.items()}
-        self.ones = {name: jax.jit(init)(jax.random.key(0)) for name, init in self.inits.items()}
         self.controls = controls(config)
         self.algorithms = {name: self.algorithm(arm) for name, arm in populations(config).items()}
 
     def algorithm(self, arm: Arm) -> Recombination:
         """The algorithm that breeds the population of an arm."""
         config, network, init_fn = self.config, self.networks[arm.network], self.inits[arm.network]
-        one = self.ones[arm.network]
+        shapes = jax.eval_shape(init_fn, jax.random.key(0))
+        one = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         if arm.genes == "layer":
             genes = ea.crossover.layer_genes(one)
         elif arm.genes == "block":
             remainder = "leave" if config.mode == "code" else "spread"
             genes = ea.crossover.block_genes(one, block=config.block, remainder=remainder)
         else:
-            genes = ea.crossover.neuron_genes(one, ea.symmetry.infer(network.apply, one, self.train[0][:1]))
+            real = init_fn(jax.random.key(0))
+            genes = ea.crossover.neuron_genes(real, ea.symmetry.infer(network.apply, real, self.train[0][:1]))
         settings = {name: getattr(config, name) for name in ("size", "epochs", "batch_size", "compared")}
         settings |= {"shuffle": self.clean, "mesh": self.mesh, **dict(arm.settings)}
         return Recombination(network.apply, init_fn, genes, self.optimizer, **settings)
