@@ -1,4 +1,4 @@
-"""The errors at the door: each names the argument, what came, what was expected, and the mend."""
+"""Input validation: each error names the argument, what came, what was expected, and the fix."""
 
 import difflib
 import importlib
@@ -19,9 +19,9 @@ class BadInput(ValueError):
     """Something was given that cannot be worked with."""
 
 
-def bad(argument: str, came: object, expected: str, mend: str) -> BadInput:
+def bad(argument: str, came: object, expected: str, fix: str) -> BadInput:
     """The error that every check raises, in its one form."""
-    return BadInput(f"{argument}: got {came}; expected {expected}. {mend}")
+    return BadInput(f"{argument}: got {came}; expected {expected}. {fix}")
 
 
 def one_of(argument: str, value: str, known: Iterable[str]) -> str:
@@ -30,8 +30,8 @@ def one_of(argument: str, value: str, known: Iterable[str]) -> str:
     if value in known:
         return value
     near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
-    mend = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
-    raise bad(argument, repr(value), "one of " + ", ".join(map(repr, known)), mend)
+    fix = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
+    raise bad(argument, repr(value), "one of " + ", ".join(map(repr, known)), fix)
 
 
 def is_concrete(*trees: PyTree) -> bool:
@@ -99,8 +99,8 @@ def traced(trace: Callable[..., Any], apply: Callable, params: PyTree, x: PyTree
         return trace(apply)(params, x)
     except (TypeError, ValueError, FlaxError) as error:
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-        mend = f"Check that x fits the network; tracing it raised: {error}"
-        raise bad("x", f"shapes {shapes}", "inputs that apply(params, x) takes", mend) from error
+        fix = f"Check that x fits the network; tracing it raised: {error}"
+        raise bad("x", f"shapes {shapes}", "inputs that apply(params, x) takes", fix) from error
 
 
 def all_finite(argument: str, tree: PyTree) -> None:

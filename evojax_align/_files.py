@@ -4,6 +4,7 @@ Used by the readers of data sets, checkpoints and results. The size that a heade
 before any value is read, so that a small file that expands to gigabytes is refused at once.
 """
 
+import errno
 import io
 import math
 import zipfile
@@ -77,6 +78,10 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
             return {name: _values(archive, member) for name, member in members.items()}
     except (_checks.BadInput, FileNotFoundError):
         raise
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # of the machine: too many open files, a failing disk
+            raise
+        raise _checks.bad(str(path), unreadable(error), expected, "Copy or download the file again.") from error
     except zipfile.BadZipFile as error:
         came = unreadable(error) if "CRC" in str(error) else f"a file that is truncated or no .npz ({error})"
         raise _checks.bad(str(path), came, expected, "Copy or download the file again.") from error

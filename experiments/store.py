@@ -112,6 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def study_of(name: str) -> lab.Study:
     """A study by its name."""
+    if name not in STUDIES:
+        raise ValueError(f"{name!r} is not a study. There are {', '.join(STUDIES)}.")
     return importlib.import_module(f"experiments.{name}.__main__").STUDY
 
 
@@ -125,7 +127,21 @@ def results_of(study: str, folder: Path = HERE) -> dict[str, Kept]:
     found = {}
     for path in sorted((folder / study / "results").glob("*.run.json")):
         name = path.name.removesuffix(".run.json")
-        found[name] = Kept(name, json.loads(path.with_name(f"{name}.json").read_text()), json.loads(path.read_text()))
+        results, record = (read(path.with_name(name + end)) for end in (".json", ".run.json"))
+        if not {"claims", "tables"} <= results.keys() or not {"configuration", "preset", "seconds"} <= record.keys():
+            raise ValueError(f"{path} or the results beside it are not those of a run. Restore them from the history.")
+        found[name] = Kept(name, results, record)
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A stored JSON file."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}). Restore it from the history.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no record. Restore it from the history.")
     return found
 
 

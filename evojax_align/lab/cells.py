@@ -41,7 +41,7 @@ def distinct(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not cells:
         came = f"the names {twice} more than once" if twice else "none"
-        raise _checks.bad("cells", came, "cells with names of their own", "Give arms different names.")
+        raise _checks.bad("cells", came, "cells with different names", "Give arms different names.")
     return tuple(cells)
 
 

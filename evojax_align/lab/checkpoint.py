@@ -38,8 +38,9 @@ def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
         arrays.append(array)
         entry = {"path": _checks.path_string(where), "kind": kind, "dtype": dtype}
         leaves.append(entry | {"shape": list(array.shape), "sha256": _digest(array)})
-    files = list(_in_files(arrays))
-    index = {"leaves": leaves, "notes": dict(notes), "pieces": [sorted(file) for file in files]}
+    told = np.frombuffer(json.dumps(dict(notes)).encode(), np.uint8)
+    files = list(_in_files([*arrays, told]))
+    index = {"leaves": leaves, "notes": _digest(told), "pieces": [sorted(file) for file in files]}
     content = json.dumps(index).encode()
     sealed = hashlib.sha256(content).hexdigest().encode() + content
     for number, file in enumerate(files[1:], start=1):
@@ -74,17 +75,23 @@ def load(
         for number, names in enumerate(index["pieces"]):
             of_file = stored if number == 0 else _arrays(_part(path, number))
             pieces |= {name: of_file[name] for name in names}
-        leaves = [_checked(_joined(pieces, n, entry), entry, path) for n, entry in enumerate(index["leaves"])]
+        leaves = [_checked(_joined(pieces, n, entry["shape"]), entry, path) for n, entry in enumerate(index["leaves"])]
+        told = _joined(pieces, len(leaves), [-1])
+        if _digest(told) != index["notes"]:
+            raise Damaged(f"{path}: the notes are not as they were written")
+        notes = json.loads(told.tobytes())
     except FileNotFoundError as error:
         if error.filename == str(path):
             raise
         raise Damaged(f"{path}: its part {error.filename} is missing") from error
+    except OSError:  # of the machine, not of the file
+        raise
     except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
         raise error if isinstance(error, Damaged) else Damaged(f"{path}: {error}") from error
     found = {entry["path"]: leaf for entry, leaf in zip(index["leaves"], leaves, strict=True)}
     if build is not None:
-        return build(_nested(found)), index["notes"]
-    return found if like is None else _fill(path, found, like), index["notes"]
+        return build(_nested(found)), notes
+    return found if like is None else _fill(path, found, like), notes
 
 
 def remove(path: Path) -> None:
@@ -92,6 +99,13 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     for part in path.parent.glob(f"{path.name}.[0-9]*"):
         part.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint with all its files, so that it is not found again; returns the main file."""
+    for part in path.parent.glob(f"{path.name}.[0-9]*"):
+        part.replace(part.with_name(f"{path.stem}.damaged{part.suffix}"))
+    return path.replace(path.with_suffix(".damaged"))
 
 
 def write(path: Path, fill: Any) -> None:
@@ -135,25 +149,25 @@ def _part(path: Path, number: int) -> Path:
 def _in_files(arrays: list[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """The arrays by name, cut where one is larger than a file may be, and grouped into files."""
     file: dict[str, np.ndarray] = {}
-    room = PART
+    left = PART
     for number, array in enumerate(arrays):
         count = max(1, PART // max(1, array.itemsize))
         whole = array.nbytes <= PART
         flat = [array] if whole else [array.reshape(-1)[i : i + count] for i in range(0, array.size, count)]
         for place, piece in enumerate(flat):
-            if piece.nbytes > room and file:
+            if piece.nbytes > left and file:
                 yield file
-                file, room = {}, PART
+                file, left = {}, PART
             file[f"leaf{number}" if whole else f"leaf{number}.{place:04d}"] = piece
-            room -= piece.nbytes
+            left -= piece.nbytes
     yield file
 
 
-def _joined(pieces: Mapping[str, np.ndarray], number: int, entry: Mapping[str, Any]) -> np.ndarray:
+def _joined(pieces: Mapping[str, np.ndarray], number: int, shape: list[int]) -> np.ndarray:
     name = f"leaf{number}"
     if name in pieces:
         return pieces[name]
-    return np.concatenate([pieces[key] for key in sorted(pieces) if key.startswith(f"{name}.")]).reshape(entry["shape"])
+    return np.concatenate([pieces[key] for key in sorted(pieces) if key.startswith(f"{name}.")]).reshape(shape)
 
 
 def _to_numpy(leaf: Any) -> tuple[np.ndarray, str, str]:

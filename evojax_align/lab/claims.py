@@ -72,8 +72,8 @@ class Claim:
 def paired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
     """Compare paired values: the claim is that x lies above y.
 
-    Both directions are tested by Wilcoxon's signed-rank test. A unit whose x or y is NaN or infinite is unknown and
-    left out; with fewer than `FEWEST` known units nothing is tested.
+    Both directions are tested by Wilcoxon's signed-rank test. A unit whose x, y or `ours` is NaN or infinite is unknown
+    and left out; with fewer than `FEWEST` known units nothing is tested.
 
     Args:
         x: one value for each unit.
@@ -81,12 +81,12 @@ def paired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
         ours: values whose mean is the estimate; by default the estimate is the share of units with x above y.
     """
     first, second = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
-    known = np.isfinite(first) & np.isfinite(second)
+    values = None if ours is None else np.broadcast_to(np.asarray(ours, float), first.shape)
+    known = np.isfinite(first) & np.isfinite(second) & (True if values is None else np.isfinite(values))
     first, second = first[known], second[known]
     if not first.size:
         return Comparison(None, None, 0)
-    share = win_share(first, second, alternative="greater")
-    found = _told(share) if ours is None else measured(np.broadcast_to(np.asarray(ours, float), known.shape)[known])
+    found = _estimated(win_share(first, second, alternative="greater")) if values is None else measured(values[known])
     found = dataclasses.replace(found, n=first.size)
     if first.size < FEWEST:
         return found
@@ -123,7 +123,7 @@ def measured(x: Values) -> Comparison:
     values = values[np.isfinite(values)]
     if values.size < 2:
         return Comparison(float(values[0]) if values.size else None, None, values.size)
-    return _told(mean_interval(values))
+    return _estimated(mean_interval(values))
 
 
 def declaration(claims: Sequence[Claim]) -> str:
@@ -147,7 +147,7 @@ def decide(
     records += [record(c, c.compare(view), view.published, primary=False, declared="after") for c in explored]
     if len({r["id"] for r in records}) < len(records):
         twice = sorted({r["id"] for r in records if sum(r["id"] == other["id"] for other in records) > 1})
-        raise _checks.bad("claims", f"{twice} more than once", "identifiers of their own", "Rename one of them.")
+        raise _checks.bad("claims", f"{twice} more than once", "different identifiers", "Rename one of them.")
     return decide_records(records)
 
 
@@ -242,7 +242,7 @@ def _won(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(np.sign(x[:, None] - y[None]) / 2 + 0.5))
 
 
-def _told(found: Interval) -> Comparison:
+def _estimated(found: Interval) -> Comparison:
     return Comparison(found.estimate, (found.low, found.high), found.n)
 
 

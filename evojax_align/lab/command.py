@@ -4,6 +4,7 @@ import argparse
 import ast
 import dataclasses
 import fnmatch
+import math
 import os
 import shlex
 import sys
@@ -22,9 +23,11 @@ from evojax_align.lab.folder import RunFolder, commit, manifest, now
 from evojax_align.lab.lock import Locked, locked
 from evojax_align.lab.logging import tensorboard
 from evojax_align.lab.report import text_table
-from evojax_align.lab.run import TIME_IS_UP, Run, Stopped
+from evojax_align.lab.run import TIME_IS_UP, Run, Stopped, whole_log
 from evojax_align.lab.study import Study
 
+SHOWN = ("statement", "paper", "ours", "interval", "n", "p_corrected", "verdict", "replication")
+"""What is printed of a primary claim."""
 SEEDS = 2**32
 """Seeds are below this: JAX's keys take 32 bits unless 64-bit types are enabled."""
 
@@ -85,23 +88,26 @@ def _run(
     _note_commit(folder)
     cells = studies.cells_of(study, config)
     known = studies.finished(folder, cells)
-    log = [line for cell in cells if cell in known for line in known[cell][1]]
+    log = whole_log(known[cell][1] for cell in cells if cell in known)
     callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
     every, minutes = arguments.checkpoint_every, arguments.minutes
     run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=every, minutes=minutes, log=log)
     todo, done = [cell for cell in chosen if cell not in known], len(known)
+    for cell in known:
+        run.end(cell)  # a process may have been killed between storing a cell and this
     del known
     with run.listening():
         for cell in todo:
             _run_cell(study, problem, cell, run, folder, f"{done + 1}/{len(cells)} {cell.arm} {cell.seed}")
             done += 1
     if done < len(cells):
-        print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments)}")
+        print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")
         return False
+    run.check()
     studies.merged(study, folder, config)
     studies.judged(study, folder)
-    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
     run.end()
+    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
     return True
 
 
@@ -130,8 +136,7 @@ def _merge(study: Study, folder: RunFolder, others: Sequence[RunFolder]) -> None
     cells = studies.cells_of(study, config)
     copied = studies.collect(folder, others, cells)
     missing = studies.merged(study, folder, config)
-    if not missing and record["end"] is None:
-        folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
+    folder.write_json("manifest.json", folder.read_manifest() | {"end": None if missing else record["end"] or now()})
     shown = f"; missing: {', '.join(missing)}" if missing else ""
     print(f"merged {len(cells) - len(missing)} of {len(cells)} cells, {copied} of them copied{shown}")
 
@@ -139,11 +144,18 @@ def _merge(study: Study, folder: RunFolder, others: Sequence[RunFolder]) -> None
 def _results(study: Study, folder: RunFolder) -> dict[str, Any]:
     """The stored results of a finished run; they are rebuilt from its arrays if they are gone or damaged."""
     try:
-        return folder.read_json("results.json")
+        found = folder.read_json("results.json")
+        claims, tables = found["claims"], found["tables"]
+        if isinstance(tables, dict) and all({*SHOWN, "primary"} <= claim.keys() for claim in claims):
+            return found
+        came = f"{folder.path / 'results.json'}: its claims or tables are not those of a run."
     except (FileNotFoundError, _checks.BadInput) as error:
-        print(f"{error} Rebuilding it from the arrays.", file=sys.stderr)
-        with locked(folder.path):
-            return studies.judged(study, folder)
+        came = str(error)
+    except (KeyError, TypeError, AttributeError):
+        came = f"{folder.path / 'results.json'}: not the results of a run."
+    print(f"{came} Rebuilding it from the arrays.", file=sys.stderr)
+    with locked(folder.path):
+        return studies.judged(study, folder)
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:
@@ -176,7 +188,7 @@ def _resumed(study: Study, arguments: argparse.Namespace) -> tuple[RunFolder, An
     here = manifest(study.name, preset, {}, VERSION)
     program = [(name, version, record["versions"].get(name)) for name, version in here["versions"].items()]
     kept = [(name, here[name], record[name]) for name in ("experiment", "preset", "backend", "device")]
-    for name, ours, theirs in (*kept, *program, *flags):
+    for name, ours, theirs in flags if record["end"] else (*kept, *program, *flags):
         if ours != theirs:
             fix = "Go on with what the run was begun with, or begin a new one."
             raise _checks.bad(f"resume, {name}", ours, f"{theirs}, as in {folder.path / 'manifest.json'}", fix)
@@ -213,10 +225,9 @@ def _note_commit(folder: RunFolder) -> None:
 def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
     for name, rows in list(results["tables"].items())[:1]:
         print(f"\n{name}\n{text_table(rows)}")
-    shown = ("statement", "paper", "ours", "interval", "n", "p_corrected", "verdict", "replication")
     known = [claim for claim in results["claims"] if claim["n"]]
     primary = [claim for claim in known if claim["primary"]]
-    print(f"\nprimary claims\n{text_table([{name: claim[name] for name in shown} for claim in primary])}")
+    print(f"\nprimary claims\n{text_table([{name: claim[name] for name in SHOWN} for claim in primary])}")
     if len(known) < len(results["claims"]):
         print(f"{len(results['claims']) - len(known)} other claims are about what this run does not have")
     others = [claim["verdict"] for claim in known if not claim["primary"]]
@@ -227,11 +238,19 @@ def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
     print(f"\nreport: {folder.path / 'report.html'}")
 
 
-def _go_on(study: Study, folder: RunFolder | None, arguments: argparse.Namespace) -> str:
+def _go_on(study: Study, folder: RunFolder | None, arguments: argparse.Namespace, *, stopped: bool = True) -> str:
     """The command that goes on with a run that ended early."""
     if folder is None:
         return ""
-    flags = ["--resume", str(folder.path), *(["--data-dir", arguments.data_dir] if arguments.data_dir else [])]
+    if arguments.merge or arguments.report:
+        flags = ["--merge", *arguments.merge] if arguments.merge else ["--report", arguments.report]
+        return f"; begin again with: {study.start} {shlex.join(flags)}"
+    flags = ["--resume", str(folder.path)]
+    for name in ("data_dir", "data_limit"):
+        if getattr(arguments, name):
+            flags += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    if stopped and arguments.cells != "*":
+        flags += ["--cells", arguments.cells]
     return f"; go on with: {study.start} {shlex.join(flags)}"
 
 
@@ -268,8 +287,8 @@ def _fitted(value: Any, old: Any) -> Any:
     if isinstance(old, tuple):
         items = [_fitted(item, old[0]) for item in (value if isinstance(value, list | tuple) else (value,))]
         return None if None in items or not items else tuple(items)
-    if isinstance(old, float) and type(value) is int:
-        return float(value)
+    if isinstance(old, float) and type(value) in (int, float):
+        return float(value) if math.isfinite(value) else None
     return value if type(value) is type(old) else None
 
 

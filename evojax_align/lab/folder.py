@@ -1,5 +1,6 @@
 """The run folder: where an experiment leaves its record. A reader never sees half a file."""
 
+import hashlib
 import json
 import os
 import platform
@@ -17,7 +18,15 @@ from evojax_align._files import read_npz
 from evojax_align.lab.checkpoint import write
 
 FIX = "Restore it from a copy; or run the cells again, or merge them by --merge; or start a new run."
-MANIFEST = ("experiment", "preset", "configuration", "versions", "backend", "device", "commit", "start", "end")
+MANIFEST = {
+    **dict.fromkeys(("experiment", "preset", "backend", "device", "start"), str),
+    **dict.fromkeys(("configuration", "versions"), dict),
+    **dict.fromkeys(("commit", "end"), str | None),
+    "resumed": list,
+}
+"""What a manifest holds at least, and of which types."""
+SETTINGS = ("dataset", "mode", "seed")
+PARTS = ("arrays", "cells", "checkpoints", "figures")
 
 
 class RunFolder:
@@ -33,8 +42,13 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str] | None, name: str) -> "RunFolder":
-        """Make the folder: the one given, which must be new or empty, or the next free `runs/NAME-001`."""
+    def create(
+        cls, path: str | os.PathLike[str] | None, name: str, record: Mapping[str, Any] | None = None
+    ) -> "RunFolder":
+        """Make the folder: the one given, which must be new or empty, or the next free `runs/NAME-001`.
+
+        Its manifest, if there is one, is written before anything else.
+        """
         if path is not None:
             folder = Path(path)
             if folder.exists() and any(folder.iterdir()):
@@ -49,7 +63,9 @@ class RunFolder:
                     break
                 except FileExistsError:
                     number += 1
-        for part in ("arrays", "cells", "checkpoints", "figures"):
+        if record is not None:
+            cls(folder).write_json("manifest.json", record)
+        for part in PARTS:
             (folder / part).mkdir(exist_ok=True)
         return cls(folder)
 
@@ -67,11 +83,16 @@ class RunFolder:
 
     def read_manifest(self) -> dict[str, Any]:
         """Read `manifest.json`, which must be that of a run."""
-        record = self.read_json("manifest.json")
-        missing = [name for name in MANIFEST if not isinstance(record, dict) or name not in record]
+        record, path = self.read_json("manifest.json"), self.path / "manifest.json"
+        known = record if isinstance(record, dict) else {}
+        missing = [name for name, kind in MANIFEST.items() if not isinstance(known.get(name, ...), kind)]
+        missing += [f"configuration/{name}" for name in SETTINGS if not missing and name not in known["configuration"]]
         if missing:
-            path = self.path / "manifest.json"
             raise _checks.bad(str(path), f"a manifest without {', '.join(missing)}", "the manifest of a run", FIX)
+        if record.get("digest", digest(record["configuration"])) != digest(record["configuration"]):
+            raise _checks.bad(str(path), "a changed configuration", "the one that the run was begun with", FIX)
+        for part in PARTS:  # a process may have been killed between the manifest and these
+            (self.path / part).mkdir(exist_ok=True)
         return record
 
     def write_text(self, name: str, text: str) -> None:
@@ -99,7 +120,8 @@ class RunFolder:
     def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist. Give the folder of a run.")
+            fix = "Give the folder of a run that has it, or --merge its cells."
+            raise FileNotFoundError(f"{path} does not exist. {fix}")
         return path
 
 
@@ -131,6 +153,7 @@ def manifest(
         "experiment": experiment,
         "preset": preset,
         "configuration": dict(configuration),
+        "digest": digest(configuration),
         "declared": declared,
         "versions": {
             "evojax_align": version,
@@ -147,6 +170,11 @@ def manifest(
         "start": now(),
         "end": None,
     }
+
+
+def digest(configuration: Mapping[str, Any]) -> str:
+    """The SHA-256 of a configuration."""
+    return hashlib.sha256(json.dumps(dict(configuration), sort_keys=True).encode()).hexdigest()
 
 
 def now() -> str:

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def _claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
 
 def rerun(start: str, manifest: Mapping[str, Any]) -> str:
     """The command that repeats a run."""
-    fields = [f"--set '{name}={value}'" for name, value in manifest["configuration"].items()]
+    fields = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in manifest["configuration"].items()]
     return f"{start} --preset {manifest['preset']} \\\n  " + " \\\n  ".join(fields)
 
 

@@ -4,7 +4,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat, TypeVar
@@ -20,11 +20,12 @@ KEPT = 2
 """Checkpoints of a loop that are kept: the last good one, and the one before."""
 COST = 20.0
 """A checkpoint is due when at least this many times the seconds of the last one have passed since."""
-RESERVE = 3.0
-"""Seconds of a time limit that are left for writing and leaving."""
+RESERVE = 8.0
+"""Seconds of a time limit that are left for what came before this module was imported, and for writing and leaving."""
 TIME_IS_UP = 75
 """Exit status of a run that its time limit stopped."""
 SHARED = "shared"
+"""Stands for the cell in records of loops that serve several cells, and names the folder of their checkpoints."""
 STARTED = time.monotonic()
 
 
@@ -69,14 +70,17 @@ class Run(Monitor):
         self._ends = None if minutes is None else STARTED + 60 * minutes - RESERVE
         self._slowest_start = 0.0  # the longest first step of a loop so far, compiling included
         self._cell: Cell | None = None
+        self._owner: str | None = None  # what the records of the current loop name as their cell
         self.lines: list[dict[str, Any]] = []
-        """The records of the current cell that are in the log."""
+        """The records of the current cell, with those of shared loops that it used."""
+        self._logged = {line["phase"] for line in log if line.get("cell") == SHARED}
+        self._checked, self._longest_gap = time.monotonic(), 0.0
         folder.write_log(log)
         self._steps = len(log)
 
     def begin(self, cell: Cell, title: str = "") -> None:
         """The following loops belong to this cell."""
-        self._cell, self.lines, self.seconds = cell, [], {}
+        self._cell, self._owner, self.lines, self.seconds = cell, cell.name, [], {}
         self.title = title or cell.name
 
     def end(self, cell: Cell | None = None) -> None:
@@ -105,16 +109,20 @@ class Run(Monitor):
             done: ends the loop early.
             build: for a state whose shapes change: makes one of what a checkpoint holds (see `checkpoint.load`).
             shared: the result serves all cells of the run: it is computed by the first cell that needs it, and the
-                others read it. Its records stand in the log of that first cell alone.
+                others read it. Its records stand in the log once.
 
         Returns:
             The last state, of the same bits however often the run was stopped on the way.
         """
         files = _Files(self._checkpoints / (SHARED if shared else self._cell.name if self._cell else ""), name)
-        start = len(self.lines)
+        start, owner = len(self.lines), SHARED if shared else self._cell and self._cell.name
         state, first, lines = self._restore(files, name, state, build)
+        known = shared and name in self._logged
         for line in lines:
-            self._log(line)
+            self._log(line, written=known)
+        if shared:
+            self._logged.add(name)
+        self._owner = owner
         saved, cost, longest = time.perf_counter(), 0.0, 0.0
         with self.phase(name, total, done=first) as bar:
             number = first
@@ -136,6 +144,7 @@ class Run(Monitor):
                     cost = saved - now
                     if not ended or self._signal:
                         self._leave_in_time(longest or now - begun, cost, saved=True)
+        self._owner, self._checked = self._cell and self._cell.name, time.monotonic()
         return state
 
     @contextmanager
@@ -156,8 +165,13 @@ class Run(Monitor):
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """Stop here if a signal has come or time is up: between two parts that are quick to do again."""
-        self._leave_in_time(0.0, 0.0, saved=True)
+        """Stop here if a signal has come, or if the longest part between two checks would not end in time.
+
+        To be called between parts that are quick to do again.
+        """
+        now = time.monotonic()
+        self._longest_gap, self._checked = max(self._longest_gap, now - self._checked), now
+        self._leave_in_time(self._longest_gap, 0.0, saved=True)
 
     def _late(self, next_step: float, saving: float) -> bool:
         return self._ends is not None and time.monotonic() + next_step + 2 * saving > self._ends
@@ -172,15 +186,16 @@ class Run(Monitor):
             raise Stopped("stopped by the time limit", TIME_IS_UP)
 
     def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
-        cell = {} if self._cell is None else {"cell": self._cell.name}
+        cell = {} if self._owner is None else {"cell": self._owner}
         self._log({**cell, "phase": phase, "step": step, **numbers})
         for callback in self._callbacks:
             callback(self._steps, numbers)
 
-    def _log(self, line: dict[str, Any]) -> None:
-        self._steps += 1
+    def _log(self, line: dict[str, Any], *, written: bool = False) -> None:
         self.lines.append(line)
-        self._run_folder.log(**line)
+        if not written:
+            self._steps += 1
+            self._run_folder.log(**line)
 
     def _save(self, files: "_Files", name: str, number: int, state: Any, start: int) -> None:
         if self._lap is not None:
@@ -196,16 +211,26 @@ class Run(Monitor):
             try:
                 state, notes = checkpoint.load(path, state, build=build)
             except checkpoint.Damaged as error:
-                aside = path.replace(path.with_suffix(".damaged"))
-                checkpoint.remove(path)
+                aside = checkpoint.set_aside(path)
                 print(f"{error}; kept as {aside.name}, going back to the checkpoint before", file=sys.stderr)
                 continue
             owner = None if self._cell is None else self._cell.name
-            mine = notes["cell"] == owner
-            if mine:
+            if notes["cell"] == owner:
                 self.seconds[name] = notes["seconds"]
-            return state, notes["step"], notes["log"] if mine else []
+            return state, notes["step"], notes["log"]
         return state, 0, []
+
+
+def whole_log(parts: Iterable[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """The records of several cells one after the other, those of shared loops once."""
+    records, known = [], set()
+    for line in (line for part in parts for line in part):
+        if line.get("cell") == SHARED:
+            if (place := (line["phase"], line["step"])) in known:
+                continue
+            known.add(place)
+        records.append(line)
+    return records
 
 
 class _Files:

@@ -18,7 +18,7 @@ from evojax_align.lab.cells import Arrays, Cell, distinct
 from evojax_align.lab.claims import Claim, decide, declaration
 from evojax_align.lab.folder import RunFolder, manifest
 from evojax_align.lab.report import report
-from evojax_align.lab.run import Run
+from evojax_align.lab.run import Run, whole_log
 
 SAME_MACHINE = ("backend", "device")
 """What all cells of a study have in common, so that a claim compares like with like."""
@@ -103,11 +103,9 @@ def identity(record: Mapping[str, Any]) -> str:
 
 def new_folder(study: Study, preset: str, config: Any, out: str | None) -> RunFolder:
     """A new run folder with its manifest."""
-    folder = RunFolder.create(out, f"{study.name}-{preset}-{config.mode}-{config.dataset}")
     configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
     record = manifest(study.name, preset, configuration, VERSION, declaration(study.claims))
-    folder.write_json("manifest.json", record)
-    return folder
+    return RunFolder.create(out, f"{study.name}-{preset}-{config.mode}-{config.dataset}", record)
 
 
 def restored(study: Study, record: Mapping[str, Any]) -> Any:
@@ -153,8 +151,7 @@ def finished(folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, tuple[Array
         try:
             arrays, notes = checkpoint.load(path)
         except checkpoint.Damaged as error:
-            aside = path.replace(path.with_suffix(".damaged"))
-            checkpoint.remove(path)
+            aside = checkpoint.set_aside(path)
             print(f"{error}; kept as {aside.name}: this cell counts as missing", file=sys.stderr)
             continue
         found[cell] = (arrays, notes["log"])
@@ -169,15 +166,21 @@ def collect(folder: RunFolder, others: Sequence[RunFolder], cells: Sequence[Cell
     record, count = folder.read_manifest(), 0
     for other in others:
         theirs = other.read_manifest()
-        for name in ("experiment", "preset", "configuration", *SAME_MACHINE):
+        for name in ("experiment", "preset", "configuration", "versions", *SAME_MACHINE):
             if theirs[name] != record[name]:
                 fix = "Merge runs of one configuration, made on one kind of device."
                 raise _checks.bad(f"merge, {name} of {other.path}", theirs[name], f"{record[name]}", fix)
+        if theirs.get("declared") != record.get("declared"):
+            record |= {"declared": ""}  # not all cells were run after the declaration of today
+        commits = [theirs["commit"], *theirs.get("resumed", [])]
+        known = [record["commit"], *record.get("resumed", [])]
+        record |= {"resumed": [*known[1:], *(commit for commit in commits if commit not in known)]}
         for cell, (arrays, log) in finished(other, cells).items():
             if not _cell_path(folder, cell).exists():
-                folder.write_json(f"cells/{cell.name}.json", other.read_json(f"cells/{cell.name}.json"))
+                folder.write_json(f"cells/{cell.name}.json", _how(other, cell))
                 checkpoint.save(_cell_path(folder, cell), dict(arrays), {"log": log})
                 count += 1
+    folder.write_json("manifest.json", record)
     return count
 
 
@@ -192,7 +195,7 @@ def merged(study: Study, folder: RunFolder, config: Any) -> list[str]:
     missing = [cell.name for cell in cells if cell not in found]
     arrays = study.merge(config, {cell: of for cell, (of, _) in found.items()})
     folder.write_arrays("results", arrays)
-    folder.write_log([line for _, log in found.values() for line in log])
+    folder.write_log(whole_log(log for _, log in found.values()))
     folder.write_json("timings.json", _timings(folder, found))
     folder.write_json("manifest.json", folder.read_manifest() | {"missing": missing})
     return missing
@@ -214,11 +217,24 @@ def _timings(folder: RunFolder, found: Iterable[Cell]) -> dict[str, dict[str, fl
     """Seconds of each phase, summed over the cells of an arm."""
     total: dict[str, dict[str, float]] = {}
     for cell in found:
-        for phase, spent in folder.read_json(f"cells/{cell.name}.json")["seconds"].items():
+        for phase, spent in _how(folder, cell)["seconds"].items():
             of = total.setdefault(f"{cell.arm}: {phase}", {"total": 0.0, "compile": 0.0})
             for name, seconds in spent.items():
                 of[name] = round(of[name] + seconds, 3)
     return total
+
+
+def _how(folder: RunFolder, cell: Cell) -> dict[str, Any]:
+    """Where and how long a cell ran; without seconds if its record is gone or damaged."""
+    try:
+        how = folder.read_json(f"cells/{cell.name}.json")
+        if isinstance(how, dict) and isinstance(how.get("seconds"), dict):
+            return how
+        came = "a record without seconds"
+    except (FileNotFoundError, _checks.BadInput) as error:
+        came = str(error)
+    print(f"{cell.name}: {came}; its seconds are not counted", file=sys.stderr)
+    return {"seconds": {}}
 
 
 def _cell_path(folder: RunFolder, cell: Cell) -> Path:

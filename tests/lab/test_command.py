@@ -36,13 +36,13 @@ def test_a_run_leaves_its_whole_record(toy, tmp_path, capsys):
         f"{arm}: {phase}" for arm in arms for phase in ("walk", *(f"ancestor {n}" for n in range(3)))
     }
     lines = [json.loads(line) for line in (folder.path / "log.jsonl").read_text().splitlines()]
-    assert len(lines) == 3 * (2 + 2 * 3)  # an ancestor is logged by the first cell alone
-    assert lines[0] == {"cell": "ahead-000", "phase": "ancestor 0", "step": 1, "at": lines[0]["at"]}
+    assert len(lines) == 3 * (2 + 2 * 3)  # an ancestor is logged once
+    assert lines[0] == {"cell": "shared", "phase": "ancestor 0", "step": 1, "at": lines[0]["at"]}
     assert not list(folder.path.rglob("*.part")) and not list((folder.path / "checkpoints").iterdir())
     printed = capsys.readouterr().out
     assert "means" in printed and printed.rstrip().endswith("runs/toy-demo-clean-digits-001/report.html")
     page = (folder.path / "report.html").read_text()
-    assert "data:image/png;base64" in page and 'src="http' not in page and "--set &#x27;rate=2.0&#x27;" in page
+    assert "data:image/png;base64" in page and 'src="http' not in page and "--set rate=2.0" in page
 
 
 def test_equal_runs_are_equal_files_in_folders_of_their_own(toy, tmp_path):
@@ -75,6 +75,73 @@ def test_cells_of_two_folders_merge_to_the_files_of_one_run(toy, tmp_path, capsy
     assert lab.RunFolder("one").read_manifest()["end"] is not None
 
 
+@pytest.mark.parametrize("first", ["ahead-*", "behind-*", "*-002"])
+def test_the_log_does_not_depend_on_which_cells_ran_first(toy, tmp_path, dying, first):
+    assert toy("--out", "whole") == 0
+    with pytest.raises(RuntimeError, match="lightning"):
+        toy("--out", "run", "--checkpoint-every", "0", run=dying(1))  # in a loop that two cells share
+    assert toy("--resume", "run", "--cells", first) == 0
+    assert toy("--resume", "run") == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_cells_of_two_folders_by_arm_merge_to_the_files_of_one_run(toy, tmp_path):
+    assert toy("--out", "whole") == 0
+    for arm in ("ahead", "behind"):
+        assert toy("--out", arm, "--cells", f"{arm}-*") == 0
+    assert toy("--merge", "behind", "ahead") == 0
+    assert contents(tmp_path / "behind") == contents(tmp_path / "whole")
+
+
+def test_cells_of_another_declaration_are_merged_as_declared_after(toy, tmp_path):
+    for name in ("one", "two"):
+        assert toy("--out", name, "--cells", "*-000" if name == "one" else "*-00[12]") == 0
+    other = lab.RunFolder("two")
+    other.write_json("manifest.json", other.read_manifest() | {"declared": "earlier", "commit": "earlier"})
+    assert toy("--merge", "one", "two") == 0
+    assert lab.RunFolder("one").read_json("results.json")["claims"][0]["declared"] == "after"
+    assert lab.RunFolder("one").read_manifest()["resumed"] == ["earlier"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"{", None])
+def test_a_damaged_record_of_a_cell_costs_its_seconds_alone(toy, tmp_path, capsys, content):
+    assert toy("--out", "whole") == 0
+    assert toy("--out", "run", "--cells", "*-00[01]") == 0
+    path = tmp_path / "run" / "cells" / "ahead-000.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert toy("--resume", "run") == 0
+    assert "its seconds are not counted" in capsys.readouterr().err
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_finished_run_that_lost_a_cell_can_be_completed(toy, tmp_path):
+    assert toy("--out", "run") == 0
+    kept = contents(tmp_path / "run")
+    (tmp_path / "run" / "cells" / "behind-000.npz").write_bytes(b"nonsense")
+    (tmp_path / "run" / "arrays" / "results.npz").unlink()
+    assert toy("--merge", "run") == 0
+    assert lab.RunFolder("run").read_manifest()["end"] is None
+    assert toy("--resume", "run") == 0
+    assert contents(tmp_path / "run") == kept
+
+
+def test_a_changed_configuration_in_the_manifest_is_seen(toy, tmp_path, capsys):
+    assert toy("--out", "run", "--cells", "*-000") == 0
+    path = tmp_path / "run" / "manifest.json"
+    path.write_text(path.read_text().replace('"rate": 0.1', '"rate": 0.3'))
+    assert toy("--resume", "run") == 2
+    assert "got a changed configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null", b'{"claims": [{}], "tables": {}}'])
+def test_results_that_are_none_are_made_again(toy, tmp_path, content):
+    assert toy("--out", "mine") == 0
+    path = tmp_path / "mine" / "results.json"
+    kept = path.read_bytes()
+    path.write_bytes(content)
+    assert toy("--resume", "mine") == 0 and path.read_bytes() == kept
+
+
 def test_results_can_be_made_of_the_cells_that_are_finished(toy, tmp_path, capsys):
     assert toy("--out", "part", "--cells", "*-00[01]") == 0
     assert toy("--merge", "part") == 0
@@ -90,14 +157,15 @@ def test_results_can_be_made_of_the_cells_that_are_finished(toy, tmp_path, capsy
     ("field", "value", "message"),
     [
         ("device", "another", "merge, device of two: got another"),
-        ("configuration", {"rate": 0.2}, "merge, configuration of two"),
+        ("configuration", dataclasses.asdict(Config(rate=0.2)), "merge, configuration of two"),
     ],
 )
 def test_cells_of_another_device_or_configuration_are_not_merged(toy, capsys, field, value, message):
     for name in ("one", "two"):
         assert toy("--out", name, "--cells", "*-000") == 0
     other = lab.RunFolder("two")
-    other.write_json("manifest.json", other.read_manifest() | {field: value})
+    changed = {field: value} if field == "device" else {field: value, "digest": lab.folder.digest(value)}
+    other.write_json("manifest.json", other.read_manifest() | changed)
     assert toy("--merge", "one", "two") == 2
     assert message in capsys.readouterr().err
 
@@ -210,6 +278,7 @@ def test_a_damaged_cell_is_named_and_run_again(toy, tmp_path, capsys):
         (["--seed", str(2**64)], "seed: got 18446744073709551616; expected an integer from 0 to 4294967295"),
         (["--seed", "-1"], "seed: got -1"),
         (["--set", "seed=1.5"], "a value like 0 for seed"),
+        (["--set", "rate=1e999"], "a value like 0.1 for rate"),
         (["--report", "nowhere"], "nowhere/manifest.json does not exist"),
     ],
 )

@@ -256,7 +256,7 @@ def test_a_loop_that_is_shared_is_computed_and_logged_once(tmp_path):
     assert counted == list(range(TOTAL))
     assert [path.name for path in (folder.path / "checkpoints").iterdir()] == ["shared"]
     cells = [json.loads(line)["cell"] for line in (folder.path / "log.jsonl").read_text().splitlines()]
-    assert cells == ["a-000"] * (TOTAL + 1) + ["b-000"]
+    assert cells == ["shared"] * TOTAL + ["a-000", "b-000"]
 
 
 def test_callbacks_are_told_of_every_step(tmp_path):
