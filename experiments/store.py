@@ -34,8 +34,13 @@ NOT_SETTINGS = ("dataset", "mode", "seed")
 READING = (
     "*Direction* is decided by a one-sided test over the units that n counts, corrected for all primary claims by "
     "Holm's method: a claim *holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* "
-    "otherwise, which is no refutation. *Replication* compares our number with the paper's: it *agrees* within the "
-    "claim's margin, and *differs* if the interval, extended by the margin, leaves it out."
+    "otherwise, which is no refutation. *Not tested* means too few units, or no direction.",
+    "*Replication* compares our number with the paper's: it *agrees* within the claim's margin, and *differs* if the "
+    "interval, extended by the margin, leaves it out.",
+)
+NUMBERS = (
+    "*Ours* is the share of units for which the claim is true, or the mean of what the claim names, with an interval "
+    "that is not corrected. A dash stands for what the paper does not tell, or what an older run did not store."
 )
 
 
@@ -238,8 +243,9 @@ def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
             "# Results",
             "Written by `python -m experiments.store` from the runs that are stored in each study's `results`: change "
             "nothing here by hand. `python -m experiments.recompute` checks every claim from the stored arrays.",
-            "Counts are of the primary claims of each paper.",
-            READING,
+            "Counts are of the primary claims of each paper. *Open* numbers are those of the paper that ours neither "
+            "confirm nor contradict, mostly because intervals of few seeds are wide, or were not stored.",
+            *READING,
             table(counts(known)),
             "Each page has the claims, the scale of our runs against the paper's, the controls, what differs and why, "
             "and all tables. Benchmarks of speed are in [benchmarks](benchmarks).",
@@ -260,7 +266,8 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         told.summary,
         "## Primary claims",
         table([claim_row(claim) | {"run": run} for run, claim in claims]),
-        READING,
+        NUMBERS,
+        *READING,
         f"The {len(claims)} primary claims are corrected together, so a paired test needs at least {needed} to show "
         "one of them. " + declared([claim for _, claim in claims]),
         "## Scale",
@@ -319,8 +326,8 @@ def declared(claims: Sequence[Mapping[str, Any]]) -> str:
     if before == len(claims):
         return "All of them were declared before the runs, whose manifests hold their hash."
     if not before:
-        return "They were declared after these runs were known."
-    return f"{before} of them were declared before their run, the others after it was known."
+        return "They were chosen after the results of these runs had been seen."
+    return f"{before} of them were declared before their run, the others after it had been seen."
 
 
 def scale_row(run: Kept, text: str) -> dict[str, Any]:
@@ -329,7 +336,7 @@ def scale_row(run: Kept, text: str) -> dict[str, Any]:
     where = f"{record['device']}, JAX {record['versions']['jax']}"
     kept = "not kept" if run.results.get("arrays") == "not kept" else "kept"
     seconds = duration(sum(spent["total"] for spent in record["seconds"].values()))
-    row = {"run": run.name, "ours against the paper's": text, "seed": record["configuration"]["seed"]}
+    row = {"run": run.name, "ours against the paper's": text, "first seed": record["configuration"]["seed"]}
     return row | {"time": seconds, "on": where, "arrays": kept}
 
 
@@ -373,7 +380,11 @@ def claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
     """What a page shows of a claim."""
     ours = shown(claim["ours"]) + (f" ({shown(claim['interval'])})" if claim["interval"] else "")
     row = {"claim": claim["statement"], "paper": claim["paper"], "ours (95 % interval)": ours}
-    row |= {"n": f"{claim['n']} {claim['unit']}", "p, corrected": claim["p_corrected"]}
+    both = " on both sides together" if claim["test"] == "Mann-Whitney" else ""
+    p = claim["p_corrected"]
+    if claim["verdict"] == "reversed":
+        p = f"{shown(claim['p_reverse_corrected'])} of the opposite"
+    row |= {"n": f"{claim['n']} {claim['unit']}{both}", "p, corrected": p}
     return row | {"direction": claim["verdict"], "replication": claim["replication"]}
 
 

@@ -9,9 +9,9 @@ PAGE = Page(
     ),
     summary=(
         "The main result is reproduced: after six generations the best member is as accurate as a network trained "
-        "alone, within .005, and resists attacks no better. Untrained children resist attacks on each other more than "
-        "members do, {paper-code-mnist:horizontal_children.ours} for {paper-code-mnist:horizontal_others.ours} (paper "
-        ".097 and .031), but trained ones do not. Aligned parents have better untrained children: share "
+        "alone, within .005. Untrained children resist attacks on each other more than members do: accuracy "
+        "{paper-code-mnist:horizontal_children.ours} against {paper-code-mnist:horizontal_others.ours} (paper .097 "
+        "against .031). Aligned parents have better untrained children: share "
         "{paper-code-mnist:aligned_untrained} with blocks, {cross-clean-mnist:aligned_untrained} over three kinds of "
         "genes."
     ),
@@ -53,8 +53,7 @@ PAGE = Page(
             "Beyond six generations the members are not nearly identical (cosine .86 at generation 10); the paper's "
             "often were",
             "Probably the kind of genes. The paper's text describes whole layers, its code blocks of 64 x 64 weights "
-            "and two new networks a generation, as here. With whole layers and no new networks, a single run reached "
-            "cosines of .69, .96 and .99 at generation 6.",
+            "and two new networks a generation, as here.",
         ),
         (
             "Untrained children of the final population have .92 accuracy without an attack; about .75 in the notebook",

@@ -78,7 +78,7 @@ PAGE = Page(
         ),
         (
             "Crossover is done here; in the thesis's program it has no effect",
-            "Its child is a copy of one parent. The mode code does the same.",
+            "Its child is a copy of one parent. Our mode `code` does so too.",
         ),
     ),
     terms={
