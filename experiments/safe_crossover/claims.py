@@ -44,6 +44,10 @@ class View:
         self.ts, self.rank = arrays["ts"], int(arrays["rank"])
         self.canonical = "svcca" if "svcca" in self.methods else "cca"
 
+    def has(self, *methods: str) -> bool:
+        """Whether the run has these methods; without wide layers it has no SVCCA of its own."""
+        return {"sc_cca", *self.methods} >= set(methods)
+
     def only(self, mode: str) -> "View":
         """The same run seen in another mode."""
         return View(self.arrays, mode)
@@ -165,7 +169,8 @@ def spread(share: float) -> float:
 def below(x: str, y: str, *published: Any, where: str = "") -> lab.Claim:
     """The loss of one method at t = .5 against that of another."""
     statement = f"at t = .5 the loss of {TITLES[x]} is below that of {TITLES[y]}"
-    return claim(f"{x}_below_{y}", statement, lambda v: lab.paired(v.at(y), v.at(x)), *published, where=where)
+    compare = lambda v: lab.paired(v.at(y), v.at(x)) if v.has(x, y) else None  # noqa: E731
+    return claim(f"{x}_below_{y}", statement, compare, *published, where=where)
 
 
 def near_parents(x: str, where: str = "") -> lab.Claim:

@@ -201,6 +201,12 @@ def test_claims_are_decided_as_their_statements_say():
     assert verdicts(study(MIDDLES)) == expected
 
 
+def test_a_run_of_narrow_layers_has_no_claim_about_fewer_directions():
+    narrow = {name: middle for name, middle in MIDDLES.items() if name != "svcca"}
+    found = verdicts(study(narrow, dataset="cifar10"))
+    assert found["svcca_below_cca"] == "not tested" and found["sc_cca_below_naive"] == "holds"
+
+
 def test_claims_turn_with_the_numbers():
     turned = MIDDLES | {"naive": 0.4, "svcca": 0.9, "one_to_one": 0.1, "control": 0.45}
     found = verdicts(study(turned, dataset="fashion_mnist"))
