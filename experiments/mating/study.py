@@ -43,7 +43,8 @@ def merge(config: Config, found: Mapping[lab.Cell, Mapping[str, np.ndarray]]) ->
         "study": config.study,
         "dataset": config.dataset,
     }
-    return lab.by_arm(cells(config), found) | {name: np.array(value) for name, value in lists.items()}
+    whole = {cell: found.get(cell) or unknown(config, arms[cell.arm]) for cell in cells(config)}
+    return lab.by_arm([*whole], whole) | {name: np.array(value) for name, value in lists.items()}
 
 
 class Problem:
@@ -77,7 +78,7 @@ class Problem:
         self.optimizer = optax.adam(rate) if config.optimizer == "adam" else sgd
         self.arms = populations(config)
         self.algorithms = {name: self.algorithm(arm) for name, arm in self.arms.items()}
-        most = max(arm.size + len(self.controls(arm)) for arm in self.arms.values())
+        most = max(arm.size + len(controls_of(config, arm)) for arm in self.arms.values())
         self.devices = 1 if self.mesh is None else self.mesh.size
         self.places = places_of(most, self.devices)
 
@@ -91,10 +92,6 @@ class Problem:
         """Steps in which so many networks train for an epoch. On a CPU the networks of one device are trained one after
         the other anyway, so that each can be a short step of its own."""
         return -(-count // self.devices) if jax.default_backend() == "cpu" else 1
-
-    def controls(self, arm: Arm) -> tuple[str, ...]:
-        """The networks that the first child of a generation is compared with."""
-        return self.config.controls if arm.controlled else ()
 
     def algorithm(self, arm: Arm) -> Synthesis:
         """The algorithm that breeds the population of an arm."""
@@ -176,7 +173,7 @@ class Problem:
 def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]:
     """One population: arrays [generations, children and then controls]."""
     arm, algorithm = problem.arms[cell.arm], problem.algorithms[cell.arm]
-    controls = problem.controls(arm)
+    controls = controls_of(problem.config, arm)
     count = arm.size + len(controls)
     turns = problem.turns(count)
     steps = problem.config.epochs * turns
@@ -215,12 +212,23 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     alive = problem.first(arm, problem.ancestors(run, cell.seed))
     ancestor = take((alive.population, alive.masks), np.zeros(count, int))
     members = problem.about_to_train((*ancestor, jax.random.split(key, count)))
-    shapes = {name: (count,) for name in MEASURES} | {"layers": (count, len(problem.synapses.paths))}
-    shapes |= {name: (arm.size,) for name in SHARES}
-    found = {name: np.full((arm.generations, *shape), np.nan, np.float32) for name, shape in shapes.items()}
+    found = unknown(problem.config, arm)
     note(problem, found, 0, *ancestor)
     start = {"alive": alive, "members": members, "found": found}
     return run.loop("evolution", start, step, total=(arm.generations - 1) * steps)["found"]
+
+
+def controls_of(config: Config, arm: Arm) -> tuple[str, ...]:
+    """The networks that the first child of a generation is compared with."""
+    return config.controls if arm.controlled else ()
+
+
+def unknown(config: Config, arm: Arm) -> dict[str, np.ndarray]:
+    """The arrays of one cell before anything is known: NaN."""
+    count = arm.size + len(controls_of(config, arm))
+    shapes: dict[str, tuple[int, ...]] = {name: (count,) for name in MEASURES if name != "layers"}
+    shapes |= {name: (arm.size,) for name in SHARES} | {"layers": (count, len(config.widths))}
+    return {name: np.full((arm.generations, *shape), np.nan, np.float32) for name, shape in shapes.items()}
 
 
 def note(problem: Problem, found: dict[str, np.ndarray], generation: int, pop: PyTree, masks: PyTree) -> None:

@@ -177,7 +177,7 @@ PRESETS = {
     "cures": (dataclasses.replace(MNIST, study="cures", later=6),),
 }
 COSTS = {
-    "demo": "12 networks, 8 generations and 10 seeds on handwritten digits; 35 s on 2 cores",
+    "demo": "12 networks, 8 generations and 10 seeds on handwritten digits; 119 s of CPU time on 2 busy cores",
     "small": "20 networks and 6 generations on MNIST, 2 seeds",
     "paper": "as the authors' code: 20 networks on MNIST, 10 generations, 10 seeds; 49 min on 2 busy cores",
     "text": "the same with whole layers as genes, as in the text",

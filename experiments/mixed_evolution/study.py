@@ -43,12 +43,10 @@ def run(problem: "Problem", cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
 def merge(config: Config, found: Mapping[lab.Cell, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays of the study: [arms, seeds, ...], and of the first seed the similarities of all members."""
     arms, others = populations(config), controls(config)
-    every = cells(config)
-    seeds = lab.by_arm(every, found, sorted({name for of in found.values() for name in of} - {"similarity"}))
-    first = [cell for cell in every if cell.seed == 0]
-    similarity = {cell: of for cell, of in found.items() if "similarity" in of}
-    if similarity:
-        seeds["similarity"] = lab.by_arm(first, similarity, ["similarity"])["similarity"][:, 0]
+    whole = {cell: found.get(cell) or unknown(config, cell.arm) for cell in cells(config)}
+    first = {cell: of for cell, of in whole.items() if cell.seed == 0 and cell.arm in arms}
+    seeds = lab.by_arm([*whole], whole, sorted(unknown(config, next(iter(arms))).keys() - {"similarity"}))
+    seeds |= {"similarity": lab.by_arm([*first], first, ["similarity"])["similarity"][:, 0]}
     scale = ("size", "generations", "epochs", "hidden", "block", "batch_size", "learning_rate")
     as_published = config.mode == "code" and all(getattr(config, name) == getattr(Config, name) for name in scale)
     lists: dict[str, Any] = {
@@ -165,10 +163,7 @@ def evolve(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarr
         return {"alive": alive, "found": found}, shown | {"cosine": float(found["cosine"][generation].mean())}
 
     alive = algorithm.init(key_init, problem.judge)
-    shapes = jax.eval_shape(partial(measure, algorithm.apply, layers), alive, problem.test)
-    each = {name: of.shape for name, of in shapes[0].items()} | {"gene_cosine": (), "untrained": ()}
-    found = {name: unknown(config.later + 1, *shape) for name, shape in each.items()}
-    found |= {"similarity": unknown(len(config.shown), *shapes[1].shape), **at_marks(config)}
+    found = unknown(config, cell.arm)
     note(found, 0, alive, np.nan)
     state = run.loop("evolution", {"alive": alive, "found": found}, step, total=config.later)["found"]
     return {name: of for name, of in state.items() if name != "similarity" or cell.seed == 0}
@@ -196,21 +191,27 @@ def alone(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
 
     pop = drawn_many(problem.inits[network], key_init, config.rivals)
     members = ea.training.init(pop, problem.optimizer, epochs=config.later * config.epochs, key=key_train)
-    found = {"accuracy": unknown(config.later + 1, config.rivals), **at_marks(config)}
+    found = unknown(config, cell.arm)
     found["accuracy"][0] = accuracies(apply, pop, *problem.test)
     return run.loop("training", {"members": members, "found": found}, step, total=config.later)["found"]
 
 
-def unknown(*shape: int) -> np.ndarray:
-    """An array for results that are not known yet."""
-    return np.full(shape, np.nan, np.float32)
-
-
-def at_marks(config: Config) -> dict[str, np.ndarray]:
-    """Arrays for what is measured at marks alone."""
-    marks, attacks = len(config.marks), len(config.epsilons) + 1
-    shapes = {"together": (), "alike": (), "attack": (attacks, len(TARGETS)), "child_accuracy": (2,)}
-    return {name: unknown(marks, *shape) for name, shape in shapes.items()}
+def unknown(config: Config, arm: str) -> dict[str, np.ndarray]:
+    """The arrays of one cell before anything is known: NaN."""
+    generations, marks, attacks = config.later + 1, len(config.marks), len(config.epsilons) + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "accuracy": (generations, config.rivals),
+        "together": (marks,),
+        "attack": (marks, attacks, len(TARGETS)),
+    }
+    if arm in (arms := populations(config)):
+        layers = len(LAYERS[arms[arm].network])
+        shapes |= {name: (generations, config.size) for name in ("accuracy", "fitness")}
+        shapes |= {name: (generations, layers) for name in ("cosine", "groups", "alleles")}
+        shapes |= {name: (generations,) for name in ("gene_cosine", "untrained")}
+        shapes |= {"alike": (marks,), "child_accuracy": (marks, 2)}
+        shapes |= {"similarity": (len(config.shown), layers, config.size, config.size)}
+    return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
 
 
 def drawn(network: Any, x: Array, key: Array) -> PyTree:

@@ -57,9 +57,7 @@ class View:
         """An array of one generation, [seeds, layers], the output layer first: "cosine", the mean cosine similarity of
         two members; "groups", of members with similar weights; or "alleles", the effective number of founders."""
         place = self.marks[0] if generation is None else generation
-        found, count = self.of(arm, name)[:, place], len(self.layers(arm))
-        missing = max(0, count - found.shape[-1])  # layers of a network of which no cell is finished
-        return np.pad(found, [(0, 0), (0, missing)], constant_values=np.nan)[:, :count]
+        return self.of(arm, name)[:, place, : len(self.layers(arm))]
 
     def alike(self, arm: str) -> np.ndarray:
         """Mean cosine similarity of two members, aligned or not, whichever is larger."""

@@ -85,15 +85,15 @@ def test_figures_claims_and_tables_are_made(run):
     assert sum(claim["primary"] for claim in results["claims"]) == len(claims.PRIMARY) == 10
 
 
-def test_the_ancestors_of_a_seed_are_trained_by_its_first_cell_alone(run):
+def test_the_ancestors_of_a_seed_are_trained_once(run):
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    owners = [line["cell"] for line in lines if line["phase"].startswith("ancestors")]
-    assert owners == ["asexual-000"] * 2 + ["asexual-001"] * 2
+    phases = [line["phase"] for line in lines if line["phase"].startswith("ancestors")]
+    assert sorted(phases) == ["ancestors of seed 0"] * 2 + ["ancestors of seed 1"] * 2
 
 
 @pytest.mark.slow
 def test_cells_that_run_in_separate_folders_merge_to_the_same_results(tmp_path):
-    folders = [merged(tmp_path / name, f"{name}-*") for name in ("asexual", "sexual")]
+    folders = [merged(tmp_path / name, f"{name}-0*") for name in ("asexual", "sexual")]
     whole = merged(tmp_path / "whole", "*sexual-0*")
     assert lab.main(STUDY, ["--merge", *map(str, folders)]) == 0
     for name in ("results.json", "arrays/results.npz"):
@@ -141,6 +141,7 @@ def test_every_choice_of_the_second_study_can_be_bred():
         assert parents.shape == (arm.size, arm.setting("parents", 2))
 
 
+@pytest.mark.slow
 def test_controls_are_what_they_are_called(tiny):
     algorithm = tiny.algorithms["asexual"]
     dense = algorithm.founders(jax.random.key(0))
