@@ -9,8 +9,8 @@ PAGE = Page(
         "Workshops. [arXiv:1709.02043](https://arxiv.org/abs/1709.02043)"
     ),
     summary=(
-        "Sexual synthesis needs fewer generations than asexual synthesis to lose the same accuracy, and its efficiency "
-        "grows more steeply, in each of ten seeds. But it was not shown to be more efficient at the same accuracy "
+        "Sexual synthesis needs fewer generations than asexual synthesis to lose the same accuracy, and in each of ten "
+        "seeds its efficiency grows more steeply. But it was not shown to be more efficient at the same accuracy "
         "(p = {small-clean-mnist:synaptic.p}), and both stay far below the paper's efficiency. Networks pruned by "
         "magnitude to as many synapses are more accurate than children of both kinds in every seed, and no "
         "significant difference was found from networks pruned at random."
