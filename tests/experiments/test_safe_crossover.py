@@ -118,7 +118,7 @@ def test_convolutional_networks_are_studied_too(tmp_path, model, hidden):
     np.testing.assert_allclose(loss[:, names.index("one_to_one"), start], loss[:, 0, start], rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
     import random
 
