@@ -217,8 +217,7 @@ PRESETS = {
     "choices": (dataclasses.replace(DIGITS, study="choices"),),
 }
 COSTS = {
-    "demo": "a small LeNet on handwritten digits, 6 generations asexual and 4 sexual, 8 seeds; 145 s on "
-    "2 cores",
+    "demo": "a small LeNet on handwritten digits, 6 generations asexual and 4 sexual, 8 seeds; 145 s on 2 cores",
     "small": "a LeNet of half the widths on 2000 images of MNIST or 3000 of CIFAR-10, 10 seeds; MNIST took 113 min on "
     "2 slow and busy cores",
     "short": "the paper's LeNet on 10 000 images, one seed; MNIST took 94 min on 2 slow and busy cores",
