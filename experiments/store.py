@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     changed = [path for path, text in pages.items() if not path.is_file() or path.read_text() != text]
     if arguments.check:
-        print(*(f"{path} is not what the results give" for path in changed) or ["all pages are what the results give"])
+        print(*[f"{path} is not what the results give" for path in changed] or ["all pages are what the results give"])
         return 1 if changed else 0
     for path, text in pages.items():
         write(path, lambda file, text=text: file.write(text.encode()))
