@@ -1,19 +1,17 @@
 """What a long run needs: its folder, its flags, its progress, its checkpoints, its claims, its report."""
 
-from evojax_align.lab.cells import Arrays, Cell, by_arm, slug, stacked
+from evojax_align.lab.cells import Arrays, Cell, by_arm, slug
 from evojax_align.lab.checkpoint import Damaged, load, save
 from evojax_align.lab.claims import (
     FEWEST,
     Claim,
     Comparison,
     decide,
-    decide_records,
     declaration,
     finite,
     mean,
     measured,
     paired,
-    record,
     replication,
     rounded,
     units_needed,
@@ -44,7 +42,6 @@ __all__ = [
     "Study",
     "by_arm",
     "decide",
-    "decide_records",
     "declaration",
     "finite",
     "load",
@@ -53,12 +50,10 @@ __all__ = [
     "mean",
     "measured",
     "paired",
-    "record",
     "replication",
     "rounded",
     "save",
     "slug",
-    "stacked",
     "tensorboard",
     "text_table",
     "units_needed",

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -73,9 +73,3 @@ def by_arm(
             whole[here] = value
         stacked[name] = whole
     return stacked
-
-
-def stacked(arrays: Sequence[Any]) -> np.ndarray:
-    """Arrays of as many axes under one leading axis, each with NaN up to the longest."""
-    places = [Cell("", number) for number in range(len(arrays))]
-    return by_arm(places, {place: {"": of} for place, of in zip(places, arrays, strict=True)}, [""])[""][0]
