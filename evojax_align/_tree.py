@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from evojax_align import _checks
-from evojax_align._types import PyTree
+from evojax_align._types import Array, PRNGKey, PyTree
 
 
 def leaves_by_path(tree: PyTree) -> dict[str, Any]:
@@ -23,6 +24,18 @@ def with_leaves(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
 def masked(masks: PyTree, tree: PyTree) -> PyTree:
     """The tree with zeros where the masks are False, whatever stood there, NaN too."""
     return jax.tree.map(lambda mask, leaf: jnp.where(mask, leaf, jnp.zeros_like(leaf)), masks, tree)
+
+
+def uniforms(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
+    """Random numbers from 0 to 1, by path, one for each entry of the arrays.
+
+    They are drawn together, because XLA compiles each draw anew: five layers at once compile five times faster.
+    """
+    ends = np.cumsum([leaf.size for leaf in like.values()], dtype=int)
+    lots = jax.random.uniform(key, (sum(leaf.size for leaf in like.values()),))
+    return {
+        path: lots[end - of.size : end].reshape(of.shape) for end, (path, of) in zip(ends, like.items(), strict=True)
+    }
 
 
 def home(path: str) -> str:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks
+from evojax_align._tree import leaves_by_path, uniforms
 from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
 from evojax_align.symmetry import PermutationSpec
 
@@ -26,13 +27,12 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyT
     """
     _checks.same_trees("a", a, "b", b)
     rate = chance(rate)
-    leaves, structure = jax.tree.flatten(a)
-    keys = jax.random.split(key, max(1, len(leaves)))
-    children = [
-        jnp.where(jax.random.bernoulli(of_leaf, rate, jnp.shape(p)), q, p)
-        for of_leaf, p, q in zip(keys, leaves, jax.tree.leaves(b), strict=False)
-    ]
-    return jax.tree.unflatten(structure, children)
+    lots = uniforms(key, {path: jnp.asarray(leaf) for path, leaf in leaves_by_path(a).items()})
+
+    def child(path: tuple, p: Array, q: Array) -> Array:
+        return jnp.where(lots[_checks.path_string(path)] < rate, q, p)
+
+    return jax.tree_util.tree_map_with_path(child, a, b)
 
 
 def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: ArrayLike = 0.5) -> PyTree:

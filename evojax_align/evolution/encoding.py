@@ -11,7 +11,7 @@ import numpy as np
 from flax import struct
 
 from evojax_align import _checks
-from evojax_align._tree import with_leaves
+from evojax_align._tree import uniforms, with_leaves
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning import Synapses, keep_largest, largest, settled
 
@@ -230,7 +230,7 @@ def _drawn_clusters(
     flat, can = _flat(chances), _flat(possible)
     target = factor * jnp.sum(can)
     likely = can * jnp.minimum(1, calibrated(flat, target, can.astype(flat.dtype)) * flat)
-    scores = _scores(key, encoding.draw, likely)
+    scores = _scores(jax.random.uniform(key, likely.shape), encoding.draw, likely)
     born = scores > 0 if encoding.draw == "chance" else largest(scores, can, jnp.round(target))
     ends = np.cumsum([of.size for of in chances.values()])
     return dict(zip(chances, jnp.split(born, ends[:-1]), strict=True))
@@ -240,8 +240,8 @@ def _drawn_synapses(
     key: PRNGKey, synapses: Synapses, encoding: Encoding, masks: PyTree, likely: dict[str, Array]
 ) -> PyTree:
     """Masks of one child."""
-    keys = dict(zip(likely, jax.random.split(key, len(likely)), strict=True))
-    scores = {path: _scores(keys[path], encoding.draw, of) for path, of in likely.items()}
+    lots = uniforms(key, likely)
+    scores = {path: _scores(lots[path], encoding.draw, of) for path, of in likely.items()}
     like = jax.tree.map(lambda leaf: jnp.any(leaf, axis=0), masks)
     if encoding.draw == "chance":
         return with_leaves(like, {path: of > 0 for path, of in scores.items()})
@@ -258,13 +258,13 @@ def _budgets(encoding: Encoding, layers: dict[str, Array]) -> list[list[str]]:
     return [[path] for path in layers] if encoding.budget == "layer" else [list(layers)]
 
 
-def _scores(key: PRNGKey, draw: str, likely: Array) -> Array:
+def _scores(lots: Array, draw: str, likely: Array) -> Array:
     """Above 0 for what a coin lets be; or what to choose the largest of."""
     if draw == "chance":
-        return likely - jax.random.uniform(key, likely.shape)
+        return likely - lots
     if draw == "top":
         return likely
     # Pareto sampling (Rosen 1997): of a fixed number, each as likely as it is to be, and the certain ones always
     odds = jnp.log(likely) - jnp.log1p(-likely)
-    lots = jax.random.uniform(key, likely.shape, minval=jnp.finfo(likely.dtype).tiny)
+    lots = jnp.maximum(lots, jnp.finfo(lots.dtype).tiny)
     return odds - (jnp.log(lots) - jnp.log1p(-lots))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks
-from evojax_align._tree import with_leaves
+from evojax_align._tree import uniforms, with_leaves
 from evojax_align._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning.synapses import Synapses, settled
 
@@ -116,7 +116,7 @@ def lose(
     alive = synapses.of(masks)
     if whole_clusters:
         units = {path: jnp.any(mask, axis=synapses.within(mask)) for path, mask in alive.items()}
-        lots = _uniform(key, units)
+        lots = uniforms(key, units)
         gone = {path: largest(lots[path], *_drawn_from(units[path], share, among)) for path in units}
         gone = {path: synapses.along(gone[path], mask) for path, mask in alive.items()}
     else:
@@ -125,7 +125,7 @@ def lose(
         ends = np.cumsum([mask.size for mask in alive.values()])[:-1]
         rooms = dict(zip(alive, jnp.split(open_, ends), strict=True))
         rooms = {path: rooms[path].reshape(mask.shape) for path, mask in alive.items()}
-        gone = largest_together(_uniform(key, alive), rooms, count)
+        gone = largest_together(uniforms(key, alive), rooms, count)
     return with_leaves(masks, {path: mask & ~gone[path] for path, mask in alive.items()})
 
 
@@ -137,9 +137,4 @@ def _drawn_from(alive: Bool[Array, " n"], share: float, among: str) -> tuple[Arr
 
 def uniform_scores(key: PRNGKey, synapses: Synapses, masks: PyTree) -> dict[str, Float[Array, "..."]]:
     """A random number from 0 to 1 for each synapse, by path."""
-    return _uniform(key, synapses.of(masks))
-
-
-def _uniform(key: PRNGKey, like: dict[str, Array]) -> dict[str, Array]:
-    keys = jax.random.split(key, len(like))
-    return {name: jax.random.uniform(k, of.shape) for k, (name, of) in zip(keys, like.items(), strict=True)}
+    return uniforms(key, synapses.of(masks))

@@ -205,10 +205,19 @@ VARIANTS = THESIS | CONTROLS | FUTURE
 LESS: dict[str, Any] = {"generations": 10, "samples": 60, "transfers": 1}
 MNIST: dict[str, Any] = {"dataset": "mnist", "second": "emnist_10letters"}
 NAMES = tuple(THESIS)
-DEMO = (*NAMES[:5], "mapping optimised")
 SMALL = (*NAMES[:4], "no crossover", "three tasks")
 PRESETS = {
-    "demo": (Config(variants=DEMO, trials=8, widths=(8, 16, 32), epochs=10, batch_size=10, transferred=1000, **LESS),),
+    "demo": (
+        Config(
+            variants=NAMES[:5],
+            trials=8,
+            widths=(8, 16, 32),
+            epochs=10,
+            batch_size=10,
+            transferred=400,
+            **LESS | {"generations": 8},
+        ),
+    ),
     "small": (
         Config(
             others=("notmnist", "fashion_mnist"),
@@ -244,7 +253,7 @@ PRESETS = {
     ),
 }
 COSTS = {
-    "demo": "a small network on digits and drawn letters, 10 generations, 8 trials of 6 populations; 122 s on 2 cores",
+    "demo": "a small network on digits and drawn letters, 8 generations, 8 trials of 5 populations; 90 s on 2 cores",
     "short": "a network of 37 000 synapses on MNIST, 27 generations, 8 trials of 5 populations; some 20 min",
     "small": "the thesis's network, 60 images a class, 10 generations, 3 trials; some 12 min a population",
     "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
