@@ -76,7 +76,7 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
             members = {name: _member(archive, infos[f"{name}.npy"]) for name in names}
             check_size(path, sum(member.size for member in members.values()), limit)
             return {name: _values(archive, member) for name, member in members.items()}
-    except (_checks.BadInput, FileNotFoundError):
+    except (_checks.BadInput, FileNotFoundError, MemoryError):
         raise
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # of the machine: too many open files, a failing disk

@@ -84,7 +84,7 @@ def load(
         if error.filename == str(path):
             raise
         raise Damaged(f"{path}: its part {error.filename} is missing") from error
-    except OSError:  # of the machine, not of the file
+    except (OSError, MemoryError):  # of the machine, not of the file
         raise
     except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
         raise error if isinstance(error, Damaged) else Damaged(f"{path}: {error}") from error

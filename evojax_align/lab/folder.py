@@ -51,7 +51,8 @@ class RunFolder:
         """
         if path is not None:
             folder = Path(path)
-            if folder.exists() and any(folder.iterdir()):
+            # a process that was killed as it wrote the manifest leaves a part of it
+            if folder.exists() and any(file.name != ".manifest.json.part" for file in folder.iterdir()):
                 raise _checks.bad("out", f"{folder}, which holds files", "a new or empty folder", "Choose another.")
             folder.mkdir(parents=True, exist_ok=True)
         else:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evojax_align import _files
 from evojax_align.lab import Damaged, checkpoint, load, save
 
 
@@ -118,3 +119,12 @@ def test_a_file_size_limit_leaves_the_old_file_and_nothing_else(state, stored):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert stored.read_bytes() == before and [path.name for path in stored.parent.iterdir()] == [stored.name]
+
+
+def test_memory_that_runs_out_is_no_damage(state, stored, monkeypatch):
+    def exhausted(*_):
+        raise MemoryError("no memory is left")
+
+    monkeypatch.setattr(_files, "_values", exhausted)
+    with pytest.raises(MemoryError, match="no memory is left"):
+        load(stored, state)

@@ -317,6 +317,12 @@ def test_a_folder_that_holds_files_is_not_written_to(toy, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_that_a_killed_process_only_began_is_used_again(toy, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".manifest.json.part").write_text("{")
+    assert toy("--out", "mine") == 0
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 def test_an_interrupt_ends_with_the_usual_status_and_says_how_to_go_on(toy, tmp_path, capsys, signals):
     assert toy("--out", "whole") == 0
