@@ -51,12 +51,34 @@ def average(population: PyTree) -> PyTree:
 
 
 def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
-    """(1 - t) p + t q, computed from the nearer end in float32 or better: exact at both ends and between equals."""
+    """(1 - t) p + t q, computed from the nearer end in float32 or better: exact at both ends and between equals.
+
+    Its derivatives are those of the formula everywhere: 1 - t by p, t by q, and q - p by t.
+    """
     p, q, t = jnp.asarray(p), jnp.asarray(q), jnp.asarray(t)
-    near = jnp.where(t < 0.5, p, q)
     if not jnp.issubdtype(p.dtype, jnp.inexact):
-        return near
-    wide = jnp.promote_types(p.dtype, jnp.float32)
+        return jnp.where(t < 0.5, p, q)
+    return _lerp(p, q, t.astype(jnp.promote_types(t.dtype, jnp.finfo(_wide(p)).dtype)))
+
+
+def _wide(p: Array) -> jnp.dtype:
+    """What is computed in."""
+    return jnp.promote_types(p.dtype, jnp.float32)
+
+
+@jax.custom_jvp
+def _lerp(p: Array, q: Array, t: Array) -> Array:
+    near, wide = jnp.where(t < 0.5, p, q), _wide(p)
     step = jnp.where(t < 0.5, t, t - 1).astype(jnp.finfo(wide).dtype)
     moved = near.astype(wide) + step * (q.astype(wide) - p.astype(wide))
     return jnp.where((step == 0) | (p == q), near, moved.astype(p.dtype))  # neither NaN nor -0 changes the ends
+
+
+@_lerp.defjvp
+def _(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    """The derivative of the formula: that of the selections above is 0 or 1 at the ends and between equals."""
+    wide = _wide(primals[0])
+    (p, q), (of_p, of_q) = ([leaf.astype(wide) for leaf in both[:2]] for both in (primals, tangents))
+    t, of_t = (both[2].astype(jnp.finfo(wide).dtype) for both in (primals, tangents))
+    moved = (1 - t) * of_p + t * of_q + (q - p) * of_t
+    return _lerp(*primals), moved.astype(primals[0].dtype)

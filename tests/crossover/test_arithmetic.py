@@ -67,3 +67,20 @@ def test_the_child_is_differentiable_in_t_and_in_both_parents():
 def test_a_t_that_is_not_one_finite_number_is_refused(t):
     with pytest.raises(ValueError, match=r"t: got .*one finite number.*sweep"):
         crossover.arithmetic(jnp.zeros(2), jnp.ones(2), t)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.25, 0.5, 0.75, 1.0, 1.5])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_derivatives_are_those_of_the_formula_at_the_ends_and_between_equal_entries_too(t, dtype):
+    a, b = jnp.array([1.0, 0.0, -2.0], dtype), jnp.array([1.0, 2.0, 3.0], dtype)
+    of_a, of_b = jax.grad(lambda a, b: crossover.arithmetic(a, b, t).sum().astype(jnp.float32), argnums=(0, 1))(a, b)
+    np.testing.assert_allclose(of_a.astype(jnp.float32), [1 - t] * 3, rtol=1e-6)
+    np.testing.assert_allclose(of_b.astype(jnp.float32), [t] * 3, rtol=1e-6)
+    by_t = jax.jacfwd(lambda t: crossover.arithmetic(a, b, t).astype(jnp.float32))(t)
+    np.testing.assert_allclose(by_t, (b - a).astype(jnp.float32), rtol=1e-6)
+
+
+def test_leaves_of_integers_let_gradients_of_the_others_pass():
+    a, b = ({"w": jnp.array([1.0]), "steps": jnp.array(n)} for n in (3, 4))
+    gradient = jax.grad(lambda t: crossover.arithmetic(a, b, t)["w"].sum())(0.3)
+    assert float(gradient) == 0 and int(crossover.arithmetic(a, b, 0.7)["steps"]) == 4

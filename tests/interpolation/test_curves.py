@@ -48,6 +48,14 @@ def test_bending_lowers_the_loss_on_the_way_and_leaves_the_parents(network, task
     np.testing.assert_allclose(curve.loss[jnp.array([0, -1])], line.loss[jnp.array([0, -1])], rtol=1e-5)
 
 
+def test_what_both_parents_share_is_bent_too(network, task, parents):
+    apply, _ = network
+    a, b = (jax.tree.map(lambda leaf: leaf if leaf.ndim > 1 else jnp.zeros_like(leaf), parent) for parent in parents)
+    control = bend(apply, a, b, task, ADAM, epochs=2, batch_size=16, key=jax.random.key(5))
+    biases = [leaf for leaf in jax.tree.leaves(control) if leaf.ndim == 1]
+    assert biases and all((leaf != 0).all() for leaf in biases)
+
+
 def test_many_curves_at_once_are_each_alone(network, task, parents):
     apply, _ = network
     a, b = (ea.population.stack([parents[i], parents[1 - i]]) for i in (0, 1))
