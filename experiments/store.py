@@ -32,15 +32,18 @@ ROWS = 40
 FIELDS = ("ours", "n", "paper", "interval", "p")
 NOT_SETTINGS = ("dataset", "mode", "seed")
 READING = (
-    "*Direction* is decided by a one-sided test over the units that n counts, corrected for all primary claims by "
-    "Holm's method: a claim *holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* "
-    "otherwise, which is no refutation. *Not tested* means too few units, or no direction.",
-    "*Replication* compares our number with the paper's: it *agrees* within the claim's margin, and *differs* if the "
-    "interval, extended by the margin, leaves it out.",
+    "*Direction* is decided by a one-sided test over the units that n counts: Wilcoxon's signed-rank test, or the "
+    "Mann-Whitney test where n counts both sides. Its p is corrected for all primary claims by Holm's method. A claim "
+    "*holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* otherwise, which is no "
+    "refutation. *Not tested* means too few units, no direction, or an older run that stored no test.",
+    "*Replication* compares our number with the paper's: it *agrees* within the claim's margin if the interval is no "
+    "wider than four margins, and *differs* if the interval, extended by the margin, leaves the paper's out. The test "
+    "and the margin of each claim stand in the JSON file of its run in `results`, as `test` and `margin`.",
 )
 NUMBERS = (
-    "*Ours* is the share of units for which the claim is true, or the mean of what the claim names, with an interval "
-    "that is not corrected. A dash stands for what the paper does not tell, or what an older run did not store."
+    "*Ours* is a share, a mean, a ratio or a difference, as the statement or the terms say; else the share of units "
+    "for which the claim is true. Intervals are not corrected, p-values are. A dash under *paper*: it has no number "
+    "for this claim, network and data. Other dashes: there is no test, or an older run did not store the number."
 )
 
 
@@ -50,7 +53,7 @@ class Page:
 
     Attributes:
         paper: citation and link.
-        summary: three sentences that say what came out.
+        summary: short paragraphs that say what came out.
         headline: the stored run whose primary claims are shown.
         control: a sentence on the control of the main comparison.
         terms: each term that the page uses, and its definition.
@@ -198,8 +201,7 @@ def settings_changed(record: Mapping[str, Any]) -> list[str]:
 
 def documents(folder: Path) -> dict[Path, str]:
     """The pages of all studies that have stored runs, and the index."""
-    known = {study: results_of(study, folder) for study in STUDIES}
-    known = {study: runs for study, runs in known.items() if runs}
+    known = {study: runs for study in STUDIES if (runs := results_of(study, folder))}
     pages = {folder / study / "README.md": page(study, page_of(study), runs) for study, runs in known.items()}
     pages[folder / "README.md"] = index(known)
     front = folder.parent / "README.md"
@@ -216,9 +218,7 @@ def headline(study: str, told: Page, runs: Mapping[str, Kept]) -> list[tuple[str
     names = {claim.id: told.elsewhere.get(claim.id, told.headline) for claim in study_of(study).claims}
     for name in {*names.values(), *told.scale}:
         if name not in runs:
-            raise ValueError(
-                f"the page of {study} shows the run {name!r}, which is not stored. There are {list(runs)}."
-            )
+            raise ValueError(f"the page of {study} shows the run {name!r}, which is not stored. Known: {list(runs)}.")
     return [(run, runs[run].claim(claim)) for claim, run in names.items()]
 
 
@@ -238,20 +238,23 @@ def counts(known: Mapping[str, Mapping[str, Kept]], folder: str = "") -> list[di
 
 def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
     """The index page."""
-    text = "\n\n".join(
-        [
-            "# Results",
-            "Written by `python -m experiments.store` from the runs that are stored in each study's `results`: change "
-            "nothing here by hand. `python -m experiments.recompute` checks every claim from the stored arrays.",
-            "Counts are of the primary claims of each paper. *Open* numbers are those of the paper that ours neither "
-            "confirm nor contradict, mostly because intervals of few seeds are wide, or were not stored.",
-            *READING,
-            table(counts(known)),
-            "Each page has the claims, the scale of our runs against the paper's, the controls, what differs and why, "
-            "and all tables. Benchmarks of speed are in [benchmarks](benchmarks).",
-        ]
-    )
-    return checked("the index", text) + "\n"
+    parts = [
+        "# Results",
+        "Written by `python -m experiments.store` from the runs that are stored in each study's `results`: change "
+        "nothing here by hand. `python -m experiments.recompute` checks all claims of the runs whose arrays are kept.",
+        "Counts are of the primary claims of each paper. *Open* numbers are those of the paper that ours neither "
+        "confirm nor contradict, mostly because intervals of few seeds are wide, or were not stored.",
+        *READING,
+        table(counts(known)),
+        "A run is named by preset, mode and data set. The *mode* `text` follows the paper's text. `code` follows the "
+        "authors' program where it differs from the text. `clean` follows the text, but aligns, selects and chooses on "
+        "other images than those that score. `all` is all three with the same networks.",
+        "The *preset* `demo` is small, on 8x8 digits, to try it out. `small` and `short` have less than the paper's "
+        "scale, `paper` has it. Other presets ask a question of their own; `--list` shows the presets of a study.",
+        "Each page has the claims, the scale of our runs against the paper's, the controls, what differs and why, "
+        "and all tables. Benchmarks of speed are in [benchmarks](benchmarks).",
+    ]
+    return checked("the index", "\n\n".join(parts)) + "\n"
 
 
 def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
@@ -283,8 +286,7 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         "## All stored runs",
         *(details(study, run, told.hidden) for run in runs.values()),
     ]
-    text = "\n\n".join(filled(part, runs) for part in parts)
-    return checked(f"the page of {study}", text) + "\n"
+    return checked(f"the page of {study}", "\n\n".join(filled(part, runs) for part in parts)) + "\n"
 
 
 def filled(text: str, runs: Mapping[str, Kept]) -> str:
@@ -362,13 +364,11 @@ def details(study: str, run: Kept, hidden: Sequence[str]) -> str:
 def made(study: str, run: Kept) -> str:
     """How a run was made: the command, the commit and the time."""
     record, configuration = run.record, run.record["configuration"]
-    flags = {"preset": record["preset"], "mode": configuration["mode"], "dataset": configuration["dataset"]}
-    flags |= {"seed": configuration["seed"]}
+    flags = {"preset": record["preset"]} | {name: configuration[name] for name in ("mode", "dataset", "seed")}
     command = f"python -m experiments.{study}" + "".join(f" --{name} {value}" for name, value in flags.items())
     command += "".join(f" --set {shlex.quote(setting)}" for setting in record.get("changed", []))
-    commit = str(record["commit"])[:10]
     arrays = " Its arrays were not kept." if run.results.get("arrays") == "not kept" else ""
-    return f"`{command}`, commit {commit}, {record['cores']} cores, {record['backend']}.{arrays}"
+    return f"`{command}`, commit {str(record['commit'])[:10]}, {record['cores']} cores, {record['backend']}.{arrays}"
 
 
 def duration(seconds: float) -> str:
