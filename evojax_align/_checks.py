@@ -53,6 +53,25 @@ def above_zero(argument: str, value: float) -> float:
     return value
 
 
+def key(argument: str, value: Any, *, several: bool = False) -> Any:
+    """Return a random key, or with `several` also an array of them, as a typed one; legacy keys are wrapped.
+
+    A key of `jax.random.key` is returned as it is. One of `jax.random.PRNGKey`, an array of 32-bit integers, is wrapped
+    in the implementation that JAX uses by default; it gives the same random numbers.
+    """
+    dtype = getattr(value, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and dtype == jnp.uint32:
+        words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+        if value.shape[-1:] == words:
+            value, typed = jax.random.wrap_key_data(jnp.asarray(value)), True
+    if typed and (value.ndim == 0 or several):
+        return value
+    came = type(value).__name__ if dtype is None else f"{dtype} of shape {jnp.shape(value)}"
+    fix = "Pass jax.random.key(0)." if not typed else "Pass one key; split it where several are needed."
+    raise bad(argument, came, "one random key" + (", or an array of keys" if several else ""), fix)
+
+
 def path_string(path: tuple[Any, ...]) -> str:
     """`('params', 'hidden', 'kernel')` as `params/hidden/kernel`, for any kind of tree key."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
@@ -103,7 +122,9 @@ def traced(trace: Callable[..., Any], apply: Callable, params: PyTree, x: PyTree
         raise bad("x", f"shapes {shapes}", "inputs that apply(params, x) takes", fix) from error
 
 
-def all_finite(argument: str, tree: PyTree) -> None:
+def all_finite(
+    argument: str, tree: PyTree, fix: str = "Drop this network, or train it again with a smaller learning rate."
+) -> None:
     """Require finite values in every inexact leaf; an error names the first leaf that has others."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
@@ -115,7 +136,7 @@ def all_finite(argument: str, tree: PyTree) -> None:
                 argument,
                 f"{count} values that are NaN or infinite{where}",
                 "finite values",
-                "Drop this network, or train it again with a smaller learning rate.",
+                fix,
             )
 
 

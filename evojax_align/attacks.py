@@ -9,11 +9,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from evojax_align import _checks
-from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.training import CHUNK, check_labels, in_chunks
+from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, PRNGKey, PyTree
+from evojax_align.training import CHUNK, check_data, cross_entropy, in_chunks
 
 Bounds = tuple[float, float] | None
 """Smallest and largest value of an input, or None where there are none."""
@@ -23,23 +22,25 @@ def fgsm(
     apply: Apply,
     params: PyTree,
     x: Float[ArrayLike, "n ..."],
-    y: Int[ArrayLike, " n"],
+    y: PyTree,
     *,
     epsilon: ArrayLike,
     bounds: Bounds = (0.0, 1.0),
     spare_errors: bool = False,
+    loss: Loss | None = None,
     chunk: int = CHUNK,
 ) -> Float[Array, "n ..."]:
     """The fast gradient sign method: x + epsilon sign(d loss / d x).
 
     Args:
-        apply: the network, giving logits, each sample's for itself.
+        apply: the network, giving logits, each sample's for itself; or whatever `loss` takes.
         params: its parameters.
         x: inputs.
-        y: their labels.
+        y: their labels, or whatever `loss` takes.
         epsilon: the step, in units of the inputs.
         bounds: the inputs stay within these.
         spare_errors: leave samples as they are that the network gets wrong already, as Cooke and de Alfaro do.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
         chunk: samples at a time.
 
     Returns:
@@ -51,10 +52,10 @@ def fgsm(
     References:
         Goodfellow, I., Shlens, J. and Szegedy, C. (2015). Explaining and harnessing adversarial examples. ICLR.
     """
-    _check(apply, params, x, y, epsilon, bounds)
+    _check(apply, params, x, y, epsilon, bounds, spare_errors, loss)
 
-    def attack(x: Array, y: Array) -> Array:
-        return _within(x + epsilon * jnp.sign(_uphill(apply, params, x, y)), bounds)
+    def attack(x: Array, y: PyTree) -> Array:
+        return _within(x + epsilon * jnp.sign(_uphill(apply, params, x, y, loss)), bounds)
 
     return _chunked(_sparing(apply, params, attack) if spare_errors else attack, x, y, chunk)
 
@@ -63,7 +64,7 @@ def pgd(
     apply: Apply,
     params: PyTree,
     x: Float[ArrayLike, "n ..."],
-    y: Int[ArrayLike, " n"],
+    y: PyTree,
     *,
     epsilon: ArrayLike,
     key: PRNGKey,
@@ -71,21 +72,23 @@ def pgd(
     step_size: ArrayLike | None = None,
     bounds: Bounds = (0.0, 1.0),
     spare_errors: bool = False,
+    loss: Loss | None = None,
     chunk: int = CHUNK,
 ) -> Float[Array, "n ..."]:
     """Projected gradient descent: many small steps of `fgsm` from a random start, never further away than epsilon.
 
     Args:
-        apply: the network, giving logits, each sample's for itself.
+        apply: the network, giving logits, each sample's for itself; or whatever `loss` takes.
         params: its parameters.
         x: inputs.
-        y: their labels.
+        y: their labels, or whatever `loss` takes.
         epsilon: the largest change of a value.
         key: draws the start within epsilon.
         steps: number of steps.
         step_size: length of a step; by default 2.5 epsilon / steps, with which any point can be reached.
         bounds: the inputs stay within these.
         spare_errors: leave samples as they are that the network gets wrong already.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
         chunk: samples at a time.
 
     Returns:
@@ -97,16 +100,17 @@ def pgd(
     References:
         Madry, A. et al. (2018). Towards deep learning models resistant to adversarial attacks. ICLR.
     """
-    _check(apply, params, x, y, epsilon, bounds)
+    _check(apply, params, x, y, epsilon, bounds, spare_errors, loss)
+    key = _checks.key("key", key)
     _checks.positive("steps", steps)
     if step_size is not None and _checks.is_concrete(step_size):
         _checks.above_zero("step_size", float(np.asarray(step_size)))
     length = 2.5 * jnp.asarray(epsilon) / steps if step_size is None else jnp.asarray(step_size)
     moved = jax.random.uniform(key, jnp.shape(x), jnp.asarray(x).dtype, -1, 1) * epsilon
 
-    def attack(x: Array, y: Array, moved: Array) -> Array:
+    def attack(x: Array, y: PyTree, moved: Array) -> Array:
         def climb(_: ArrayLike, found: Array) -> Array:
-            found = found + length * jnp.sign(_uphill(apply, params, found, y))
+            found = found + length * jnp.sign(_uphill(apply, params, found, y, loss))
             return _within(jnp.clip(found, x - epsilon, x + epsilon), bounds)
 
         return jax.lax.fori_loop(0, steps, climb, _within(x + moved, bounds))
@@ -114,13 +118,9 @@ def pgd(
     return _chunked(_sparing(apply, params, attack) if spare_errors else attack, x, y, chunk, moved)
 
 
-def _uphill(apply: Apply, params: PyTree, x: Array, y: Array) -> Array:
+def _uphill(apply: Apply, params: PyTree, x: Array, y: PyTree, loss: Loss | None) -> Array:
     """The gradient of every sample's loss by its inputs."""
-
-    def loss(x: Array) -> Array:
-        return jnp.sum(optax.softmax_cross_entropy_with_integer_labels(apply(params, x), y))
-
-    return jax.grad(loss)(x)
+    return jax.grad(lambda x: jnp.sum((loss or cross_entropy)(apply(params, x), y)))(x)
 
 
 def _within(x: Array, bounds: Bounds) -> Array:
@@ -135,12 +135,28 @@ def _sparing(apply: Apply, params: PyTree, attack: Callable[..., Array]) -> Call
     return spared
 
 
-def _chunked(attack: Callable[..., Array], x: ArrayLike, y: ArrayLike, chunk: int, *more: Array) -> Array:
-    return in_chunks(lambda part: attack(*part), (jnp.asarray(x), jnp.asarray(y), *more), chunk=chunk)
+def _chunked(attack: Callable[..., Array], x: ArrayLike, y: PyTree, chunk: int, *more: Array) -> Array:
+    return in_chunks(lambda part: attack(*part), (*jax.tree.map(jnp.asarray, (x, y)), *more), chunk=chunk)
 
 
-def _check(apply: Apply, params: PyTree, x: ArrayLike, y: ArrayLike, epsilon: ArrayLike, bounds: Bounds) -> None:
-    check_labels("x, y", apply, params, jnp.asarray(x), jnp.asarray(y))
+def _check(
+    apply: Apply,
+    params: PyTree,
+    x: ArrayLike,
+    y: PyTree,
+    epsilon: ArrayLike,
+    bounds: Bounds,
+    spare_errors: bool,
+    loss: Loss | None,
+) -> None:
+    if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        fix = "Pass jnp.asarray(x, jnp.float32), scaled as the network was trained."
+        raise _checks.bad(
+            "x", f"inputs of type {jnp.result_type(x)}", "floating-point inputs, which have gradients", fix
+        )
+    check_data("x, y", apply, params, jnp.asarray(x), jax.tree.map(jnp.asarray, y), loss)
+    if spare_errors and loss is not None:
+        raise _checks.bad("spare_errors", True, "False with a loss, as only labels can be wrong", "Leave it out.")
     if jnp.ndim(epsilon) or (_checks.is_concrete(epsilon) and not np.asarray(epsilon) >= 0):
         raise _checks.bad("epsilon", epsilon, "one number of at least 0", "It is a distance in units of the inputs.")
     if bounds is None:

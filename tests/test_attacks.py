@@ -22,7 +22,7 @@ def victim(task, network):
 
 def accuracy(victim, x):
     apply, params, _, y = victim
-    return float(ea.training.evaluate(apply, params, x, y)[1])
+    return float(ea.training.evaluate(apply, params, x, y).accuracy)
 
 
 ATTACKS = {

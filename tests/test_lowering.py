@@ -47,6 +47,7 @@ CLASSES = {
         evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Pole interpolation.Sweep matching.Injection
         matching.Matching matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts
         pruning.Task similarity.CCA similarity.Moments training.History training.InTraining training.Member
+        training.Score
         """,
     "settings, fixed when a program is traced": """
         alignment.Settings evolution.Block evolution.Encoding evolution.Genome evolution.Ordering evolution.Seedling
@@ -71,7 +72,7 @@ HOST_FUNCTIONS = {
     "pruning.extract": "shapes of its result depend on the masks",
     "pruning.find": "gives names of leaves",
     "symmetry.infer": "gives a record that is no array",
-    "training.check_labels": "gives nothing",
+    "training.check_data": "gives nothing",
     "training.check_masks": "gives nothing",
     "training.begin_pieces": "runs one program for each piece",
     "training.evaluate_pieces": "runs one program for each piece",
@@ -315,6 +316,7 @@ def calls():
         "symmetry.random_permutations": (partial(symmetry.random_permutations, spec), (key,)),
         "symmetry.select": (partial(symmetry.select, spec), (a, order)),
         "symmetry.verify": (lambda a, key: symmetry.verify(spec, apply, a, x, key=key, draws=2), (a, key)),
+        "training.cross_entropy": (training.cross_entropy, (jnp.zeros((5, 3)), jnp.zeros(5, int))),
         "training.descend": (
             lambda a, key: training.descend(apply, adam, a, x, y, epochs=1, batch_size=20, key=key),
             (a, key),
@@ -327,7 +329,8 @@ def calls():
         "training.evaluate_ensemble": (partial(training.evaluate_ensemble, apply), (pop, x, y)),
         "training.in_chunks": (lambda x: training.in_chunks(lambda part: part + 1, x, chunk=9), (x,)),
         "training.init": (lambda pop, key: training.init(pop, adam, epochs=1, key=key), (pop, key)),
-        "training.loss_and_accuracy": (partial(training.loss_and_accuracy, apply), (a, x, y)),
+        "training.measures": (training.measures, (jnp.zeros((5, 3)), jnp.zeros(5, int))),
+        "training.score": (partial(training.score, apply), (a, x, y)),
         "training.step": (partial(training.step, apply, adam), (a, jax.eval_shape(adam.init, a), x, y)),
         "training.step_epoch": (one_epoch, (pop, key)),
     }

@@ -211,8 +211,8 @@ class Lamarckian:
         grown, data = [], tuple(judge)
         for child, variables, loss in zip(seedlings, trained, losses, strict=True):
             network = self.network(child.genome.architecture)
-            lost, accuracy = training.evaluate_pieces(network, variables, *data, chunk=self.chunk)
-            fitness = accuracy if np.isfinite(loss + lost) else np.nan
+            found = training.evaluate_pieces(network, variables, *data, chunk=self.chunk)
+            fitness = float(found.accuracy) if np.isfinite(loss + float(found.loss)) else np.nan
             grown.append((jax.device_get(variables), fitness, float(loss)))
         return grown
 

@@ -239,7 +239,7 @@ class Padawann:
             def apply(params: PyTree, x: PyTree, task: Task = task) -> Array:
                 return task.logits(self.apply(params, x))
 
-            training.check_labels(f"tasks[{number}]", apply, params, task.x, task.y)
+            training.check_data(f"tasks[{number}]", apply, params, task.x, task.y)
             self._check_outputs(number, params, task)
 
     def _check_outputs(self, number: int, params: PyTree, task: Task) -> None:

@@ -187,7 +187,7 @@ class Recombination:
 
     def _checked(self, argument: str, data: Samples) -> Data:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_labels(argument, self.apply, self._shapes, x, y)
+        training.check_data(argument, self.apply, self._shapes, x, y)
         return x, y
 
     def grow(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:

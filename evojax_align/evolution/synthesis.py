@@ -213,7 +213,7 @@ class Synthesis:
 
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_labels(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y)
+        training.check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y)
         return x, y
 
 
@@ -247,7 +247,7 @@ def _breed(self: Synthesis, key: PRNGKey, state: Sparse, train: tuple) -> Newbor
         of_clusters = None if self.cluster_shares is None else _shares(self, self.cluster_shares, state.fitness[of])
         gradients = None
         if self.encoding.strength == "saliency":
-            gradients = population.map(jax.grad(lambda p: training.loss_and_accuracy(self.apply, p, *some)[0]), params)
+            gradients = population.map(jax.grad(lambda p: training.score(self.apply, p, *some).loss), params)
         given = {"shares": shares, "cluster_shares": of_clusters, "gradients": gradients, **settings}
         new = conceive(key_draw, self.synapses, params, masks, **given)
         origin = population.take(origin, 0)

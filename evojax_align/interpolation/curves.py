@@ -1,6 +1,6 @@
 """Curved paths between two parents: a quadratic Bezier curve whose middle point is trained (Garipov et al. 2018)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import optax
 
 from evojax_align import _checks, population, training
-from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.crossover import lerp
-from evojax_align.interpolation.lines import Sweep
+from evojax_align.interpolation.lines import TS, Sweep
 
 
 def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
@@ -52,6 +52,7 @@ def bend(
     epochs: int,
     batch_size: int,
     key: PRNGKey,
+    loss: Loss | None = None,
 ) -> PyTree:
     """Bend the path between two parents until the loss along it is small.
 
@@ -59,43 +60,45 @@ def bend(
     children at a new t for every batch, uniform in [0, 1].
 
     Args:
-        apply: the network, giving logits [samples, classes].
+        apply: the network, giving logits [samples, classes], or whatever `loss` takes.
         a: parameters of the parent at t = 0.
         b: parameters of the parent at t = 1.
-        data: inputs and integer labels.
+        data: inputs and targets.
         optimizer: any optax optimiser.
         epochs: passes over the data.
         batch_size: samples a step.
         key: of the order of the samples, and of t.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
 
     Returns:
         The middle point, for `bezier` and `sweep_curve`.
 
     Raises:
-        ValueError: for parents of different structure, no data, or labels out of range.
+        ValueError: for parents of different structure, no data, or targets that do not fit.
 
     References:
         Garipov, T. et al. (2018). Loss surfaces, mode connectivity, and fast ensembling of DNNs. NeurIPS.
     """
     _checks.same_trees("a", a, "b", b)
-    x, y = jax.tree.map(jnp.asarray, tuple(data))
-    training.check_labels("data", apply, a, x, y)
+    key, (x, y) = _checks.key("key", key), jax.tree.map(jnp.asarray, tuple(data))
+    training.check_data("data", apply, a, x, y, loss)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
-    return _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key)
+    return _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key, loss)
 
 
-@partial(jax.jit, static_argnames=("apply", "optimizer", "epochs", "batch_size"))
+@partial(jax.jit, static_argnames=("apply", "optimizer", "epochs", "batch_size", "loss"))
 def _bend(
     apply: Apply,
     optimizer: optax.GradientTransformation,
     a: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Array,
+    y: PyTree,
     epochs: int,
     batch_size: int,
     key: PRNGKey,
+    loss: Loss | None,
 ) -> PyTree:
     def child(control: PyTree, inputs: tuple[PyTree, Array]) -> Array:
         samples, ts = inputs
@@ -103,10 +106,12 @@ def _bend(
 
     def epoch(state: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], None]:
         key_order, key_t = jax.random.split(key)
-        ts = jax.random.uniform(key_t, y.shape)  # one for each sample; a batch goes by its first
-        inputs, settings = (x, ts), {"batch_size": batch_size, "key": key_order}
-        control, moments, _ = training.epoch(child, optimizer, *state, inputs, y, **settings)
-        return (control, moments), None
+        ts = jax.random.uniform(
+            key_t, jax.tree.leaves(x)[0].shape[:1]
+        )  # one for each sample; a batch goes by its first
+        inputs, settings = (x, ts), {"batch_size": batch_size, "key": key_order, "loss": loss}
+        control, opt_state, _ = training.epoch(child, optimizer, *state, inputs, y, **settings)
+        return (control, opt_state), None
 
     middle = jax.tree.map(lambda p, q: lerp(p, q, 0.5), a, b)
     (control, _), _ = jax.lax.scan(epoch, (middle, optimizer.init(middle)), jax.random.split(key, epochs))
@@ -119,41 +124,57 @@ def sweep_curve(
     control: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Int[ArrayLike, " n"],
+    y: PyTree = None,
     *,
-    ts: Float[ArrayLike, " t"],
+    ts: Float[ArrayLike, " t"] | Sequence[float] = TS,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
     chunk: int = training.CHUNK,
 ) -> Sweep:
     """Evaluate children along a curve, as `sweep` does along the line.
 
     Args:
-        apply: the network, giving logits [samples, classes].
+        apply: the network.
         a: parameters of the parent at t = 0.
         control: from `bend`.
         b: parameters of the parent at t = 1.
         x: inputs.
-        y: integer labels.
+        y: targets; integer labels unless there is another loss.
         ts: any finite numbers.
+        loss: as in `sweep`.
+        metrics: as in `sweep`.
         chunk: samples at a time.
 
     Returns:
         A `Sweep` with arrays [t].
 
     Raises:
-        ValueError: for parents of different structure, no data, labels out of range.
+        ValueError: for parents of different structure, no data, targets that do not fit.
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)
-    training.check_labels("x, y", apply, a, x, jnp.asarray(y))
+    x, y = jax.tree.map(jnp.asarray, (x, y))
+    training.check_data("x, y", apply, a, x, y, loss, metrics)
     ts = jnp.asarray(ts, jnp.float32)
-    return Sweep(ts, *_sweep_curve(apply, a, control, b, x, jnp.asarray(y), ts, chunk))
+    found = _sweep_curve(apply, a, control, b, x, y, ts, loss, tuple((metrics or {}).items()), chunk)
+    return Sweep(ts, found.loss, found.accuracy, found.metrics)
 
 
-@partial(jax.jit, static_argnames=("apply", "chunk"))
+@partial(jax.jit, static_argnames=("apply", "loss", "metrics", "chunk"))
 def _sweep_curve(
-    apply: Apply, a: PyTree, control: PyTree, b: PyTree, x: PyTree, y: Array, ts: Array, chunk: int
-) -> tuple[Array, Array]:
-    def at(t: Array) -> tuple[Array, Array]:
-        return training.evaluate(apply, bezier(a, control, b, t), x, y, chunk=chunk)
+    apply: Apply,
+    a: PyTree,
+    control: PyTree,
+    b: PyTree,
+    x: PyTree,
+    y: PyTree,
+    ts: Array,
+    loss: Loss | None,
+    metrics: tuple[tuple[str, Loss], ...],
+    chunk: int,
+) -> training.Score:
+    def at(t: Array) -> training.Score:
+        settings = {"loss": loss, "metrics": dict(metrics), "chunk": chunk}
+        return training.evaluate(apply, bezier(a, control, b, t), x, y, **settings)
 
     return population.map(at, ts, strategy="scan")

@@ -1,17 +1,16 @@
 """Straight lines between two parents: sweeps over t with shared work, and barriers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
 
 from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.symmetry import PermutationSpec, select
 from evojax_align.symmetry.following import Labels, label
@@ -19,24 +18,34 @@ from evojax_align.symmetry.permuting import reorder
 from evojax_align.symmetry.reading import groups_of_classes, layouts_of
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import evaluate, trace_network
-from evojax_align.training import check_labels
+from evojax_align.training import check_data, in_chunks, measures
+from evojax_align.training.scoring import of_means, weighted
 
 KINDS = ("chord", "ends", "accuracy")
 STRATEGIES = ("scan", "vmap")
+TS = tuple(n / 20 for n in range(-5, 26))
+"""From -0.25 to 1.25 in steps of 0.05: what sweeps look at by default."""
 NEAR = 1e-5
 """How near to 0 or 1 a t of a sweep must be to stand for a parent."""
 CHUNK = 1000
 """Samples at a time: what is computed for one t then stays in a core's cache."""
 
 
+Functions: TypeAlias = tuple[Loss | None, tuple[tuple[str, Loss], ...]]
+"""A loss, and other metrics by name."""
+
+
 @struct.dataclass
 class Sweep:
-    """Loss and accuracy of the children (1 - t) a + t b on given data; of many alignments, with a leading axis."""
+    """Scores of the children (1 - t) a + t b on given data; of many alignments, with a leading axis."""
 
     ts: Float[Array, "... t"]
     loss: Float[Array, "... t"]
-    """Mean cross-entropy."""
-    accuracy: Float[Array, "... t"]
+    """Mean loss; the softmax cross-entropy unless another one was given."""
+    accuracy: Any
+    """An array like the loss; None where a loss was given."""
+    metrics: Mapping[str, Float[Array, "... t"]] = struct.field(default_factory=dict)
+    """Means of other metrics, by name."""
 
 
 def sweep(
@@ -44,9 +53,11 @@ def sweep(
     a: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Int[ArrayLike, " n"],
+    y: PyTree = None,
     *,
-    ts: Float[ArrayLike, " t"],
+    ts: Float[ArrayLike, " t"] | Sequence[float] = TS,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
     chunk: int = CHUNK,
     strategy: str = "scan",
     spec: PermutationSpec | None = None,
@@ -59,14 +70,16 @@ def sweep(
     found in the trace, computed once for each parent, and interpolated for every t.
 
     Main arguments:
-        apply: the network, giving logits [samples, classes].
+        apply: the network, giving logits [samples, classes], or whatever `loss` takes.
         a: parameters of the parent at t = 0.
         b: parameters of the parent at t = 1.
         x: inputs, samples along the leading axis.
-        y: integer labels.
+        y: targets, likewise: integer labels, or whatever `loss` takes.
         ts: any finite numbers, also outside [0, 1].
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
 
     Other arguments:
+        metrics: more functions like the loss, by name.
         chunk: samples at a time.
         strategy: "scan" evaluates one t after the other, so that memory does not grow with their number; "vmap" all of
             them at once, for an accelerator that a single child does not fill.
@@ -80,15 +93,21 @@ def sweep(
         parents' own loss and accuracy.
 
     Raises:
-        ValueError: for parents of different structure, no data, labels out of range, ts that are not finite.
+        ValueError: for parents of different structure, no data, targets that do not fit, ts that are not finite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> found = sweep(lambda p, x: p * x, 0.0, 2.0, jnp.ones(3), jnp.ones(3), loss=lambda o, y: (o - y) ** 2)
+        >>> found.ts[5].item(), found.loss[5].item(), found.loss.min().item()
+        (0.0, 1.0, 0.0)
     """
     _checks.same_trees("a", a, "b", b)
     _checks.positive("chunk", chunk)
     _checks.one_of("strategy", strategy, STRATEGIES)
     if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
         raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
-    y = jnp.asarray(y)
-    check_labels("x, y", apply, a, x, y)
+    x, y = jax.tree.map(jnp.asarray, (x, y))
+    check_data("x, y", apply, a, x, y, loss, metrics)
     given = [value is not None for value in (spec, permutations_a, permutations_b)]
     if any(given[1:]) and not all(given):
         came = "only some of spec, permutations_a, permutations_b"
@@ -96,9 +115,10 @@ def sweep(
     ts = jnp.asarray(ts, jnp.float32)
     several = all(given)
     of_a, of_b = (dict(p) if several and p else {} for p in (permutations_a, permutations_b))
-    spec, chunk = spec if several else None, min(chunk, y.shape[0])
-    loss, accuracy = _sweep(apply, a, b, x, y, ts, spec, of_a, of_b, chunk, strategy)
-    return Sweep(ts=ts, loss=loss if several else loss[0], accuracy=accuracy if several else accuracy[0])
+    functions = loss, tuple((metrics or {}).items())
+    means = _sweep(apply, a, b, x, y, ts, spec if several else None, of_a, of_b, functions, chunk, strategy)
+    found = of_means(means if several else {name: values[0] for name, values in means.items()})
+    return Sweep(ts, found.loss, found.accuracy, found.metrics)
 
 
 def sweep_pairs(
@@ -106,9 +126,11 @@ def sweep_pairs(
     a: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Int[ArrayLike, " n"],
+    y: PyTree = None,
     *,
-    ts: Float[ArrayLike, " t"],
+    ts: Float[ArrayLike, " t"] | Sequence[float] = TS,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
     chunk: int = CHUNK,
     strategy: str = "scan",
     spec: PermutationSpec | None = None,
@@ -132,18 +154,21 @@ def sweep_pairs(
         ValueError: as `sweep`.
     """
     _checks.same_trees("a", a, "b", b)
-    check_labels("x, y", apply, population.take(a, 0), x, jnp.asarray(y))
-    return _sweep_pairs(apply, a, b, x, jnp.asarray(y), ts, chunk, strategy, spec, permutations_a, permutations_b)
+    x, y = jax.tree.map(jnp.asarray, (x, y))
+    check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics)
+    functions = loss, tuple((metrics or {}).items())
+    return _sweep_pairs(apply, a, b, x, y, ts, functions, chunk, strategy, spec, permutations_a, permutations_b)
 
 
-@partial(jax.jit, static_argnames=("apply", "chunk", "strategy", "spec"))
+@partial(jax.jit, static_argnames=("apply", "functions", "chunk", "strategy", "spec"))
 def _sweep_pairs(
     apply: Apply,
     a: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Array,
+    y: PyTree,
     ts: Array,
+    functions: Functions,
     chunk: int,
     strategy: str,
     spec: PermutationSpec | None,
@@ -151,6 +176,7 @@ def _sweep_pairs(
     of_b: Mapping[str, Array] | None,
 ) -> Sweep:
     settings = {"ts": ts, "chunk": chunk, "strategy": strategy, "spec": spec}
+    settings |= {"loss": functions[0], "metrics": dict(functions[1])}
 
     def one(args: tuple[PyTree, ...]) -> Sweep:
         a, b, of_a, of_b = args
@@ -179,48 +205,59 @@ def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
         came = f"ts from {float(ts.min())} to {float(ts.max())}"
         raise _checks.bad("s", came, "ts with both 0 and 1", "Sweep over the ends too.")
     values = s.accuracy if kind == "accuracy" else s.loss
+    if values is None:
+        raise _checks.bad("kind", repr(kind), "'chord' or 'ends', as this sweep has no accuracy", "Pass another kind.")
     t = (jnp.full_like(ts, 0.5) if kind == "ends" else ts).reshape((1,) * (values.ndim - 1) + (-1,))
     excess = values - ((1 - t) * values[..., start, None] + t * values[..., end, None])
     inside = jnp.broadcast_to((ts > -NEAR) & (ts < 1 + NEAR), values.shape)
     return jnp.max(-excess if kind == "accuracy" else excess, axis=-1, where=inside, initial=-jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("apply", "spec", "chunk", "strategy"))
+@partial(jax.jit, static_argnames=("apply", "spec", "functions", "chunk", "strategy"))
 def _sweep(
     apply: Apply,
     a: PyTree,
     b: PyTree,
     x: PyTree,
-    y: Array,
+    y: PyTree,
     ts: Array,
     spec: PermutationSpec | None,
     permutations_a: dict[str, Array],
     permutations_b: dict[str, Array],
+    functions: Functions,
     chunk: int,
     strategy: str,
-) -> tuple[Array, Array]:
-    """Loss and accuracy, [alignments, t]."""
+) -> dict[str, Array]:
+    """Means by name, [alignments, t]."""
     indices = permutations_a, permutations_b
     ends = a, b
     if spec is not None:
         gather = partial(select, spec)
         ends = tuple(jax.vmap(partial(gather, p))(index) for p, index in zip((a, b), indices, strict=True))
 
-    def totals(part: tuple[PyTree, Array]) -> tuple[Array, Array]:
-        """Sums of loss and of hits over one chunk, [alignments, t]."""
-        inputs, labels = part
+    loss, metrics = functions
+
+    def totals(part: tuple[PyTree, PyTree], weights: Array) -> dict[str, Array]:
+        """Sums over one chunk, [alignments, t]."""
+        inputs, targets = part
         children = _Children(apply, spec, a, b, inputs)
 
-        def line(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> tuple[Array, Array]:
+        def line(params_a: PyTree, params_b: PyTree, *index: dict[str, Array]) -> dict[str, Array]:
             known = children.ends(params_a, params_b, *index)
-            return population.map(lambda t: _score(children.logits(known, t), labels), ts, strategy=strategy)
+
+            def at(t: Array) -> dict[str, Array]:
+                found = measures(children.outputs(known, t), targets, loss, dict(metrics))
+                return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
+
+            return population.map(at, ts, strategy=strategy)
 
         if spec is None:
             return jax.tree.map(lambda sums: sums[None], line(*ends))
         return population.map(line, *ends, *indices)
 
-    loss, hits = _sum_over_chunks(totals, (x, y), chunk)
-    return loss / y.shape[0], hits / y.shape[0]
+    count = jax.tree.leaves(x)[0].shape[0]
+    sums = in_chunks(totals, (x, y), chunk=chunk, total=True)
+    return {name: values / count for name, values in sums.items()}
 
 
 class _Children:
@@ -257,26 +294,9 @@ class _Children:
             found.append((value, *both))
         return found
 
-    def logits(self, ends: list[tuple[int, Array, Array]], t: Array) -> Array:
+    def outputs(self, ends: list[tuple[int, Array, Array]], t: Array) -> PyTree:
         """The outputs of the child at t."""
         known: dict[int, Any] = {value: lerp(at_a, at_b, t) for value, at_a, at_b in ends}
-        trace = self._labels.network.trace
-        return evaluate(trace, self._constant | known, trace.outputs[:1])[0]
-
-
-def _score(logits: Array, labels: Array) -> tuple[Array, Array]:
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return jnp.sum(loss), jnp.sum(jnp.argmax(logits, axis=-1) == labels).astype(loss.dtype)
-
-
-def _sum_over_chunks(totals: Callable[[Any], PyTree], data: PyTree, chunk: int) -> PyTree:
-    """Sum `totals(part)` over the chunks of the data, the last of which may be shorter."""
-    count = jax.tree.leaves(data)[0].shape[0]
-    whole, rest = divmod(count, chunk)
-    parts = jax.tree.map(lambda v: v[: whole * chunk].reshape(whole, chunk, *v.shape[1:]), data)
-    summed = jax.tree.map(lambda v: jnp.sum(v, axis=0), jax.lax.map(totals, parts))
-    if rest:
-        last = totals(jax.tree.map(lambda v: v[whole * chunk :], data))
-        summed = jax.tree.map(jnp.add, summed, last)
-    return summed
+        network = self._labels.network
+        found = evaluate(network.trace, self._constant | known, network.trace.outputs)
+        return jax.tree.unflatten(network.structure, found)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from evojax_align import _checks, population, training
@@ -162,7 +161,7 @@ def answers(
             return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
         logits = jnp.swapaxes(population.map(at, jnp.asarray(values)), 0, 1)
-        losses = jax.vmap(optax.softmax_cross_entropy_with_integer_labels, in_axes=(1, None), out_axes=1)(logits, y)
+        losses = jax.vmap(training.cross_entropy, in_axes=(1, None), out_axes=1)(logits, y)
         together = jnp.mean(jax.nn.softmax(logits), axis=1)
         finite = jnp.all(jnp.isfinite(logits), axis=-1)
         return jnp.argmax(logits, axis=-1), jnp.argmax(together, axis=-1), losses, finite

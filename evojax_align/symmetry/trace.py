@@ -9,6 +9,7 @@ the sharing of work in a sweep.
 import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -78,6 +79,8 @@ class NetworkTrace:
     """The value of each leaf of the parameters."""
     data: tuple[int, ...]
     """The value of each leaf of `x`."""
+    structure: Any
+    """How the outputs are nested."""
 
 
 def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:
@@ -86,9 +89,10 @@ def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:
     if twice := [path for path, count in collections.Counter(paths).items() if count > 1]:
         came = f"two leaves with the path {twice[0]!r}"
         raise _checks.bad("params", came, "paths that tell leaves apart", "Rename a key that contains '/'.")
-    trace = flatten(_checks.traced(jax.make_jaxpr, apply, params, x))
-    count = len(paths)
-    return NetworkTrace(trace=trace, paths=paths, params=trace.inputs[:count], data=trace.inputs[count:])
+    jaxpr, outputs = _checks.traced(partial(jax.make_jaxpr, return_shape=True), apply, params, x)
+    trace, count = flatten(jaxpr), len(paths)
+    structure = jax.tree.structure(outputs)
+    return NetworkTrace(trace, paths, params=trace.inputs[:count], data=trace.inputs[count:], structure=structure)
 
 
 def flatten(jaxpr: core.ClosedJaxpr) -> Trace:

@@ -5,14 +5,7 @@ them. Networks of many architectures are trained by programs of their pieces: `f
 """
 
 from evojax_align.training.descent import descend, epoch, step
-from evojax_align.training.evaluation import (
-    CHUNK,
-    check_labels,
-    evaluate,
-    evaluate_ensemble,
-    in_chunks,
-    loss_and_accuracy,
-)
+from evojax_align.training.evaluation import evaluate, evaluate_ensemble
 from evojax_align.training.members import History, Member, check_masks, finish, fit, init, step_epoch
 from evojax_align.training.pieces import (
     InTraining,
@@ -24,6 +17,15 @@ from evojax_align.training.pieces import (
     run_pieces,
     train_pieces,
 )
+from evojax_align.training.scoring import (
+    CHUNK,
+    Score,
+    check_data,
+    cross_entropy,
+    in_chunks,
+    measures,
+    score,
+)
 
 __all__ = [
     "CHUNK",
@@ -31,9 +33,11 @@ __all__ = [
     "InTraining",
     "Member",
     "Pieced",
+    "Score",
     "begin_pieces",
-    "check_labels",
+    "check_data",
     "check_masks",
+    "cross_entropy",
     "descend",
     "epoch",
     "evaluate",
@@ -45,8 +49,9 @@ __all__ = [
     "in_chunks",
     "init",
     "init_pieces",
-    "loss_and_accuracy",
+    "measures",
     "run_pieces",
+    "score",
     "step",
     "step_epoch",
     "train_pieces",

@@ -4,23 +4,27 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from evojax_align import _checks
 from evojax_align._tree import masked
-from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
-from evojax_align.training.evaluation import batches, loss_and_accuracy, taken
+from evojax_align._types import Apply, Array, Float, Loss, PRNGKey, PyTree
+from evojax_align.training.evaluation import batches, taken
+from evojax_align.training.scoring import Score, score
 
 
 def step(
     apply: Apply,
     optimizer: optax.GradientTransformation,
     params: PyTree,
-    moments: PyTree,
+    opt_state: PyTree,
     x: PyTree,
-    y: Int[Array, " n"],
+    y: PyTree,
     weights: Float[Array, " n"] | None = None,
     masks: PyTree = None,
     key: PRNGKey | None = None,
-) -> tuple[PyTree, PyTree, tuple[Float[Array, ""], Float[Array, ""]]]:
-    """One step of one network on one batch: new parameters, new optimiser state, loss and accuracy before it.
+    *,
+    loss: Loss | None = None,
+) -> tuple[PyTree, PyTree, Score]:
+    """One step of one network on one batch: new parameters, new optimiser state, and the score before it.
 
     With masks (a tree like the parameters), the optimiser sees no gradient where they are False and moves nothing
     there: parameters that are 0 stay 0, and so do their moments. With a key the network is called with it, as
@@ -32,48 +36,55 @@ def step(
     def network(params: PyTree, x: PyTree) -> Array:
         return apply(params, x, *noise)
 
-    metrics, gradient = jax.value_and_grad(lambda p: loss_and_accuracy(network, p, x, y, weights), has_aux=True)(params)
+    def lost(params: PyTree) -> tuple[Array, Score]:
+        found = score(network, params, x, y, weights, loss=loss)
+        return found.loss, found
+
+    (_, found), gradient = jax.value_and_grad(lost, has_aux=True)(params)
     gradient = gradient if masks is None else masked(masks, gradient)
-    updates, moments = optimizer.update(gradient, moments, params)
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
     updates = updates if masks is None else masked(masks, updates)
-    return optax.apply_updates(params, updates), moments, metrics
+    return optax.apply_updates(params, updates), opt_state, found
 
 
 def epoch(
     apply: Apply,
     optimizer: optax.GradientTransformation,
     params: PyTree,
-    moments: PyTree,
+    opt_state: PyTree,
     x: PyTree,
-    y: Int[Array, " n"],
+    y: PyTree,
     *,
     batch_size: int,
     key: PRNGKey,
     shuffle: bool = True,
     masks: PyTree = None,
     noisy: bool = False,
-) -> tuple[PyTree, PyTree, tuple[Float[Array, ""], Float[Array, ""]]]:
+    loss: Loss | None = None,
+) -> tuple[PyTree, PyTree, Score]:
     """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` as they lie.
 
     The last batch is as small as it falls; no sample is left out and none is seen twice. Masks are those of `step`. If
     `noisy`, the network is called with a key, another one for every step, as `apply(params, x, key)`.
 
     Returns:
-        New parameters, new optimiser state, and the means of loss and accuracy over the samples.
+        New parameters, new optimiser state, and the score: means over the samples, each before its step.
     """
+    key, count = _checks.key("key", key), jax.tree.leaves(x)[0].shape[0]
     key, *of_noise = jax.random.split(key) if noisy else (key,)
-    order = jax.random.permutation(key, y.shape[0]) if shuffle else jnp.arange(y.shape[0])
-    order, weights = batches(order, min(batch_size, y.shape[0]))
+    order = jax.random.permutation(key, count) if shuffle else jnp.arange(count)
+    order, weights = batches(order, min(batch_size, count))
 
-    def body(state: tuple[PyTree, PyTree], batch: tuple) -> tuple[tuple[PyTree, PyTree], Array]:
+    def body(state: tuple[PyTree, PyTree], batch: tuple) -> tuple[tuple[PyTree, PyTree], Score]:
         index, of_sample, *noise = batch
-        params, moments, metrics = step(apply, optimizer, *state, taken(x, index), y[index], of_sample, masks, *noise)
-        return (params, moments), jnp.stack(metrics) * jnp.sum(of_sample)
+        inputs, targets = taken((x, y), index)
+        settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None, "loss": loss}
+        params, opt_state, found = step(apply, optimizer, *state, inputs, targets, **settings)
+        return (params, opt_state), jax.tree.map(lambda mean: mean * jnp.sum(of_sample).astype(mean.dtype), found)
 
     noise = [jax.random.split(k, order.shape[0]) for k in of_noise]
-    (params, moments), sums = jax.lax.scan(body, (params, moments), (order, weights, *noise))
-    loss, accuracy = jnp.sum(sums, axis=0) / y.shape[0]
-    return params, moments, (loss, accuracy)
+    (params, opt_state), sums = jax.lax.scan(body, (params, opt_state), (order, weights, *noise))
+    return params, opt_state, jax.tree.map(lambda of_batch: jnp.sum(of_batch) / count, sums)
 
 
 def descend(
@@ -81,7 +92,7 @@ def descend(
     optimizer: optax.GradientTransformation,
     params: PyTree,
     x: PyTree,
-    y: Int[Array, " n"],
+    y: PyTree,
     *,
     epochs: int,
     batch_size: int,
@@ -89,6 +100,7 @@ def descend(
     shuffle: bool = True,
     masks: PyTree = None,
     noisy: bool = False,
+    loss: Loss | None = None,
 ) -> tuple[PyTree, Float[Array, ""]]:
     """Several epochs of one network in one program, with a fresh state of the optimiser (see `epoch`).
 
@@ -98,8 +110,8 @@ def descend(
 
     def one(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
         settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": masks, "noisy": noisy}
-        params, moments, (loss, _) = epoch(apply, optimizer, *found, x, y, **settings)
-        return (params, moments), loss
+        params, opt_state, means = epoch(apply, optimizer, *found, x, y, **settings, loss=loss)
+        return (params, opt_state), means.loss
 
     (params, _), losses = jax.lax.scan(one, (params, optimizer.init(params)), jax.random.split(key, epochs))
     return params, losses[-1]

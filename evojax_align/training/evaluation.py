@@ -1,99 +1,122 @@
-"""How well networks do: loss and accuracy on a batch, on a data set, and of several together."""
+"""How well networks do on a data set, alone and several together; and batches of samples."""
 
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 
-from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
-
-CHUNK = 1000
-"""Samples at a time in evaluation."""
-
-
-def loss_and_accuracy(
-    apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"], weights: Float[Array, " n"] | None = None
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of one network on one batch; weights of 0 leave samples out."""
-    logits = apply(params, x)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
-    hits = (jnp.argmax(logits, axis=-1) == y).astype(losses.dtype)
-    if weights is None:
-        return jnp.mean(losses), jnp.mean(hits)
-    total = jnp.sum(weights)
-    return jnp.sum(losses * weights) / total, jnp.sum(hits * weights) / total
+from evojax_align import population
+from evojax_align._types import Apply, Array, Float, Loss, Metrics, PyTree
+from evojax_align.training.scoring import (
+    CHUNK,
+    Score,
+    check_data,
+    in_chunks,
+    measures,
+    not_finite,
+    of_means,
+    weighted,
+)
 
 
 def evaluate(
-    apply: Apply, params: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of one network on a whole data set, `chunk` samples at a time."""
-    x, y = jax.tree.map(jnp.asarray, x), jnp.asarray(y)
-    count = y.shape[0]
-    index, weights = batches(jnp.arange(count), min(chunk, count))
+    apply: Apply,
+    params: PyTree,
+    x: PyTree,
+    y: PyTree = None,
+    *,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+    chunk: int = CHUNK,
+) -> Score:
+    """Score one network on a whole data set, `chunk` samples at a time.
 
-    def totals(part: tuple[Array, Array]) -> tuple[Array, Array]:
-        picked, of_sample = part
-        loss, accuracy = loss_and_accuracy(apply, params, taken(x, picked), y[picked], of_sample)
-        share = jnp.sum(of_sample) / count
-        return loss * share, accuracy * share
+    Args:
+        apply: the network. Its outputs may be any pytree if a loss is given.
+        params: its parameters.
+        x: inputs, any pytree with samples along the leading axis.
+        y: targets, likewise; integer labels for the default loss, and None where the loss needs none.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
+        metrics: more such functions, by name.
+        chunk: samples at a time.
 
-    losses, accuracies = jax.lax.map(totals, (index, weights))
-    return jnp.sum(losses), jnp.sum(accuracies)
+    Returns:
+        A `Score`: mean loss, accuracy (None if a loss is given) and metrics.
+
+    Raises:
+        ValueError: for no data, targets that do not fit, or a loss that does not give one number for each sample.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> line = lambda p, x: p * x
+        >>> squares = lambda outputs, y: (outputs - y) ** 2
+        >>> evaluate(line, 2.0, jnp.arange(3.0), jnp.arange(3.0), loss=squares).loss.round(3).item()
+        1.6670000553131104
+    """
+    x, y = jax.tree.map(jnp.asarray, (x, y))
+    check_data("x, y", apply, params, x, y, loss, metrics)
+
+    def totals(part: tuple[PyTree, PyTree], weights: Array) -> dict[str, Array]:
+        inputs, targets = part
+        found = measures(apply(params, inputs), targets, loss, metrics)
+        return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
+
+    count = jax.tree.leaves(x)[0].shape[0]
+    sums = in_chunks(totals, (x, y), chunk=chunk, total=True)
+    return of_means({name: value / count for name, value in sums.items()})
 
 
 def evaluate_ensemble(
-    apply: Apply, pop: PyTree, x: PyTree, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean cross-entropy and accuracy of the mean of all members' probabilities; NaN if a member's are not finite."""
-
-    def chances(part: PyTree) -> Array:
-        logits = population.map(lambda params: apply(params, part), pop)
-        wide = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
-        return jax.nn.logsumexp(wide, axis=0) - jnp.log(logits.shape[0])
-
-    found, y = in_chunks(chances, jax.tree.map(jnp.asarray, x), chunk=chunk), jnp.asarray(y)
-    accuracy = jnp.where(jnp.isfinite(found).all(), (found.argmax(axis=-1) == y).mean(), jnp.nan)
-    return -found[jnp.arange(y.shape[0]), y].mean(), accuracy
-
-
-def in_chunks(fn: Callable[[PyTree], PyTree], data: PyTree, *, chunk: int = CHUNK) -> PyTree:
-    """What a function of some samples gives for all of them, `chunk` at a time, so that memory stays bounded.
+    apply: Apply,
+    pop: PyTree,
+    x: PyTree,
+    y: PyTree = None,
+    *,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+    combine: Callable[[PyTree], PyTree] | None = None,
+    chunk: int = CHUNK,
+) -> Score:
+    """Score what all members of a population say together.
 
     Args:
-        fn: from samples to something for each, both along the leading axis of every leaf.
-        data: all samples.
-        chunk: how many the function sees at a time; the last ones may be fewer.
+        apply: the network.
+        pop: the population.
+        x: and y, loss, metrics, chunk: as in `evaluate`.
+        y: targets.
+        loss: `loss(outputs, targets)`.
+        metrics: more such functions, by name.
+        combine: from outputs with a leading axis of members to outputs. By default logits become the logarithm of the
+            mean of all members' probabilities; with another loss, the mean of the outputs is taken.
+        chunk: samples at a time.
+
+    Returns:
+        A `Score`, NaN if one member has an output that is not finite.
     """
-    count = jnp.shape(jax.tree.leaves(data)[0])[0]
-    whole, rest = divmod(count, _checks.positive("chunk", chunk))
-    found = []
-    if whole:
-        parts = jax.tree.map(lambda leaf: leaf[: whole * chunk].reshape(whole, chunk, *leaf.shape[1:]), data)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.lax.map(fn, parts))
-        found.append(flat)
-    if rest or not whole:
-        found.append(fn(jax.tree.map(lambda leaf: leaf[whole * chunk :], data)))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
+    combine = combine or (log_mean_probabilities if loss is None else _mean)
+
+    def together(pop: PyTree, part: PyTree) -> PyTree:
+        outputs = population.map(lambda params: apply(params, part), pop)
+        lost = jax.vmap(lambda of: not_finite(of, jax.tree.leaves(part)[0].shape[0]))(outputs).any(axis=0)
+
+        def marked(leaf: Array) -> Array:
+            if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+                return leaf
+            return jnp.where(lost.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.nan, leaf)
+
+        return jax.tree.map(marked, combine(outputs))
+
+    return evaluate(together, pop, x, y, loss=loss, metrics=metrics, chunk=chunk)
 
 
-def check_labels(argument: str, apply: Apply, params: PyTree, x: PyTree, y: Int[Array, " n"]) -> None:
-    """Refuse no data, labels that do not belong to the inputs, and labels that the network has no logit for."""
-    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(x)} | {jnp.shape(y)}
-    if len(counts) != 1 or counts == {(0,)} or not jnp.issubdtype(y.dtype, jnp.integer):
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-        came = f"inputs of shape {shapes} and {y.dtype} labels of shape {y.shape}"
-        raise _checks.bad(argument, came, "at least one sample, and one integer label for each", "Check the data set.")
-    one = jax.tree.map(lambda leaf: leaf[:1], x)
-    classes = _checks.traced(lambda f: partial(jax.eval_shape, f), apply, params, one).shape[-1]
-    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
-        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
-        raise _checks.bad(argument, came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
+def log_mean_probabilities(logits: Float[Array, "members n ... classes"]) -> Float[Array, "n ... classes"]:
+    """The logarithm of the mean of all members' probabilities."""
+    wide = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+    return jax.nn.logsumexp(wide, axis=0) - jnp.log(logits.shape[0])
+
+
+def _mean(outputs: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), outputs)
 
 
 def batches(order: Array, size: int) -> tuple[Array, Array]:

@@ -14,9 +14,10 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._tree import leaves_by_path, masked
-from evojax_align._types import Apply, Array, Bool, Float, Int, Key, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Bool, Float, Int, Key, Loss, PRNGKey, PyTree
 from evojax_align.training.descent import epoch
-from evojax_align.training.evaluation import check_labels, evaluate
+from evojax_align.training.evaluation import evaluate
+from evojax_align.training.scoring import check_data
 
 
 @struct.dataclass
@@ -24,8 +25,9 @@ class History:
     """What every member went through; NaN in the epochs after it had stopped."""
 
     loss: Float[Array, "members epochs"]
-    """Mean cross-entropy over the epoch's batches, each before its step."""
-    accuracy: Float[Array, "members epochs"]
+    """Mean loss over the epoch's batches, each before its step."""
+    accuracy: Any
+    """An array like the loss; None where a loss was given."""
     validation_loss: Float[Array, "members epochs"] | None
     """None without validation data."""
     validation_accuracy: Float[Array, "members epochs"] | None
@@ -41,7 +43,7 @@ class Member:
     epoch: Int[Array, "..."]
     """Epochs done."""
     params: PyTree
-    moments: PyTree
+    opt_state: PyTree
     """State of the optimiser."""
     best_params: PyTree
     """None where the best are not kept."""
@@ -72,21 +74,23 @@ def fit(
     masks: PyTree = None,
     noisy: bool = False,
     mesh: Mesh | None = None,
+    loss: Loss | None = None,
 ) -> tuple[PyTree, History]:
     """Train every member of a population, in one compiled call an epoch.
 
     Main arguments:
-        apply: the network, giving logits [samples, classes].
+        apply: the network, giving logits [samples, classes], or whatever `loss` takes.
         pop: the population.
-        data: inputs and integer labels, shared by all members; each sees them in an order of its own, unless
-            `shuffle` is off.
-        optimizer: any optax optimiser; its state starts fresh.
+        data: inputs and targets, shared by all members; each sees them in an order of its own, unless `shuffle` is
+            off. Targets are integer labels, or whatever `loss` takes: any pytree, or None.
+        optimizer: any optax optimiser; its state starts fresh. Make it once: programs are compiled for this very
+            object.
         epochs: passes over the data, at most.
         batch_size: samples a step.
         key: split into one key per member, and one per epoch of it.
 
     Other arguments:
-        validation: inputs and labels that are evaluated after every epoch.
+        validation: inputs and targets that are evaluated after every epoch.
         patience: stop a member when its validation loss has not fallen for this many epochs.
         keep_best: return every member's parameters of its lowest validation loss, not its last.
         shuffle: draw another order of the samples for every member and epoch, instead of taking them as they lie.
@@ -96,20 +100,29 @@ def fit(
         mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
             trains members side by side: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
             `mesh=jax.make_mesh((cores,), ("members",))`.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
         on_epoch: called after every epoch with its number, from 1, and the metrics of the members, on the host.
 
     Returns:
         The trained population and its `History`. A member's result does not depend on who else is in the population.
 
     Raises:
-        ValueError: for no data, labels out of range, or early stopping without validation data.
+        ValueError: for no data, data that are not finite, targets that do not fit, or early stopping without validation
+            data.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> import evojax_align as ea
+        >>> network, optimizer = ea.models.MLP((8,), 3), optax.adam(1e-2)
+        >>> x, y = jax.random.normal(jax.random.key(0), (30, 4)), jnp.arange(30) % 3
+        >>> pop = ea.population.init(lambda key: network.init(key, x), jax.random.key(1), 2)
+        >>> pop, history = fit(network.apply, pop, (x, y), optimizer, epochs=3, batch_size=10, key=jax.random.key(2))
+        >>> history.loss.shape
+        (2, 3)
     """
-    x, y = jax.tree.map(jnp.asarray, tuple(data))
-    member = population.take(pop, 0)
-    check_labels("data", apply, member, x, y)
-    if validation is not None:
-        validation = tuple(validation)
-        check_labels("validation", apply, member, *jax.tree.map(jnp.asarray, validation))
+    key, member = _checks.key("key", key), population.take(pop, 0)
+    data = _checked("data", apply, member, data, loss)
+    validation = None if validation is None else _checked("validation", apply, member, validation, loss)
     for name, value in (("patience", patience), ("keep_best", keep_best or None)):
         if value is not None and validation is None:
             raise _checks.bad(name, value, "validation data beside it", "Pass validation=(x, y).")
@@ -117,12 +130,14 @@ def fit(
         _checks.positive(name, value)
 
     validated = validation is not None
-    members = init(pop, optimizer, epochs=epochs, key=key, validated=validated, keep_best=keep_best, masks=masks)
+    members = init(
+        pop, optimizer, epochs=epochs, key=key, validated=validated, keep_best=keep_best, masks=masks, loss=loss
+    )
     for number in range(epochs):
         members = step_epoch(
             apply,
             members,
-            (x, y),
+            data,
             optimizer,
             batch_size=batch_size,
             validation=validation,
@@ -130,12 +145,24 @@ def fit(
             shuffle=shuffle,
             noisy=noisy,
             mesh=mesh,
+            loss=loss,
         )
         if on_epoch is not None:
             on_epoch(number + 1, {name: np.asarray(rows[:, number]) for name, rows in members.history.items()})
         if patience is not None and not np.asarray(members.active).any():
             break
     return finish(members)
+
+
+def _checked(
+    argument: str, apply: Apply, params: PyTree, data: Iterable[Any], loss: Loss | None
+) -> tuple[PyTree, PyTree]:
+    """Inputs and targets as arrays; those that are not finite, or do not fit the network, are refused."""
+    x, y = jax.tree.map(jnp.asarray, tuple(data))
+    check_data(argument, apply, params, x, y, loss)
+    if _checks.is_concrete((x, y)):
+        _checks.all_finite(argument, (x, y), "Leave these samples out, or fill them in.")
+    return x, y
 
 
 def init(
@@ -147,6 +174,7 @@ def init(
     validated: bool = False,
     keep_best: bool = False,
     masks: PyTree = None,
+    loss: Loss | None = None,
 ) -> Member:
     """A population about to be trained for at most `epochs` epochs, on validation data or not (see `fit`).
 
@@ -154,8 +182,9 @@ def init(
     """
     if masks is not None:
         check_masks("masks", masks, pop)
+    key = _checks.key("key", key, several=True)
     keys = key if jnp.ndim(key) else jax.random.split(key, population.size(pop))
-    return _init(optimizer, pop, keys, masks, epochs, validated, keep_best)
+    return _init(optimizer, pop, keys, masks, epochs, validated, keep_best, loss is None)
 
 
 def step_epoch(
@@ -171,6 +200,7 @@ def step_epoch(
     some_idle: bool = False,
     noisy: bool = False,
     mesh: Mesh | None = None,
+    loss: Loss | None = None,
 ) -> Member:
     """One more epoch of every member, in one compiled call: the step that `fit` repeats.
 
@@ -182,7 +212,7 @@ def step_epoch(
         validation = jax.tree.map(jnp.asarray, tuple(validation))
     if mesh is not None and _checks.is_concrete(members):
         members = population.spread(members, mesh)
-    settings = batch_size, patience, shuffle, some_idle, noisy, mesh
+    settings = batch_size, patience, shuffle, some_idle, noisy, mesh, loss
     return _step_epoch(apply, optimizer, members, x, y, validation, *settings)
 
 
@@ -192,14 +222,14 @@ def finish(members: Member) -> tuple[PyTree, History]:
     history = {name: rows[:, :ran] for name, rows in members.history.items()}
     return members.params if members.best_params is None else members.best_params, History(
         loss=history["loss"],
-        accuracy=history["accuracy"],
+        accuracy=history.get("accuracy"),
         validation_loss=history.get("validation_loss"),
         validation_accuracy=history.get("validation_accuracy"),
         best_epoch=members.best_epoch,
     )
 
 
-@partial(jax.jit, static_argnames=("optimizer", "epochs", "validated", "keep_best"))
+@partial(jax.jit, static_argnames=("optimizer", "epochs", "validated", "keep_best", "labelled"))
 def _init(
     optimizer: optax.GradientTransformation,
     pop: PyTree,
@@ -208,8 +238,10 @@ def _init(
     epochs: int,
     validated: bool,
     keep_best: bool,
+    labelled: bool,
 ) -> Member:
-    names = ("loss", "accuracy", *(("validation_loss", "validation_accuracy") if validated else ()))
+    of_epoch = ("loss", "accuracy") if labelled else ("loss",)
+    names = (*of_epoch, *(f"validation_{name}" for name in of_epoch if validated))
 
     def start(params: PyTree, key: PRNGKey, masks: PyTree = None) -> Member:
         params = params if masks is None else masked(masks, params)
@@ -217,7 +249,7 @@ def _init(
             key=key,
             epoch=jnp.array(0, jnp.int32),
             params=params,
-            moments=optimizer.init(params),
+            opt_state=optimizer.init(params),
             best_params=params if keep_best else None,
             best_loss=jnp.array(jnp.inf, jnp.float32),
             best_epoch=jnp.array(0, jnp.int32),
@@ -231,7 +263,7 @@ def _init(
 
 @partial(
     jax.jit,
-    static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "some_idle", "noisy", "mesh"),
+    static_argnames=("apply", "optimizer", "batch_size", "patience", "shuffle", "some_idle", "noisy", "mesh", "loss"),
     donate_argnums=2,
 )
 def _step_epoch(
@@ -239,24 +271,29 @@ def _step_epoch(
     optimizer: optax.GradientTransformation,
     members: Member,
     x: PyTree,
-    y: Array,
-    validation: tuple[PyTree, Array] | None,
+    y: PyTree,
+    validation: tuple[PyTree, PyTree] | None,
     batch_size: int,
     patience: int | None,
     shuffle: bool,
     some_idle: bool,
     noisy: bool,
     mesh: Mesh | None,
+    loss: Loss | None,
 ) -> Member:
     def train(member: Member) -> Member:
         key = jax.random.fold_in(member.key, member.epoch)
-        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": member.masks, "noisy": noisy}
-        params, moments, (loss, accuracy) = epoch(apply, optimizer, member.params, member.moments, x, y, **settings)
-        found = {"loss": loss, "accuracy": accuracy}
+        settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle}
+        settings |= {"masks": member.masks, "noisy": noisy, "loss": loss}
+        params, opt_state, score = epoch(apply, optimizer, member.params, member.opt_state, x, y, **settings)
+        found = {"loss": score.loss, "accuracy": score.accuracy}
         if validation is not None:
-            found["validation_loss"], found["validation_accuracy"] = evaluate(apply, params, *validation)
-        history = {name: rows.at[member.epoch].set(found[name]) for name, rows in member.history.items()}
-        member = dataclasses.replace(member, params=params, moments=moments, history=history)
+            judged = evaluate(apply, params, *validation, loss=loss)
+            found |= {"validation_loss": judged.loss, "validation_accuracy": judged.accuracy}
+        history = {
+            name: rows.at[member.epoch].set(found[name].astype(rows.dtype)) for name, rows in member.history.items()
+        }
+        member = dataclasses.replace(member, params=params, opt_state=opt_state, history=history)
         if validation is None:
             member = dataclasses.replace(member, best_epoch=member.epoch)
         else:
@@ -273,6 +310,7 @@ def _step_epoch(
 
 def _judged(member: Member, loss: Array, patience: int | None) -> Member:
     """Keep the best; a loss that is NaN is never better."""
+    loss = loss.astype(member.best_loss.dtype)
     better = loss < member.best_loss
     best_epoch = jnp.where(better, member.epoch, member.best_epoch)
     best_params = None

@@ -18,7 +18,8 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.training.evaluation import CHUNK, batches, check_labels, loss_and_accuracy, taken
+from evojax_align.training.evaluation import batches, taken
+from evojax_align.training.scoring import CHUNK, Score, check_data, measures, score, weighted
 
 
 @runtime_checkable
@@ -37,20 +38,20 @@ class InTraining:
 
     Attributes:
         variables: as the network takes them.
-        moments: for each piece the leaves of the optimiser's state.
+        opt_state: for each piece the leaves of the optimiser's state.
         epoch: how many are over.
     """
 
     variables: PyTree
-    moments: tuple[tuple[ArrayLike, ...], ...]
+    opt_state: tuple[tuple[ArrayLike, ...], ...]
     epoch: Int[ArrayLike, ""]
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> "InTraining":
         """From nested dictionaries of arrays by the names of the fields, as `lab.load(path, build=...)` gives them."""
-        pieces = [tree["moments"][str(n)] for n in range(len(tree["moments"]))]
-        moments = tuple(tuple(piece[str(n)] for n in range(len(piece))) for piece in pieces)
-        return cls(tree["variables"], moments, tree["epoch"])
+        pieces = [tree["opt_state"][str(n)] for n in range(len(tree["opt_state"]))]
+        opt_state = tuple(tuple(piece[str(n)] for n in range(len(piece))) for piece in pieces)
+        return cls(tree["variables"], opt_state, tree["epoch"])
 
 
 def fit_pieces(
@@ -90,8 +91,8 @@ def fit_pieces(
 
 def begin_pieces(network: Pieced, variables: PyTree, optimizer: optax.GradientTransformation) -> InTraining:
     """The state of a network before its first epoch, with a fresh state of the optimiser."""
-    moments = [_started(optimizer, _of(variables, name)["params"]) for name in network.pieces]
-    return InTraining(variables, tuple(moments), np.zeros((), np.int32))
+    opt_state = [_started(optimizer, _of(variables, name)["params"]) for name in network.pieces]
+    return InTraining(variables, tuple(opt_state), np.zeros((), np.int32))
 
 
 def train_pieces(
@@ -132,7 +133,7 @@ def train_pieces(
     _alike(networks, states=states, keys=keys)
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     for network, own in _unlike(networks, [state.variables for state in states]):
-        check_labels("data", partial(_logits, network), own, x, y)
+        check_data("data", partial(_logits, network), own, x, y)
     places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
     shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
     trainees = []
@@ -166,16 +167,15 @@ def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
 
 def evaluate_pieces(
     network: Pieced, variables: PyTree, x: ArrayLike, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
-) -> tuple[float, float]:
+) -> Score:
     """Mean cross-entropy and accuracy of one network on a whole data set, as `evaluate`. A host function."""
     x, y = jnp.asarray(x), jnp.asarray(y)
     logits = partial(_logits, network)
-    check_labels("y", logits, variables, x, y)
-    count = y.shape[0]
-    index, weights = batches(jnp.arange(count), min(_checks.positive("chunk", chunk), count))
+    check_data("y", logits, variables, x, y)
+    index, weights = batches(jnp.arange(y.shape[0]), min(_checks.positive("chunk", chunk), y.shape[0]))
     found = [_judged(logits(variables, x[i]), y[i], w) for i, w in zip(index, weights, strict=True)]
-    loss, accuracy = np.sum(np.asarray(found, np.float64), axis=0) / count
-    return float(loss), float(accuracy)
+    loss, accuracy = np.sum(np.asarray(found, np.float64), axis=0) / y.shape[0]
+    return Score(jnp.asarray(loss, jnp.float32), jnp.asarray(accuracy, jnp.float32))
 
 
 def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
@@ -213,7 +213,7 @@ class _Trainee:
         self._pieces = list(network.pieces.values())
         self._names = list(network.pieces)
         self._own = [_of(state.variables, name) for name in self._names]
-        self._moments = list(state.moments)
+        self._opt_state = list(state.opt_state)
         self._optimizer, self._key, self._past = optimizer, key, int(np.asarray(state.epoch))
         self._order, self.loss = jnp.zeros((0, 0), int), jnp.zeros(())
 
@@ -237,8 +237,8 @@ class _Trainee:
 
     def _descended(self, number: int, gradient: PyTree) -> PyTree:
         """The parameters of a piece after a step of the optimiser."""
-        params, moments = self._own[number]["params"], self._moments[number]
-        params, self._moments[number] = _descended(self._optimizer, params, moments, gradient)
+        params, opt_state = self._own[number]["params"], self._opt_state[number]
+        params, self._opt_state[number] = _descended(self._optimizer, params, opt_state, gradient)
         return params
 
     def state(self, epochs: int) -> InTraining:
@@ -248,7 +248,7 @@ class _Trainee:
             kind: {name: own[kind] for name, own in zip(self._names, self._own, strict=True) if kind in own}
             for kind in sorted(kinds)
         }
-        return InTraining(variables, tuple(self._moments), np.array(self._past + epochs, np.int32))
+        return InTraining(variables, tuple(self._opt_state), np.array(self._past + epochs, np.int32))
 
 
 def _of(variables: PyTree, name: str) -> dict[str, PyTree]:
@@ -304,7 +304,7 @@ def _end(piece: nn.Module, params: PyTree, x: Array, y: Array, total: Array) -> 
     """Forward and backward through the piece that gives logits; the loss is added to the total."""
 
     def lost(params: PyTree, x: Array) -> Array:
-        return loss_and_accuracy(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y)[0]
+        return score(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y).loss
 
     loss, (of_params, of_input) = jax.value_and_grad(lost, argnums=(0, 1))(params, x)
     return of_params, of_input, total + loss
@@ -312,10 +312,10 @@ def _end(piece: nn.Module, params: PyTree, x: Array, y: Array, total: Array) -> 
 
 @partial(jax.jit, static_argnums=0)
 def _descended(
-    optimizer: optax.GradientTransformation, params: PyTree, moments: tuple[Array, ...], gradient: PyTree
+    optimizer: optax.GradientTransformation, params: PyTree, opt_state: tuple[Array, ...], gradient: PyTree
 ) -> tuple[PyTree, tuple[Array, ...]]:
     """A program by itself, so that the programs of pieces serve every optimiser."""
-    state = jax.tree.unflatten(jax.tree.structure(jax.eval_shape(optimizer.init, params)), moments)
+    state = jax.tree.unflatten(jax.tree.structure(jax.eval_shape(optimizer.init, params)), opt_state)
     updates, state = optimizer.update(gradient, state, params)
     return optax.apply_updates(params, updates), tuple(jax.tree.leaves(state))
 
@@ -327,5 +327,6 @@ def _inferred(piece: nn.Module, own: dict[str, PyTree], x: PyTree) -> Array:
 
 @jax.jit
 def _judged(logits: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-    loss, accuracy = loss_and_accuracy(lambda _, x: x, None, logits, y, weights)
-    return loss * jnp.sum(weights), accuracy * jnp.sum(weights)
+    """Sums of loss and of hits."""
+    found = measures(logits, y)
+    return jnp.sum(weighted(found["loss"], weights)), jnp.sum(weighted(found["accuracy"], weights))

@@ -103,8 +103,8 @@ def in_scan(module: nn.Module, params: Any, x: jax.Array, y: jax.Array) -> Calla
     @jax.jit
     def steps(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         def body(state: tuple[Any, Any], batch: tuple[jax.Array, jax.Array]) -> tuple[tuple[Any, Any], jax.Array]:
-            params, moments, (loss, _) = step(*state, *batch)
-            return (params, moments), loss
+            params, opt_state, score = step(*state, *batch)
+            return (params, opt_state), score.loss
 
         return jax.lax.scan(body, (params, ADADELTA.init(params)), (x, y))[1]
 

@@ -142,7 +142,7 @@ def finish(problem: Problem, run: lab.Run, marked: Sequence[Individual], key: Ar
         tests = state["test"].copy()
         tests[place, start] = training.evaluate_pieces(
             network, states[0].variables, *problem.test, chunk=problem.chunk
-        )[1]
+        ).accuracy
         return {"test": tests, "training": ()}, {"accuracy": tests[place, start]}
 
     def build(tree: dict[str, Any]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def evolve(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarr
         note(found, generation, alive, info.untrained)
         if generation in marks:
             mark = marks.index(generation)
-            found["together"][mark] = together(algorithm.apply, alive.population, *problem.test)[1]
+            found["together"][mark] = together(algorithm.apply, alive.population, *problem.test).accuracy
             found["alike"][mark] = alike(algorithm.apply, layers, fittest_first(alive), problem.compared)
             if config.attacked:
                 key = jax.random.fold_in(key_attack, mark)
@@ -184,7 +184,7 @@ def alone(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
         found["accuracy"][generation] = accuracies(apply, pop, *problem.test)
         if generation in config.marks:
             mark = config.marks.index(generation)
-            found["together"][mark] = together(apply, pop, *problem.test)[1]
+            found["together"][mark] = together(apply, pop, *problem.test).accuracy
             if config.attacked:
                 found["attack"][mark, :, :2] = problem.under_attack(apply, pop, key_attack)
         return {"members": members, "found": found}, {"mean": found["accuracy"][generation].mean()}
@@ -278,10 +278,11 @@ together = jax.jit(ea.training.evaluate_ensemble, static_argnames="apply")
 @partial(jax.jit, static_argnums=(0, 1))
 def trained(problem: Problem, apply: Apply, keys: Array, children: PyTree, train: tuple[Array, Array]) -> PyTree:
     """Children after the training of one generation."""
-    settings = {name: getattr(problem.config, name) for name in ("epochs", "batch_size")} | {"shuffle": problem.clean}
+    settings = {name: getattr(problem.config, name) for name in ("epochs", "batch_size")}
 
     def one(key: Array, params: PyTree) -> PyTree:
-        return ea.training.descend(apply, problem.optimizer, params, *train, key=key, **settings)[0]
+        how = {"key": key, "shuffle": problem.clean, **settings}
+        return ea.training.descend(apply, problem.optimizer, params, *train, **how)[0]
 
     return ea.population.map(one, keys, children, mesh=problem.mesh)
 

@@ -215,7 +215,7 @@ PRESETS = {
             epochs=10,
             batch_size=10,
             transferred=400,
-            **LESS | {"generations": 8},
+            **{**LESS, "generations": 8},
         ),
     ),
     "small": (

@@ -149,4 +149,4 @@ def learnt(apply: Any, epochs: int, params: PyTree, data: tuple[Array, Array], k
 @partial(jax.jit, static_argnums=0)
 def accuracy(apply: Any, params: PyTree, x: Array, y: Array) -> Array:
     """Of one network."""
-    return ea.training.evaluate(apply, params, x, y)[1]
+    return ea.training.evaluate(apply, params, x, y).accuracy

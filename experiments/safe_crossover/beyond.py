@@ -163,14 +163,14 @@ class Problem:
         for count in self.config.parents:
             members = ea.population.take(family, slice(0, count))
             aligned = ea.align_many(apply, members, self.seen, spec=self.spec).networks
-            single = [evaluated(apply, member, *self.test) for member in ea.population.unstack(members)]
+            single = ea.population.stack([evaluated(apply, one, *self.test) for one in ea.population.unstack(members)])
             found = {
                 "naive": evaluated(apply, ea.crossover.average(members), *self.test),
                 "aligned": evaluated(apply, ea.crossover.average(aligned), *self.test),
-                "parents": np.mean(single, axis=0),
+                "parents": jax.tree.map(jnp.mean, single),
                 "ensemble": together(apply, members, *self.test),
             }
-            scores.append([found[kind] for kind in KINDS if kind in found])
+            scores.append([(found[kind].loss, found[kind].accuracy) for kind in KINDS if kind in found])
             run.check()
         loss, accuracy = np.array(scores, np.float32).transpose(2, 1, 0)
         return {"average_loss": loss, "average_accuracy": accuracy}

@@ -113,7 +113,8 @@ def score(apply: Apply, a: PyTree, b: PyTree, sample: Array, test: tuple[Array, 
     """Loss and accuracy of the child at t after every repair, [2, repairs]."""
     child = ea.crossover.arithmetic(a, b, t)
     children = (child, reestimate(apply, child, sample), repair(apply, child, a, b, sample, t))
-    return jnp.array([ea.training.evaluate(apply, each, *test) for each in children]).T
+    found = [ea.training.evaluate(apply, each, *test) for each in children]
+    return jnp.array([(score.loss, score.accuracy) for score in found]).T
 
 
 class View:

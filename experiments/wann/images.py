@@ -146,7 +146,7 @@ class Images:
         best = np.argmax(tested if self.config.mode == "text" else judged, axis=1)
         return {
             "best": tested[np.arange(len(best)), best],
-            "network": np.array([float(training.evaluate(module.apply, params, *part)[1]) for part in self.test]),
+            "network": np.array([float(training.evaluate(module.apply, params, *part).accuracy) for part in self.test]),
             "connections": np.asarray(champion.synapses),
             "all": np.array(sum(leaf.size for leaf in search.synapses.of(params).values())),
         }

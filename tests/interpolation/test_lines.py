@@ -111,9 +111,9 @@ def test_the_ends_of_a_sweep_are_the_parents(parents, task):
     apply, a, b = parents
     s = sweep(apply, a, b, *task, ts=jnp.array([0.0, 1.0]))
     for at, parent in enumerate((a, b)):
-        loss, accuracy = ea.training.evaluate(apply, parent, *task)
-        np.testing.assert_allclose(s.loss[at], loss, rtol=1e-6)
-        np.testing.assert_allclose(s.accuracy[at], accuracy, rtol=1e-6)
+        expected = ea.training.evaluate(apply, parent, *task)
+        np.testing.assert_allclose(s.loss[at], expected.loss, rtol=1e-6)
+        np.testing.assert_allclose(s.accuracy[at], expected.accuracy, rtol=1e-6)
 
 
 def test_the_first_layers_products_are_shared_and_nothing_else_is(task):
@@ -151,7 +151,7 @@ def test_a_sweep_has_gradients(network, task, key):
     apply, init = network
     a, b = init(key), init(jax.random.key(1))
     gradient = jax.grad(lambda p: sweep(apply, p, b, *task, ts=jnp.array([0.0, 1.0])).loss.sum())(a)
-    expected = jax.grad(lambda p: ea.training.evaluate(apply, p, *task)[0])(a)
+    expected = jax.grad(lambda p: ea.training.evaluate(apply, p, *task).loss)(a)
     chex.assert_trees_all_close(gradient, expected, atol=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_a_barrier_needs_both_parents():
         ({"ts": jnp.zeros(0)}, "ts: "),
         ({"y": jnp.full(120, 3)}, "labels from 3 to 3; expected 0 to 2"),
         ({"y": jnp.full(120, -1)}, "labels from -1"),
-        ({"y": jnp.zeros(119, int)}, "one integer label for each"),
+        ({"y": jnp.zeros(119, int)}, "as many targets as inputs"),
         ({"x": jnp.zeros((0, 6)), "y": jnp.zeros(0, int)}, "at least one sample"),
         ({"chunk": 0}, "chunk: "),
         ({"strategy": "auto"}, "strategy: got 'auto'; expected one of 'scan', 'vmap'"),

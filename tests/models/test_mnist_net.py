@@ -76,4 +76,4 @@ def test_it_learns_with_dropout(key):
     settings = {"epochs": 12, "batch_size": 10, "key": key, "noisy": True}
     trained, history = ea.training.fit(net.apply, pop, (x, y), optax.adam(0.01), **settings)
     assert (history.loss[:, -1] < 0.6 * history.loss[:, 0]).all()
-    assert float(ea.training.evaluate(net.apply, ea.population.take(trained, 0), x, y)[1]) > 0.9
+    assert float(ea.training.evaluate(net.apply, ea.population.take(trained, 0), x, y).accuracy) > 0.9

@@ -58,9 +58,9 @@ def test_a_rollout_is_the_evaluation_of_the_substituted_network():
     kept = pruning.masked(MASKS, pruning.basis(SYNAPSES, PARAMS))
     found = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y))
     for number, value in enumerate(VALUES):
-        loss, accuracy = ea.training.evaluate(NET.apply, pruning.at_value(SYNAPSES, kept, value), X, Y)
-        np.testing.assert_allclose(found.loss[number], loss, rtol=1e-6)
-        np.testing.assert_allclose(found.accuracy[number], accuracy)
+        expected = ea.training.evaluate(NET.apply, pruning.at_value(SYNAPSES, kept, value), X, Y)
+        np.testing.assert_allclose(found.loss[number], expected.loss, rtol=1e-6)
+        np.testing.assert_allclose(found.accuracy[number], expected.accuracy)
 
 
 def test_own_magnitudes_at_the_value_1_are_the_network_itself():

@@ -1,5 +1,6 @@
 """Networks trained by programs of their pieces learn what they would as a whole."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,7 +143,7 @@ def test_judging_is_that_of_the_whole_network(images, starts):
     x, y = images
     ours = training.evaluate_pieces(NETWORKS[0], found[0], x, y, chunk=20)
     theirs = training.evaluate(NETWORKS[0].apply, found[0], x, y, chunk=20)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-5)
 
 
 def test_what_pieces_give_ends_in_the_logits(images, starts):

@@ -17,7 +17,7 @@ def test_fit_learns_the_task(network, task, key):
     trained, history = training.fit(apply, pop, task, ADAM, epochs=20, batch_size=16, key=key)
     assert history.loss.shape == (3, 20) and bool((history.loss[:, -1] < 0.3 * history.loss[:, 0]).all())
     for member in ea.population.unstack(trained):
-        assert float(training.evaluate(apply, member, *task)[1]) > 0.95
+        assert float(training.evaluate(apply, member, *task).accuracy) > 0.95
 
 
 def test_a_member_does_not_depend_on_the_population_around_it(network, task, key):
@@ -26,10 +26,10 @@ def test_a_member_does_not_depend_on_the_population_around_it(network, task, key
     settings = {"epochs": 2, "batch_size": 32, "key": key}
     together, _ = training.fit(apply, pop, task, ADAM, **settings)
     keys = jax.random.split(key, 3)
-    alone, moments = ea.population.take(pop, 1), ADAM.init(ea.population.take(pop, 1))
+    alone, opt_state = ea.population.take(pop, 1), ADAM.init(ea.population.take(pop, 1))
     for number in range(2):
         of_epoch = jax.random.fold_in(keys[1], number)
-        alone, moments, _ = training.epoch(apply, ADAM, alone, moments, *task, batch_size=32, key=of_epoch)
+        alone, opt_state, _ = training.epoch(apply, ADAM, alone, opt_state, *task, batch_size=32, key=of_epoch)
     chex.assert_trees_all_close(ea.population.take(together, 1), alone, atol=1e-6)
 
 
@@ -49,7 +49,7 @@ def test_every_sample_is_seen_once_an_epoch(task, key):
         *_, metrics = training.epoch(
             apply, optax.sgd(0.0), params, optax.sgd(0.0).init(params), *task, batch_size=batch_size, key=key
         )
-        np.testing.assert_allclose(metrics, expected, rtol=1e-5)
+        chex.assert_trees_all_close(metrics, expected, rtol=1e-5)
 
 
 def test_the_last_small_batch_takes_a_step_of_its_own_mean(key):
@@ -60,7 +60,7 @@ def test_the_last_small_batch_takes_a_step_of_its_own_mean(key):
     trained, _, _ = training.epoch(apply, optimizer, params, optimizer.init(params), x, y, batch_size=4, key=key)
     order = jax.random.permutation(key, 5)
     for batch in (order[:4], order[4:]):
-        gradient = jax.grad(lambda p, i: training.loss_and_accuracy(apply, p, x[i], y[i])[0])(params, batch)
+        gradient = jax.grad(lambda p, i: training.score(apply, p, x[i], y[i]).loss)(params, batch)
         params = params - 0.1 * gradient
     np.testing.assert_allclose(trained, params, atol=1e-6)
 
@@ -68,9 +68,9 @@ def test_the_last_small_batch_takes_a_step_of_its_own_mean(key):
 def test_evaluation_in_chunks_equals_evaluation_at_once(network, task, key):
     apply, init = network
     params = init(key)
-    whole = training.loss_and_accuracy(apply, params, *task)
+    whole = training.score(apply, params, *task)
     for chunk in (1, 50, 120, 1000):
-        np.testing.assert_allclose(training.evaluate(apply, params, *task, chunk=chunk), whole, rtol=1e-5)
+        chex.assert_trees_all_close(training.evaluate(apply, params, *task, chunk=chunk), whole, rtol=1e-5)
 
 
 def test_the_best_epoch_is_kept_and_a_member_stops_after_its_patience(network, task, key):
@@ -96,7 +96,7 @@ def test_the_best_epoch_is_kept_and_a_member_stops_after_its_patience(network, t
     assert seen == [(number, (3,)) for number in range(1, ran.max() + 1)]
     lowest = np.nanmin(np.asarray(history.validation_loss), axis=1)
     for number, member in enumerate(ea.population.unstack(best)):
-        np.testing.assert_allclose(training.evaluate(apply, member, *wrong)[0], lowest[number], rtol=1e-5)
+        np.testing.assert_allclose(training.evaluate(apply, member, *wrong).loss, lowest[number], rtol=1e-5)
 
 
 def test_without_keeping_the_best_the_last_is_returned(network, task, key):
@@ -194,9 +194,9 @@ def test_an_ensemble_answers_by_its_mean_probabilities(network, task, key):
     x, y = task
     chances = np.mean([jax.nn.softmax(apply(member, x)) for member in ea.population.unstack(pop)], axis=0)
     for chunk in (7, 1000):
-        loss, accuracy = training.evaluate_ensemble(apply, pop, x, y, chunk=chunk)
-        assert float(loss) == pytest.approx(float(-np.log(chances[np.arange(120), y]).mean()), rel=1e-5)
-        assert float(accuracy) == pytest.approx(float((chances.argmax(axis=1) == np.asarray(y)).mean()))
+        found = training.evaluate_ensemble(apply, pop, x, y, chunk=chunk)
+        assert float(found.loss) == pytest.approx(float(-np.log(chances[np.arange(120), y]).mean()), rel=1e-5)
+        assert float(found.accuracy) == pytest.approx(float((chances.argmax(axis=1) == np.asarray(y)).mean()))
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 6])
@@ -206,18 +206,21 @@ def test_chunks_are_put_together_again(count):
     np.testing.assert_array_equal(found["sum"], x.sum(axis=1))
 
 
+def constant(p, x):
+    """A network that answers the same to every sample."""
+    return jnp.broadcast_to(p, (*x.shape, 2))
+
+
 def test_an_ensemble_that_is_sure_and_wrong_has_a_finite_loss():
     pop = jnp.array([[200.0, 0.0], [200.0, 0.0]])
-    loss, accuracy = training.evaluate_ensemble(
-        lambda p, x: jnp.broadcast_to(p, (3, 2)), pop, jnp.zeros(3), jnp.ones(3, int)
-    )
-    assert float(loss) == pytest.approx(200) and float(accuracy) == 0
+    found = training.evaluate_ensemble(constant, pop, jnp.zeros(3), jnp.ones(3, int))
+    assert float(found.loss) == pytest.approx(200) and float(found.accuracy) == 0
 
 
 def test_an_ensemble_with_a_member_that_failed_has_no_accuracy():
     pop = jnp.array([[1.0, 0.0], [jnp.nan, 0.0]])
-    found = training.evaluate_ensemble(lambda p, x: jnp.broadcast_to(p, (3, 2)), pop, jnp.zeros(3), jnp.zeros(3, int))
-    assert np.isnan(found).all()
+    found = training.evaluate_ensemble(constant, pop, jnp.zeros(3), jnp.zeros(3, int))
+    assert np.isnan(found.loss) and np.isnan(found.accuracy)
 
 
 OPTIMISERS = {
@@ -242,7 +245,9 @@ def test_masked_weights_and_their_moments_stay_at_zero(name, network, task, key)
         members = training.step_epoch(apply, members, task, OPTIMISERS[name], batch_size=20)
     like_params = [
         tree
-        for tree in jax.tree.leaves(members.moments, is_leaf=lambda t: jax.tree.structure(t) == jax.tree.structure(pop))
+        for tree in jax.tree.leaves(
+            members.opt_state, is_leaf=lambda t: jax.tree.structure(t) == jax.tree.structure(pop)
+        )
         if jax.tree.structure(tree) == jax.tree.structure(pop)
     ]
     assert like_params or name == "noisy"
@@ -327,5 +332,5 @@ def test_a_noisy_population_learns_the_same_in_every_way_of_training(network, ta
     fitted, history = training.fit(noisy, pop, task, ADAM, epochs=2, key=key, validation=task, **settings)
     still, _ = training.fit(apply, pop, task, ADAM, epochs=2, key=key, batch_size=40)
     assert any(bool((p != q).any()) for p, q in zip(jax.tree.leaves(fitted), jax.tree.leaves(still), strict=True))
-    expected = training.evaluate(apply, ea.population.take(fitted, 0), *task)[0]
+    expected = training.evaluate(apply, ea.population.take(fitted, 0), *task).loss
     np.testing.assert_allclose(history.validation_loss[0, -1], expected, rtol=1e-5)

@@ -1,0 +1,231 @@
+"""What is measured of a network: a loss, an accuracy where it means something, and other metrics by name.
+
+Everything that scores networks comes here: training, evaluation, sweeps, curves, ensembles, pruning and evolution.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from evojax_align import _checks
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Loss, Metrics, PyTree
+
+CHUNK = 1000
+"""Samples at a time in evaluation."""
+
+
+@struct.dataclass
+class Score:
+    """How well a network does, as means over samples; of several networks, with leading axes.
+
+    All values are NaN where an output of the network is not finite.
+    """
+
+    loss: Float[Array, "..."]
+    """Mean loss; the softmax cross-entropy unless another one was given."""
+    accuracy: Any
+    """Share of the labels that have the largest logit, an array like the loss; None where another loss was given."""
+    metrics: Mapping[str, Float[Array, "..."]] = struct.field(default_factory=dict)
+    """Means of the other metrics, by name."""
+
+
+def cross_entropy(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Float[Array, " n"]:
+    """Softmax cross-entropy of logits with integer labels, in float32 or better.
+
+    Args:
+        outputs: logits, [n, classes], or for a model of sequences [n, time, classes].
+        targets: labels, [n] or [n, time].
+
+    Returns:
+        One number for each sample: the mean over its labels.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> cross_entropy(jnp.zeros((1, 3, 4)), jnp.array([[0, 1, 3]])).round(3).tolist()
+        [1.3860000371932983]
+    """
+    logits = jnp.asarray(outputs)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return _by_sample(optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(targets)))
+
+
+def hits(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Float[Array, " n"]:
+    """The share of each sample's labels that have the largest logit."""
+    right = jnp.argmax(jnp.asarray(outputs), axis=-1) == jnp.asarray(targets)
+    return _by_sample(right.astype(jnp.float32))
+
+
+def measures(
+    outputs: PyTree, targets: PyTree, loss: Loss | None = None, metrics: Metrics | None = None
+) -> dict[str, Float[Array, " n"]]:
+    """Loss, accuracy and metrics of each sample, by name, NaN for samples with an output that is not finite.
+
+    This is the one place that decides about outputs that are not finite. "accuracy" is left out where a loss is given.
+    """
+    found = {"loss": (loss or cross_entropy)(outputs, targets)}
+    if loss is None:
+        found["accuracy"] = hits(outputs, targets)
+    found |= {name: metric(outputs, targets) for name, metric in (metrics or {}).items()}
+    lost = not_finite(outputs, found["loss"].shape[0])
+    # added, so that gradients pass, and are NaN where the outputs' own are
+    return {name: values + jnp.where(lost, jnp.nan, 0).astype(values.dtype) for name, values in found.items()}
+
+
+def score(
+    apply: Apply,
+    params: PyTree,
+    x: PyTree,
+    y: PyTree = None,
+    weights: Float[Array, " n"] | None = None,
+    *,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+) -> Score:
+    """Score one network on one batch, all at once; it can be differentiated.
+
+    Args:
+        apply: the network.
+        params: its parameters.
+        x: inputs.
+        y: targets.
+        weights: of the samples in the means; a weight of 0 leaves a sample out, whatever its loss.
+        loss: in place of the softmax cross-entropy.
+        metrics: more functions like the loss, by name.
+    """
+    found = measures(apply(params, x), y, loss, metrics)
+    if weights is None:
+        return of_means({name: jnp.mean(values) for name, values in found.items()})
+    total = jnp.sum(weights)
+    return of_means({name: jnp.sum(weighted(values, weights)) / total for name, values in found.items()})
+
+
+def weighted(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Values times weights, and 0 where the weight is 0, even for NaN."""
+    return jnp.where(weights > 0, values * weights.astype(values.dtype), 0)
+
+
+def of_means(means: Mapping[str, Array]) -> Score:
+    """A `Score` from means by the names of `measures`."""
+    others = {name: value for name, value in means.items() if name not in ("loss", "accuracy")}
+    return Score(means["loss"], means.get("accuracy"), others)
+
+
+def in_chunks(fn: Callable[..., PyTree], data: PyTree, *, chunk: int = CHUNK, total: bool = False) -> PyTree:
+    """What a function of some samples gives for all of them, in equal chunks, so that memory stays bounded.
+
+    Args:
+        fn: from samples, along the leading axis of every leaf, to something for each of them; or with `total`, from
+            samples and their weights to sums over them. To make the chunks equal a few samples come twice, the second
+            time with a weight of 0.
+        data: all samples.
+        chunk: how many the function sees at a time, at most.
+        total: add up what the function gives, instead of putting it together.
+
+    Returns:
+        For all samples what `fn` gives for some.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> in_chunks(lambda part, weights: jnp.sum(part * weights), jnp.arange(5.0), chunk=2, total=True).item()
+        10.0
+    """
+    count = jnp.shape(jax.tree.leaves(data)[0])[0]
+    parts = max(1, -(-count // _checks.positive("chunk", chunk)))
+    size = -(-count // parts)
+    if parts == 1:
+        return fn(data, jnp.ones(count)) if total else fn(data)
+
+    def cut(leaf: Array) -> Array:
+        return jnp.concatenate([leaf, leaf[: parts * size - count]]).reshape(parts, size, *leaf.shape[1:])
+
+    data = jax.tree.map(cut, data)
+    if total:
+        weights = jnp.where(jnp.arange(parts * size) < count, 1.0, 0.0).reshape(parts, size)
+        return jax.tree.map(partial(jnp.sum, axis=0), jax.lax.map(lambda part: fn(*part), (data, weights)))
+    found = jax.lax.map(fn, data)
+    return jax.tree.map(lambda leaf: leaf.reshape(parts * size, *leaf.shape[2:])[:count], found)
+
+
+def check_data(
+    argument: str,
+    apply: Apply,
+    params: PyTree,
+    x: PyTree,
+    y: PyTree,
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+) -> None:
+    """Refuse no samples, targets that do not belong to the inputs, labels that the network has no logit for, and a loss
+    or metric that does not give one number for each sample."""
+    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves((x, y))}
+    if len(counts) != 1 or not counts.isdisjoint({(0,), ()}):
+        came = f"inputs of shape {_shapes(x)} and targets of shape {_shapes(y)}"
+        raise _checks.bad(argument, came, "at least one sample, and as many targets as inputs", "Check the data set.")
+    outputs = _checks.traced(lambda f: partial(jax.eval_shape, f), apply, params, _one(x))
+    if loss is None:
+        _check_labels(argument, outputs, y)
+    for name, fn in {"loss": loss, **(metrics or {})}.items():
+        if fn is None:
+            continue
+        values = _traced(name, fn, outputs, _one(y))
+        if getattr(values, "shape", None) != (1,) or not jnp.issubdtype(values.dtype, jnp.floating):
+            came = "a tree" if not hasattr(values, "shape") else f"{values.dtype} of shape {values.shape}"
+            fix = "Take the mean over all axes but the first."
+            raise _checks.bad(name, f"{came} for 1 sample", "one floating-point number for each sample", fix)
+
+
+def _traced(name: str, fn: Loss, outputs: PyTree, targets: PyTree) -> Any:
+    try:
+        return jax.eval_shape(fn, outputs, targets)
+    except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
+        came = f"outputs of shape {_shapes(outputs)} and targets of shape {_shapes(targets)}"
+        fix = f"Check that it fits the network's outputs; tracing it raised: {error}"
+        raise _checks.bad(name, came, f"what {name}(outputs, targets) takes", fix) from error
+
+
+def _check_labels(argument: str, outputs: PyTree, y: PyTree) -> None:
+    """Require integer labels, one for each place where the network gives logits, and a logit for each."""
+    if not hasattr(outputs, "shape"):
+        came, expected = f"outputs of structure {jax.tree.structure(outputs)}", "one array of logits, or a loss"
+        raise _checks.bad("apply", came, expected, "Pass loss=..., or let apply return the logits alone.")
+    dtype = getattr(y, "dtype", None)
+    fits = dtype is not None and jnp.issubdtype(dtype, jnp.integer) and y.shape[1:] == outputs.shape[1:-1]
+    if outputs.ndim < 2 or not fits:
+        came = f"logits of shape {('n', *outputs.shape[1:])} and {dtype} targets of shape {_shapes(y)}"
+        fix = "Pass integer labels; or for other targets a loss, such as loss=lambda outputs, y: (outputs - y) ** 2."
+        raise _checks.bad(argument, came, "an integer label for each line of logits", fix)
+    classes = outputs.shape[-1]
+    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
+        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
+        raise _checks.bad(argument, came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
+
+
+def _one(tree: PyTree) -> PyTree:
+    """The shapes of one sample, with its leading axis."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *jnp.shape(leaf)[1:]), jnp.result_type(leaf)), tree)
+
+
+def _shapes(tree: PyTree) -> Any:
+    """The shapes of all leaves, or that of the only one."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+    return shapes[0] if len(shapes) == 1 else shapes
+
+
+def _by_sample(values: Array) -> Float[Array, " n"]:
+    """The mean over all axes but the first."""
+    return values.reshape(values.shape[0], -1).mean(axis=1) if values.ndim > 1 else values
+
+
+def not_finite(outputs: PyTree, count: int) -> Bool[Array, " n"]:
+    """Which samples have an output that is NaN or infinite."""
+    lost = jnp.zeros(count, bool)
+    for leaf in jax.tree.leaves(outputs):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            lost |= ~jnp.isfinite(leaf).reshape(count, -1).all(axis=1)
+    return lost
