@@ -27,6 +27,7 @@ def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTre
     Returns:
         A population; `take(init(f, key, n), i)` equals `f(jax.random.split(key, n)[i])`.
     """
+    key = _checks.key("key", key)
     return map(init_fn, jax.random.split(key, _checks.positive("size", size)))
 
 
@@ -128,7 +129,7 @@ def map(
 
 def devices() -> Mesh | None:
     """A mesh over all devices, as `map` takes it; None where there is one device alone."""
-    return jax.make_mesh((len(jax.devices()),), ("members",)) if len(jax.devices()) > 1 else None
+    return _automatic(jax.make_mesh((len(jax.devices()),), ("members",))) if len(jax.devices()) > 1 else None
 
 
 def spread(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -136,7 +137,12 @@ def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     sees them alike from the first time; a population that does not divide evenly stays where it is."""
     if size(tree) % mesh.size:
         return tree
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
+    return jax.device_put(tree, NamedSharding(_automatic(mesh), PartitionSpec(mesh.axis_names)))
+
+
+def _automatic(mesh: Mesh) -> Mesh:
+    """The same devices, with shardings that the compiler chooses and types do not mention."""
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
 
 
 def gather(tree: PyTree) -> PyTree:
@@ -167,6 +173,5 @@ def _share_out(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh
         index = jnp.minimum(jnp.arange(count + padding), count - 1)
         populations = take(populations, index)
     spec = PartitionSpec(mesh.axis_names)
-    mesh = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
-    result = jax.shard_map(lift, mesh=mesh, in_specs=(spec,), out_specs=spec, check_vma=False)(populations)
+    result = jax.shard_map(lift, mesh=_automatic(mesh), in_specs=(spec,), out_specs=spec, check_vma=False)(populations)
     return take(result, slice(0, count)) if padding else result

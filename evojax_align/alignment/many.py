@@ -34,7 +34,9 @@ class ManyAlignment:
     scores: dict[str, Float[Array, "networks neurons"]]
     """Mean correlation of the neuron at each place with those of all other networks there."""
     rounds: int = struct.field(pytree_node=False)
-    """How often all networks were looked at before none moved."""
+    """How often all networks were looked at."""
+    converged: bool = struct.field(pytree_node=False, default=True)
+    """Whether none moved in the last round; otherwise more rounds would change the result."""
 
 
 def align_many(
@@ -76,6 +78,8 @@ def align_many(
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
         raise _checks.bad("rounds", rounds, "an integer of at least 0", "Pass 0 to match with the first alone.")
     spec = spec or infer(apply, population.take(networks, 0), x)
+    if not spec.groups:
+        return ManyAlignment(networks, {}, {}, rounds=0)
     left, right = map(np.array, zip(*itertools.combinations(range(count), 2), strict=True))
     sides = population.take(networks, left), population.take(networks, right)
     relations = relate_pairs(
@@ -99,6 +103,7 @@ def align_many(
         permutations=stacked,
         scores=between.scores(orders),
         rounds=turns,
+        converged=not moved,
     )
 
 

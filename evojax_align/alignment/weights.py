@@ -46,6 +46,9 @@ def match_weights(
         For each group an index array.
     """
     _checks.positive("restarts", restarts)
+    if not spec.groups:
+        return {}
+    start = {group: jnp.asarray(order, jnp.int32) for group, order in start.items()}
     keys = jax.random.split(jax.random.key(0), max(restarts - 2, 1))
     starts = [identity(spec) | dict(start), identity(spec), *(random_permutations(spec, key) for key in keys)]
     orders = population.stack(starts[:restarts])
@@ -72,7 +75,7 @@ def match_weights(
                 gained |= jnp.any(better)
             return orders, gained, count + 1
 
-        state = orders, jnp.ones((), bool), jnp.zeros((), int)
+        state = orders, jnp.ones((), bool), jnp.zeros((), jnp.int32)
         orders, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
     return population.take(orders, jnp.argmax(_totals(spec, a, b, orders)))
 
@@ -96,7 +99,7 @@ def _solved(scores: Float[Array, "*batch p p"], engine: str) -> tuple[Array, Arr
     if engine == "host":
         y = one_to_one_batch(flat).y
     else:
-        y = population.map(lambda s: one_to_one(s, engine=engine).y, flat)
+        y = population.map(lambda s: one_to_one(s, engine=engine).y, flat).astype(jnp.int32)
     totals = jnp.sum(jnp.take_along_axis(flat, y[..., None], axis=-1), axis=(-2, -1))
     return y.reshape(scores.shape[:-1]), totals.reshape(scores.shape[:-2])
 

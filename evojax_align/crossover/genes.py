@@ -122,7 +122,10 @@ def mix(
     """
     _checks.same_trees("a", a, "b", b)
     _checks.same_trees("a", a, "fresh", a if fresh is None else fresh)
-    from_b = jnp.asarray(from_b, bool)
+    from_b = jnp.asarray(from_b)
+    if from_b.dtype != bool:
+        fix = "Draw them by jax.random.bernoulli, or compare numbers: from_b > 0."
+        raise _checks.bad("from_b", f"{from_b.dtype}", "booleans", fix)
     if from_b.shape != (len(genes.names),):
         raise _checks.bad("from_b", f"shape {from_b.shape}", f"({len(genes.names)},)", "One choice for each gene.")
     choices = jnp.append(from_b, False)  # the last is of weights without a gene
@@ -173,6 +176,7 @@ def blocks(key: PRNGKey, a: PyTree, b: PyTree, *, block: int = 64, rate: ArrayLi
 
 
 def _crossed(key: PRNGKey, genes: Genes, a: PyTree, b: PyTree, rate: ArrayLike) -> PyTree:
+    key = _checks.key("key", key)
     return mix(genes, jax.random.bernoulli(key, chance(rate), (len(genes.names),)), a, b)
 
 

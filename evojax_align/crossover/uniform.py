@@ -25,6 +25,7 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyT
     Raises:
         ValueError: for parents of different structure, or a rate outside [0, 1].
     """
+    key = _checks.key("key", key)
     _checks.same_trees("a", a, "b", b)
     rate = chance(rate)
     lots = uniforms(key, {path: jnp.asarray(leaf) for path, leaf in leaves_by_path(a).items()})
@@ -53,6 +54,7 @@ def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: 
         ValueError: for parents of different structure, leaves that the specification does not describe, or a rate
             outside [0, 1].
     """
+    key = _checks.key("key", key)
     _checks.same_trees("a", a, "b", b)
     rate = chance(rate)
     leaves = {leaf: number for number, leaf in enumerate(spec.axes)}

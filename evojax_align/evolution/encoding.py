@@ -114,6 +114,7 @@ def conceive(
     References:
         Chung, A., Shafiee, M., Fieguth, P. and Wong, A. The mating rituals of deep neural networks. 2017.
     """
+    key = _checks.key("key", key)
     encoding = encoding or Encoding()
     for name, factor in (("synapse_factor", synapse_factor), ("cluster_factor", cluster_factor)):
         if factor is not None and _checks.is_concrete(factor) and not 0 <= np.asarray(factor) <= 1:

@@ -104,6 +104,7 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
         genes: capacity for connections, enabled or not.
         enabled: the chance of each.
     """
+    key = _checks.key("key", key)
     for name, value in (("inputs", inputs), ("outputs", outputs), ("hidden", hidden), ("genes", genes)):
         _checks.positive(name, value)
     born, free = (inputs + 1) * outputs, genes - (inputs + 1) * outputs
@@ -248,6 +249,7 @@ def apply(
 
 def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -> Graph:
     """A new node in the middle of a connection, which is disabled; it has any activation."""
+    key = _checks.key("key", key)
     key_gene, key_kind = jax.random.split(key)
     gene, any_enabled = _drawn(key_gene, graph.enabled)
     node, place = graph.hidden, graph.genes
@@ -270,6 +272,7 @@ def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -
 
 def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
     """A new connection from any node that can have one to any node of a later layer that it does not lead to yet."""
+    key = _checks.key("key", key)
     key_source, key_target = jax.random.split(key)
     born, nodes = graph.innovation >= 0, graph.layer.shape[0]
     beyond = nodes - jnp.searchsorted(jnp.sort(graph.layer), graph.layer, side="right")
@@ -291,12 +294,14 @@ def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
 
 def enable(key: PRNGKey, graph: Graph) -> Graph:
     """A connection that was disabled carries again."""
+    key = _checks.key("key", key)
     gene, any_disabled = _drawn(key, (graph.innovation >= 0) & ~graph.enabled)
     return dataclasses.replace(graph, enabled=graph.enabled.at[gene].max(any_disabled))
 
 
 def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
     """A hidden node has another activation."""
+    key = _checks.key("key", key)
     key_node, key_kind = jax.random.split(key)
     node, any_hidden = _drawn(key_node, graph.event >= 0)
     place = graph.outputs + node
@@ -308,6 +313,7 @@ def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
 
 def cross(key: PRNGKey, a: Graph, b: Graph) -> Graph:
     """The structure of the first; genes and nodes that the second has too are enabled, or act, as in either."""
+    key = _checks.key("key", key)
     key_genes, key_nodes = jax.random.split(key)
 
     def mixed(key: PRNGKey, numbers: Array, others: Array, own: Array, theirs: Array) -> Array:

@@ -58,6 +58,7 @@ def inherit(
     Returns:
         A tree like `fresh`.
     """
+    key = _checks.key("key", key)
     _checks.one_of("inherit", rule, INHERIT)
     if rule == "none":
         return fresh

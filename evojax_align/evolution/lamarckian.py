@@ -131,6 +131,7 @@ class Lamarckian:
             train: inputs and labels to learn from.
             judge: inputs and labels that fitness is measured on.
         """
+        key = _checks.key("key", key)
         seedlings = self.first(key, train)
         return self.choose(key, self.empty(), seedlings, self.grow(seedlings, train, judge))[0]
 
@@ -145,6 +146,7 @@ class Lamarckian:
 
     def first(self, key: PRNGKey, train: Iterable[Any]) -> list[Seedling]:
         """The networks that a search begins with."""
+        key = _checks.key("key", key)
         x, _ = train
         found: list[Seedling] = []
         for number in range(self.size):
@@ -168,6 +170,7 @@ class Lamarckian:
         Returns:
             The next state, and the history of the networks that were evaluated for it.
         """
+        key = _checks.key("key", key)
         seedlings = self.breed(key, state, train)
         return self.choose(key, state, seedlings, self.grow(seedlings, train, judge))
 
@@ -181,6 +184,7 @@ class Lamarckian:
         Raises:
             ValueError: if the budget is spent, and `Exhausted`, if all that could come has been evaluated.
         """
+        key = _checks.key("key", key)
         count = min(self.children, (self.budget - state.epochs) // self.epochs)
         if count < 1:
             came = f"{state.epochs} epochs spent of {self.budget}"
@@ -224,6 +228,7 @@ class Lamarckian:
         Returns:
             The next state, and the history of the seedlings.
         """
+        key = _checks.key("key", key)
         count = len(state.history.fitness)
         children = tuple(
             Individual(child.genome.genes, variables, np.array(fitness), np.array(count + number))

@@ -33,6 +33,7 @@ def gaussian(
     Raises:
         ValueError: for a scale or a rate that cannot be.
     """
+    key = _checks.key("key", key)
     if _checks.is_concrete(scale, rate) and not (np.all(np.asarray(scale) >= 0) and 0 <= np.asarray(rate) <= 1):
         raise _checks.bad("scale, rate", (scale, rate), "a scale of at least 0, a rate from 0 to 1", "Correct them.")
     if [jnp.shape(leaf) for leaf in jax.tree.leaves(params)] != [np.shape(i) for i in jax.tree.leaves(genes.index)]:

@@ -199,6 +199,7 @@ class Padawann:
             tasks: what members are judged on.
             masks: of the ancestors, if some of their synapses are dead already.
         """
+        key = _checks.key("key", key)
         if masks is None:
             masks = full_masks(ancestors)
         training.check_masks("masks", masks, ancestors)
@@ -217,6 +218,7 @@ class Padawann:
         Returns:
             The next state, and what happened.
         """
+        key = _checks.key("key", key)
         new = _bred(self, key, state)
         return _next(self, state, new, self._judged(new.kept, new.masks, tuple(tasks)))
 

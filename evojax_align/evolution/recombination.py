@@ -157,6 +157,7 @@ class Recombination:
             key: a random key.
             judge: inputs and labels that fitness is measured on.
         """
+        key = _checks.key("key", key)
         return _init(self, _drawn(self.init_fn, key, self.size), self._checked("judge", judge))
 
     def step(self, key: PRNGKey, state: State, train: Samples, judge: Samples) -> tuple[State, Info]:
@@ -171,6 +172,7 @@ class Recombination:
         Returns:
             The next state, whose generation is one more, and what happened.
         """
+        key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
         return (_step if self.mesh is None else _staged)(self, key, state, train, judge)
 
@@ -183,6 +185,7 @@ class Recombination:
             x: inputs on which neurons are compared, where parents are aligned.
             count: number of children, as many for every island.
         """
+        key = _checks.key("key", key)
         return _breed(self, key, state, x, _checks.positive("count", count))
 
     def _checked(self, argument: str, data: Samples) -> Data:
@@ -198,6 +201,7 @@ class Recombination:
             params: the network; of a population, lift this by `population.map`.
             train: inputs and labels to learn from.
         """
+        key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle}
         return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 

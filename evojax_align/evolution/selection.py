@@ -28,6 +28,7 @@ def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "cou
         pool: at least two indices.
         count: number of children.
     """
+    key = _checks.key("key", key)
     size = pool.shape[0]
     if size < 2:
         raise _checks.bad("pool", f"{size} parents", "at least 2", "Let more of the population be parents.")
@@ -47,6 +48,7 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: i
         rivals: how many meet in a tournament; 1 is pure chance.
         count: tournaments.
     """
+    key = _checks.key("key", key)
     _checks.positive("rivals", rivals)
     drawn = jax.random.randint(key, (count, rivals), 0, fitness.shape[0])
     known = failed_last(fitness)

@@ -55,6 +55,7 @@ def splice(
     Returns:
         Genome and variables of the child; None if no cut gives a network of the space that is neither parent.
     """
+    key = _checks.key("key", key)
     _checks.one_of("matching", matching, MATCHINGS)
     one, other = (_maps(network, own, x) for network, own in zip(networks, variables, strict=True))
     sizes = [[_size(maps) for maps in of] for of in (one, other)]

@@ -163,6 +163,7 @@ class Synthesis:
             train: inputs and labels to learn from.
             judge: inputs and labels that fitness is measured on.
         """
+        key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
         newborns = self.founders(key)
         grown, _, fitness = self._lived(newborns, train, judge)
@@ -180,6 +181,7 @@ class Synthesis:
         Returns:
             The next state, in which the children have taken the place of all parents, and what happened.
         """
+        key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
         newborns = _breed(self, key, state, train)
         grown, loss, fitness = self._lived(newborns, train, judge)
@@ -188,16 +190,19 @@ class Synthesis:
 
     def founders(self, key: PRNGKey) -> Newborns:
         """The ancestors before their training, all alive."""
+        key = _checks.key("key", key)
         return _founders(self, key)
 
     def breed(self, key: PRNGKey, state: Sparse, train: Iterable[Any]) -> Newborns:
         """The children of a population before their training."""
+        key = _checks.key("key", key)
         return _breed(self, key, state, self._checked("train", train))
 
     def grow(
         self, key: PRNGKey, params: PyTree, masks: PyTree, train: Iterable[Any]
     ) -> tuple[PyTree, Float[Array, ""]]:
         """One network after its training, and its mean loss in the last epoch; lift it by `population.map`."""
+        key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
         return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 

@@ -156,6 +156,7 @@ class Wann:
             key: a random key.
             data: what the task is judged on.
         """
+        key = _checks.key("key", key)
         key_draw, key_judge = jax.random.split(key)
         members = _first(self, key_draw)
         return Colony(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
@@ -177,6 +178,7 @@ class Wann:
         Returns:
             The next state, and what happened.
         """
+        key = _checks.key("key", key)
         key_breed, key_judge = jax.random.split(key)
         members, grown = _bred(self, key_breed, state)
         return Colony(members, self._judged(key_judge, members, data), state.generation + 1), grown

@@ -10,9 +10,9 @@ import numpy as np
 from flax import struct
 
 from evojax_align import _checks, population
-from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Loss, Metrics, PyTree
 from evojax_align.crossover import lerp
-from evojax_align.symmetry import PermutationSpec, select
+from evojax_align.symmetry import PermutationSpec, identity, select
 from evojax_align.symmetry.following import Labels, label
 from evojax_align.symmetry.permuting import reorder
 from evojax_align.symmetry.reading import groups_of_classes, layouts_of
@@ -46,6 +46,8 @@ class Sweep:
     """An array like the loss; None where a loss was given."""
     metrics: Mapping[str, Float[Array, "... t"]] = struct.field(default_factory=dict)
     """Means of other metrics, by name."""
+    bijective: Bool[ArrayLike, "..."] = True
+    """Whether t = 0 and t = 1 are the parents' own functions; False for permutations that repeat neurons."""
 
 
 def sweep(
@@ -113,12 +115,15 @@ def sweep(
         came = "only some of spec, permutations_a, permutations_b"
         raise _checks.bad("permutations_a", came, "all three or none", "Pass the spec and both sides of the matchings.")
     ts = jnp.asarray(ts, jnp.float32)
-    several = all(given)
-    of_a, of_b = (dict(p) if several and p else {} for p in (permutations_a, permutations_b))
+    of_a, of_b = ({} if p is None else dict(p) for p in (permutations_a, permutations_b))
+    if spec is None or not (of_a or of_b):
+        spec = None
+    else:
+        of_a, of_b = _of_every_group(spec, of_a, of_b)
     functions = loss, tuple((metrics or {}).items())
-    means = _sweep(apply, a, b, x, y, ts, spec if several else None, of_a, of_b, functions, chunk, strategy)
-    found = of_means(means if several else {name: values[0] for name, values in means.items()})
-    return Sweep(ts, found.loss, found.accuracy, found.metrics)
+    means = _sweep(apply, a, b, x, y, ts, spec, of_a, of_b, functions, chunk, strategy)
+    found = of_means(means if all(given) else {name: values[0] for name, values in means.items()})
+    return Sweep(ts, found.loss, found.accuracy, found.metrics, True if spec is None else _bijective(of_a, of_b))
 
 
 def sweep_pairs(
@@ -160,6 +165,27 @@ def sweep_pairs(
     return _sweep_pairs(apply, a, b, x, y, ts, functions, chunk, strategy, spec, permutations_a, permutations_b)
 
 
+def _bijective(of_a: dict[str, Array], of_b: dict[str, Array]) -> Bool[Array, " alignments"]:
+    """For each alignment, whether no permutation repeats a neuron."""
+    orders = [jnp.asarray(order) for order in (*of_a.values(), *of_b.values())]
+    whole = [
+        (jnp.sort(order) == jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape))
+        .reshape(len(order), -1)
+        .all(axis=1)
+        for order in orders
+    ]
+    return jnp.stack(whole).all(axis=0)
+
+
+def _of_every_group(
+    spec: PermutationSpec, of_a: dict[str, Array], of_b: dict[str, Array]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Permutations of both parents for every group; those that are left out stay in place in all alignments."""
+    count = jnp.shape(next(iter((of_a | of_b).values())))[0]
+    stay = {group: jnp.broadcast_to(order, (count, *order.shape)) for group, order in identity(spec).items()}
+    return stay | of_a, stay | of_b
+
+
 @partial(jax.jit, static_argnames=("apply", "functions", "chunk", "strategy", "spec"))
 def _sweep_pairs(
     apply: Apply,
@@ -185,7 +211,9 @@ def _sweep_pairs(
     return population.map(one, (a, b, of_a, of_b))
 
 
-def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
+def barrier(
+    s: Sweep, kind: str = "chord", *, parents: tuple[ArrayLike, ArrayLike] | None = None
+) -> Float[Array, "..."]:
     """How much worse the worst child between the parents is than the parents are.
 
     Args:
@@ -193,9 +221,13 @@ def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
         kind: "chord" is the largest excess of the loss over the straight line between the parents' losses; "ends"
             is the largest loss minus the mean of the parents' losses; "accuracy" is the largest shortfall of the
             accuracy below the straight line between the parents' accuracies.
+        parents: the losses of both parents (with "accuracy", their accuracies), where the ends of the sweep are not
+            theirs. Many-to-one matches ("semi") change the function of a parent: against an end that is as bad as the
+            middle, no barrier would be seen.
 
     Returns:
-        One number for each line; "chord" and "accuracy" are never negative.
+        One number for each line. "chord" and "accuracy" are never negative unless `parents` are given. NaN for lines
+        with many-to-one permutations, if no `parents` are.
     """
     _checks.one_of("kind", kind, KINDS)
     ts = s.ts.reshape(-1, s.ts.shape[-1])[0]
@@ -208,7 +240,10 @@ def barrier(s: Sweep, kind: str = "chord") -> Float[Array, "..."]:
     if values is None:
         raise _checks.bad("kind", repr(kind), "'chord' or 'ends', as this sweep has no accuracy", "Pass another kind.")
     t = (jnp.full_like(ts, 0.5) if kind == "ends" else ts).reshape((1,) * (values.ndim - 1) + (-1,))
-    excess = values - ((1 - t) * values[..., start, None] + t * values[..., end, None])
+    ends = (values[..., start], values[..., end]) if parents is None else tuple(map(jnp.asarray, parents))
+    excess = values - ((1 - t) * ends[0][..., None] + t * ends[1][..., None])
+    if parents is None:
+        excess = jnp.where(jnp.asarray(s.bijective)[..., None], excess, jnp.nan)
     inside = jnp.broadcast_to((ts > -NEAR) & (ts < 1 + NEAR), values.shape)
     return jnp.max(-excess if kind == "accuracy" else excess, axis=-1, where=inside, initial=-jnp.inf)
 

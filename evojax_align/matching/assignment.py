@@ -13,12 +13,21 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from scipy.optimize import linear_sum_assignment
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int
-from evojax_align.matching.records import Injection, Matching, below, check_dead, check_scores, checked, cleaned
+from evojax_align.matching.records import (
+    Injection,
+    Matching,
+    below,
+    check_dead,
+    check_scores,
+    checked,
+    cleaned,
+    numbers_chosen,
+    refuse_unknown,
+)
 
 ENGINES = ("auto", "host", "compiled")
 SMALL = 16
@@ -42,15 +51,17 @@ def one_to_one(
             that none takes a live neuron's partner.
         dead_y: likewise.
         engine: "host" is scipy's solver, through a callback under a trace (JAX keeps no program with a callback in
-            its compile cache); "compiled" is optax's Hungarian algorithm, all on the device; "auto" is the host
-            outside a trace. Under a trace "auto" is "compiled", except in programs for a CPU with more than 16 neurons
-            and a single device: callbacks of programs that run on several devices of one machine can deadlock.
+            its compile cache); "compiled" is the same algorithm on the device (shortest augmenting paths, Crouse 2016);
+            "auto" is the host outside a trace. Under a trace "auto" is "compiled", except in programs for a CPU with
+            more than 16 neurons and a single device: callbacks of programs that run on several devices of one machine
+            can deadlock.
 
     Returns:
         A `Matching` with `m.x = arange(p)`.
 
     Raises:
-        ValueError: for scores that are not square or empty, masks of another length, an unknown engine.
+        ValueError: for scores that are not square or empty, masks of another length, an unknown engine, and pairs that
+            have NaN for a score. Under a trace the last cannot be seen, and `valid` is False.
 
     Example:
         >>> import jax.numpy as jnp
@@ -68,7 +79,8 @@ def one_to_one(
         y = _automatic(prepared)
     else:
         y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
-    return checked(jnp.arange(size), y)
+    x = jnp.arange(size, dtype=jnp.int32)
+    return checked(x, y, numbers_chosen(scores, x, y, dead_x, dead_y))
 
 
 def one_to_one_batch(
@@ -82,8 +94,8 @@ def one_to_one_batch(
     check_dead("dead_x", dead_x, batch, shape[0])
     check_dead("dead_y", dead_y, batch, shape[0])
     prepared = _prepare_batch(scores, dead_x, dead_y)
-    x = jnp.broadcast_to(jnp.arange(shape[0]), (batch, shape[0]))
-    return checked(x, _on_host(prepared))
+    x, y = jnp.broadcast_to(jnp.arange(shape[0], dtype=jnp.int32), (batch, shape[0])), _on_host(prepared)
+    return checked(x, y, numbers_chosen(scores, x, y, dead_x, dead_y))
 
 
 def injective(
@@ -119,9 +131,10 @@ def injective(
     check_dead("dead_x", dead_x, p)
     check_dead("dead_y", dead_y, q)
     prepared = _prepare(scores, dead_x, dead_y)
-    if p <= q:
-        return Injection(x=jnp.arange(p), y=_automatic(prepared))
-    return Injection(x=_automatic(prepared.T), y=jnp.arange(q))
+    narrow = jnp.arange(min(p, q), dtype=jnp.int32)
+    x, y = (narrow, _automatic(prepared)) if p <= q else (_automatic(prepared.T), narrow)
+    refuse_unknown(numbers_chosen(scores, x, y, dead_x, dead_y), "scores")
+    return Injection(x=x, y=y)
 
 
 @jax.jit
@@ -154,8 +167,42 @@ def _automatic(scores: Float[Array, "p q"]) -> Int[Array, " p"]:
 @jax.jit
 def _compiled(scores: Float[Array, "p q"]) -> Int[Array, " p"]:
     """As `_solve`, for rows of no more than columns."""
-    rows, columns = optax.assignment.hungarian_algorithm(-scores)
-    return jnp.zeros(scores.shape[0], jnp.int32).at[rows].set(columns.astype(jnp.int32))
+    costs = -scores
+    nobody = jnp.asarray(-1, jnp.int32)
+    # what loops carry is made from the scores, so that under `shard_map` it varies over devices as they do
+    no_row, no_column = ((axis * 0).astype(jnp.int32) - 1 for axis in (costs[0], costs[:, 0]))
+
+    def assign(row: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Give one more row a column, along the path of least reduced cost to a column that is free."""
+        of_rows, of_columns, row_of, column_of = state
+
+        def look(path: tuple[Array, ...]) -> tuple[Array, ...]:
+            at, least, shortest, back, seen, _ = path
+            reached = least + costs[at] - of_rows[at] - of_columns
+            better = ~seen & (reached < shortest)
+            shortest, back = jnp.where(better, reached, shortest), jnp.where(better, at, back)
+            column = jnp.argmin(jnp.where(seen, jnp.inf, shortest)).astype(jnp.int32)
+            at, seen = row_of[column], seen.at[column].set(True)
+            return at, shortest[column], shortest, back, seen, column
+
+        start = row + 0 * no_row[0], costs[0, 0] * 0, costs[0] * 0 + jnp.inf, no_row, no_row > 0, no_row[0]
+        _, least, shortest, back, seen, last = jax.lax.while_loop(lambda path: path[0] != nobody, look, start)
+        gained = jnp.where(seen, least - shortest, 0)
+        of_columns = of_columns - gained
+        of_rows = of_rows.at[jnp.where(seen & (row_of >= 0), row_of, costs.shape[0])].add(gained, mode="drop")
+        of_rows = of_rows.at[row].add(least)
+
+        def turn(found: tuple[Array, ...]) -> tuple[Array, ...]:
+            column, row_of, column_of, _ = found
+            at = back[column]
+            return column_of[at], row_of.at[column].set(at), column_of.at[at].set(column), at
+
+        start = last, row_of, column_of, no_row[0]
+        _, row_of, column_of, _ = jax.lax.while_loop(lambda found: found[3] != row, turn, start)
+        return of_rows, of_columns, row_of, column_of
+
+    state = costs[:, 0] * 0, costs[0] * 0, no_row, no_column
+    return jax.lax.fori_loop(0, costs.shape[0], lambda row, state: assign(row.astype(jnp.int32), state), state)[3]
 
 
 def _on_host(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:

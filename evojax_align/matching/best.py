@@ -5,7 +5,17 @@ import jax.numpy as jnp
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float
-from evojax_align.matching.records import Matching, SemiMatching, check_dead, check_scores, checked, cleaned, ordered
+from evojax_align.matching.records import (
+    Matching,
+    SemiMatching,
+    check_dead,
+    check_scores,
+    checked,
+    cleaned,
+    numbers_chosen,
+    ordered,
+    refuse_unknown,
+)
 
 DIRECTIONS = ("x", "y")
 
@@ -43,8 +53,10 @@ def semi(
     check_dead("dead_y", dead_y, jnp.shape(scores)[1])
     x_to_y = direction == "x"
     best = _best(scores, dead_x, dead_y) if x_to_y else _best(scores.T, dead_y, dead_x)
-    all_of_them = jnp.arange(best.size)
-    return SemiMatching(x=all_of_them, y=best) if x_to_y else SemiMatching(x=best, y=all_of_them)
+    best, all_of_them = best.astype(jnp.int32), jnp.arange(best.size, dtype=jnp.int32)
+    x, y = (all_of_them, best) if x_to_y else (best, all_of_them)
+    refuse_unknown(numbers_chosen(scores, x, y, dead_x, dead_y), "scores")
+    return SemiMatching(x=x, y=y)
 
 
 @jax.jit
@@ -80,7 +92,8 @@ def greedy_index(
     check_scores(jnp.shape(scores), square=True)
     check_dead("dead_x", dead_x, jnp.shape(scores)[0])
     check_dead("dead_y", dead_y, jnp.shape(scores)[0])
-    return checked(*_greedy(scores, dead_x, dead_y))
+    x, y = _greedy(scores, dead_x, dead_y)
+    return checked(x, y, numbers_chosen(scores, x, y, dead_x, dead_y))
 
 
 @jax.jit

@@ -45,7 +45,8 @@ def canonical(
         A `Matching`, pairs in the order of their directions.
 
     Raises:
-        ValueError: for weights that are empty or of different shapes, masks of another length, an unknown mode.
+        ValueError: for weights that are empty, of different shapes or NaN, masks of another length, an unknown mode.
+            Under a trace NaN cannot be seen, and `valid` is False.
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,7 +61,9 @@ def canonical(
         raise _checks.bad("weights_x, weights_y", came, "[p, k] twice", "Pass both weights of one `similarity.cca`.")
     check_dead("dead_x", dead_x, shape[0])
     check_dead("dead_y", dead_y, shape[0])
-    return checked(*_canonical(weights_x, weights_y, dead_x, dead_y, mode))
+    known = ~(jnp.isnan(weights_x).any() | jnp.isnan(weights_y).any())
+    x, y = _canonical(weights_x, weights_y, dead_x, dead_y, mode)
+    return checked(x, y, known, "weights_x, weights_y")
 
 
 @partial(jax.jit, static_argnames="mode")

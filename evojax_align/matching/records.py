@@ -38,12 +38,47 @@ class SemiMatching:
     y: Int[Array, "*batch n"]
 
 
-def checked(x: Int[Array, "*batch p"], y: Int[Array, "*batch p"]) -> Matching:
-    """A matching whose two sides were looked at: an error where values are known, a flag where they are not."""
+def checked(
+    x: Int[Array, "*batch p"], y: Int[Array, "*batch p"], known: Bool[Array, "*batch"], argument: str = "scores"
+) -> Matching:
+    """A matching whose two sides were looked at: an error where values are known, a flag where they are not.
+
+    Args:
+        x: one side.
+        y: the other.
+        known: whether it was made from numbers, and not from NaN.
+        argument: what it was made from.
+    """
     valid = _are_permutations(x, y)
     if _checks.is_concrete(valid) and not np.asarray(valid).all():
         raise RuntimeError("the matching is no permutation; this is an error of the library, please report its scores")
-    return Matching(x=x, y=y, valid=valid)
+    refuse_unknown(known, argument)
+    return Matching(x=x.astype(jnp.int32), y=y.astype(jnp.int32), valid=valid & known)
+
+
+def refuse_unknown(known: Bool[Array, "*batch"], argument: str) -> None:
+    """Where values are known, refuse a matching that NaN decided."""
+    if _checks.is_concrete(known) and not np.asarray(known).all():
+        fix = "Look for NaN in the activations or parameters that they come from."
+        raise _checks.bad(argument, "NaN where partners were chosen", "numbers", fix)
+
+
+@jax.jit
+def numbers_chosen(
+    scores: Float[Array, "*batch p q"],
+    x: Int[Array, "*batch n"],
+    y: Int[Array, "*batch n"],
+    dead_x: Bool[Array, "*batch p"] | None,
+    dead_y: Bool[Array, "*batch q"] | None,
+) -> Bool[Array, "*batch"]:
+    """Whether the score of every pair of partners is a number; dead neurons that are paired need none."""
+    rows = jnp.take_along_axis(jnp.asarray(scores), x[..., :, None], axis=-2)
+    known = ~jnp.isnan(jnp.take_along_axis(rows, y[..., :, None], axis=-1)[..., 0])
+    if dead_x is not None and dead_y is not None:
+        known |= jnp.take_along_axis(jnp.asarray(dead_x), x, axis=-1) & jnp.take_along_axis(
+            jnp.asarray(dead_y), y, axis=-1
+        )
+    return known.all(axis=-1)
 
 
 @jax.jit

@@ -96,7 +96,7 @@ def basis(
     if signs == "discarded":
         kept = {path: jnp.abs(leaf) for path, leaf in kept.items()}
     if key is not None:
-        key_signs, key_sizes = jax.random.split(key)
+        key_signs, key_sizes = jax.random.split(_checks.key("key", key))
         if signs == "random":
             coins = uniform_scores(key_signs, synapses, params)
             kept = {path: jnp.abs(leaf) * jnp.where(coins[path] < 0.5, -1, 1) for path, leaf in kept.items()}

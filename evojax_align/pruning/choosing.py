@@ -82,6 +82,7 @@ def magnitude(synapses: Synapses, masks: PyTree, params: PyTree, count: Int[Arra
 
 def at_random(key: PRNGKey, synapses: Synapses, masks: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
     """Keep synapses by chance, all alike likely."""
+    key = _checks.key("key", key)
     return keep_largest(synapses, masks, uniform_scores(key, synapses, masks), count)
 
 
@@ -110,6 +111,7 @@ def lose(
     Raises:
         ValueError: for a share that is none, or an unknown word.
     """
+    key = _checks.key("key", key)
     _checks.one_of("among", among, AMONG)
     if not 0 <= share <= 1:
         raise _checks.bad("share", share, "a number from 0 to 1", "The authors draw 0.025.")
@@ -137,4 +139,5 @@ def _drawn_from(alive: Bool[Array, " n"], share: float, among: str) -> tuple[Arr
 
 def uniform_scores(key: PRNGKey, synapses: Synapses, masks: PyTree) -> dict[str, Float[Array, "..."]]:
     """A random number from 0 to 1 for each synapse, by path."""
+    key = _checks.key("key", key)
     return uniforms(key, synapses.of(masks))

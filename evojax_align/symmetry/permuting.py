@@ -169,23 +169,24 @@ def inverse(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str,
     found = {}
     for group, index in given.items():
         outer = spec.parents.get(group)
-        found[group] = jnp.argsort(index if outer is None else index[given[outer]], axis=-1)
+        found[group] = jnp.argsort(index if outer is None else index[given[outer]], axis=-1).astype(jnp.int32)
     return found
 
 
 def identity(spec: PermutationSpec) -> dict[str, Array]:
     """The permutations that leave every neuron in place."""
-    return {g: jnp.broadcast_to(jnp.arange(size), spec.shape_of(g)) for g, size in spec.groups.items()}
+    return {g: jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), spec.shape_of(g)) for g, size in spec.groups.items()}
 
 
 def _complete(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str, Array]:
     for group, index in permutations.items():
         _check_index(spec, group, index)
-    return identity(spec) | {group: jnp.asarray(index) for group, index in permutations.items()}
+    return identity(spec) | {group: jnp.asarray(index, jnp.int32) for group, index in permutations.items()}
 
 
 def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]:
     """One random permutation of every group."""
+    key = _checks.key("key", key)
     keys = jax.random.split(key, max(1, len(spec.groups)))
     return {
         group: _random_order(of_group, spec.shape_of(group)) for of_group, group in zip(keys, spec.groups, strict=False)
@@ -195,8 +196,8 @@ def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]
 def _random_order(key: PRNGKey, shape: tuple[int, ...]) -> Array:
     """Each line along the last axis in a random order of its own."""
     if len(shape) == 1:
-        return jax.random.permutation(key, shape[0])
-    lines = jnp.broadcast_to(jnp.arange(shape[-1]), shape)
+        return jax.random.permutation(key, jnp.arange(shape[0], dtype=jnp.int32))
+    lines = jnp.broadcast_to(jnp.arange(shape[-1], dtype=jnp.int32), shape)
     return jax.random.permutation(key, lines, axis=-1, independent=True)
 
 
@@ -217,6 +218,7 @@ def verify(
         About zero, up to the rounding of sums in another order, if the symmetry is one. An output that is no
         floating-point number counts as a change of 1 where it differs. NaN where an output is NaN.
     """
+    key = _checks.key("key", key)
 
     def gap(p: ArrayLike, q: ArrayLike) -> Array:
         p, q = jnp.asarray(p), jnp.asarray(q)

@@ -31,7 +31,7 @@ def step(
     `apply(params, x, key)`, for what it leaves to chance while it learns.
     """
 
-    noise: tuple = () if key is None else (key,)
+    noise: tuple = () if key is None else (_checks.key("key", key),)
 
     def network(params: PyTree, x: PyTree) -> Array:
         return apply(params, x, *noise)
@@ -107,6 +107,7 @@ def descend(
     Returns:
         New parameters, and the mean loss of the last epoch.
     """
+    key = _checks.key("key", key)
 
     def one(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
         settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": masks, "noisy": noisy}

@@ -155,6 +155,7 @@ def train_pieces(
 
 def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
     """Newly drawn variables, from a key for each piece; not the bits of `network.init`, which compiles anew."""
+    key = _checks.key("key", key)
     found: dict[str, dict[str, PyTree]] = {}
     for number, (name, piece) in enumerate(network.pieces.items()):
         x = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)  # of inputs only shapes matter

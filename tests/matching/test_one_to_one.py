@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -80,19 +81,26 @@ def test_ties_are_broken_alike_each_time(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_nan_is_taken_only_where_it_must_be(engine):
-    nan = np.nan
-    assert one_to_one(jnp.array([[nan, -1.0], [-1.0, 1.0]]), engine=engine).y.tolist() == [1, 0]
-    assert one_to_one(jnp.array([[nan, nan], [1.0, 2.0]]), engine=engine).y.tolist() == [0, 1]
-    assert is_bijection(one_to_one(jnp.full((6, 6), nan), engine=engine))
+def test_nan_is_taken_only_where_it_must_be_and_then_told(engine):
+    nan, traced = np.nan, jax.jit(partial(one_to_one, engine=engine))
+    found = one_to_one(jnp.array([[nan, -1.0], [-1.0, 1.0]]), engine=engine)
+    assert found.y.tolist() == [1, 0] and found.valid
+    unknown = jnp.array([[nan, nan], [1.0, 2.0]])
+    assert traced(unknown).y.tolist() == [0, 1] and not traced(unknown).valid
+    with pytest.raises(ValueError, match="scores: got NaN where partners were chosen"):
+        one_to_one(unknown, engine=engine)
+    dead = jnp.array([True, False])
+    assert one_to_one(unknown, dead, dead, engine=engine).valid
+    assert sorted(traced(jnp.full((6, 6), nan)).y.tolist()) == list(range(6))
     rng = np.random.default_rng(0)
     for _ in range(5):
         scores = rng.uniform(-1, 1, (6, 6)).astype(np.float32)
         scores[rng.random((6, 6)) < 0.3] = nan
-        m = one_to_one(jnp.asarray(scores), engine=engine)
+        m = traced(jnp.asarray(scores))
         chosen = np.isnan(scores[np.asarray(m.x), np.asarray(m.y)])
         fewest = min(sum(np.isnan(scores[i, order[i]]) for i in range(6)) for order in itertools.permutations(range(6)))
         assert chosen.sum() == fewest or fewest > 0
+        assert bool(m.valid) == (not chosen.any())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
