@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.errors import FlaxError
 from jax.core import Tracer
 
 from evojax_align._types import PyTree
@@ -17,6 +16,10 @@ from evojax_align._types import PyTree
 
 class BadInput(ValueError):
     """Something was given that cannot be worked with."""
+
+
+class NeedsValues(TypeError):
+    """A function that looks at values was traced."""
 
 
 def bad(argument: str, came: object, expected: str, fix: str) -> BadInput:
@@ -79,6 +82,8 @@ def path_string(path: tuple[Any, ...]) -> str:
 
 def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
     """Require two trees of equal structure whose leaves agree in shape and dtype; an error names the leaf."""
+    arrays(name_a, a)
+    arrays(name_b, b)
     leaves_a, leaves_b = (dict(jax.tree_util.tree_leaves_with_path(tree)) for tree in (a, b))
     both = f"{name_a}, {name_b}"
     for keys in [*leaves_a, *leaves_b]:
@@ -112,14 +117,116 @@ def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
         )
 
 
+def network(apply: Any) -> Callable[..., Any]:
+    """Return a network that can be called and be the key of a compiled program."""
+    if not callable(apply):
+        raise bad(
+            "apply", repr(apply)[:80], "a function apply(params, x)", "Pass module.apply, or lambda params, x: ..."
+        )
+    try:
+        hash(apply)
+    except TypeError as error:
+        fix = "Wrap it once: def apply(params, x): ..."
+        raise bad("apply", f"an object without a hash ({error})", "a function", fix) from error
+    return apply
+
+
+def arrays(argument: str, tree: PyTree) -> None:
+    """Require a tree whose leaves are arrays of numbers, their shapes, or random keys; an error names the leaf."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if isinstance(leaf, Tracer | jax.Array | jax.ShapeDtypeStruct | bool | int | float | complex):
+            continue
+        kind = getattr(getattr(leaf, "dtype", None), "kind", None)
+        if isinstance(leaf, np.ndarray | np.generic) and kind not in tuple("OUSMm"):
+            continue
+        if hasattr(leaf, "__jax_array__"):
+            continue
+        where = f" at the leaf {path_string(path)!r}" if path else ""
+        came = f"{type(leaf).__module__}.{type(leaf).__name__}" if kind is None else f"an array of {leaf.dtype}"
+        fix = "Convert it by jnp.asarray(...), for PyTorch from tensor.detach().numpy()."
+        if callable(leaf):
+            fix = "Take functions out of the tree; for Equinox: params, static = eqx.partition(model, eqx.is_array)."
+        raise bad(argument, came + where, "arrays of numbers", fix)
+
+
+def inputs(argument: str, x: PyTree) -> None:
+    """Require samples along the leading axis of every leaf, and at least one."""
+    arrays(argument, x)
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) != 1 or counts & {(), (0,)}:
+        came = f"shapes {shapes[:6]}{'...' if len(shapes) > 6 else ''}"
+        fix = "Pass one array, jnp.asarray(x), not nested lists." if isinstance(x, list) else "Pass inputs."
+        raise bad(argument, came, "samples along the leading axis, at least one", fix)
+
+
+def number(argument: str, value: Any, expected: str = "one finite number", fix: str = "Pass a number.") -> Any:
+    """Return a value that is one number, finite if it is known."""
+    try:
+        arrays(argument, value)
+    except BadInput as error:
+        raise bad(argument, repr(value)[:80], expected, fix) from error
+    if jnp.shape(value) != () or (is_concrete(value) and not np.isfinite(value)):
+        raise bad(argument, value if jnp.shape(value) == () else f"shape {jnp.shape(value)}", expected, fix)
+    return value
+
+
+def descent(argument: str, optimizer: Any) -> Any:
+    """Return an optax optimiser."""
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        raise bad(
+            argument, repr(optimizer)[:80], "an optax optimiser", f"Pass, for example, {argument}=optax.adam(1e-3)."
+        )
+    return optimizer
+
+
+def widths(argument: str, value: Any) -> None:
+    """Require a sequence of positive integers, such as the widths of layers."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise bad(argument, repr(value), "a tuple of integers", f"Pass {argument}=({value},).")
+    for width in value:
+        positive(argument, width)
+
+
+def refuse_trace(name: str, instead: str, *trees: PyTree) -> None:
+    """Refuse to be traced: for functions that look at values."""
+    if not is_concrete(trees):
+        raise NeedsValues(
+            f"{name} looks at values, and cannot be traced by jit, vmap, grad or scan. Call it outside; {instead}"
+        )
+
+
 def traced(trace: Callable[..., Any], apply: Callable, params: PyTree, x: PyTree) -> Any:
-    """Return `trace(apply)(params, x)`; where the network refuses its inputs, the error names their shapes."""
+    """Return `trace(apply)(params, x)`; where the network does not take them, the error says which of them is wrong."""
+    network(apply)
+    arrays("params", params)
+    arrays("x", x)
     try:
         return trace(apply)(params, x)
-    except (TypeError, ValueError, FlaxError) as error:
+    except Exception as error:  # a network may raise anything
+        if isinstance(error, BadInput | NeedsValues | jax.errors.JAXTypeError):
+            raise
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-        fix = f"Check that x fits the network; tracing it raised: {error}"
-        raise bad("x", f"shapes {shapes}", "inputs that apply(params, x) takes", fix) from error
+        if (size := _population_of(apply, params, x)) is not None:
+            fix = "Lift the function: population.map(lambda params: ..., pop)."
+            raise bad("params", f"a population of {size} networks", "one network", fix) from error
+        came = f"params of structure {str(jax.tree.structure(params))[:200]} and x of shapes {shapes[:6]}"
+        fix = f"Check that params and x fit the network; tracing it raised: {type(error).__name__}: {error}"
+        raise bad("apply, params, x", came, "params and inputs that apply(params, x) takes", fix) from error
+
+
+def _population_of(apply: Callable, params: PyTree, x: PyTree) -> int | None:
+    """The number of networks, if the parameters are of a population, whose members the network takes."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(params)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) != 1 or () in counts:
+        return None
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf)), params)
+    try:
+        jax.eval_shape(apply, one, x)
+    except Exception:  # a network may raise anything
+        return None
+    return counts.pop()[0]
 
 
 def all_finite(

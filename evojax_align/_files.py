@@ -143,7 +143,10 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{info.filename} has the version {version} of the .npy format")
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = parse(head, max_header_size=_HEADER)
+    try:
+        shape, is_fortran, dtype = parse(head, max_header_size=_HEADER)
+    except MemoryError as error:  # so Python's parser says that brackets are nested too deep
+        raise ValueError(f"the header of {info.filename} is nested too deep") from error
     if dtype.hasobject:
         raise ValueError(f"{info.filename} holds pickled objects")
     if min(shape, default=0) < 0:

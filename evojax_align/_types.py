@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 PyTree: TypeAlias = Any
 """Any nesting of containers that JAX flattens; of parameters, unless said otherwise."""
@@ -19,7 +19,7 @@ pytree with a leading axis of samples, or None."""
 Metrics: TypeAlias = Mapping[str, Loss]
 """Functions like a loss, by name."""
 
-PRNGKey: TypeAlias = Key[Array, ""]
-"""One key made by `jax.random.key`."""
+PRNGKey: TypeAlias = Key[Array, ""] | UInt32[Array, " words"]
+"""One key made by `jax.random.key`, or a legacy one of `jax.random.PRNGKey`."""
 
 __all__ = ["Apply", "Array", "ArrayLike", "Bool", "Float", "Int", "Key", "Loss", "Metrics", "PRNGKey", "PyTree"]

@@ -33,6 +33,9 @@ def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTre
 
 def stack(members: Sequence[PyTree]) -> PyTree:
     """Put a list of networks of equal structure into one population; `unstack` is its inverse."""
+    if not isinstance(members, Sequence):
+        fix = "Pass a list: [params, ...]; for a dictionary list(networks.values())."
+        raise _checks.bad("members", f"a {type(members).__name__}", "a list of networks", fix)
     if not members:
         raise _checks.bad("members", "an empty list", "at least one network", "Pass [params, ...].")
     for number, member in enumerate(members[1:], start=1):

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import pytest
 
 import evojax_align as ea
+from evojax_align import _compiling
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.devices()  # JAX begins with one device, whichever test comes first; scripts would make each core one
@@ -95,6 +96,11 @@ def alike_on_two_devices():
         assert done.returncode == 0, done.stderr
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _each_test_compiles_as_often_as_it_likes():
+    _compiling.forget()
 
 
 @pytest.fixture(autouse=True)

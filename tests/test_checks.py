@@ -93,7 +93,9 @@ def test_large_numbers_in_double_precision_are_finite():
 def test_inputs_that_a_network_refuses_are_named_with_their_shapes():
     jaxpr = _checks.traced(jax.make_jaxpr, lambda p, x: x @ p, jnp.ones((3, 2)), jnp.ones((4, 3)))
     assert jaxpr.out_avals[0].shape == (4, 2)
-    with pytest.raises(ValueError, match=r"x: got shapes \[\(4, 5\)\].*tracing it raised: dot_general") as error:
+    with pytest.raises(
+        ValueError, match=r"x of shapes \[\(4, 5\)\].*tracing it raised: TypeError: dot_general"
+    ) as error:
         _checks.traced(jax.make_jaxpr, lambda p, x: x @ p, jnp.ones((3, 2)), jnp.ones((4, 5)))
     assert isinstance(error.value.__cause__, TypeError)
 

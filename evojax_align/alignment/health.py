@@ -48,20 +48,22 @@ def all_finite(*trees: PyTree) -> Bool[Array, ""]:
     return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
 
 
-def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree) -> None:
+def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> None:
     """Raise an error for the first flag that is not true; flags may have a leading axis of pairs."""
     for name, network, health in zip("ab", (a, b), jax.device_get(healths), strict=True):
         if not health.parameters.all():
             _checks.all_finite(name, network)  # names the leaf
         for group, flags in health.activations.items():
             if not flags.all():
-                came = f"NaN or infinite activations in group {group!r}{_of_pair(flags)}"
-                raise _checks.bad(name, came, "finite values", MEND)
+                _checks.all_finite("x", x, "Leave these samples out, or fill them in.")
+                came = f"activations in group {group!r}{_of_pair(flags)} that are not finite, or beyond 1e19"
+                raise _checks.bad(name, came, "activations whose squares are finite", MEND)
         for group, flags in health.alive.items():
             if not flags.all():
+                dead = "only dead neurons (constant over the samples, or below 1e-19)"
                 raise _checks.bad(
                     name,
-                    f"only dead neurons (constant over the samples) in group {group!r}{_of_pair(flags)}",
+                    f"{dead} in group {group!r}{_of_pair(flags)}",
                     "at least one that answers differently to different samples",
                     "Use more samples, or drop this network: a layer without live neurons has nothing to align.",
                 )

@@ -72,6 +72,10 @@ def align_many(
     Raises:
         ValueError: for fewer than two networks, and as `align`.
     """
+    _checks.refuse_trace("align_many", "inside, match with one network: alignment.align_to.", networks, x)
+    if isinstance(networks, list | tuple):
+        fix = "Stack them: align_many(apply, population.stack(networks), x)."
+        raise _checks.bad("networks", f"a {type(networks).__name__}", "a population", fix)
     count = population.size(networks)
     if count < 2:
         raise _checks.bad("networks", f"{count} network", "at least 2", "Stack them with `population.stack`.")

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 
 from evojax_align import _checks, population
+from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.alignment.families import Partners
 from evojax_align.alignment.health import Health, examine, refuse
@@ -13,7 +15,7 @@ from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.alignment.stages import Settings, assignment_scores, each_block, match_groups, relate
 from evojax_align.matching import one_to_one_batch
 from evojax_align.symmetry import PermutationSpec, infer
-from evojax_align.symmetry.checking import ensure_symmetry
+from evojax_align.symmetry.checking import check_spec, ensure_symmetry
 
 
 def relate_pairs(
@@ -95,12 +97,18 @@ def related(
     many: bool,
 ) -> dict[str, Relation]:
     """The first stage: an error for what cannot be aligned, where values are known."""
-    check_hashable(apply)
+    _checks.network(apply)
+    check_spec(spec)
+    for name, tree in (("a", a), ("b", b)):
+        _checks.arrays(name, tree)
+    _checks.inputs("x", x)
+    x = jax.tree.map(jnp.asarray, x)
+    watch("align", (a, x), apply=apply)
     relations, healths = _related(apply, a, b, x, spec, covariances, chunk, positions, many)
     if verify:
         ensure_symmetry(spec, apply, _member(a) if many else a, x)
     if _checks.is_concrete(healths):
-        refuse(healths, a, b)
+        refuse(healths, a, b, x)
     return relations
 
 
@@ -127,15 +135,6 @@ def _solved(scores: Array, dead_x: Array, dead_y: Array) -> Partners:
     flat = [v.reshape(-1, *v.shape[len(batch) :]) for v in (scores, dead_x, dead_y)]
     m = one_to_one_batch(*flat)
     return m.x.reshape(*batch, -1), m.y.reshape(*batch, -1), m.valid.reshape(batch)
-
-
-def check_hashable(apply: Apply) -> None:
-    """Refuse a network that cannot be the key of a compiled program."""
-    try:
-        hash(apply)
-    except TypeError as error:
-        mend = "Wrap it once: def apply(params, x): ..."
-        raise _checks.bad("apply", f"an object without a hash ({error})", "a function", mend) from error
 
 
 @partial(jax.jit, static_argnames=("apply", "spec", "covariances", "chunk", "positions", "many"))

@@ -23,7 +23,6 @@ STILL = 1e-6
 """A neuron whose standard deviation is at most this part of its parents' is not rescaled."""
 
 
-@partial(jax.jit, static_argnames="apply")
 def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
     """Set the running statistics of batch normalisation to those of the network itself on the inputs.
 
@@ -40,6 +39,11 @@ def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
     Raises:
         ValueError: for a network in whose trace no statistics are used.
     """
+    return _reestimate(_checks.network(apply), params, x)
+
+
+@partial(jax.jit, static_argnames="apply")
+def _reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
     labels = label(trace_network(apply, params, x))
     used = normalisations(labels)
     if not used:
@@ -58,7 +62,6 @@ def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
     return run.params()
 
 
-@partial(jax.jit, static_argnames="apply")
 def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: ArrayLike = 0.5) -> PyTree:
     """Give every neuron of a child the mean and the standard deviation that lie between those of its parents.
 
@@ -82,6 +85,11 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
     """
     _checks.same_trees("a", a, "b", b)
     _checks.same_trees("a", a, "child", child)
+    return _repair(_checks.network(apply), child, a, b, x, _checks.number("t", t))
+
+
+@partial(jax.jit, static_argnames="apply")
+def _repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: ArrayLike) -> PyTree:
     labels = label(trace_network(apply, child, x))
     layers = [chain for chain in chains(labels) if _can_be_mended(labels, chain)]
     if not layers:

@@ -185,7 +185,7 @@ def partners(relation: Relation, settings: Settings) -> Partners:
     m = relation.moments
     dead = {"dead_x": m.dead_x, "dead_y": m.dead_y}
     if settings.method == "none":
-        as_it_is = jnp.arange(m.mean_x.size)
+        as_it_is = jnp.arange(m.mean_x.size, dtype=jnp.int32)
         return as_it_is, as_it_is, jnp.array(True)
     if settings.method == "semi":
         best = semi(correlation_of(m), **dead, direction=settings.direction)
@@ -256,11 +256,8 @@ def _cca(relation: Relation, settings: Settings) -> CCA:
 
 
 def _count(x: PyTree) -> int:
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-    counts = {shape[:1] for shape in shapes}
-    if len(counts) != 1 or counts & {(), (0,)}:
-        raise _checks.bad("x", f"shapes {shapes}", "samples along the leading axis, at least one", "Pass inputs.")
-    return shapes[0][0]
+    _checks.inputs("x", x)
+    return jax.tree.leaves(x)[0].shape[0]
 
 
 def _chunk_size(count: int, numbers: int) -> int:

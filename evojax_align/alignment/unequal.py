@@ -73,6 +73,7 @@ def align_unequal(
             number, and as `align`.
     """
     _checks.one_of("unmatched", unmatched, UNMATCHED)
+    _checks.refuse_trace("align_unequal", "shapes of its result depend on the matching.", a, b, x)
     spec_a, spec_b = infer(apply_a, a, x), infer(apply_b, b, x)
     _check_comparable(spec_a, spec_b, a, b)
     if verify:
@@ -81,7 +82,7 @@ def align_unequal(
     relations = relate_networks(
         (spec_a, apply_a, a), (spec_b, apply_b, b), x, covariances=False, chunk=chunk, positions=positions
     )
-    refuse(examine(a, b, relations), a, b)
+    refuse(examine(a, b, relations), a, b, x)
     places_a, places_b, scores = {}, {}, {}
     for group, relation in relations.items():
         if group not in spec_a.parents:

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, PyTree
@@ -30,8 +29,7 @@ def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
         [0.25, 0.25]
     """
     _checks.same_trees("a", a, "b", b)
-    if jnp.ndim(t) != 0 or (_checks.is_concrete(t) and not np.isfinite(t)):
-        raise _checks.bad("t", t, "one finite number", "Use `interpolation.sweep` for many.")
+    _checks.number("t", t, fix="Use `interpolation.sweep` for many.")
     return jax.tree.map(lambda p, q: lerp(p, q, t), a, b)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from evojax_align import _checks, population, training
+from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.interpolation.lines import TS, Sweep
@@ -33,8 +33,7 @@ def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)
-    if jnp.ndim(t) != 0 or (_checks.is_concrete(t) and not np.isfinite(t)):
-        raise _checks.bad("t", t, "one finite number", "Use `sweep_curve` for many.")
+    _checks.number("t", t, fix="Use `sweep_curve` for many.")
 
     def point(p: ArrayLike, c: ArrayLike, q: ArrayLike) -> Array:
         return lerp(lerp(p, c, t), lerp(c, q, t), t)
@@ -84,6 +83,7 @@ def bend(
     training.check_data("data", apply, a, x, y, loss)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
+    watch("interpolation.bend", (a, x), apply=apply, optimizer=_checks.descent("optimizer", optimizer), loss=loss)
     return _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key, loss)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from flax import struct
 
 from evojax_align import _checks, population
+from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Loss, Metrics, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.symmetry import PermutationSpec, identity, select
+from evojax_align.symmetry.checking import check_spec
 from evojax_align.symmetry.following import Labels, label
 from evojax_align.symmetry.permuting import reorder
 from evojax_align.symmetry.reading import groups_of_classes, layouts_of
@@ -108,6 +110,7 @@ def sweep(
     _checks.one_of("strategy", strategy, STRATEGIES)
     if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
         raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
+    check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
     check_data("x, y", apply, a, x, y, loss, metrics)
     given = [value is not None for value in (spec, permutations_a, permutations_b)]
@@ -121,6 +124,7 @@ def sweep(
     else:
         of_a, of_b = _of_every_group(spec, of_a, of_b)
     functions = loss, tuple((metrics or {}).items())
+    watch("interpolation.sweep", (a, x, ts), apply=apply, loss=loss)
     means = _sweep(apply, a, b, x, y, ts, spec, of_a, of_b, functions, chunk, strategy)
     found = of_means(means if all(given) else {name: values[0] for name, values in means.items()})
     return Sweep(ts, found.loss, found.accuracy, found.metrics, True if spec is None else _bijective(of_a, of_b))
@@ -241,9 +245,10 @@ def barrier(
         raise _checks.bad("kind", repr(kind), "'chord' or 'ends', as this sweep has no accuracy", "Pass another kind.")
     t = (jnp.full_like(ts, 0.5) if kind == "ends" else ts).reshape((1,) * (values.ndim - 1) + (-1,))
     ends = (values[..., start], values[..., end]) if parents is None else tuple(map(jnp.asarray, parents))
-    excess = values - ((1 - t) * ends[0][..., None] + t * ends[1][..., None])
+    low, high = (jnp.broadcast_to(end, values.shape[:-1])[..., None] for end in ends)
+    excess = values - ((1 - t) * low + t * high)
     if parents is None:
-        excess = jnp.where(jnp.asarray(s.bijective)[..., None], excess, jnp.nan)
+        excess = jnp.where(jnp.broadcast_to(s.bijective, values.shape[:-1])[..., None], excess, jnp.nan)
     inside = jnp.broadcast_to((ts > -NEAR) & (ts < 1 + NEAR), values.shape)
     return jnp.max(-excess if kind == "accuracy" else excess, axis=-1, where=inside, initial=-jnp.inf)
 

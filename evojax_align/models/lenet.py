@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
+from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float
 from evojax_align.models.convolution import Conv, max_pool
 from evojax_align.models.deep import with_channels
@@ -26,6 +27,11 @@ class LeNet5(nn.Module):
     widths: Sequence[int] = (6, 16, 120, 84)
     """Channels of the two convolutions, then the widths of the dense layers."""
     classes: int = 10
+
+    def __post_init__(self) -> None:
+        _checks.widths("widths", self.widths)
+        _checks.positive("classes", self.classes)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"]) -> Float[Array, "n classes"]:
@@ -57,6 +63,11 @@ class LeNet(nn.Module):
     widths: Sequence[int] = (32, 32, 64, 64)
     """Channels of the three convolutions, and of the one over the whole map."""
     classes: int = 10
+
+    def __post_init__(self) -> None:
+        _checks.widths("widths", self.widths)
+        _checks.positive("classes", self.classes)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"]) -> Float[Array, "n classes"]:

@@ -37,6 +37,11 @@ class MLP(nn.Module):
     """How weights are drawn: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform within
     one over the root of the number of inputs, as PyTorch does."""
 
+    def __post_init__(self) -> None:
+        _checks.widths("hidden", self.hidden)
+        _checks.positive("classes", self.classes)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:
         """Logits."""
@@ -68,6 +73,12 @@ class SplitMLP(nn.Module):
     classes: int = 10
     start: str = "fan_in"
     """As in `MLP`."""
+
+    def __post_init__(self) -> None:
+        _checks.positive("hidden", self.hidden)
+        _checks.widths("parts", self.parts)
+        _checks.positive("classes", self.classes)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n ..."]) -> Float[Array, "n classes"]:

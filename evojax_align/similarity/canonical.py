@@ -8,7 +8,6 @@ other: set `OPENBLAS_NUM_THREADS=1` in the environment before NumPy is imported,
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from evojax_align import _checks
@@ -212,7 +211,8 @@ def check_rank(rank: int | None, p: int, q: int) -> None:
 
 def check_ridge(ridge: float | Array) -> float:
     """Return a ridge whose value is known, if it has a meaning."""
-    if not (np.isfinite(ridge) and ridge >= 0):
+    _checks.number("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
+    if not ridge >= 0:
         raise _checks.bad("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
     return float(ridge)
 

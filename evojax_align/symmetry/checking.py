@@ -20,6 +20,13 @@ LIMIT = 1e-3
 """Outputs may move by this part of the largest (in float32, for sums in another order; more in narrower types)."""
 
 
+def check_spec(spec: Any) -> None:
+    """Refuse what is no specification; None stands for one that is inferred."""
+    if spec is not None and not isinstance(spec, PermutationSpec):
+        fix = "Pass symmetry.infer(apply, params, x), or leave it out."
+        raise _checks.bad("spec", repr(spec)[:80], "a PermutationSpec", fix)
+
+
 def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, x: PyTree) -> None:
     """Try a specification on random parameters, once for each network and shapes.
 

@@ -13,6 +13,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population
+from evojax_align._compiling import watch
 from evojax_align._tree import leaves_by_path, masked
 from evojax_align._types import Apply, Array, Bool, Float, Int, Key, Loss, PRNGKey, PyTree
 from evojax_align.training.descent import epoch
@@ -120,6 +121,9 @@ def fit(
         >>> history.loss.shape
         (2, 3)
     """
+    _checks.refuse_trace("fit", "inside, use training.descend for one network, and population.map for many.", pop, data)
+    _checks.network(apply)
+    _checks.descent("optimizer", optimizer)
     key, member = _checks.key("key", key), population.take(pop, 0)
     data = _checked("data", apply, member, data, loss)
     validation = None if validation is None else _checked("validation", apply, member, validation, loss)
@@ -129,6 +133,7 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience or 1)):
         _checks.positive(name, value)
 
+    watch("training.fit", (pop, data), apply=apply, optimizer=optimizer, loss=loss)
     validated = validation is not None
     members = init(
         pop, optimizer, epochs=epochs, key=key, validated=validated, keep_best=keep_best, masks=masks, loss=loss

@@ -68,5 +68,5 @@ def test_a_broken_pair_is_named(apply, x, many):
     for call in (ea.align_pairs, relate_pairs):
         with pytest.raises(ValueError, match=r"b: got only dead neurons .* in group '0' of pair 1"):
             call(apply, first, still, x)
-        with pytest.raises(ValueError, match=r"a: got NaN or infinite activations in group '0' of pair 0"):
+        with pytest.raises(ValueError, match=r"a: got activations in group '0' of pair 0 that are not finite"):
             call(apply, loud, second, x)
