@@ -166,6 +166,7 @@ def sweep_pairs(
     x, y = jax.tree.map(jnp.asarray, (x, y))
     check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics)
     functions = loss, tuple((metrics or {}).items())
+    ts = jnp.asarray(ts, jnp.float32)
     return _sweep_pairs(apply, a, b, x, y, ts, functions, chunk, strategy, spec, permutations_a, permutations_b)
 
 

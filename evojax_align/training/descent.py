@@ -33,7 +33,7 @@ def step(
 
     noise: tuple = () if key is None else (_checks.key("key", key),)
 
-    def network(params: PyTree, x: PyTree) -> Array:
+    def network(params: PyTree, x: PyTree) -> PyTree:
         return apply(params, x, *noise)
 
     def lost(params: PyTree) -> tuple[Array, Score]:

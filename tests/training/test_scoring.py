@@ -1,0 +1,155 @@
+"""Any loss, outputs and targets, in everything that scores: labels and logits are a default, not a condition."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import evojax_align as ea
+from evojax_align import attacks, interpolation, population, training
+
+ADAM = optax.adam(1e-2)
+
+
+def squares(outputs, targets):
+    return jnp.mean((outputs - targets) ** 2, axis=1)
+
+
+def distances(outputs, targets):
+    return jnp.abs(outputs - targets).max(axis=1)
+
+
+def regressor(params, x):
+    return jnp.tanh(x @ params["in"]) @ params["out"]
+
+
+def drawn(seed=0, outputs=2):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    x = jax.random.normal(keys[0], (50, 4))
+    start = lambda key: {"in": jax.random.normal(key, (4, 8)), "out": jax.random.normal(key, (8, outputs))}
+    return x, jnp.sin(x[:, :outputs]), population.init(start, keys[1], 2)
+
+
+def test_a_regression_is_trained_evaluated_and_swept():
+    x, y, pop = drawn()
+    trained, history = training.fit(
+        regressor, pop, (x, y), ADAM, epochs=20, batch_size=10, key=jax.random.key(1), loss=squares,
+        validation=(x, y), keep_best=True,
+    )  # fmt: skip
+    assert history.accuracy is None and history.validation_accuracy is None
+    assert (history.loss[:, -1] < 0.5 * history.loss[:, 0]).all()
+    a, b = population.unstack(trained)
+    score = training.evaluate(regressor, a, x, y, loss=squares, metrics={"worst": distances}, chunk=7)
+    expected = np.mean((regressor(a, x) - y) ** 2, axis=1)
+    np.testing.assert_allclose(score.loss, expected.mean(), rtol=1e-5)
+    np.testing.assert_allclose(score.metrics["worst"], np.abs(regressor(a, x) - y).max(axis=1).mean(), rtol=1e-5)
+    assert score.accuracy is None
+    line = interpolation.sweep(regressor, a, b, x, y, loss=squares, metrics={"worst": distances})
+    assert line.accuracy is None and line.loss.shape == line.metrics["worst"].shape == (31,)
+    for t, parent in ((0, a), (1, b)):
+        at = int(np.argmin(np.abs(np.asarray(line.ts) - t)))
+        chex.assert_trees_all_close(line.loss[at], training.evaluate(regressor, parent, x, y, loss=squares).loss)
+    assert float(interpolation.barrier(line)) >= 0
+    with pytest.raises(ValueError, match="kind: got 'accuracy'; expected 'chord' or 'ends'"):
+        interpolation.barrier(line, "accuracy")
+
+
+def test_curves_pairs_and_attacks_take_the_loss_too():
+    x, y, pop = drawn()
+    a, b = population.unstack(pop)
+    settings = {"epochs": 5, "batch_size": 10, "key": jax.random.key(2), "loss": squares}
+    control = interpolation.bend(regressor, a, b, (x, y), ADAM, **settings)
+    straight, curve = (
+        interpolation.sweep_curve(regressor, a, middle, b, x, y, ts=jnp.linspace(0, 1, 5), loss=squares)
+        for middle in (ea.crossover.arithmetic(a, b, 0.5), control)
+    )
+    assert float(curve.loss[2]) < float(straight.loss[2])
+    pairs = interpolation.sweep_pairs(regressor, pop, pop, x, y, loss=squares)
+    np.testing.assert_allclose(pairs.loss[0], interpolation.sweep(regressor, a, a, x, y, loss=squares).loss, rtol=1e-5)
+    harmed = attacks.fgsm(regressor, a, x, y, epsilon=0.1, bounds=None, loss=squares)
+    before, after = (training.evaluate(regressor, a, inputs, y, loss=squares).loss for inputs in (x, harmed))
+    assert float(after) > float(before)
+    with pytest.raises(ValueError, match="spare_errors: got True"):
+        attacks.fgsm(regressor, a, x, y, epsilon=0.1, bounds=None, loss=squares, spare_errors=True)
+
+
+def test_an_autoencoder_needs_no_targets():
+    x, _, pop = drawn(outputs=4)
+
+    def apply(params, x):
+        return {"code": x @ params["in"], "gap": regressor(params, x) - x}
+
+    def loss(outputs, targets):
+        assert targets is None
+        return (outputs["gap"] ** 2).sum(axis=1)
+
+    trained, history = training.fit(
+        apply, pop, (x, None), ADAM, epochs=5, batch_size=10, key=jax.random.key(0), loss=loss
+    )
+    assert (history.loss[:, -1] < history.loss[:, 0]).all()
+    one = population.take(trained, 0)
+    expected = (apply(one, x)["gap"] ** 2).sum(axis=1).mean()
+    for chunk in (9, 50):
+        np.testing.assert_allclose(training.evaluate(apply, one, x, loss=loss, chunk=chunk).loss, expected, rtol=1e-5)
+    line = interpolation.sweep(apply, one, one, x, loss=loss)
+    np.testing.assert_allclose(line.loss, np.full(31, expected), rtol=1e-4)
+
+
+def test_labels_may_run_over_time():
+    tokens = jax.random.randint(jax.random.key(0), (12, 6), 0, 5)
+
+    def apply(params, x):
+        return jnp.cumsum(params["embedding"][x], axis=1) @ params["out"]
+
+    params = {
+        "embedding": jax.random.normal(jax.random.key(1), (5, 8)),
+        "out": jax.random.normal(jax.random.key(2), (8, 5)),
+    }
+    x, y = tokens[:, :-1], tokens[:, 1:]
+    score = training.evaluate(apply, params, x, y, chunk=5)
+    flat = optax.softmax_cross_entropy_with_integer_labels(apply(params, x), y)
+    np.testing.assert_allclose(score.loss, flat.mean(), rtol=1e-5)
+    np.testing.assert_allclose(score.accuracy, (apply(params, x).argmax(axis=-1) == y).mean(), rtol=1e-5)
+    assert interpolation.sweep(apply, params, params, x, y).accuracy.shape == (31,)
+
+
+def test_an_ensemble_of_regressors_answers_by_the_mean_of_its_outputs_or_as_it_is_told():
+    x, y, pop = drawn()
+    outputs = np.stack([regressor(one, x) for one in population.unstack(pop)])
+    for combine, together in (
+        (None, outputs.mean(axis=0)),
+        (lambda of: jnp.median(of, axis=0), np.median(outputs, axis=0)),
+    ):
+        score = training.evaluate_ensemble(regressor, pop, x, y, loss=squares, combine=combine, chunk=20)
+        np.testing.assert_allclose(score.loss, ((together - y) ** 2).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": lambda outputs, y: (outputs - y) ** 2}, r"loss: got float32 of shape \(1, 2\) for 1 sample"),
+        ({"loss": lambda outputs, y: jnp.mean((outputs - y) ** 2)}, r"loss: got float32 of shape \(\)"),
+        ({"loss": lambda outputs, y: (outputs > y).all(axis=1)}, "loss: got bool of shape"),
+        ({"loss": lambda outputs, y: (outputs["a"], y)}, "loss: got outputs of shape .*tracing it raised"),
+        ({"metrics": {"odd": lambda outputs, y: 3}, "loss": squares}, r"odd: got int32 of shape \(\)"),
+        ({"y": jnp.zeros((49, 2)), "loss": squares}, "x, y: got inputs .*as many targets as inputs"),
+        ({"y": jnp.zeros((50, 2))}, "x, y: got logits .*float32 targets"),
+        ({"y": None}, "x, y: got logits .*None targets"),
+    ],
+)
+def test_a_loss_or_targets_that_do_not_fit_are_named(change, message):
+    x, y, pop = drawn()
+    settings = {"y": y} | change
+    with pytest.raises(ValueError, match=message):
+        training.evaluate(regressor, population.take(pop, 0), x, **settings)
+
+
+def test_a_loss_of_nan_keeps_its_gradient_and_masked_samples_have_none():
+    def loss(params, weights):
+        outputs = jnp.array([[1.0], [jnp.inf]]) * params
+        return training.score(lambda p, x: outputs, params, outputs, outputs, weights, loss=lambda o, y: o[:, 0]).loss
+
+    assert np.isnan(loss(1.0, None)) and not np.isfinite(jax.grad(loss)(1.0, None))
+    assert float(loss(1.0, jnp.array([1.0, 0.0]))) == 1
