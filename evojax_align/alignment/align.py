@@ -1,6 +1,7 @@
 """The front door: two networks in, the same two networks out, with corresponding neurons at the same places."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import jax
@@ -8,14 +9,18 @@ import jax.numpy as jnp
 from flax import struct
 
 from evojax_align import _checks, population
+from evojax_align._tree import leaves_by_path
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
 from evojax_align.alignment.families import by_orders
 from evojax_align.alignment.health import all_finite
-from evojax_align.alignment.pairs import lift, match_all, related
+from evojax_align.alignment.pairs import lift, match_all, member_shapes, related
 from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.alignment.stages import METHODS, Settings, rearrange
 from evojax_align.alignment.weights import match_weights
-from evojax_align.symmetry import PermutationSpec, infer
+from evojax_align.symmetry import PermutationSpec, compose, inverse
+from evojax_align.symmetry.checking import check_spec
+from evojax_align.symmetry.inference import remembered
+from evojax_align.symmetry.layout import groups_in
 
 
 @struct.dataclass
@@ -40,6 +45,13 @@ class Alignment:
     """Whether all parameters and activations were finite; outside a trace anything else is an error."""
     bijective: bool = struct.field(pytree_node=False, default=True)
     """Whether the method keeps both functions; "semi" does not."""
+    reasons: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
+    """Groups that were left as they are, and why (see `unmatched`)."""
+
+    @property
+    def unmatched(self) -> dict[str, str]:
+        """Groups that the method had nothing to match by, with the reason; empty if all were matched."""
+        return dict(self.reasons)
 
 
 def align(
@@ -55,6 +67,7 @@ def align(
     direction: str = "x",
     engine: str = "auto",
     restarts: int = 8,
+    groups: Collection[str] | None = None,
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
     positions: int | None = None,
@@ -88,6 +101,8 @@ def align(
         direction: with "semi", the side of which every neuron is kept: "x" the first network, "y" the second.
         engine: with "correlation", "loadings" and "weights", what solves the assignment (see `matching.one_to_one`).
         restarts: with "weights", number of starts, of which the best end is kept.
+        groups: align these only, by the names in `symmetry.infer(apply, a, x).groups`; all by default. A group inside
+            another comes with that other.
         spec: the symmetry, if it is known already.
         chunk: samples at a time (see `alignment.relate`).
         positions: of each sample, use at most this many places of a map, evenly spread.
@@ -95,7 +110,12 @@ def align(
 
     Returns:
         An `Alignment`. With a bijective method `apply(out.a, x)` equals `apply(a, x)`, and likewise for b, up to
-        the rounding of sums in another order.
+        the rounding of sums in another order. Groups that no activations tell of, such as the inner axis of a LoRA,
+        are matched by the weights, with all others in the order already found. What is left stands in
+        `out.unmatched`.
+
+    Warns:
+        UserWarning: where no axis can be permuted, or a group is left unmatched; both with the reason.
 
     Raises:
         ValueError: for parents of different structure, shape or dtype (the leaf is named), an unknown method, a
@@ -113,7 +133,7 @@ def align(
     """
     settings = Settings(method, rank, ridge, mode, direction, engine, restarts)
     _checks.same_trees("a", a, "b", b)
-    return _align(apply, a, b, x, spec, settings, chunk, positions, verify, many=False)
+    return _align(apply, a, b, x, spec, settings, groups, chunk, positions, verify, many=False)
 
 
 def align_pairs(
@@ -129,6 +149,7 @@ def align_pairs(
     direction: str = "x",
     engine: str = "auto",
     restarts: int = 8,
+    groups: Collection[str] | None = None,
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
     positions: int | None = None,
@@ -154,7 +175,7 @@ def align_pairs(
     """
     settings = Settings(method, rank, ridge, mode, direction, engine, restarts)
     _checks.same_trees("a", a, "b", b)
-    return _align(apply, a, b, x, spec, settings, chunk, positions, verify, many=True)
+    return _align(apply, a, b, x, spec, settings, groups, chunk, positions, verify, many=True)
 
 
 def _align(
@@ -164,6 +185,7 @@ def _align(
     x: PyTree,
     spec: PermutationSpec | None,
     settings: Settings,
+    groups: Collection[str] | None,
     chunk: int | None,
     positions: int | None,
     verify: bool,
@@ -171,37 +193,94 @@ def _align(
     many: bool,
 ) -> Alignment:
     kind = METHODS[settings.method]
-    relations = related(apply, a, b, x, spec, kind.needs_covariances, chunk, positions, verify, many=many)
+    _checks.network(apply)
+    check_spec(spec)
+    known = spec or remembered(apply, member_shapes(a) if many else a, x)
+    wanted = _wanted(known, groups)
+    relations = related(apply, a, b, x, known, kind.needs_covariances, chunk, positions, verify, many=many)
+    relations = {group: relation for group, relation in relations.items() if group in wanted}
     by_weights = settings.method == "weights"
     start = Settings("correlation", engine=settings.engine) if by_weights else settings
     matches = match_all(relations, start, many=many)
-    if by_weights:
-        matches = _by_weights(apply, a, b, x, spec, relations, matches, settings, many=many)
-    return _rearranged(apply, a, b, x, spec, matches, kind.bijective, many)
+    rest = wanted if by_weights else {group for group in wanted if group not in matches}
+    reasons = _reasons(known, a, rest, settings.method, many)
+    rest -= reasons.keys()
+    if rest and settings.method != "none":
+        matches |= _by_weights(known, a, b, relations, matches, settings, rest, many=many)
+    _tell(known, reasons)
+    return _rearranged(known, a, b, matches, kind.bijective, tuple(reasons.items()), many)
+
+
+def _wanted(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
+    """The groups to align; one that lives in another comes with it, and with all that live there too."""
+    if groups is None:
+        return set(spec.groups)
+    if isinstance(groups, str):
+        raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups=[{groups!r}].")
+    for group in groups:
+        _checks.one_of("groups", group, spec.groups)
+    for inner, outer in spec.parents.items():
+        if (inner in groups) != (outer in groups):
+            came = f"{inner!r} without {outer!r}" if inner in groups else f"{outer!r} without {inner!r}"
+            raise _checks.bad("groups", came, "a group together with the one that it lives in", "Name both or none.")
+    return set(groups)
+
+
+def _reasons(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: str, many: bool) -> dict[str, str]:
+    """Why groups without activations cannot be matched by the weights either."""
+    if method == "none":
+        return {}
+    leaves = leaves_by_path(member_shapes(a) if many else a)
+    real = {path for path, leaf in leaves.items() if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)}
+    seen = {group for path in real for layout in spec.axes[path] for group in groups_in(layout)}
+    found = {}
+    for group in spec.groups:
+        if group in rest and not METHODS[method].bijective:
+            found[group] = "no activations of it are read, and a many-to-one match leaves no order to match weights by"
+        elif group in rest and group not in seen:
+            found[group] = "no activations of it are read, and no floating-point parameter runs over it"
+    return found
+
+
+def _tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
+    """Warn of what is left as it is."""
+    if not spec.groups:
+        held = next(iter((*spec.frozen, *spec.fixed)), None)
+        why = "it has no parameters that its outputs depend on"
+        if held is not None:
+            path, axis = held.axes[0]
+            why = f"axis {axis} of {path!r} is held by {held.primitive}{f' ({held.source})' if held.source else ''}"
+            if held.primitive == "output":
+                why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
+        warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=4)
+    for group, reason in reasons.items():
+        warnings.warn(f"the group {group!r} is left as it is: {reason}", stacklevel=4)
 
 
 def _by_weights(
-    apply: Apply,
+    spec: PermutationSpec,
     a: PyTree,
     b: PyTree,
-    x: PyTree,
-    spec: PermutationSpec | None,
     relations: Mapping[str, Relation],
-    start: Mapping[str, GroupMatch],
+    matches: Mapping[str, GroupMatch],
     settings: Settings,
+    groups: set[str],
     *,
     many: bool,
 ) -> dict[str, GroupMatch]:
-    """From partners by activations to partners by weights."""
+    """The matches by weights of some groups; all others stand as they were matched."""
 
     def one(args: tuple[PyTree, PyTree, Mapping[str, Relation], Mapping[str, GroupMatch]]) -> dict[str, GroupMatch]:
-        a, b, relations, start = args
-        known = spec or infer(apply, a, x)
-        by_activation = {group: m.y for group, m in start.items()}
-        orders = match_weights(known, a, b, by_activation, restarts=settings.restarts, engine=settings.engine)
-        return by_orders(known, relations, orders)
+        a, b, relations, matches = args
+        sides = ({group: getattr(m, side) for group, m in matches.items()} for side in ("y", "x"))
+        order_b, order_a = sides
+        start = compose(spec, order_b, inverse(spec, order_a))  # of b, in the order that a is in now
+        orders = match_weights(
+            spec, a, b, start, restarts=settings.restarts, engine=settings.engine, groups=sorted(groups)
+        )
+        return {group: match for group, match in by_orders(spec, relations, orders).items() if group in groups}
 
-    pairs = a, b, dict(relations), dict(start)
+    pairs = a, b, dict(relations), dict(matches)
     if not many:
         return one(pairs)
     if not _checks.is_concrete(pairs):
@@ -209,25 +288,29 @@ def _by_weights(
     return population.stack([one(population.take(pairs, i)) for i in range(population.size(a))])
 
 
-@partial(jax.jit, static_argnames=("apply", "spec", "bijective", "many"))
+@partial(jax.jit, static_argnames=("spec", "bijective", "reasons", "many"))
 def _rearranged(
-    apply: Apply,
+    spec: PermutationSpec,
     a: PyTree,
     b: PyTree,
-    x: PyTree,
-    spec: PermutationSpec | None,
     matches: dict[str, GroupMatch],
     bijective: bool,
+    reasons: tuple[tuple[str, str], ...],
     many: bool,
 ) -> Alignment:
     def one(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> Alignment:
-        return _assemble(spec or infer(apply, a, x), a, b, matches, bijective)
+        return _assemble(spec, a, b, matches, bijective, reasons)
 
     return lift(many, one, a, b, matches)
 
 
 def _assemble(
-    spec: PermutationSpec, a: PyTree, b: PyTree, matches: Mapping[str, GroupMatch], bijective: bool
+    spec: PermutationSpec,
+    a: PyTree,
+    b: PyTree,
+    matches: Mapping[str, GroupMatch],
+    bijective: bool,
+    reasons: tuple[tuple[str, str], ...],
 ) -> Alignment:
     new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
     return Alignment(
@@ -241,4 +324,5 @@ def _assemble(
         valid=jnp.all(jnp.array([m.valid for m in matches.values()], bool)),
         all_finite=jnp.all(jnp.array([all_finite(a, b), *(m.all_finite for m in matches.values())])),
         bijective=bijective,
+        reasons=reasons,
     )

@@ -106,13 +106,13 @@ def related(
     watch("align", (a, x), apply=apply)
     relations, healths = _related(apply, a, b, x, spec, covariances, chunk, positions, many)
     if verify:
-        ensure_symmetry(spec, apply, _member(a) if many else a, x)
+        ensure_symmetry(spec, apply, member_shapes(a) if many else a, x)
     if _checks.is_concrete(healths):
         refuse(healths, a, b, x)
     return relations
 
 
-def _member(networks: PyTree) -> PyTree:
+def member_shapes(networks: PyTree) -> PyTree:
     """The shapes of one network of a population."""
     population.size(networks)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), networks)

@@ -7,7 +7,7 @@ climb side by side and the highest is kept. Heads and their channels take one st
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,14 @@ Orders = Mapping[str, Array]
 
 
 def match_weights(
-    spec: PermutationSpec, a: PyTree, b: PyTree, start: Orders, *, restarts: int, engine: str = "auto"
+    spec: PermutationSpec,
+    a: PyTree,
+    b: PyTree,
+    start: Orders,
+    *,
+    restarts: int,
+    engine: str = "auto",
+    groups: Collection[str] | None = None,
 ) -> dict[str, Array]:
     """The permutations of b that bring its parameters nearest to those of a.
 
@@ -41,6 +48,7 @@ def match_weights(
             starts from b as it is, and all others from random orders, the same in every call.
         restarts: number of climbs.
         engine: what solves the assignments (see `matching.one_to_one`).
+        groups: match these only, with those that live inside them; all others stay in the order of `start`.
 
     Returns:
         For each group an index array.
@@ -51,9 +59,13 @@ def match_weights(
     start = {group: jnp.asarray(order, jnp.int32) for group, order in start.items()}
     keys = jax.random.split(jax.random.key(0), max(restarts - 2, 1))
     starts = [identity(spec) | dict(start), identity(spec), *(random_permutations(spec, key) for key in keys)]
-    orders = population.stack(starts[:restarts])
     families = [(group, *(g for g, p in spec.parents.items() if p == group)) for group in spec.groups]
     families = [family for family in families if family[0] not in spec.parents]
+    if groups is not None:
+        families = [family for family in families if set(family) & set(groups)]
+        held = {group: order for group, order in starts[0].items() if not any(group in family for family in families)}
+        starts = [orders | held for orders in starts]
+    orders = population.stack(starts[:restarts])
     random = np.random.default_rng(0)
     on_host = engine != "compiled" and _checks.is_concrete(a, b, orders)
     if on_host:

@@ -1,5 +1,6 @@
 """The proof by trying: once for every network, random parameters are permuted, and the outputs must not move."""
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -43,7 +44,9 @@ def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, 
     """
     leaves, structure = jax.tree.flatten((params, x))
     shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
-    with jax.ensure_compile_time_eval(), jax.debug_nans(False):  # NaN of such parameters says nothing of the network
+    staged = not _checks.is_concrete(jnp.zeros(()))  # in a program that is being traced: run the trial beside it
+    beside = jax.ensure_compile_time_eval() if staged else contextlib.nullcontext()
+    with beside, jax.debug_nans(False):  # NaN of such parameters says nothing of the network
         _try(spec, apply, structure, shapes)
 
 

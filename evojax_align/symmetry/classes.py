@@ -10,7 +10,7 @@ heads and their channels). Two classes with parts are united by what both allow,
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypeAlias
 
 Axes: TypeAlias = tuple[int | None, ...]
@@ -47,6 +47,8 @@ class Classes:
         self._sizes: list[int] = []
         self._origins: dict[int, frozenset[int]] = {}
         self._frozen: dict[int, Reason] = {}
+        self.unused: Collection[int] = ()
+        """Outputs of the operation at hand, by number, that nothing uses."""
         self._parts: dict[int, Parts] = {}
         self._parted: dict[int, Reason] = {}  # what gave a class its parts
 

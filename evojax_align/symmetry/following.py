@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend import core
 
 from evojax_align import _checks
+from evojax_align.symmetry import places  # noqa: F401  (its rules are registered)
 from evojax_align.symmetry.classes import Axes, Classes
 from evojax_align.symmetry.rules import RULES, Use, summed_axes
 from evojax_align.symmetry.trace import Equation, NetworkTrace, Trace, depends_on, flatten, needed
@@ -88,8 +89,10 @@ class _Follower:
             axes[value] = _constant(constant, self.classes)
         data = [value for value, is_data in zip(trace.inputs, given_from_data, strict=True) if is_data]
         from_data, uses = depends_on(trace, data), []
+        used = {value for equation in program.equations for value in equation.inputs} | set(trace.outputs)
         for equation in program.equations:
             self.classes.at = equation.name, equation.source
+            self.classes.unused = [n for n, value in enumerate(equation.outputs) if value not in used]
             inputs = [axes[value] for value in equation.inputs]
             shapes = [trace.shapes[value] for value in equation.inputs]
             for i, axis in summed_axes(equation):
@@ -148,6 +151,8 @@ def programs_of(equation: Equation) -> list[core.ClosedJaxpr] | None:
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         if isinstance(params.get(name), core.ClosedJaxpr):
             return [params[name]]
+        if isinstance(params.get(name), core.Jaxpr):
+            return [core.ClosedJaxpr(params[name], ())]
     return None
 
 
@@ -207,10 +212,36 @@ def _tied(carried: Sequence[Axes], out: Sequence[Axes], classes: Classes) -> lis
     return [tuple(classes.unite(p, q) for p, q in zip(*both, strict=True)) for both in zip(carried, out, strict=True)]
 
 
+def _shard_map(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
+    """Axes that are shared out over devices stay in order; each device sees the others whole."""
+    (program,) = programs_of(equation) or [None]
+    if program is None:
+        return classes.stop([node for axes in given for node in axes], equation.shapes)
+
+    def whole(nodes: Axes, spec: Any, sizes: Sequence[int]) -> Axes:
+        """The axes on the other side, of these sizes; those that the specification shares out are in order."""
+        entries = [*spec, *[None] * (len(nodes) - len(spec))]
+        found = []
+        for node, size, names in zip(nodes, sizes, entries, strict=True):
+            if names:
+                classes.order(node)
+            found.append(classes.fixed(size) if names else node)
+        return tuple(found)
+
+    params, jaxpr = equation.params, program.jaxpr
+    local = [
+        whole(nodes, spec, v.aval.shape) for nodes, spec, v in zip(given, params["in_specs"], jaxpr.invars, strict=True)
+    ]
+    out = through(0, local, range(len(given)))
+    sides = zip(out, params["out_specs"], equation.shapes, strict=True)
+    return [whole(nodes, spec, shape) for nodes, spec, shape in sides]
+
+
 INSIDE: dict[str, Callable[[Equation, Sequence[Axes], Through, Classes], list[Axes]]] = {
     "scan": _scan,
     "while": _while,
     "cond": _cond,
+    "shard_map": _shard_map,
     **dict.fromkeys(
         ("custom_jvp_call", "custom_vjp_call", "custom_jvp_call_jaxpr", "custom_vjp_call_jaxpr"), _own_derivative
     ),

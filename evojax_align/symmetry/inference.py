@@ -1,6 +1,11 @@
 """Reading a network's permutation symmetry from its trace."""
 
+import functools
 from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from evojax_align._types import Apply, PyTree
 from evojax_align.symmetry.classes import BY_DESIGN, Classes, Reason
@@ -35,6 +40,17 @@ def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
     return describe(label(trace_network(apply, params, x)))
 
 
+def remembered(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
+    """As `infer`, which runs once for each network and shapes."""
+    leaves, structure = jax.tree.flatten((params, x))
+    return _remembered(apply, structure, tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]) -> PermutationSpec:
+    return infer(apply, *jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes]))
+
+
 def layout(classes: Classes, names: Mapping[int, str], node: int | None) -> Layout:
     """How the named groups lie along an axis."""
     if node is None or not any(atom in names for atom in classes.atoms(node)):
@@ -55,11 +71,12 @@ def describe(labels: Labels) -> PermutationSpec:
     inside = {inner: outer for inner, outer in nested(labels).items() if inner in atoms and outer in atoms}
     names, of_axes = given_names(labels, axes, inside)
 
-    frozen: dict[Reason, list[tuple[str, int]]] = {}
+    held: dict[Reason, list[tuple[str, int]]] = {}
     for leaf, axis, node in axes:
         why = classes.why_frozen(node)
-        if why is not None and why[0] not in BY_DESIGN and not any(atom in names for atom in classes.atoms(node)):
-            frozen.setdefault(why, []).append((network.paths[leaf], axis))
+        if why is not None and not any(atom in names for atom in classes.atoms(node)):
+            held.setdefault(why, []).append((network.paths[leaf], axis))
+    reasons = [Frozen(name, source, tuple(of)) for (name, source), of in held.items()]
     layouts: dict[str, list[Layout]] = {
         path: [None] * len(nodes) for path, nodes in zip(network.paths, labels.leaf_axes, strict=True)
     }
@@ -73,7 +90,8 @@ def describe(labels: Labels) -> PermutationSpec:
         groups={names[atom]: classes.size(atom) for atom in atoms if atom in names},
         axes={path: tuple(of_leaf) for path, of_leaf in layouts.items()},
         units=units,
-        frozen=tuple(Frozen(name, source, tuple(of)) for (name, source), of in frozen.items()),
+        frozen=tuple(reason for reason in reasons if reason.primitive not in BY_DESIGN),
+        fixed=tuple(reason for reason in reasons if reason.primitive in BY_DESIGN),
         parents={names[inner]: names[outer] for inner, outer in inside.items()},
     )
 

@@ -40,11 +40,12 @@ RULES: dict[str, Rule] = {}
 ELEMENTWISE = frozenset(
     """
     abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz complex
-    conj convert_element_type copy copy_p cos cosh device_put digamma div eq eq_to erf erf_inv erfc exp exp2 expm1
-    floor ge gt igamma igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max min mul
-    name ne neg nextafter not optimization_barrier or polygamma population_count pow real reduce_precision
-    regularized_incomplete_beta rem reshard round rsqrt select_n sharding_constraint shift_left
-    shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta
+    conj convert_element_type copy copy_p cos cosh device_put digamma div eq eq_to erf erf_inv erfc exp exp2
+    expm1 floor ge gt igamma igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max
+    min mul name ne neg nextafter not optimization_barrier or pcast pmax pmin polygamma population_count pow
+    psum psum2 psum_invariant pvary real reduce_precision regularized_incomplete_beta rem reshard round rsqrt
+    select_n sharding_constraint shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square
+    stop_gradient sub tan tanh xor zeta
     """.split()
 )
 
@@ -75,7 +76,8 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
     return []
 
 
-def _without(nodes: Axes, axes: Sequence[SupportsIndex]) -> Axes:
+def without(nodes: Axes, axes: Sequence[SupportsIndex]) -> Axes:
+    """The axes but for some."""
     return tuple(node for axis, node in enumerate(nodes) if axis not in axes)
 
 
@@ -94,7 +96,7 @@ def _dot_general(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
     for i, j in zip(left_sum, right_sum, strict=True):
         classes.unite(left[i], right[j])
     batch = [classes.unite(left[i], right[j]) for i, j in zip(left_batch, right_batch, strict=True)]
-    return [(*batch, *_without(left, (*left_sum, *left_batch)), *_without(right, (*right_sum, *right_batch)))]
+    return [(*batch, *without(left, (*left_sum, *left_batch)), *without(right, (*right_sum, *right_batch)))]
 
 
 @register("conv_general_dilated")
@@ -150,7 +152,7 @@ def _transpose(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape]
 
 @register("squeeze")
 def _squeeze(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    return [_without(axes[0], equation.params["dimensions"])]
+    return [without(axes[0], equation.params["dimensions"])]
 
 
 @register("expand_dims")
@@ -255,131 +257,4 @@ def _split(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], cl
 
 @register(INVARIANT_REDUCTIONS)
 def _reduce(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    return [_without(axes[0], equation.params["axes"])]
-
-
-@register("argmax argmin")
-def _arg_reduce(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """The result counts along the reduced axis, so that axis has an order."""
-    for axis in equation.params["axes"]:
-        classes.freeze(axes[0][axis], classes.at)
-    return [_without(axes[0], equation.params["axes"])]
-
-
-@register("cumsum cumprod cummax cummin cumlogsumexp")
-def _cumulate(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    return [_ordered(axes[0], [equation.params["axis"]], shapes[0], classes)]
-
-
-@register("rev")
-def _reverse(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    return [_ordered(axes[0], equation.params["dimensions"], shapes[0], classes)]
-
-
-@register("sort")
-def _sort(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """All operands are put into one order."""
-    sorted_axis = equation.params["dimension"]
-    together = tuple(classes.unite(*nodes) for nodes in zip(*axes, strict=True))
-    return [_ordered(together, [sorted_axis], shapes[0], classes)] * len(axes)
-
-
-@register("top_k")
-def _top_k(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    axis = equation.params.get("axis", -1) % len(shapes[0])
-    (made,) = classes.stop([axes[0][axis]], [(equation.params["k"],)])
-    return [(*axes[0][:axis], *made, *axes[0][axis + 1 :])] * 2
-
-
-def _ordered(nodes: Axes, ordered: Sequence[SupportsIndex], shape: Shape, classes: Classes) -> Axes:
-    """The same axes, of which some are mixed."""
-    out = list(nodes)
-    for axis in ordered:
-        if shape[axis] != 1:
-            ((out[axis],),) = classes.stop([nodes[axis]], [(shape[axis],)])
-    return tuple(out)
-
-
-@register("reduce_window_max reduce_window_min reduce_window_sum reduce_window")
-def _window(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Pooling: axes that the window does not run along are kept."""
-    count = len(equation.shapes)
-    params, values = equation.params, axes[:count]
-    together = [classes.unite(*nodes) for nodes in zip(*values, strict=True)]
-    ones = (1,) * len(together)
-    base, dilated = params.get("base_dilation") or ones, params.get("window_dilation") or ones
-    settings = zip(params["window_dimensions"], params["window_strides"], params["padding"], base, dilated, strict=True)
-    for axis, setting in enumerate(settings):
-        if setting[0] != 1 or setting[1] != 1 or tuple(setting[2]) != (0, 0) or setting[3] != 1:
-            ((together[axis],),) = classes.stop([together[axis]], [(equation.shapes[0][axis],)])
-    return [tuple(together)] * count
-
-
-@register("iota")
-def _iota(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Counts along one axis, and is the same along all others."""
-    shape, dimension = equation.params["shape"], equation.params["dimension"]
-    return [tuple(classes.fixed(n, "iota") if axis == dimension else None for axis, n in enumerate(shape))]
-
-
-@register("gather")
-def _gather(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Axes that are taken whole are kept, those that are addressed by number are not permuted."""
-    numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    operand, index = axes[0], list(axes[1])
-    for i, j in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True):
-        index[j] = classes.unite(operand[i], index[j])
-    classes.freeze(index[-1], ("position", equation.source))
-    gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
-    whole = []
-    for axis, (node, size) in enumerate(zip(operand, sizes, strict=True)):
-        if axis in numbers.operand_batching_dims:
-            continue
-        if size == shapes[0][axis] and axis not in numbers.collapsed_slice_dims:
-            whole.append(node)
-            continue
-        if axis not in numbers.start_index_map and size != shapes[0][axis]:
-            node = classes.cut(node, 0, size)
-        else:
-            classes.stop([node], [()])
-            node = classes.fixed(size)
-        if axis not in gone:
-            whole.append(node)
-    slices, batch = iter(whole), iter(index[:-1])
-    rank = len(equation.shapes[0])
-    return [tuple(next(slices) if axis in numbers.offset_dims else next(batch) for axis in range(rank))]
-
-
-@register("dynamic_slice")
-def _dynamic_slice(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    cut = [axis for axis, size in enumerate(equation.params["slice_sizes"]) if size != shapes[0][axis]]
-    classes.stop([axes[0][axis] for axis in cut], [])
-    sizes = equation.params["slice_sizes"]
-    return [tuple(classes.fixed(sizes[axis]) if axis in cut else node for axis, node in enumerate(axes[0]))]
-
-
-@register("dynamic_update_slice")
-def _dynamic_update(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    out: list[int | None] = []
-    for node, new, size, of_new in zip(axes[0], axes[1], shapes[0], shapes[1], strict=True):
-        if size == of_new:
-            out.append(classes.unite(node, new))
-        else:
-            ((made,),) = classes.stop([node, new], [(size,)])
-            out.append(made)
-    return [tuple(out)]
-
-
-@register("stack")
-def _stack(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Values of one shape, laid along a new axis that counts them."""
-    axis = equation.params["axis"]
-    made = [classes.unite(*nodes) for nodes in zip(*axes, strict=True)]
-    return [(*made[:axis], classes.fixed(len(axes)), *made[axis:])]
-
-
-@register("unstack")
-def _unstack(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    axis = equation.params["axis"]
-    classes.order(axes[0][axis])
-    return [_without(axes[0], [axis])] * len(equation.shapes)
+    return [without(axes[0], equation.params["axes"])]

@@ -16,7 +16,8 @@ class Frozen:
     """Axes of parameters that could not be permuted because of one operation."""
 
     primitive: str
-    """Name of the primitive, or "constant" for an array written into the network."""
+    """Name of the primitive; "constant" for an array written into the network; in `fixed` "data", "output" or
+    "position"."""
     source: str
     """File, line and function that used it."""
     axes: tuple[tuple[str, int], ...]
@@ -42,6 +43,9 @@ class PermutationSpec:
     kernel and its bias, the outputs) and the name that all leaves feeding the same units share."""
     frozen: tuple[Frozen, ...] = ()
     """What could not be permuted because of an operation, and which."""
+    fixed: tuple[Frozen, ...] = ()
+    """What has its order from outside the network: axes that run over features of the inputs ("data") or over outputs,
+    and axes that count places, such as those of a convolution's window ("position")."""
     parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """For each group that lives inside another, that other one: every neuron of it has its own order of the inner
     group, whose permutations are then arrays [neurons of the outer group, neurons of the inner]."""
@@ -66,7 +70,7 @@ class PermutationSpec:
 
     def __reduce__(self) -> tuple[Any, ...]:  # so that a specification can be copied and sent to another process
         fields = (self.groups, self.axes, self.units)
-        return type(self), (*map(dict, fields), self.frozen, dict(self.parents))
+        return type(self), (*map(dict, fields), self.frozen, self.fixed, dict(self.parents))
 
     def shape_of(self, group: str) -> tuple[int, ...]:
         """Shape of the group's index arrays: [neurons], or [neurons of the outer group, neurons]."""
@@ -109,6 +113,10 @@ class PermutationSpec:
         for freeze in self.frozen:
             members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
             rows.append(("frozen", freeze.primitive, f"{members} ({freeze.source})"))
+        if not self.groups:
+            for freeze in self.fixed:
+                members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
+                rows.append(("fixed", freeze.primitive, f"{members}{f' ({freeze.source})' if freeze.source else ''}"))
         if len(rows) == 1:
             return "no axis can be permuted"
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

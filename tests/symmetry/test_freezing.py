@@ -41,8 +41,10 @@ _own_derivative.defjvp(lambda primals, tangents: (_own_derivative(*primals), tan
 FREEZING = {  # what is done to the hidden layer, and the primitive that is to blame
     "argmax": (lambda h: h * jax.nn.one_hot(jnp.argmax(h, axis=1), 4), "argmax"),
     "argmin": (lambda h: h + jnp.argmin(h, axis=1, keepdims=True), "argmin"),
-    "sort": (lambda h: jnp.sort(h, axis=1), "sort"),
-    "top k": (lambda h: jax.lax.top_k(h, 4)[0], "top_k"),
+    "argsort": (lambda h: h + jnp.argsort(h, axis=1), None),
+    "sorted beside itself": (lambda h: h + jnp.sort(h, axis=1), "sort"),
+    "top k beside itself": (lambda h: h + jax.lax.top_k(h, 4)[0], "top_k"),
+    "places of the largest": (lambda h: h[:, jax.lax.top_k(h[0], 4)[1]], "top_k"),
     "cumsum": (lambda h: jnp.cumsum(h, axis=1), "cumsum"),
     "flip": (lambda h: h[:, ::-1], "rev"),
     "neighbours": (lambda h: h + jnp.roll(h, 1, axis=1), "add"),
