@@ -3,6 +3,9 @@
 A network is `apply(params, x)` and a pytree `params`; a population is one pytree with a leading axis.
 """
 
+import importlib
+from types import ModuleType
+
 from evojax_align import (
     alignment,
     attacks,
@@ -44,3 +47,10 @@ __all__ = [
     "symmetry",
     "training",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `lab` and `plotting`, which need the extra `experiments`, when they are first used."""
+    if name in ("lab", "plotting"):
+        return importlib.import_module(f"evojax_align.{name}")
+    raise AttributeError(f"module 'evojax_align' has no attribute {name!r}")

@@ -14,6 +14,11 @@ from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, PRNGKey, PyTree
 from evojax_align.training import CHUNK, check_data, cross_entropy, in_chunks
 
+__all__ = [
+    "fgsm",
+    "pgd",
+]
+
 Bounds = tuple[float, float] | None
 """Smallest and largest value of an input, or None where there are none."""
 
@@ -48,6 +53,14 @@ def fgsm(
 
     Raises:
         ValueError: for an epsilon below 0, wrong bounds, inputs outside of them, or labels that do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, params = lambda params, x: x @ params["w"], {"w": jnp.eye(2)}
+        >>> x, y = jnp.array([[0.75, 0.5]]), jnp.array([0])
+        >>> moved = ea.attacks.fgsm(apply, params, x, y, epsilon=0.25)
+        >>> moved.tolist(), apply(params, x).argmax(1).tolist(), apply(params, moved).argmax(1).tolist()
+        ([[0.5, 0.75]], [0], [1])
 
     References:
         Goodfellow, I., Shlens, J. and Szegedy, C. (2015). Explaining and harnessing adversarial examples. ICLR.
@@ -96,6 +109,14 @@ def pgd(
 
     Raises:
         ValueError: as `fgsm`, and for fewer than one step.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply, params = lambda params, x: x @ params["w"], {"w": jnp.eye(2)}
+        >>> x, y = jnp.array([[0.75, 0.5]]), jnp.array([0])
+        >>> moved = ea.attacks.pgd(apply, params, x, y, epsilon=0.25, key=jax.random.key(0))
+        >>> bool(jnp.allclose(moved, jnp.array([[0.5, 0.75]]))), apply(params, moved).argmax(1).tolist()
+        (True, [1])
 
     References:
         Madry, A. et al. (2018). Towards deep learning models resistant to adversarial attacks. ICLR.

@@ -15,6 +15,19 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
 
+__all__ = [
+    "devices",
+    "gather",
+    "init",
+    "map",
+    "pairs",
+    "size",
+    "spread",
+    "stack",
+    "take",
+    "unstack",
+]
+
 
 def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTree:
     """Draw `size` networks, each from its own key.
@@ -26,13 +39,26 @@ def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTre
 
     Returns:
         A population; `take(init(f, key, n), i)` equals `f(jax.random.split(key, n)[i])`.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> draw = lambda key: {"w": jax.random.normal(key, (2,))}
+        >>> pop = ea.population.init(draw, jax.random.key(0), 3)
+        >>> bool((ea.population.take(pop, 1)["w"] == draw(jax.random.split(jax.random.key(0), 3)[1])["w"]).all())
+        True
     """
     key = _checks.key("key", key)
     return map(init_fn, jax.random.split(key, _checks.positive("size", size)))
 
 
 def stack(members: Sequence[PyTree]) -> PyTree:
-    """Put a list of networks of equal structure into one population; `unstack` is its inverse."""
+    """Put a list of networks of equal structure into one population; `unstack` is its inverse.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.population.stack([{"w": jnp.zeros(2)}, {"w": jnp.ones(2)}])["w"].tolist()
+        [[0.0, 0.0], [1.0, 1.0]]
+    """
     if not isinstance(members, Sequence):
         fix = "Pass a list: [params, ...]; for a dictionary list(networks.values())."
         raise _checks.bad("members", f"a {type(members).__name__}", "a list of networks", fix)
@@ -44,7 +70,13 @@ def stack(members: Sequence[PyTree]) -> PyTree:
 
 
 def unstack(population: PyTree) -> list[PyTree]:
-    """The members of a population as a list; `stack` is its inverse."""
+    """The members of a population as a list; `stack` is its inverse.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> [member["w"].tolist() for member in ea.population.unstack({"w": jnp.array([[0.0, 0.0], [1.0, 1.0]])})]
+        [[0.0, 0.0], [1.0, 1.0]]
+    """
     return [take(population, i) for i in range(size(population))]
 
 
@@ -53,6 +85,12 @@ def take(population: PyTree, index: int | slice | ArrayLike) -> PyTree:
 
     Raises:
         ValueError: for an integer that no member has; index arrays must be in range.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> pop = {"w": jnp.array([[0.0], [1.0], [2.0]])}
+        >>> ea.population.take(pop, -1)["w"].tolist(), ea.population.take(pop, jnp.array([2, 0]))["w"].tolist()
+        ([2.0], [[2.0], [0.0]])
     """
     if isinstance(index, int | np.integer) and not -(count := size(population)) <= index < count:
         raise _checks.bad("index", index, f"at most {count - 1}", "Number the members from 0.")
@@ -60,7 +98,13 @@ def take(population: PyTree, index: int | slice | ArrayLike) -> PyTree:
 
 
 def size(population: PyTree) -> int:
-    """The number of members: the length that the leading axes of all leaves share."""
+    """The number of members: the length that the leading axes of all leaves share.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.population.size({"w": jnp.zeros((5, 2, 3)), "b": jnp.zeros((5, 3))})
+        5
+    """
     leaves = jax.tree_util.tree_leaves_with_path(population)
     if not leaves:
         raise _checks.bad("population", "a tree without leaves", "leaves with a leading axis", "Build it with `init`.")
@@ -77,7 +121,14 @@ def size(population: PyTree) -> int:
 
 
 def pairs(population: PyTree) -> tuple[PyTree, PyTree]:
-    """Disjoint pairs of neighbours, `(0, 1), (2, 3), ...`, as two populations of half the size."""
+    """Disjoint pairs of neighbours, `(0, 1), (2, 3), ...`, as two populations of half the size.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> a, b = ea.population.pairs({"w": jnp.arange(4)})
+        >>> a["w"].tolist(), b["w"].tolist()
+        ([0, 2], [1, 3])
+    """
     count = size(population)
     if count % 2:
         raise _checks.bad("population", f"{count} members", "an even number", "Leave the last one out with `take`.")
@@ -106,6 +157,13 @@ def map(
 
     Returns:
         What `fn` returns, with a leading axis; equal to `stack([fn(m) for m in unstack(population)])`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda params, x: x @ params["w"]
+        >>> pop, x = {"w": jnp.array([[1.0, 0.0], [0.0, 2.0]])}, jnp.array([3.0, 4.0])
+        >>> ea.population.map(lambda params: apply(params, x), pop).tolist()
+        [3.0, 8.0]
     """
     if not populations:
         raise _checks.bad("populations", "none", "at least one", "Call map(fn, population).")
@@ -131,13 +189,28 @@ def map(
 
 
 def devices() -> Mesh | None:
-    """A mesh over all devices, as `map` takes it; None where there is one device alone."""
+    """A mesh over all devices, as `map` takes it; None where there is one device alone.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> mesh = ea.population.devices()
+        >>> ea.population.map(lambda x: x**2, jnp.arange(4.0), mesh=mesh).tolist()
+        [0.0, 1.0, 4.0, 9.0]
+    """
     return _automatic(jax.make_mesh((len(jax.devices()),), ("members",))) if len(jax.devices()) > 1 else None
 
 
 def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     """Arrays of a population laid out over the devices as `map` leaves them, so that a loop over one compiled program
-    sees them alike from the first time; a population that does not divide evenly stays where it is."""
+    sees them alike from the first time; a population that does not divide evenly stays where it is.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> mesh = jax.make_mesh((len(jax.devices()),), ("members",))
+        >>> pop = ea.population.spread({"w": jnp.zeros((mesh.size, 2))}, mesh)
+        >>> pop["w"].sharding.device_set == set(jax.devices())
+        True
+    """
     if size(tree) % mesh.size:
         return tree
     return jax.device_put(tree, NamedSharding(_automatic(mesh), PartitionSpec(mesh.axis_names)))
@@ -153,6 +226,13 @@ def gather(tree: PyTree) -> PyTree:
 
     A program that goes on with shared out arrays is cut into parts that wait for each other, which the devices of one
     CPU may do for ever. What is gathered belongs to no device in particular.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> mesh = jax.make_mesh((len(jax.devices()),), ("members",))
+        >>> pop = ea.population.spread({"w": jnp.ones((mesh.size, 2))}, mesh)
+        >>> len(ea.population.gather(pop)["w"].sharding.device_set)
+        1
     """
 
     def fetched(leaf: Array) -> Array:

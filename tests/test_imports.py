@@ -153,10 +153,14 @@ def test_what_keeps_to_the_plan_is_let_through(name):
 
 
 def test_the_face_re_exports_and_does_nothing_else():
-    first, *rest = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
+    first, *rest, names, lazy = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
     assert isinstance(first, ast.Expr)
-    assert all(isinstance(node, ast.ImportFrom) for node in rest[:-1])
-    assert ast.unparse(rest[-1]).startswith("__all__ = ")
+    assert all(isinstance(node, ast.ImportFrom | ast.Import) for node in rest)
+    assert ast.unparse(names).startswith("__all__ = ")
+    assert isinstance(lazy, ast.FunctionDef) and lazy.name == "__getattr__"
+    assert evojax_align.lab.Study and evojax_align.plotting.plot_graph
+    with pytest.raises(AttributeError, match="no attribute 'nowhere'"):
+        _ = evojax_align.nowhere
     assert all(hasattr(evojax_align, name) for name in evojax_align.__all__)
 
 

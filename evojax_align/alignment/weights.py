@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks, population
+from evojax_align._tree import nothing
 from evojax_align._types import Array, Bool, Float, PyTree
 from evojax_align.matching import one_to_one, one_to_one_batch
 from evojax_align.symmetry import PermutationSpec, compose, identity, permute, random_permutations
@@ -87,7 +88,8 @@ def match_weights(
                 gained |= jnp.any(better)
             return orders, gained, count + 1
 
-        state = orders, jnp.ones((), bool), jnp.zeros((), jnp.int32)
+        zero = nothing((a, b, orders))
+        state = jax.tree.map(lambda order: order + zero, orders), zero == 0, zero
         orders, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
     return population.take(orders, jnp.argmax(_totals(spec, a, b, orders)))
 

@@ -37,6 +37,12 @@ def average(population: PyTree) -> PyTree:
     """The mean of all members of a population, best aligned before: the child of many parents.
 
     Computed in float32 or better. Leaves that are not of floating point are taken from the first member.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> pop = ea.population.stack([{"w": jnp.array([0.0, 2.0])}, {"w": jnp.array([2.0, 4.0])}])
+        >>> ea.crossover.average(pop)["w"].tolist()
+        [1.0, 3.0]
     """
 
     def mean(leaf: ArrayLike) -> Array:
@@ -52,6 +58,12 @@ def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
     """(1 - t) p + t q, computed from the nearer end in float32 or better: exact at both ends and between equals.
 
     Its derivatives are those of the formula everywhere: 1 - t by p, t by q, and q - p by t.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> p, q = jnp.array([0.1, 1.0]), jnp.array([0.3, 3.0])
+        >>> bool((ea.crossover.lerp(p, q, 1.0) == q).all()), float(ea.crossover.lerp(p, q, 0.25)[1])
+        (True, 1.5)
     """
     p, q, t = jnp.asarray(p), jnp.asarray(q), jnp.asarray(t)
     if not jnp.issubdtype(p.dtype, jnp.inexact):

@@ -19,7 +19,15 @@ NO_GENE = -1
 
 @struct.dataclass
 class Genes:
-    """Which gene every weight of a network belongs to."""
+    """Which gene every weight of a network belongs to.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> genes = ea.crossover.Genes({"w": jnp.array([0, 0, 1, -1])}, ("first", "second"))
+        >>> a, b = {"w": jnp.zeros(4)}, {"w": jnp.ones(4)}
+        >>> ea.crossover.mix(genes, [False, True], a, b)["w"].tolist()
+        [0.0, 0.0, 1.0, 0.0]
+    """
 
     index: PyTree
     """A tree like the parameters, of the same shapes: the number of the gene, or -1 for weights that no gene holds."""
@@ -28,7 +36,15 @@ class Genes:
 
 
 def layer_genes(params: PyTree) -> Genes:
-    """One gene for each layer: all leaves that lie together in one branch of the tree."""
+    """One gene for each layer: all leaves that lie together in one branch of the tree.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> layer = {"bias": jnp.zeros(2), "kernel": jnp.zeros((2, 2))}
+        >>> genes = ea.crossover.layer_genes({"hidden": layer, "output": layer})
+        >>> genes.names, genes.index["output"]["bias"].tolist()
+        (('hidden', 'output'), [1, 1])
+    """
     leaves = leaves_by_path(params)
     names = tuple(dict.fromkeys(map(home, leaves)))
     index = [np.full(jnp.shape(leaf), names.index(home(path)), np.int32) for path, leaf in leaves.items()]
@@ -50,6 +66,12 @@ def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -
 
     Returns:
         `Genes`, named by layer and by the first input and output of the block.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> genes = ea.crossover.block_genes({"hidden": {"kernel": jnp.zeros((2, 4))}}, block=2)
+        >>> genes.index["hidden"]["kernel"].tolist(), genes.names
+        ([[0, 0, 1, 1], [0, 0, 1, 1]], ('hidden[0, 0]', 'hidden[0, 2]'))
     """
     _checks.positive("block", block)
     _checks.one_of("remainder", remainder, REMAINDERS)
@@ -79,6 +101,14 @@ def neuron_genes(params: PyTree, spec: PermutationSpec) -> Genes:
     Args:
         params: a network.
         spec: its symmetry, which says what feeds a neuron. A leaf that feeds none is one gene.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jnp.ones((1, 2)), ea.models.MLP(hidden=(3,), classes=2)
+        >>> params = network.init(jax.random.key(0), x)
+        >>> genes = ea.crossover.neuron_genes(params, ea.symmetry.infer(network.apply, params, x))
+        >>> genes.index["params"]["hidden_0"]["kernel"].tolist(), len(genes.names)
+        ([[0, 1, 2], [0, 1, 2]], 5)
     """
     names: list[str] = []
     first: dict[str, int] = {}
@@ -119,6 +149,14 @@ def mix(
 
     Raises:
         ValueError: for trees of different structure, or another number of genes.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> a = {"hidden": {"w": jnp.zeros(2)}, "output": {"w": jnp.zeros(2)}}
+        >>> b = {"hidden": {"w": jnp.ones(2)}, "output": {"w": jnp.ones(2)}}
+        >>> child = ea.crossover.mix(ea.crossover.layer_genes(a), [False, True], a, b)
+        >>> child["hidden"]["w"].tolist(), child["output"]["w"].tolist()
+        ([0.0, 0.0], [1.0, 1.0])
     """
     _checks.same_trees("a", a, "b", b)
     _checks.same_trees("a", a, "fresh", a if fresh is None else fresh)
@@ -152,6 +190,14 @@ def layers(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTr
 
     Raises:
         ValueError: for parents of different structure, or a rate outside [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> a = {f"layer_{i}": {"w": jnp.zeros(3)} for i in range(20)}
+        >>> b = {f"layer_{i}": {"w": jnp.ones(3)} for i in range(20)}
+        >>> child = ea.crossover.layers(jax.random.key(0), a, b)
+        >>> sorted({str(layer["w"].tolist()) for layer in child.values()})
+        ['[0.0, 0.0, 0.0]', '[1.0, 1.0, 1.0]']
     """
     return _crossed(key, layer_genes(a), a, b, rate)
 
@@ -171,6 +217,14 @@ def blocks(key: PRNGKey, a: PyTree, b: PyTree, *, block: int = 64, rate: ArrayLi
 
     Raises:
         ValueError: for parents of different structure, a block below 1, or a rate outside [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> a, b = {"kernel": jnp.zeros((8, 8))}, {"kernel": jnp.ones((8, 8))}
+        >>> child = ea.crossover.blocks(jax.random.key(0), a, b, block=2)["kernel"]
+        >>> sums = child.reshape(4, 2, 4, 2).sum((1, 3))  # of each block, 0 from a or 4 from b
+        >>> sorted(set(sums.ravel().tolist()))
+        [0.0, 4.0]
     """
     return _crossed(key, block_genes(a, block=block), a, b, rate)
 

@@ -24,6 +24,13 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyT
 
     Raises:
         ValueError: for parents of different structure, or a rate outside [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> a, b = {"w": jnp.zeros(1000)}, {"w": jnp.ones(1000)}
+        >>> child = ea.crossover.uniform(jax.random.key(0), a, b, rate=0.25)["w"]
+        >>> sorted(set(child.tolist())), 200 < int(child.sum()) < 300
+        ([0.0, 1.0], True)
     """
     key = _checks.key("key", key)
     _checks.same_trees("a", a, "b", b)
@@ -53,6 +60,16 @@ def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: 
     Raises:
         ValueError: for parents of different structure, leaves that the specification does not describe, or a rate
             outside [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jnp.ones((1, 2)), ea.models.MLP(hidden=(20,))
+        >>> params = network.init(jax.random.key(0), x)
+        >>> spec = ea.symmetry.infer(network.apply, params, x)
+        >>> a, b = (jax.tree.map(lambda leaf: jnp.full_like(leaf, value), params) for value in (0, 1))
+        >>> hidden = ea.crossover.neurons(jax.random.key(1), a, b, spec=spec)["params"]["hidden_0"]
+        >>> bool((hidden["kernel"] == hidden["bias"][None]).all())
+        True
     """
     key = _checks.key("key", key)
     _checks.same_trees("a", a, "b", b)

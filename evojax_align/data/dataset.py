@@ -23,6 +23,13 @@ class Part:
     Attributes:
         x: images in [0, 1], [n, height, width] or [n, height, width, channels].
         y: labels, from 0 to the number of classes less one.
+
+    Example:
+        >>> import numpy as np, evojax_align as ea
+        >>> part = ea.data.Part(np.zeros((3, 8, 8), np.float32), np.array([0, 1, 1], np.int32))
+        >>> x, y = part
+        >>> x.shape, y.tolist()
+        ((3, 8, 8), [0, 1, 1])
     """
 
     x: Float32[np.ndarray, "n *image"]
@@ -51,6 +58,14 @@ class Dataset:
         test: to report on. The official test images where the set has some.
         name: what `load` was asked for.
         class_names: one for each label.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> digits = ea.data.load("digits")
+        >>> digits.num_classes, digits.image_shape, len(digits.validation.y), len(digits.test.y)
+        (10, (8, 8), 249, 299)
+        >>> digits.only([3, 8]).class_names
+        ('3', '8')
     """
 
     train: Part

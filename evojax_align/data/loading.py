@@ -14,7 +14,13 @@ FOLDER_VARIABLE = "EVOJAX_ALIGN_DATA"
 
 
 def names() -> tuple[str, ...]:
-    """The sets that are known by name; any other name needs a folder that holds its file."""
+    """The sets that are known by name; any other name needs a folder that holds its file.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> ea.data.names()[:3]
+        ('digits', 'glyphs', 'glyphs_10letters')
+    """
     return tuple(KNOWN)
 
 

@@ -9,6 +9,17 @@ from evojax_align._types import Array, ArrayLike, Float, Int, PyTree
 from evojax_align.crossover import Genes
 from evojax_align.crossover.genes import NO_GENE
 
+__all__ = [
+    "clusters",
+    "cosines",
+    "disagreement",
+    "effective_alleles",
+    "mean_of_pairs",
+    "principal_components",
+    "scored",
+    "within_pairs",
+]
+
 BONUSES = ("none", "cosine", "hybrid", "sharing", "novelty")
 NICHE = 0.5
 """Members whose difference is above this do not share a niche."""
@@ -25,24 +36,52 @@ def cosines(pop: PyTree, genes: Genes) -> Float[Array, "genes n n"]:
 
     Returns:
         Symmetric matrices with ones on the diagonal; a gene that is zero everywhere is like no other, nor itself.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> pop = {"w": jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])}
+        >>> genes = ea.crossover.layer_genes(ea.population.take(pop, 0))
+        >>> ea.evolution.diversity.cosines(pop, genes)[0].tolist()
+        [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     return _gram(_by_gene(pop, genes))
 
 
 def within_pairs(a: PyTree, b: PyTree, genes: Genes) -> Float[Array, " genes"]:
-    """The cosine similarity of two members, gene by gene."""
+    """The cosine similarity of two members, gene by gene.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> a = {"hidden": {"w": jnp.array([1.0, 0.0])}, "output": {"w": jnp.array([2.0])}}
+        >>> b = {"hidden": {"w": jnp.array([0.0, 1.0])}, "output": {"w": jnp.array([4.0])}}
+        >>> ea.evolution.diversity.within_pairs(a, b, ea.crossover.layer_genes(a)).tolist()
+        [0.0, 1.0]
+    """
     return _gram(_by_gene(population.stack([a, b]), genes))[:, 0, 1]
 
 
 def mean_of_pairs(matrices: Float[Array, "... n n"]) -> Float[Array, "..."]:
-    """The mean over all pairs of two different members."""
+    """The mean over all pairs of two different members.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> float(ea.evolution.diversity.mean_of_pairs(jnp.array([[1.0, 0.5], [0.25, 1.0]])))
+        0.375
+    """
     n = matrices.shape[-1]
     return (matrices.sum((-2, -1)) - jnp.trace(matrices, axis1=-2, axis2=-1)) / max(1, n * (n - 1))
 
 
 def clusters(matrices: Float[Array, "... n n"], *, threshold: float = 0.9) -> Int[Array, "..."]:
     """The number of groups of members that are linked by similarities of at least `threshold`, directly or through
-    others (single linkage)."""
+    others (single linkage).
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> alike = jnp.array([[1.0, 0.95, 0.2], [0.95, 1.0, 0.3], [0.2, 0.3, 1.0]])
+        >>> int(ea.evolution.diversity.clusters(alike)), int(ea.evolution.diversity.clusters(alike, threshold=0.25))
+        (2, 1)
+    """
     n = matrices.shape[-1]
     linked = (matrices >= threshold) | jnp.broadcast_to(jnp.eye(n, dtype=bool), matrices.shape)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, n)))))):
@@ -62,6 +101,14 @@ def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]
         ancestors: a population of trees like the parameters, holding the number of the founder of each weight.
             Weights of -1, which are drawn anew in every child, do not count; a gene of them alone has n founders.
         genes: of one member.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> of_one, of_two = jnp.zeros((4, 1), int), jnp.array([[0], [0], [1], [1]])
+        >>> ancestors = {"hidden": {"w": of_one}, "output": {"w": of_two}}
+        >>> genes = ea.crossover.layer_genes(ea.population.take(ancestors, 0))
+        >>> ea.evolution.diversity.effective_alleles(ancestors, genes).tolist()
+        [1.0, 2.0]
     """
     count = population.size(ancestors)
     order, filled, _ = _layout(genes)
@@ -73,7 +120,15 @@ def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]
 
 
 def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[Array, "n count"]:
-    """The rows of a matrix seen along their main directions; the largest entry of each column is positive."""
+    """The rows of a matrix seen along their main directions; the largest entry of each column is positive.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> rows = jnp.array([[0.0, 0.0, 5.0], [3.0, 4.0, 5.0], [6.0, 8.0, 5.0]])  # on one line, 5 apart
+        >>> found = ea.evolution.diversity.principal_components(rows, 1)
+        >>> sorted(found[:, 0].round(3).tolist())[::2]
+        [-5.0, 5.0]
+    """
     centred = matrix - matrix.mean(axis=0, keepdims=True)
     left, sizes, _ = jnp.linalg.svd(centred, full_matrices=False)
     found = left[:, :count] * sizes[None, :count]
@@ -82,7 +137,13 @@ def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[A
 
 
 def disagreement(answers: Int[Array, "n samples"]) -> Float[Array, "n n"]:
-    """The share of samples that two members answer differently."""
+    """The share of samples that two members answer differently.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.evolution.diversity.disagreement(jnp.array([[0, 1, 2, 2], [0, 1, 2, 0]])).tolist()
+        [[0.0, 0.25], [0.25, 0.0]]
+    """
     return jax.lax.map(lambda mine: jnp.mean(answers != mine[None], axis=1), answers)
 
 
@@ -111,6 +172,13 @@ def scored(
 
     Returns:
         What members are ranked by; NaN where the fitness is, and only there: a network that failed is like no other.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> fitness = jnp.array([0.5, 0.5])
+        >>> measures = {"alike": jnp.eye(2), "hybrid": jnp.array([0.0, 1.0]), "differ": jnp.zeros((2, 2))}
+        >>> ea.evolution.diversity.scored("hybrid", fitness, 0.25, **measures).tolist()
+        [0.5, 0.75]
     """
     _checks.one_of("bonus", bonus, BONUSES)
     n = fitness.shape[0]

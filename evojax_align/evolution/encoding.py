@@ -15,6 +15,13 @@ from evojax_align._tree import uniforms, with_leaves
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning import Synapses, keep_largest, largest, settled
 
+__all__ = [
+    "Conception",
+    "Encoding",
+    "calibrated",
+    "conceive",
+]
+
 STRENGTHS = ("magnitude", "signed", "saliency")
 SUPPORTS = ("intersection", "mean", "union")
 TRUNCATIONS = ("mean", "median", "zero")
@@ -27,7 +34,14 @@ STEPS = 50
 
 @dataclasses.dataclass(frozen=True)
 class Encoding:
-    """What the equations leave open."""
+    """What the equations leave open.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> encoding = ea.evolution.Encoding(draw="exact")
+        >>> encoding.draw, encoding.strength, encoding.support
+        ('exact', 'magnitude', 'intersection')
+    """
 
     strength: str = "magnitude"
     """What counts of a weight: "magnitude", since a strong synapse may inhibit; "signed", which adds the parents'
@@ -111,6 +125,15 @@ def conceive(
     Returns:
         A `Conception`. Biases of clusters without synapses are masked.
 
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> parents = {"w": jax.random.normal(jax.random.key(0), (2, 8, 8))}
+        >>> synapses, masks = ea.pruning.find({"w": parents["w"][0]}), ea.pruning.full_masks(parents)
+        >>> settings = {"shares": jnp.array([0.5, 0.5]), "synapse_factor": 0.75}
+        >>> child = ea.evolution.encoding.conceive(jax.random.key(1), synapses, parents, masks, **settings)
+        >>> float(child.allowed), float(child.expected.round(2))
+        (64.0, 48.0)
+
     References:
         Chung, A., Shafiee, M., Fieguth, P. and Wong, A. The mating rituals of deep neural networks. 2017.
     """
@@ -151,7 +174,15 @@ def conceive(
 def calibrated(
     chances: Float[Array, " n"], target: float | Float[Array, ""], shares: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """The factor c with sum(shares min(1, c chances)) = target, or one that reaches 1 everywhere if that is too few."""
+    """The factor c with sum(shares min(1, c chances)) = target, or one that reaches 1 everywhere if that is too few.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> chances = jnp.array([0.25, 0.5, 1.0])
+        >>> factor = ea.evolution.encoding.calibrated(chances, 2.5, jnp.ones(3))
+        >>> float(jnp.minimum(1, factor * chances).sum().round(3))
+        2.5
+    """
     least = jnp.min(jnp.where((chances > 0) & (shares > 0), chances, jnp.inf))
     most = jnp.where(jnp.isfinite(least), 1 / least, 1.0)
 

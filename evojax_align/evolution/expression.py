@@ -17,6 +17,14 @@ class Expressed:
 
     Its parameters are `{"weights": [connections]}` for `apply`, or a matrix for each layer for `apply_dense`, from all
     nodes before to those of the layer. Nodes are numbered anew: the inputs, the bias, then layer by layer.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> network = ea.evolution.express(graph, ("linear", "tanh"))
+        >>> params = {"weights": jnp.array([1.0, 10.0, 100.0])}  # of both inputs and the bias
+        >>> network.apply(params, jnp.array([[2.0, 3.0]])).tolist()
+        [[132.0]]
     """
 
     inputs: int
@@ -84,6 +92,14 @@ def express(graph: Graph, activations: tuple[str, ...]) -> Expressed:
     Args:
         graph: from a search.
         activations: of that search.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
+        >>> network = ea.evolution.express(graph, ("linear",))
+        >>> network.connections, network.layers
+        (4, (('linear',), ('linear',)))
     """
     enabled, layer = np.asarray(graph.enabled), np.asarray(graph.layer)
     source, target = np.asarray(graph.source)[enabled], np.asarray(graph.target)[enabled]

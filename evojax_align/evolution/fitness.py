@@ -10,11 +10,26 @@ from jax.sharding import Mesh
 from evojax_align import _checks, population, training
 from evojax_align._types import Apply, Array, Float, Int, PyTree
 
+__all__ = [
+    "accuracies",
+    "fitness_of",
+    "joint",
+]
+
 JOINT = ("ratio", "mean", "worst", "product")
 
 
 def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float[Array, ""], Int[Array, " n"]]:
-    """Share of the samples that one network gets right, NaN where its outputs are not finite, and its answers."""
+    """Share of the samples that one network gets right, NaN where its outputs are not finite, and its answers.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, params = lambda params, x: x @ params["w"], {"w": jnp.eye(2)}
+        >>> x, y = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0])
+        >>> share, answers = ea.evolution.fitness.fitness_of(apply, params, x, y)
+        >>> float(share), answers.tolist()
+        (0.5, [0, 1])
+    """
 
     def answer(part: tuple[PyTree, Array]) -> tuple[Array, Array]:
         inputs, labels = part
@@ -27,7 +42,15 @@ def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float
 
 @partial(jax.jit, static_argnames=("apply", "mesh"))
 def accuracies(apply: Apply, pop: PyTree, x: PyTree, y: Array, *, mesh: Mesh | None = None) -> Float[Array, " n"]:
-    """The fitness of every network of a population."""
+    """The fitness of every network of a population.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, pop = lambda params, x: x @ params["w"], {"w": jnp.stack([jnp.eye(2), -jnp.eye(2)])}
+        >>> x, y = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 1])
+        >>> ea.evolution.fitness.accuracies(apply, pop, x, y).tolist()
+        [1.0, 0.0]
+    """
     return population.map(lambda params: fitness_of(apply, params, x, y)[0], pop, mesh=mesh)
 
 
@@ -40,6 +63,12 @@ def joint(kind: str, accuracy: Float[Array, " tasks"], samples: Sequence[int]) -
         accuracy: on each task, from 0 to 1.
         samples: how many each task has. The errors of "ratio" are taken to be at least half of one, so that it is
             finite, and largest where there are none.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> accuracy = jnp.array([0.75, 0.25])
+        >>> [float(ea.evolution.fitness.joint(kind, accuracy, [100, 100])) for kind in ("ratio", "mean", "worst")]
+        [1.0, 0.5, 0.25]
     """
     _checks.one_of("fitness", kind, JOINT)
     if kind == "ratio":

@@ -23,7 +23,14 @@ KINDS = ("add block", "remove block", "add filters", "remove filters", "change w
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A building block: convolution, normalisation, rectifier."""
+    """A building block: convolution, normalisation, rectifier.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> block = ea.evolution.Block(identity=0, filters=16, window=3, stride=1)
+        >>> ea.evolution.Genome((block,)).architecture
+        ((16, 3, 1),)
+    """
 
     identity: int
     """By which its weights are found again in descendants."""
@@ -34,7 +41,16 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Genome:
-    """Blocks in order. Two genomes may be of one architecture and yet differ in the identities of blocks."""
+    """Blocks in order. Two genomes may be of one architecture and yet differ in the identities of blocks.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> genome = ea.evolution.Genome((ea.evolution.Block(0, 16, 3, 1), ea.evolution.Block(1, 32, 3, 2)))
+        >>> genome.genes.tolist(), ea.evolution.Genome.of(genome.genes) == genome
+        ([[0, 16, 3, 1], [1, 32, 3, 2]], True)
+        >>> genome.replaced(1, filters=64).architecture
+        ((16, 3, 1), (64, 3, 2))
+    """
 
     blocks: tuple[Block, ...]
 
@@ -60,7 +76,17 @@ class Genome:
 
 
 class Exhausted(_checks.BadInput):
-    """Every network that could come next has been evaluated."""
+    """Every network that could come next has been evaluated.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> space = ea.evolution.Space(filters=(8,), windows=(3,))
+        >>> try:
+        ...     space.first(jax.random.key(0), seen={((8, 3, 1),)})
+        ... except ea.evolution.Exhausted:
+        ...     print("all are known")
+        all are known
+    """
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,20 @@ from flax import struct
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int, PRNGKey
 
+__all__ = [
+    "Graph",
+    "apply",
+    "change",
+    "connect",
+    "cross",
+    "enable",
+    "enlarge",
+    "forward",
+    "layered",
+    "minimal",
+    "split",
+]
+
 Forward: TypeAlias = Callable[[Float[Array, "one_or_values batch inputs"]], Float[Array, "values batch outputs"]]
 """A graph that answers at each of several shared weights; inputs are the same at all of them, or differ."""
 
@@ -103,6 +117,12 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
         hidden: capacity for hidden nodes.
         genes: capacity for connections, enabled or not.
         enabled: the chance of each.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> int(graph.connections), int(graph.hidden)
+        (3, 0)
     """
     key = _checks.key("key", key)
     for name, value in (("inputs", inputs), ("outputs", outputs), ("hidden", hidden), ("genes", genes)):
@@ -178,6 +198,13 @@ def forward(
         activations: what a node's activation is a place in.
         steps: how many connections to go through, at least as many as are enabled; for many graphs mapped side by side
             the same number, lest they wait for each other.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> run = ea.evolution.graph.forward(graph, jnp.array([1.0, -2.0]), ("linear",))
+        >>> run(jnp.array([[[2.0, 3.0]]]))[:, 0, 0].tolist()  # 2 + 3 + the bias, times each value
+        [6.0, -12.0]
     """
     first, nodes = graph.inputs + 1, graph.layer.shape[0]
     functions = [ACTIVATIONS[name] for name in activations]
@@ -229,6 +256,13 @@ def apply(
         x: the inputs.
         activations: what a node's activation is a place in.
         layers: at least as many as the graph has, `max(graph.layer)`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> weights, x = jnp.array([1.0, 10.0, 100.0, 0.0, 0.0]), jnp.array([[2.0, 3.0]])
+        >>> ea.evolution.graph.apply(graph, weights, x, ("linear",), 1).tolist()
+        [[132.0]]
     """
     first, nodes = graph.inputs + 1, graph.layer.shape[0]
     used = jnp.where(graph.enabled, weights, 0.0)
@@ -248,7 +282,15 @@ def apply(
 
 
 def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -> Graph:
-    """A new node in the middle of a connection, which is disabled; it has any activation."""
+    """A new node in the middle of a connection, which is disabled; it has any activation.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
+        >>> int(graph.hidden), int(graph.genes), int(graph.connections)
+        (1, 5, 4)
+    """
     key = _checks.key("key", key)
     key_gene, key_kind = jax.random.split(key)
     gene, any_enabled = _drawn(key_gene, graph.enabled)
@@ -271,7 +313,15 @@ def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -
 
 
 def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
-    """A new connection from any node that can have one to any node of a later layer that it does not lead to yet."""
+    """A new connection from any node that can have one to any node of a later layer that it does not lead to yet.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=6, enabled=1.0)
+        >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
+        >>> int(ea.evolution.graph.connect(jax.random.key(2), graph, jnp.array(5)).connections - graph.connections)
+        1
+    """
     key = _checks.key("key", key)
     key_source, key_target = jax.random.split(key)
     born, nodes = graph.innovation >= 0, graph.layer.shape[0]
@@ -312,7 +362,14 @@ def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
 
 
 def cross(key: PRNGKey, a: Graph, b: Graph) -> Graph:
-    """The structure of the first; genes and nodes that the second has too are enabled, or act, as in either."""
+    """The structure of the first; genes and nodes that the second has too are enabled, or act, as in either.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> drawn = lambda p: ea.evolution.graph.minimal(jax.random.key(0), 9, 9, hidden=1, genes=90, enabled=p)
+        >>> 20 < int(ea.evolution.graph.cross(jax.random.key(1), drawn(1.0), drawn(0.0)).connections) < 70  # of 90
+        True
+    """
     key = _checks.key("key", key)
     key_genes, key_nodes = jax.random.split(key)
 

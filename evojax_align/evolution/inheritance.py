@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
+import scipy
 
 from evojax_align import _checks
 from evojax_align._types import PRNGKey, PyTree
@@ -57,6 +57,16 @@ def inherit(
 
     Returns:
         A tree like `fresh`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> parent = ea.evolution.Genome((ea.evolution.Block(0, 4, 3, 1),))
+        >>> child, x = parent.replaced(0, filters=8), jnp.ones((1, 6, 6))
+        >>> small, large = (ea.models.BlockCNN(genome.architecture, classes=2) for genome in (parent, child))
+        >>> known, fresh = small.init(jax.random.key(0), x), large.init(jax.random.key(1), x)
+        >>> variables = ea.evolution.inherit("function", parent, child, known, fresh, key=jax.random.key(2))
+        >>> bool(jnp.allclose(large.apply(variables, x), small.apply(known, x), atol=1e-5))
+        True
     """
     key = _checks.key("key", key)
     _checks.one_of("inherit", rule, INHERIT)
@@ -214,7 +224,7 @@ def rectified(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.n
     """Mean and variance of normal values of which the negative ones became 0."""
     deviation = np.maximum(np.abs(deviation), 1e-6)
     ratio = mean / deviation
-    below, density = stats.norm.cdf(ratio), stats.norm.pdf(ratio)
+    below, density = scipy.stats.norm.cdf(ratio), scipy.stats.norm.pdf(ratio)
     first = mean * below + deviation * density
     second = (mean**2 + deviation**2) * below + mean * deviation * density
     return first, np.maximum(second - first**2, 0.0)

@@ -8,6 +8,10 @@ from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float, PRNGKey, PyTree
 from evojax_align.crossover import Genes
 
+__all__ = [
+    "gaussian",
+]
+
 
 def gaussian(
     key: PRNGKey,
@@ -32,6 +36,14 @@ def gaussian(
 
     Raises:
         ValueError: for a scale or a rate that cannot be.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> params = {"hidden": {"w": jnp.ones(3)}, "output": {"w": jnp.ones(3)}}
+        >>> genes, scale = ea.crossover.layer_genes(params), jnp.array([0.1, 0.0])
+        >>> mutant = ea.evolution.mutation.gaussian(jax.random.key(0), params, genes, scale=scale)
+        >>> [bool((mutant[layer]["w"] == 1).all()) for layer in ("hidden", "output")]
+        [False, True]
     """
     key = _checks.key("key", key)
     if _checks.is_concrete(scale, rate) and not (np.all(np.asarray(scale) >= 0) and 0 <= np.asarray(rate) <= 1):

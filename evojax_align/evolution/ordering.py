@@ -11,7 +11,19 @@ from evojax_align.symmetry import PermutationSpec, infer, permute
 
 @dataclasses.dataclass(frozen=True)
 class Ordering:
-    """How neurons are matched: "none", or a bijective method of `align` and what it takes."""
+    """How neurons are matched: "none", or a bijective method of `align` and what it takes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jax.random.normal(jax.random.key(0), (20, 3)), ea.models.MLP(hidden=(4,), classes=2)
+        >>> params = network.init(jax.random.key(1), x)
+        >>> spec = ea.symmetry.infer(network.apply, params, x)
+        >>> shuffled = ea.symmetry.permute(spec, params, {"hidden_0": jnp.array([2, 0, 3, 1])})
+        >>> order = ea.evolution.Ordering("correlation", spec=spec).of
+        >>> (found,) = order(network.apply, params, ea.population.stack([shuffled]), x)
+        >>> bool((found["params"]["hidden_0"]["kernel"][0] == params["params"]["hidden_0"]["kernel"]).all())
+        True
+    """
 
     method: str = "none"
     rank: int | None = None

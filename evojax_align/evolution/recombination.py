@@ -77,6 +77,16 @@ class Recombination:
         mesh: shares training out over its devices (see `population.map`). A step is then three programs, between which
             the host brings the members together: it cannot be part of another program.
 
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> x, y, network = jnp.eye(4), jnp.arange(4) % 2, ea.models.MLP(hidden=(3,), classes=2)
+        >>> init_fn = lambda key: network.init(key, x)
+        >>> genes = ea.crossover.layer_genes(init_fn(jax.random.key(0)))
+        >>> r = ea.evolution.Recombination(network.apply, init_fn, genes, optax.sgd(0.1), size=4, batch_size=2)
+        >>> state, info = r.step(jax.random.key(2), r.init(jax.random.key(1), (x, y)), (x, y), (x, y))
+        >>> int(state.generation), bool((jnp.diff(state.fitness) <= 0).all())  # the best first
+        (1, True)
+
     References:
         Cooke, G. and de Alfaro, L. Experiments on mixed genetic and gradient-driven evolution for machine learning.
     """

@@ -6,14 +6,36 @@ import jax.numpy as jnp
 from evojax_align import _checks
 from evojax_align._types import Array, Float, Int, PRNGKey
 
+__all__ = [
+    "best",
+    "by_dominance",
+    "couples",
+    "crowding",
+    "failed_last",
+    "fronts",
+    "tournaments",
+]
+
 
 def failed_last(fitness: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The fitness, where a failed evaluation (NaN) is worse than any other."""
+    """The fitness, where a failed evaluation (NaN) is worse than any other.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.evolution.selection.failed_last(jnp.array([0.5, jnp.nan])).tolist()
+        [0.5, -inf]
+    """
     return jnp.where(jnp.isnan(fitness), -jnp.inf, fitness)
 
 
 def best(fitness: Float[Array, " n"], count: int) -> Int[Array, " count"]:
-    """The indices of the fittest, best first; of equals the first one goes first."""
+    """The indices of the fittest, best first; of equals the first one goes first.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.evolution.selection.best(jnp.array([0.2, jnp.nan, 0.9, 0.5]), 2).tolist()
+        [2, 3]
+    """
     total = fitness.shape[0]
     if not 0 < _checks.positive("count", count) <= total:
         raise _checks.bad("count", count, f"at most {total}", "Choose among more.")
@@ -27,6 +49,12 @@ def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "cou
         key: a random key.
         pool: at least two indices.
         count: number of children.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> found = ea.evolution.selection.couples(jax.random.key(0), jnp.array([3, 5, 8]), 100)
+        >>> bool((found[:, 0] != found[:, 1]).all()), sorted(set(found.ravel().tolist()))
+        (True, [3, 5, 8])
     """
     key = _checks.key("key", key)
     size = pool.shape[0]
@@ -47,6 +75,13 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: i
         fitness: of those who may be drawn.
         rivals: how many meet in a tournament; 1 is pure chance.
         count: tournaments.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> fitness = jnp.array([0.1, 0.2, 0.3, 0.4])
+        >>> winners = ea.evolution.selection.tournaments(jax.random.key(0), fitness, 2, 1000)
+        >>> jnp.bincount(winners, length=4).argsort().tolist()  # the fitter win more often
+        [0, 1, 2, 3]
     """
     key = _checks.key("key", key)
     _checks.positive("rivals", rivals)
@@ -60,6 +95,11 @@ def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
     """How many layers of others lie above: 0 for those that nobody dominates, 1 once these are gone, and so on.
 
     One dominates another by being nowhere worse and somewhere better. All objectives are to be large; NaN is the worst.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.evolution.selection.fronts(jnp.array([[1.0, 3.0], [2.0, 2.0], [1.0, 1.0], [0.0, 2.0]])).tolist()
+        [0, 0, 1, 1]
     """
     known = failed_last(objectives)
     ahead, behind = known[:, None], known[None]
@@ -76,7 +116,14 @@ def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
 
 def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[Array, " n"]:
     """How far from the neighbours in its front each is: over all objectives the sum of the distance of the one before
-    from the one behind, by the range of the front; infinite at the ends. NaN is as small as the smallest."""
+    from the one behind, by the range of the front; infinite at the ends. NaN is as small as the smallest.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> objectives = jnp.array([[0.0, 4.0], [1.0, 3.0], [4.0, 0.0]])
+        >>> ea.evolution.selection.crowding(objectives, jnp.zeros(3, int)).tolist()
+        [inf, 2.0, inf]
+    """
 
     def along(values: Array) -> Array:
         order = jnp.lexsort((values, front))
@@ -95,6 +142,13 @@ def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[
 
 
 def by_dominance(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
-    """All indices, best first: front after front, in each the least crowded first (NSGA-II, Deb et al. 2002)."""
+    """All indices, best first: front after front, in each the least crowded first (NSGA-II, Deb et al. 2002).
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> objectives = jnp.array([[0.0, 0.0], [0.0, 4.0], [1.0, 3.0], [4.0, 0.0]])
+        >>> ea.evolution.selection.by_dominance(objectives).tolist()
+        [1, 3, 2, 0]
+    """
     front = fronts(objectives)
     return jnp.lexsort((-crowding(objectives, front), front))

@@ -54,6 +54,16 @@ def splice(
 
     Returns:
         Genome and variables of the child; None if no cut gives a network of the space that is neither parent.
+
+    Example:
+        >>> import jax, numpy as np, evojax_align as ea
+        >>> space, x = ea.evolution.Space(filters=(2, 4)), jax.random.normal(jax.random.key(0), (4, 6, 6))
+        >>> genomes = [ea.evolution.Genome.of(np.array(of)) for of in ([[0, 2, 3, 1]], [[0, 4, 3, 1], [1, 4, 3, 1]])]
+        >>> networks = [ea.models.BlockCNN(genome.architecture, classes=2) for genome in genomes]
+        >>> variables = [network.init(jax.random.key(1), x) for network in networks]
+        >>> found = ea.evolution.splice(jax.random.key(2), space, genomes, networks, variables, x, matching="order")
+        >>> found[0].architecture
+        ((2, 3, 1), (4, 3, 1))
     """
     key = _checks.key("key", key)
     _checks.one_of("matching", matching, MATCHINGS)

@@ -84,6 +84,17 @@ class Synthesis:
         mesh: shares training out over its devices (see `population.map`); a step cannot be part of another program
             then.
 
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> x, y, network = jnp.eye(4), jnp.arange(4) % 2, ea.models.MLP(hidden=(10,), classes=2)
+        >>> init_fn = lambda key: network.init(key, x)
+        >>> synapses = ea.pruning.find(init_fn(jax.random.key(0)))
+        >>> s = ea.evolution.Synthesis(network.apply, init_fn, synapses, optax.sgd(0.1), batch_size=2)
+        >>> state = s.init(jax.random.key(1), (x, y), (x, y))
+        >>> state, births = s.step(jax.random.key(2), state, (x, y), (x, y))
+        >>> int(state.generation), bool((births.synapses < 60).all())  # of 60 synapses some were lost
+        (2, True)
+
     References:
         Chung, A., Shafiee, M., Fieguth, P. and Wong, A. The mating rituals of deep neural networks: Learning compact
         feature representations through sexual evolutionary synthesis. 2017.

@@ -10,6 +10,12 @@ from evojax_align import _checks
 from evojax_align._types import Array, Float, PRNGKey, PyTree
 from evojax_align.evolution.graph import Forward
 
+__all__ = [
+    "Classification",
+    "Pole",
+    "SwingUp",
+]
+
 SCALES = ("sum", "relative")
 
 
@@ -24,6 +30,14 @@ class Classification:
         scale: how losses of several tasks become one. "sum" adds them up, as the thesis does, so that a task of large
             losses drowns the others; "relative" adds their logarithms up, so that half the loss is worth the same on
             each.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> task = ea.evolution.tasks.Classification(batch=4)
+        >>> undecided = lambda x: jnp.zeros((1, x.shape[1], 2))  # equal chances of two classes, at one shared weight
+        >>> rewards = task(jax.random.key(0), undecided, (jnp.zeros((10, 3)), jnp.zeros(10, int)))
+        >>> bool(jnp.allclose(rewards, -jnp.log(2)))
+        True
     """
 
     batch: int = 1000
@@ -50,6 +64,12 @@ class Pole:
     """Where a cart is, how fast, the angle of its pole from upright, and how fast that turns: [...].
 
     At a positive angle the pole leans to where places are smaller: its tip is at place - length * sin(angle).
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> pole = ea.evolution.tasks.Pole(*jnp.array([0.0, 1.0, 0.0, 0.0]))
+        >>> float(ea.evolution.tasks.SwingUp(interval=0.5).moved(pole, jnp.array(0.0)).place)
+        0.5
     """
 
     place: Float[Array, "..."]
@@ -69,6 +89,13 @@ class SwingUp:
         starts: rollouts, each from another start.
         limit: time steps.
         interval: seconds between them.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> task, idle = ea.evolution.tasks.SwingUp(limit=20), lambda x: jnp.zeros((1, x.shape[1], 1))
+        >>> reward = task(jax.random.key(0), idle)
+        >>> reward.shape, bool(reward[0] < 1)  # a pole that hangs earns almost nothing
+        ((1,), True)
     """
 
     starts: int = 3

@@ -13,7 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int
@@ -88,7 +88,14 @@ def one_to_one_batch(
     dead_x: Bool[Array, "batch p"] | None = None,
     dead_y: Bool[Array, "batch p"] | None = None,
 ) -> Matching:
-    """As `one_to_one`, on the host and outside any trace, for a batch that a pool of threads shares out."""
+    """As `one_to_one`, on the host and outside any trace, for a batch that a pool of threads shares out.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> scores = jnp.array([[[0.9, 0.8], [0.8, 0.1]], [[0.9, 0.1], [0.1, 0.9]]])
+        >>> ea.matching.one_to_one_batch(scores).y.tolist()
+        [[1, 0], [0, 1]]
+    """
     batch, *shape = jnp.shape(scores)
     check_scores(tuple(shape), square=True)
     check_dead("dead_x", dead_x, batch, shape[0])
@@ -215,7 +222,7 @@ def _on_host(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
 def _solve(scores: np.ndarray) -> np.ndarray:
     """The column of every row, of which there are no more than columns, for any number of leading batch axes."""
     flat = scores.reshape(-1, *scores.shape[-2:])
-    solve = partial(linear_sum_assignment, maximize=True)
+    solve = partial(scipy.optimize.linear_sum_assignment, maximize=True)
     if len(flat) == 1:
         columns = [solve(flat[0])[1]]
     else:

@@ -88,6 +88,13 @@ def greedy_index(
 
     Raises:
         ValueError: for scores that are not square or empty, and masks of another length.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> scores = jnp.array([[0.9, 0.8], [0.8, 0.1]])
+        >>> m = ea.matching.greedy_index(scores)  # its total is 1, that of `one_to_one` is 1.6
+        >>> m.x.tolist(), m.y.tolist()
+        ([0, 1], [0, 1])
     """
     check_scores(jnp.shape(scores), square=True)
     check_dead("dead_x", dead_x, jnp.shape(scores)[0])
@@ -100,7 +107,8 @@ def greedy_index(
 def _greedy(scores: Array, dead_x: Array | None, dead_y: Array | None) -> tuple[Array, Array]:
     scores = cleaned(scores)
     size = scores.shape[0]
-    dead_x, dead_y = (jnp.zeros(size, bool) if dead is None else dead for dead in (dead_x, dead_y))
+    none = scores[0] != scores[0]  # all False; made from the scores, so that under `shard_map` it varies as they do
+    dead_x, dead_y = (none if dead is None else dead for dead in (dead_x, dead_y))
 
     def step(free: Array, column: tuple[Array, Array]) -> tuple[Array, Array]:
         of_column, dead = column

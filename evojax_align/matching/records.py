@@ -11,7 +11,15 @@ from evojax_align._types import Array, Bool, Float, Int
 
 @struct.dataclass
 class Matching:
-    """A bijection: every neuron of both sides is used once."""
+    """A bijection: every neuron of both sides is used once.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> scores = jnp.array([[0.5, 1.0], [0.75, 0.5]])
+        >>> m = ea.matching.one_to_one(scores)
+        >>> scores[m.x, m.y].tolist(), bool(m.valid)
+        ([1.0, 0.75], True)
+    """
 
     x: Int[Array, "*batch p"]
     """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
@@ -22,7 +30,14 @@ class Matching:
 
 @struct.dataclass
 class Injection:
-    """Each neuron of the narrower side with a partner of its own on the wider: none of either is used twice."""
+    """Each neuron of the narrower side with a partner of its own on the wider: none of either is used twice.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> m = ea.matching.injective(jnp.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.3]]))
+        >>> m.x.tolist(), m.y.tolist()
+        ([2, 0], [0, 1])
+    """
 
     x: Int[Array, "*batch n"]
     """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
@@ -31,7 +46,14 @@ class Injection:
 
 @struct.dataclass
 class SemiMatching:
-    """Each neuron of one side with its best partner on the other, which may repeat: not a bijection."""
+    """Each neuron of one side with its best partner on the other, which may repeat: not a bijection.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> m = ea.matching.semi(jnp.array([[0.1, 0.9], [0.2, 0.8], [0.7, 0.3]]))
+        >>> m.x.tolist(), m.y.tolist()
+        ([0, 1, 2], [1, 1, 0])
+    """
 
     x: Int[Array, "*batch n"]
     """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""

@@ -23,7 +23,14 @@ BIASES = ("kept", "shared")
 
 @struct.dataclass
 class Task:
-    """Labelled inputs, and which outputs of the network stand for their classes."""
+    """Labelled inputs, and which outputs of the network stand for their classes.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> task = ea.pruning.Task(jnp.zeros((1, 3)), jnp.array([0]), outputs=jnp.array([3, 1]))
+        >>> task.logits(jnp.array([[10.0, 11.0, 12.0, 13.0]])).tolist()
+        [[13.0, 11.0]]
+    """
 
     x: PyTree
     y: Int[Array, " n"]
@@ -85,6 +92,13 @@ def basis(
 
     Raises:
         ValueError: for an unknown word, or if something is to be random without a key.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"bias": jnp.array([0.5, 0.5]), "kernel": jnp.array([[0.3, -2.0], [0.0, 1.0]])}
+        >>> kept = ea.pruning.basis(ea.pruning.find(params), params)
+        >>> kept["kernel"].tolist(), kept["bias"].tolist()
+        ([[1, -1], [0, 1]], [0.5, 0.5])
     """
     _checks.one_of("signs", signs, SIGNS)
     _checks.one_of("magnitudes", magnitudes, MAGNITUDES)
@@ -121,6 +135,13 @@ def at_value(synapses: Synapses, kept: PyTree, value: Float[ArrayLike, ""] | flo
         kept: of one network, masked.
         value: what all weights share.
         biases: "kept" as they are, or "shared", which are multiplied too.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"bias": jnp.array([0.5, 0.5]), "kernel": jnp.array([[0.3, -2.0], [0.0, 1.0]])}
+        >>> synapses = ea.pruning.find(params)
+        >>> ea.pruning.at_value(synapses, ea.pruning.basis(synapses, params), 2.0)["kernel"].tolist()
+        [[2.0, -2.0], [0.0, 2.0]]
     """
     _checks.one_of("biases", biases, BIASES)
     value = jnp.asarray(value)
@@ -151,6 +172,15 @@ def answers(
 
     Returns:
         `Answers`; at each value those of the parameters `at_value`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.array([[0.3, -2.0]])}
+        >>> synapses = ea.pruning.find(params)
+        >>> task = ea.pruning.Task(jnp.array([[1.0], [-1.0]]), jnp.array([0, 1]))
+        >>> kept = ea.pruning.basis(synapses, params)
+        >>> ea.pruning.answers(lambda params, x: x @ params["w"], synapses, kept, (1.0, -1.0), task).classes.tolist()
+        [[0, 1], [1, 0]]
     """
 
     def of_samples(samples: tuple[PyTree, Array]) -> tuple[Array, ...]:
@@ -184,6 +214,15 @@ def rollouts(
 
     Returns:
         `Rollouts`; at each value what `training.evaluate` gives for the parameters `at_value`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.array([[0.3, -2.0]])}
+        >>> synapses = ea.pruning.find(params)
+        >>> task = ea.pruning.Task(jnp.array([[1.0], [-1.0]]), jnp.array([0, 1]))
+        >>> kept = ea.pruning.basis(synapses, params)
+        >>> ea.pruning.rollouts(lambda params, x: x @ params["w"], synapses, kept, (1.0, -1.0), task).accuracy.tolist()
+        [1.0, 0.0]
     """
     found = answers(apply, synapses, kept, values, task, biases=biases, chunk=chunk)
     right = jnp.mean(found.classes == task.y[None], axis=1)

@@ -27,6 +27,14 @@ def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[A
 
     Raises:
         ValueError: for a negative count.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.zeros((2, 2))}
+        >>> synapses, masks = ea.pruning.find(params), ea.pruning.full_masks(params)
+        >>> scores = {"w": jnp.array([[0.1, 0.9], [0.7, 0.3]])}
+        >>> ea.pruning.keep_largest(synapses, masks, scores, 2)["w"].tolist()
+        [[False, True], [True, False]]
     """
     if _checks.is_concrete(count) and np.asarray(count) < 0:
         raise _checks.bad("count", count, "a number of at least 0", "It is what remains, not what goes.")
@@ -52,6 +60,12 @@ def largest(
 
     The score of the last one taken is found bit by bit, in one pass over all for each bit: much less work than to sort
     them, where they are many.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> scores, alive = jnp.array([3.0, 9.0, 2.0, 1.0]), jnp.array([True, False, True, True])
+        >>> ea.pruning.largest(scores, alive, 2).tolist()
+        [True, False, True, False]
     """
     ranks = _ordered_bits(jnp.where(jnp.isnan(scores), -jnp.inf, scores))
     bits, count = jnp.iinfo(ranks.dtype).bits, jnp.ceil(jnp.asarray(count)).astype(jnp.int32)
@@ -76,12 +90,28 @@ def _ordered_bits(scores: Float[Array, " n"]) -> Array:
 
 
 def magnitude(synapses: Synapses, masks: PyTree, params: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
-    """Keep the synapses of largest magnitude (Han et al. 2015): `keep_largest` of |w|."""
+    """Keep the synapses of largest magnitude (Han et al. 2015): `keep_largest` of |w|.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.array([[0.1, -0.9], [0.7, 0.3]])}
+        >>> masks = ea.pruning.magnitude(ea.pruning.find(params), ea.pruning.full_masks(params), params, 2)
+        >>> masks["w"].tolist()
+        [[False, True], [True, False]]
+    """
     return keep_largest(synapses, masks, {path: jnp.abs(leaf) for path, leaf in synapses.of(params).items()}, count)
 
 
 def at_random(key: PRNGKey, synapses: Synapses, masks: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
-    """Keep synapses by chance, all alike likely."""
+    """Keep synapses by chance, all alike likely.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.zeros((4, 4))}
+        >>> masks = ea.pruning.at_random(jax.random.key(0), ea.pruning.find(params), ea.pruning.full_masks(params), 5)
+        >>> int(masks["w"].sum())
+        5
+    """
     key = _checks.key("key", key)
     return keep_largest(synapses, masks, uniform_scores(key, synapses, masks), count)
 
@@ -110,6 +140,14 @@ def lose(
 
     Raises:
         ValueError: for a share that is none, or an unknown word.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.zeros((4, 4))}
+        >>> synapses, masks = ea.pruning.find(params), ea.pruning.full_masks(params)
+        >>> masks = ea.pruning.lose(jax.random.key(0), synapses, masks, 0.25)
+        >>> int(ea.pruning.total(synapses, masks))
+        12
     """
     key = _checks.key("key", key)
     _checks.one_of("among", among, AMONG)

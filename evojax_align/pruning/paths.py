@@ -28,6 +28,16 @@ def connected(spec: PermutationSpec, synapses: Synapses, masks: PyTree) -> PyTre
     Returns:
         Masks; without the synapses that are gone from them, the network computes the same but for biases whose units
         no input reaches.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jnp.ones((1, 2)), ea.models.MLP(hidden=(3,), classes=2)
+        >>> params = network.init(jax.random.key(0), x)
+        >>> spec, synapses = ea.symmetry.infer(network.apply, params, x), ea.pruning.find(params)
+        >>> masks = ea.pruning.full_masks(params)
+        >>> masks["params"]["output"]["kernel"] = masks["params"]["output"]["kernel"].at[0].set(False)
+        >>> ea.pruning.connected(spec, synapses, masks)["params"]["hidden_0"]["kernel"].tolist()
+        [[False, True, True], [False, True, True]]
     """
     fed, read = reached(spec, masks), useful(spec, masks)
     found = {}

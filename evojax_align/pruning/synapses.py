@@ -22,6 +22,13 @@ class Synapses:
 
     A cluster is a filter: all synapses that lead to one unit. A kernel is what leads there from one input; of a dense
     layer, a single synapse.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> synapses = ea.pruning.Synapses(("layer/kernel",), {"layer/kernel": "layer/bias"})
+        >>> params = {"layer": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
+        >>> synapses == ea.pruning.find(params), list(synapses.of(params))
+        (True, ['layer/kernel'])
     """
 
     paths: tuple[str, ...]
@@ -59,7 +66,15 @@ class Synapses:
 
 @struct.dataclass
 class Census:
-    """How much of a network lives, layer by layer in the order of `Synapses.paths`."""
+    """How much of a network lives, layer by layer in the order of `Synapses.paths`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"first": jnp.ones((2, 3)), "second": jnp.ones((3, 3, 1, 4))}
+        >>> found = ea.pruning.census(ea.pruning.find(params), ea.pruning.full_masks(params))
+        >>> found.synapses.tolist(), found.kernels.tolist(), found.clusters.tolist()
+        ([6, 36], [6, 4], [3, 4])
+    """
 
     synapses: Int[Array, "... layers"]
     kernels: Int[Array, "... layers"]
@@ -79,6 +94,12 @@ def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Sy
 
     Raises:
         ValueError: nothing is left to prune, or what is to be left does not exist.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> layer = {"bias": jnp.zeros(2), "kernel": jnp.zeros((2, 2))}
+        >>> ea.pruning.find({"hidden": layer, "output": layer}, leave=["output"]).paths
+        ('hidden/kernel',)
     """
     inputs, outputs = LAYOUTS[_checks.one_of("layout", layout, LAYOUTS)]
     leaves = leaves_by_path(params)
@@ -97,12 +118,26 @@ def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Sy
 
 
 def full_masks(params: PyTree) -> PyTree:
-    """Masks under which everything lives: a tree like the parameters, of booleans. Takes a population as well."""
+    """Masks under which everything lives: a tree like the parameters, of booleans. Takes a population as well.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.pruning.full_masks({"w": jnp.zeros((2, 2))})["w"].tolist()
+        [[True, True], [True, True]]
+    """
     return jax.tree.map(lambda leaf: jnp.ones(jnp.shape(leaf), bool), params)
 
 
 def settled(synapses: Synapses, masks: PyTree) -> PyTree:
-    """The masks where a cluster without synapses has no bias either, so that its unit is silent."""
+    """The masks where a cluster without synapses has no bias either, so that its unit is silent.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> layer = {"bias": jnp.ones(2, bool), "kernel": jnp.array([[True, False], [True, False]])}
+        >>> masks = ea.pruning.settled(ea.pruning.find({"layer": layer}), {"layer": layer})
+        >>> masks["layer"]["bias"].tolist()
+        [True, False]
+    """
     found = leaves_by_path(masks)
     alive = {
         synapses.biases[path]: jnp.any(mask, axis=synapses.within(mask))
@@ -113,7 +148,15 @@ def settled(synapses: Synapses, masks: PyTree) -> PyTree:
 
 
 def census(synapses: Synapses, masks: PyTree) -> Census:
-    """Count what lives; see `connected` for what lies on a path from the inputs to the outputs."""
+    """Count what lives; see `connected` for what lies on a path from the inputs to the outputs.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> masks = {"w": jnp.array([[True, True, False], [True, False, False]])}
+        >>> found = ea.pruning.census(ea.pruning.find(masks), masks)
+        >>> found.synapses.tolist(), found.clusters.tolist()
+        ([3], [2])
+    """
     counts = []
     for mask in synapses.of(masks).values():
         inputs, outputs = synapses.axes(mask)
@@ -124,12 +167,27 @@ def census(synapses: Synapses, masks: PyTree) -> Census:
 
 
 def total(synapses: Synapses, masks: PyTree) -> Int[Array, ""]:
-    """The number of living synapses."""
+    """The number of living synapses.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> masks = {"bias": jnp.ones(3, bool), "kernel": jnp.array([[True, True, False], [True, False, False]])}
+        >>> int(ea.pruning.total(ea.pruning.find(masks), masks))
+        3
+    """
     return jnp.sum(jnp.stack([jnp.sum(mask) for mask in synapses.of(masks).values()]))
 
 
 def scaled(synapses: Synapses, masks: PyTree, params: PyTree) -> PyTree:
-    """The parameters of one network, larger by the square root of how many times fewer synapses lead to a unit."""
+    """The parameters of one network, larger by the square root of how many times fewer synapses lead to a unit.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.ones((4, 2))}
+        >>> masks = {"w": jnp.ones((4, 2), bool).at[1:, 0].set(False)}  # one of four synapses to the first unit is left
+        >>> ea.pruning.scaled(ea.pruning.find(params), masks, params)["w"][0].tolist()
+        [2.0, 1.0]
+    """
 
     def grown(leaf: Array, mask: Array) -> Array:
         living = jnp.sum(mask, axis=synapses.within(mask))

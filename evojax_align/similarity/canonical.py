@@ -32,6 +32,14 @@ class CCA:
     """Canonical directions, on centred columns of unit variance, in falling order of correlation.
 
     Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (50, 2))
+        >>> with_dead = jnp.concatenate([x, jnp.ones((50, 1))], axis=1)
+        >>> found = ea.similarity.cca(with_dead, x)
+        >>> found.weights_x.shape, int(found.rank_x), found.dead_x.tolist()
+        ((3, 2), 2, [False, False, True])
     """
 
     weights_x: Float[Array, "*batch p k"]
@@ -89,7 +97,15 @@ def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None,
 
 
 def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
-    """As `cca`, from moments that may have been streamed."""
+    """As `cca`, from moments that may have been streamed.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (50, 2))
+        >>> first, second = ea.similarity.moments(x[:30], -x[:30]), ea.similarity.moments(x[30:], -x[30:])
+        >>> ea.similarity.cca_of(ea.similarity.merge(first, second)).correlations.round(3).tolist()
+        [1.0, 1.0]
+    """
     if m.within_x is None or m.within_y is None:
         raise _checks.bad("m", "moments without within_x", "moments(x, y, within=True)", "Compute them for CCA.")
     scale_x, scale_y = scales(m)
@@ -121,6 +137,13 @@ def structure_scores(result: CCA) -> Float[Array, "p q"]:
 
     Loadings are stable where weights are not (collinear neurons), so that these scores, matched by `one_to_one`,
     recover planted permutations that Algorithm 1 loses under noise.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
+        >>> scores = ea.similarity.structure_scores(ea.similarity.cca(x, x[:, jnp.array([2, 0, 1])]))
+        >>> ea.matching.one_to_one(scores).y.tolist()
+        [1, 2, 0]
     """
     return product(result.loadings_x * result.correlations[None], result.loadings_y.T)
 
@@ -131,11 +154,18 @@ def deflated(weights: Float[Array, "p k"]) -> Float[Array, "p k"]:
     These are what programs report that take one direction after the other out of the data, such as `x_weights_` of
     scikit-learn's `CCA`, which the authors of safe crossover matched neurons by. They apply to what is left of the
     data, not to the data; neurons of little variance, whose weights are large, count for less in them.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> directions = ea.similarity.deflated(jnp.array([[2.0, 1.0], [1.0, 3.0], [0.0, 1.0]]))
+        >>> bool(jnp.allclose(directions.T @ directions, jnp.eye(2), atol=1e-5))
+        True
     """
+    dtype, weights = weights.dtype, weights.astype(jnp.promote_types(weights.dtype, jnp.float32))
     length = jnp.linalg.norm(weights, axis=0)
     real = length > 0  # the others come last
     q, r = jnp.linalg.qr(weights / jnp.where(real, length, 1.0)[None])
-    return jnp.where(real[None], q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)[None], 0.0)
+    return jnp.where(real[None], q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)[None], 0.0).astype(dtype)
 
 
 @struct.dataclass

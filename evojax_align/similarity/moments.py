@@ -20,7 +20,15 @@ DEAD = 1e-5
 
 @struct.dataclass
 class Moments:
-    """Sums over samples, of deviations from the mean."""
+    """Sums over samples, of deviations from the mean.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> x = jnp.array([[0.0, 1.0], [2.0, 1.0]])
+        >>> m = ea.similarity.moments(x, x)
+        >>> m.mean_x.tolist(), m.square_x.tolist(), m.dead_x.tolist()
+        ([1.0, 1.0], [2.0, 0.0], [False, True])
+    """
 
     samples: Float[Array, "*batch"]
     mean_x: Float[Array, "*batch p"]
@@ -53,6 +61,13 @@ def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = Tr
 
     Returns:
         `Moments` in float32 or wider; those of batches of samples become those of all by `merge`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> x = jnp.array([[0.0], [1.0], [2.0]])
+        >>> m = ea.similarity.moments(x, 10 * x)
+        >>> float(m.samples), m.mean_y.tolist(), m.cross.tolist()
+        (3.0, [10.0], [[20.0]])
     """
     x, y = _working(x), _working(y)
     mean_x, mean_y = jnp.mean(x, axis=0), jnp.mean(y, axis=0)
@@ -72,7 +87,15 @@ def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = Tr
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of the samples of both; equal, up to rounding, to the moments of all samples at once."""
+    """Moments of the samples of both; equal, up to rounding, to the moments of all samples at once.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (10, 2))
+        >>> both = ea.similarity.merge(ea.similarity.moments(x[:4], x[:4]), ea.similarity.moments(x[4:], x[4:]))
+        >>> bool(jnp.allclose(both.cross, ea.similarity.moments(x, x).cross, atol=1e-4))
+        True
+    """
     total = a.samples + b.samples
     gap_x, gap_y = b.mean_x - a.mean_x, b.mean_y - a.mean_y
     weight = a.samples * b.samples / total
@@ -96,6 +119,14 @@ def pool(places: list[Moments]) -> Moments:
     """Moments of neurons seen at several places, each place standardised and laid end to end along the samples.
 
     A neuron that is dead at one place counts there as its mean.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (10, 2))
+        >>> here, there = ea.similarity.moments(x, x), ea.similarity.moments(100 * x, -x)
+        >>> found = ea.similarity.correlation_of(ea.similarity.pool([here, there]))  # the means of 1 and -1
+        >>> bool(jnp.allclose(found.diagonal(), 0, atol=1e-3))
+        True
     """
     if len(places) == 1:
         return places[0]

@@ -33,12 +33,27 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
 
 
 def correlation_of(m: Moments) -> Float[Array, "p q"]:
-    """As `correlation`, from moments that may have been streamed."""
+    """As `correlation`, from moments that may have been streamed.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> x = jax.random.normal(jax.random.key(0), (10, 2))
+        >>> m = ea.similarity.merge(ea.similarity.moments(x[:4], -x[:4]), ea.similarity.moments(x[4:], -x[4:]))
+        >>> ea.similarity.correlation_of(m).diagonal().round(3).tolist()
+        [-1.0, -1.0]
+    """
     return correlations(m.cross, *scales(m))
 
 
 def within_correlations(m: Moments, side: str) -> Float[Array, "p p"]:
-    """The correlations of the neurons of one network among each other; `side` is "x" or "y"."""
+    """The correlations of the neurons of one network among each other; `side` is "x" or "y".
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> x = jnp.array([[0.0, 0.0], [1.0, -1.0], [2.0, -2.0]])
+        >>> ea.similarity.within_correlations(ea.similarity.moments(x, x), "x").round(3).tolist()
+        [[1.0, -1.0], [-1.0, 1.0]]
+    """
     _checks.one_of("side", side, ("x", "y"))
     sums = m.within_x if side == "x" else m.within_y
     if sums is None:

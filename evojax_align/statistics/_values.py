@@ -21,7 +21,14 @@ ALTERNATIVES = ("two-sided", "less", "greater")
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """The outcome of a test."""
+    """The outcome of a test.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> test = ea.statistics.sign_test([1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 4.0], alternative="two-sided")
+        >>> test.name, test.p, test.n
+        ('sign', 0.25, 3)
+    """
 
     name: str
     """"Wilcoxon", "sign", "McNemar" or "Mann-Whitney"."""
@@ -35,7 +42,14 @@ class Test:
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """An estimate and the interval around it."""
+    """An estimate and the interval around it.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> interval = ea.statistics.mean_interval([1.0, 2.0, 3.0])
+        >>> interval.estimate, round(interval.low, 2), round(interval.high, 2), interval.n
+        (2.0, -0.48, 4.48, 3)
+    """
 
     estimate: float
     low: float

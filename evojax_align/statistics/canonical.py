@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import ArrayLike
-from scipy import stats
 
 from evojax_align import _checks
 from evojax_align._types import Float, Int
@@ -19,7 +19,14 @@ ROUNDING = 1e-5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bartlett:
-    """How many canonical correlations are significant, and the tests that say so."""
+    """How many canonical correlations are significant, and the tests that say so.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> found = ea.statistics.bartlett([0.9, 0.1], samples=100, p=2, q=2)
+        >>> found.count, found.degrees.tolist(), (found.p_values < 0.05).tolist()
+        (1, [4, 1], [True, False])
+    """
 
     count: int
     """Number of tests before the first that is not significant."""
@@ -99,7 +106,7 @@ def bartlett(
     statistics = factor * -np.cumsum(terms[::-1])[::-1]
     k = np.arange(tests)
     degrees = (p - k) * (q - k)
-    p_values = stats.chi2.sf(statistics, degrees)
+    p_values = scipy.stats.chi2.sf(statistics, degrees)
     refused = p_values < level
     count = tests if refused.all() else int(np.argmin(refused))
     return Bartlett(count, statistics, degrees, p_values)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from evojax_align import _checks
 from evojax_align.statistics._values import Interval, Values, paired, probability, vector
@@ -69,7 +69,7 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
     probability("level", level)
     if not 0 <= successes <= n or successes != int(successes):
         raise _checks.bad("successes", successes, f"an integer from 0 to n = {n}", "Count the successes among the n.")
-    low, high = stats.binomtest(int(successes), n).proportion_ci(level, method="wilson")
+    low, high = scipy.stats.binomtest(int(successes), n).proportion_ci(level, method="wilson")
     return Interval(float(successes / n), float(low), float(high), n, level)
 
 
@@ -94,7 +94,7 @@ def mean_interval(values: Values, *, level: float = 0.95) -> Interval:
     probability("level", level)
     values = vector("values", values, least=2)
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
-    reach = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    reach = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
     return Interval(mean, mean - reach, mean + reach, len(values), level)
 
 

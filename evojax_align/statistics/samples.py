@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import ArrayLike, Real
-from scipy import stats
 
 from evojax_align import _checks
 from evojax_align._types import Float
@@ -48,12 +48,12 @@ def wilcoxon(x: Values, y: Values, *, alternative: str) -> Test:
     n = len(differences)
     if n == 0:
         return Test("Wilcoxon", 0.0, 1.0, 0)
-    ranks = stats.rankdata(np.abs(differences))
+    ranks = scipy.stats.rankdata(np.abs(differences))
     statistic = float(np.sum(ranks[differences > 0]))
     if n <= EXACT_PAIRS:
         p = _signed_rank_p(statistic, ranks, alternative)
     else:
-        outcome: Any = stats.wilcoxon(differences, alternative=alternative)
+        outcome: Any = scipy.stats.wilcoxon(differences, alternative=alternative)
         p = float(outcome.pvalue)
     return Test("Wilcoxon", statistic, p, n)
 
@@ -97,7 +97,7 @@ def sign_test(x: Values, y: Values, *, alternative: str) -> Test:
     _checks.one_of("alternative", alternative, ALTERNATIVES)
     x, y = paired(x, y)
     above, n = int(np.sum(x > y)), int(np.sum(x != y))
-    p = float(stats.binomtest(above, n, 0.5, alternative=alternative).pvalue) if n else 1.0
+    p = float(scipy.stats.binomtest(above, n, 0.5, alternative=alternative).pvalue) if n else 1.0
     return Test("sign", float(above), p, n)
 
 
@@ -133,7 +133,7 @@ def paired_t(x: Values, y: Values, *, alternative: str) -> Test:
     if len(set((x - y).tolist())) == 1:
         p = sign_test(x, y, alternative=alternative).p
         return Test("paired t", 0.0 if x[0] == y[0] else float(np.copysign(np.inf, x[0] - y[0])), p, len(x))
-    outcome: Any = stats.ttest_rel(x, y, alternative=alternative)
+    outcome: Any = scipy.stats.ttest_rel(x, y, alternative=alternative)
     return Test("paired t", float(outcome.statistic), float(outcome.pvalue), len(x))
 
 
@@ -201,5 +201,5 @@ def mann_whitney(x: Values, y: Sequence[float] | Real[ArrayLike, "m"], *, altern
     count = len(x) + len(y)
     if len(np.unique(np.concatenate([x, y]))) == 1:
         return Test("Mann-Whitney", len(x) * len(y) / 2, 1.0, count)
-    outcome: Any = stats.mannwhitneyu(x, y, alternative=alternative)
+    outcome: Any = scipy.stats.mannwhitneyu(x, y, alternative=alternative)
     return Test("Mann-Whitney", float(outcome.statistic), float(outcome.pvalue), count)
