@@ -13,12 +13,11 @@ from evojax_align._tree import leaves_by_path
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
 from evojax_align.alignment.families import by_orders
 from evojax_align.alignment.health import all_finite
-from evojax_align.alignment.pairs import lift, match_all, member_shapes, related
+from evojax_align.alignment.pairs import check_call, lift, match_all, member_shapes, related
 from evojax_align.alignment.records import GroupMatch, Relation
 from evojax_align.alignment.stages import METHODS, Settings, rearrange
 from evojax_align.alignment.weights import match_weights
 from evojax_align.symmetry import PermutationSpec, compose, inverse
-from evojax_align.symmetry.checking import check_spec
 from evojax_align.symmetry.inference import remembered
 from evojax_align.symmetry.layout import groups_in
 
@@ -193,8 +192,7 @@ def _align(
     many: bool,
 ) -> Alignment:
     kind = METHODS[settings.method]
-    _checks.network(apply)
-    check_spec(spec)
+    check_call(apply, a, b, x, spec)
     known = spec or remembered(apply, member_shapes(a) if many else a, x)
     wanted = _wanted(known, groups)
     relations = related(apply, a, b, x, known, kind.needs_covariances, chunk, positions, verify, many=many)
@@ -207,7 +205,8 @@ def _align(
     rest -= reasons.keys()
     if rest and settings.method != "none":
         matches |= _by_weights(known, a, b, relations, matches, settings, rest, many=many)
-    _tell(known, reasons)
+    if settings.method != "none":
+        _tell(known, reasons)
     return _rearranged(known, a, b, matches, kind.bijective, tuple(reasons.items()), many)
 
 

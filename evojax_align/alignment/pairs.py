@@ -97,11 +97,7 @@ def related(
     many: bool,
 ) -> dict[str, Relation]:
     """The first stage: an error for what cannot be aligned, where values are known."""
-    _checks.network(apply)
-    check_spec(spec)
-    for name, tree in (("a", a), ("b", b)):
-        _checks.arrays(name, tree)
-    _checks.inputs("x", x)
+    check_call(apply, a, b, x, spec)
     x = jax.tree.map(jnp.asarray, x)
     watch("align", (a, x), apply=apply)
     relations, healths = _related(apply, a, b, x, spec, covariances, chunk, positions, many)
@@ -110,6 +106,15 @@ def related(
     if _checks.is_concrete(healths):
         refuse(healths, a, b, x)
     return relations
+
+
+def check_call(apply: Apply, a: PyTree, b: PyTree, x: PyTree, spec: PermutationSpec | None) -> None:
+    """Refuse what is no network, no parameters, no inputs or no specification, each by its name."""
+    _checks.network(apply)
+    check_spec(spec)
+    for name, tree in (("a", a), ("b", b)):
+        _checks.arrays(name, tree)
+    _checks.inputs("x", x)
 
 
 def member_shapes(networks: PyTree) -> PyTree:
