@@ -1,8 +1,8 @@
 """A population is one pytree whose leaves have a leading axis, and how functions of one member are lifted to it.
 
 Every function of this library is written for one network, or for one pair. `map` is the only place that decides
-how it runs over many: side by side on an accelerator, one after the other on a CPU (where products mapped side by side
-are slower: `experiments/benchmarks/choices.py`), and shared out over the devices of a mesh.
+how it runs over many: vectorised on an accelerator, one after the other on a CPU (where products under `vmap` are
+slower: `experiments/benchmarks/choices.py`), and shared out over the devices of a mesh.
 """
 
 from collections.abc import Callable, Sequence
@@ -150,7 +150,7 @@ def map(
         strategy: "vmap" is the batched version, "scan" runs one member after the other; "auto" is "vmap" on an
             accelerator and "scan" on a CPU. It looks at the device of the mesh, or the default device, while tracing:
             in programs that are lowered for another platform, name the strategy.
-        chunk: how many members run side by side at each step (with "scan", 1 by default); with "auto" it also bounds
+        chunk: how many members are vectorised at each step (with "scan", 1 by default); with "auto" it also bounds
             how many do on an accelerator, for populations that would not fit into memory at once.
         mesh: shares the members out over all axes of this mesh; each device lifts its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and cut again.

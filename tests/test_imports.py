@@ -168,3 +168,27 @@ def test_importing_the_package_imports_nothing_that_an_extra_installs():
     program = f"import sys, evojax_align; print([name for name in {EXTRAS} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "[]", result.stderr
+
+
+PUZZLING = (
+    "front door",
+    "at the door",
+    "mended",
+    "to mend",
+    "is dear",
+    "answers to the inputs",
+    "how well networks",
+    "as they lie",
+    "are used up",
+    "corresponds to whom",
+    "proof by trying",
+    "twins",
+    "it is not shown that",
+)
+"""Phrases that readers of the field had to read twice; the usual words say the same."""
+
+
+@pytest.mark.parametrize("phrase", PUZZLING)
+def test_the_package_uses_the_usual_words(phrase):
+    found = [str(path) for path in FILES if phrase in (PACKAGE / path).read_text(encoding="utf-8").lower()]
+    assert found == []

@@ -1,4 +1,4 @@
-"""The front door: two networks in, the same two networks out, with corresponding neurons at the same places."""
+"""Alignment of two networks: the same two networks with corresponding neurons at the same places."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -74,7 +74,7 @@ def align(
 ) -> Alignment:
     """Bring the neurons of two networks into a common order, so that they can be recombined place by place.
 
-    The permutable groups are read from the network's trace. Both networks answer to the same inputs, the answers are
+    The permutable groups are read from the network's trace. Activations of both networks on the same inputs are
     compared, the neurons matched, and the parameters permuted. Written for one pair: `align_pairs` does many in one
     call, and under `jit`, or lifted by `population.map`, it is one pure program that compiles once. Gradients flow
     through the parameters to their new places, not through the choice of partners.

@@ -11,7 +11,7 @@ from evojax_align import _checks
 from evojax_align._types import Array, Bool, PyTree
 from evojax_align.alignment.records import Relation
 
-MEND = "Drop this network, or train it again with a smaller learning rate."
+FIX = "Drop this network, or train it again with a smaller learning rate."
 
 
 class Health(NamedTuple):
@@ -57,14 +57,14 @@ def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> N
             if not flags.all():
                 _checks.all_finite("x", x, "Leave these samples out, or fill them in.")
                 came = f"activations in group {group!r}{_of_pair(flags)} that are not finite, or beyond 1e19"
-                raise _checks.bad(name, came, "activations whose squares are finite", MEND)
+                raise _checks.bad(name, came, "activations whose squares are finite", FIX)
         for group, flags in health.alive.items():
             if not flags.all():
                 dead = "only dead neurons (constant over the samples, or below 1e-19)"
                 raise _checks.bad(
                     name,
                     f"{dead} in group {group!r}{_of_pair(flags)}",
-                    "at least one that answers differently to different samples",
+                    "at least one whose activation differs between samples",
                     "Use more samples, or drop this network: a layer without live neurons has nothing to align.",
                 )
 

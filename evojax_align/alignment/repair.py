@@ -1,8 +1,8 @@
-"""Mending offspring: statistics that recombination has made wrong.
+"""Repair of offspring: statistics that recombination has made wrong.
 
-The average of two aligned networks answers too weakly: the variance of an average of two neurons is below the average
-of their variances, layer after layer. Statistics of batch normalisation that were averaged with the weights describe
-neither parent. Both can be set right on a batch of inputs, without training.
+The activations of the average of two aligned networks are too weak: the variance of an average of two neurons is below
+the average of their variances, layer after layer. Statistics of batch normalisation that were averaged with the weights
+describe neither parent. Both can be set right on a batch of inputs, without training.
 
 REPAIR: Jordan et al. 2023, "REPAIR: REnormalizing Permuted Activations for Interpolation Repair".
 """
@@ -26,7 +26,7 @@ STILL = 1e-6
 def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
     """Set the running statistics of batch normalisation to those of the network itself on the inputs.
 
-    Layer after layer, each on what the mended layers before it give.
+    Layer after layer, each on what the repaired layers before it give.
 
     Args:
         apply: the network in the mode of inference, with the statistics among its parameters.
@@ -53,7 +53,7 @@ def _reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
             "one that subtracts a mean and divides by the root of a variance, both of them leaves of its parameters",
             "Apply it in the mode of inference; for networks without batch normalisation there is `repair`.",
         )
-    run = _Mending(labels, params, x)
+    run = _Repair(labels, params, x)
     for norm in used:
         value = run.value(norm.value)
         rest = tuple(axis for axis in range(value.ndim) if axis not in norm.axes)
@@ -81,7 +81,7 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
         A tree like `child`.
 
     Raises:
-        ValueError: for parents of different structure, and for networks without a layer that can be mended.
+        ValueError: for parents of different structure, and for networks without a layer that can be rescaled.
     """
     _checks.same_trees("a", a, "b", b)
     _checks.same_trees("a", a, "child", child)
@@ -91,12 +91,12 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
 @partial(jax.jit, static_argnames="apply")
 def _repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: ArrayLike) -> PyTree:
     labels = label(trace_network(apply, child, x))
-    layers = [chain for chain in chains(labels) if _can_be_mended(labels, chain)]
+    layers = [chain for chain in chains(labels) if _can_be_rescaled(labels, chain)]
     if not layers:
-        came = "a network without a layer that a bias, or a scale and an offset, could mend"
+        came = "a network without a layer that a bias, or a scale and an offset, could rescale"
         raise _checks.bad("apply", came, "products of data with kernels, outside of loops", "Give its layers biases.")
     goals = [_statistics(labels, parent, x, layers) for parent in (a, b)]
-    run = _Mending(labels, child, x)
+    run = _Repair(labels, child, x)
     for chain, of_a, of_b in zip(layers, *goals, strict=True):
         mean, deviation = ((1 - t) * p + t * q for p, q in zip(of_a, of_b, strict=True))
         value = run.value(chain.value)
@@ -109,7 +109,7 @@ def _repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arr
     return run.params()
 
 
-class _Mending:
+class _Repair:
     """A network's evaluation, step by step, with parameters that change on the way."""
 
     def __init__(self, labels: Labels, params: PyTree, x: PyTree) -> None:
@@ -151,7 +151,7 @@ def places_of_units(labels: Labels, leaf: int, units: Mapping[int, int]) -> list
     return [None if node is None or node in labels.fed else units.get(labels.classes.find(node)) for node in nodes]
 
 
-def _can_be_mended(labels: Labels, chain: Chain) -> bool:
+def _can_be_rescaled(labels: Labels, chain: Chain) -> bool:
     """Whether leaves of the parameters can shift and scale the end of the chain, unit by unit."""
     units = units_of(labels, chain)
     for leaf in (chain.kernel, *(step.leaf for step in chain.steps if step.leaf is not None)):
@@ -171,7 +171,7 @@ def _can_be_mended(labels: Labels, chain: Chain) -> bool:
     return shifted
 
 
-def _fold(run: _Mending, chain: Chain, scale: Array, shift: Array) -> None:
+def _fold(run: _Repair, chain: Chain, scale: Array, shift: Array) -> None:
     """Change the leaves so that the end of the chain is scaled and shifted."""
     units = units_of(run.labels, chain)
 

@@ -1,7 +1,7 @@
 """The three stages of an alignment: relate the neurons, match them, rearrange the networks.
 
-`align` runs them in a row. They stand alone so that what is dear, the statistics of activations, is computed once and
-serves any number of methods.
+`align` runs them in a row. They are separate so that the expensive part, the statistics of activations, is computed
+once and serves any number of methods.
 """
 
 import dataclasses
@@ -219,8 +219,8 @@ def match_groups(
         ValueError: for the method "weights", which statistics of activations do not suffice for.
     """
     if settings.method == "weights":
-        mend = "It needs the parameters: use `align`, `align_pairs` or `match_weights`."
-        raise _checks.bad("method", "'weights'", "a method that compares activations", mend)
+        fix = "It needs the parameters: use `align`, `align_pairs` or `match_weights`."
+        raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
     if known is None:
         known = {group: each_block(partial(partners, settings=settings), r) for group, r in relations.items()}
     return resolve(relations, known, keep=settings.method == "none", engine=settings.engine)

@@ -3,7 +3,7 @@
 The total inner product of the first network's parameters with those of the permuted second is raised group by group:
 with all other groups held, the best order of one is an exact assignment. Each step that does not raise the total is
 taken back, and the climb ends when no group gains. Where it ends depends on where it starts, so that several starts
-climb side by side and the highest is kept. Heads and their channels take one step together.
+climb together and the highest is kept. Heads and their channels take one step together.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""How much the members of a population differ: in their genes, by descent, and in what they answer."""
+"""How much the members of a population differ: in their genes, by descent, and in the classes that they predict."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ BONUSES = ("none", "cosine", "hybrid", "sharing", "novelty")
 NICHE = 0.5
 """Members whose difference is above this do not share a niche."""
 NEAREST = 5
-"""Neighbours whose answers a member's are compared with for its novelty."""
+"""Neighbours whose predictions a member's are compared with for its novelty."""
 
 
 def cosines(pop: PyTree, genes: Genes) -> Float[Array, "genes n n"]:
@@ -137,7 +137,7 @@ def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[A
 
 
 def disagreement(answers: Int[Array, "n samples"]) -> Float[Array, "n n"]:
-    """The share of samples that two members answer differently.
+    """The share of samples on which two members predict different classes.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -162,13 +162,13 @@ def scored(
         bonus: "none"; "cosine" adds weight x (1 - mean similarity with all others); "hybrid" adds weight x the
             difference of a child's two parents, as hybrids have an advantage in nature; "sharing" divides by
             (number of members in the niche) ^ weight, each counted by how near it is (Goldberg & Richardson 1987);
-            "novelty" adds weight x the mean disagreement with the members that answer most alike (after Lehman &
+            "novelty" adds weight x the mean disagreement with the members that predict most alike (after Lehman &
             Stanley 2011, without an archive).
         fitness: of each member.
         weight: how much it counts.
         alike: cosine similarity of each two, over all genes.
         hybrid: for each member, 1 less the similarity of its parents.
-        differ: share of samples that two answer differently.
+        differ: share of samples on which two predict different classes.
 
     Returns:
         What members are ranked by; NaN where the fitness is, and only there: a network that failed is like no other.

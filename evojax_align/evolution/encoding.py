@@ -63,7 +63,7 @@ class Encoding:
     "network", which is the letter of the paper."""
     draw: str = "chance"
     """"chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the same
-    probabilities and a number that does not; "top": the likeliest, so that siblings are twins."""
+    probabilities and a number that does not; "top": the likeliest, so that siblings are equal."""
 
     def __post_init__(self) -> None:
         known = (STRENGTHS, SUPPORTS, TRUNCATIONS, SCALES, BUDGETS, DRAWS)

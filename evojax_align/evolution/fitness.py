@@ -20,7 +20,7 @@ JOINT = ("ratio", "mean", "worst", "product")
 
 
 def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float[Array, ""], Int[Array, " n"]]:
-    """Share of the samples that one network gets right, NaN where its outputs are not finite, and its answers.
+    """Share of the samples that one network gets right, NaN where its outputs are not finite; and its predictions.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

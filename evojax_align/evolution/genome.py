@@ -178,8 +178,8 @@ class Space:
         ]
         if not drawn:
             came = f"a network of {len(genome.blocks)} blocks all of whose mutations have been evaluated"
-            mend = "Enlarge the space: more filters or windows, or a larger `longest`."
-            raise Exhausted(str(_checks.bad("space", came, "a mutation that has not been", mend)))
+            fix = "Enlarge the space: more filters or windows, or a larger `longest`."
+            raise Exhausted(str(_checks.bad("space", came, "a mutation that has not been", fix)))
         kind, child, _ = drawn[draw(key, np.array([weight for *_, weight in drawn]))]
         return kind, child
 

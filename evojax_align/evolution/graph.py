@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 Forward: TypeAlias = Callable[[Float[Array, "one_or_values batch inputs"]], Float[Array, "values batch outputs"]]
-"""A graph that answers at each of several shared weights; inputs are the same at all of them, or differ."""
+"""The outputs of a graph at each of several shared weights; inputs are the same at all of them, or differ."""
 
 
 def _sine(x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -98,7 +98,7 @@ class Graph:
 
     @property
     def outputs(self) -> int:
-        """How many answers it gives."""
+        """How many outputs it has."""
         return self.activation.shape[-1] - self.event.shape[-1]
 
     @property

@@ -1,4 +1,4 @@
-"""Tasks of networks that answer at several shared weights at once: rewards from a key, a network and data."""
+"""Tasks of networks that are evaluated at several shared weights at once: rewards from a key, a network and data."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Growing networks that answer at any weight that all their connections share.
+"""Growing networks that work at any weight that all their connections share.
 
 Weight agnostic neural networks (Gaier & Ha, 2019), and what Dobreva's thesis (Radboud University, 2022) does with them.
 """
@@ -84,7 +84,7 @@ class Wann:
         tournament: members that meet in a tournament; of the winners of two the better one is the parent.
         crossover: the chance of a child to have two parents.
         by_size: how often members are ranked by mean reward and connections, rather than by mean and largest reward.
-        chunk: members judged side by side; by default all of them on an accelerator, and one after the other on a CPU.
+        chunk: members judged at once; by default all of them on an accelerator, and one after the other on a CPU.
         mesh: shares the judging out over its devices (see `population.map`). A step is then two programs, between
             which the host brings members together: it cannot be part of another program.
 

@@ -1,4 +1,4 @@
-"""Who corresponds to whom: scores in, index arrays out. `m.x[i]` and `m.y[i]` are partners."""
+"""Assignment of neurons: scores in, index arrays out. `m.x[i]` and `m.y[i]` are partners."""
 
 from evojax_align.matching.assignment import injective, one_to_one, one_to_one_batch
 from evojax_align.matching.best import greedy_index, semi

@@ -113,8 +113,8 @@ def check_scores(shape: tuple[int, ...], *, square: bool) -> None:
     """Refuse scores without neurons, or, for a bijection, of unequal sides."""
     if len(shape) != 2 or 0 in shape or (square and shape[0] != shape[1]):
         expected = "[p, p] with p of at least 1" if square else "[p, q], neither 0"
-        mend = "Match networks of equal width, or use `injective` or `semi`." if square else "Pass a matrix of scores."
-        raise _checks.bad("scores", f"shape {shape}", expected, mend)
+        fix = "Match networks of equal width, or use `injective` or `semi`." if square else "Pass a matrix of scores."
+        raise _checks.bad("scores", f"shape {shape}", expected, fix)
 
 
 def check_dead(name: str, dead: Bool[Array, "*shape"] | None, *shape: int) -> None:

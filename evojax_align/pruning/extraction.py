@@ -28,8 +28,8 @@ def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: Per
     """Leave out whole neurons that the masks made useless. A host function: shapes depend on the masks.
 
     A neuron goes if no living weight leads from it to an output; or if all weights that feed it, its bias too, are
-    dead or come from such neurons, and it answers 0 to all of `x`, as rectified units without input do. Of a group
-    that would be empty one neuron stays. Groups inside other groups are left whole.
+    dead or come from such neurons, and its activation is 0 on all of `x`, as of rectified units without input. Of a
+    group that would be empty one neuron stays. Groups inside other groups are left whole.
 
     Args:
         apply: the network.

@@ -152,8 +152,8 @@ def check_pair(x: Array, y: Array) -> None:
     """Refuse matrices without samples or neurons, or of different samples."""
     for name, value in (("x", x), ("y", y)):
         if jnp.ndim(value) != 2 or 0 in jnp.shape(value):
-            mend = "Pass activations, one neuron a column."
-            raise _checks.bad(name, f"shape {jnp.shape(value)}", "[samples, neurons], neither 0", mend)
+            fix = "Pass activations, one neuron a column."
+            raise _checks.bad(name, f"shape {jnp.shape(value)}", "[samples, neurons], neither 0", fix)
     if jnp.shape(x)[0] != jnp.shape(y)[0]:
         came = f"{jnp.shape(x)[0]} and {jnp.shape(y)[0]} samples"
         raise _checks.bad("x, y", came, "the same samples in both", "Run both networks on the same inputs.")
@@ -166,13 +166,13 @@ def check_values(m: Moments) -> None:
             continue
         if not np.isfinite(np.asarray(square)).all():
             first = int(np.argmin(np.isfinite(np.asarray(square))))
-            mend = "Drop this network, or train it again with a smaller learning rate."
-            raise _checks.bad(name, f"NaN or infinite activations of neuron {first}", "finite values", mend)
+            fix = "Drop this network, or train it again with a smaller learning rate."
+            raise _checks.bad(name, f"NaN or infinite activations of neuron {first}", "finite values", fix)
         if np.asarray(dead).all():
             raise _checks.bad(
                 name,
                 f"{dead.size} neurons that are all dead (constant over the samples)",
-                "at least one that answers differently to different samples",
+                "at least one whose activation differs between samples",
                 "Use more samples, or another network: a layer without live neurons has nothing to align.",
             )
 

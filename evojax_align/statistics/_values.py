@@ -63,8 +63,8 @@ class Interval:
 def vector(argument: str, values: Values, *, least: int = 1) -> Float[np.ndarray, "n"]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < least:
-        mend = "Pass one value for each." if least else "Flatten it first."
-        raise _checks.bad(argument, f"shape {array.shape}", f"one dimension with at least {least} values", mend)
+        fix = "Pass one value for each." if least else "Flatten it first."
+        raise _checks.bad(argument, f"shape {array.shape}", f"one dimension with at least {least} values", fix)
     if np.isnan(array).any():
         raise _checks.bad(
             argument,

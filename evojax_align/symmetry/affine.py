@@ -1,6 +1,6 @@
 """What follows a layer's product before its nonlinearity: biases, and the scales and statistics of batch normalisation.
 
-Read from the trace, so that offspring of any network can be mended after recombination without knowing its framework.
+Read from the trace, so that offspring of any network can be repaired after recombination without knowing its framework.
 """
 
 import dataclasses

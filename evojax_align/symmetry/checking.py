@@ -1,4 +1,4 @@
-"""The proof by trying: once for every network, random parameters are permuted, and the outputs must not move."""
+"""A randomised check: once for every network, random parameters are permuted, and the outputs must not change."""
 
 import contextlib
 import functools

@@ -125,7 +125,7 @@ def _outer_of(
     elsewhere = [(i, of) for i, others in enumerate(found) for of in others if of.group == group and i != axis]
     if not elsewhere:
         came = f"an axis over {inner.group!r} without one over {group!r}"
-        raise _checks.bad("axes", came, f"{group!r} on every leaf that has {inner.group!r}", "Mend `parents`.")
+        raise _checks.bad("axes", came, f"{group!r} on every leaf that has {inner.group!r}", "Correct `parents`.")
     other = elsewhere[0][0]
     neuron = np.max([of.neuron for i, of in elsewhere if i == other], axis=0)
     return other, Occurrence(group, neuron, elsewhere[0][1].step)

@@ -21,7 +21,7 @@ from evojax_align.symmetry.trace import depends_on, evaluate, evaluate_loop, tra
 def activations(
     spec: PermutationSpec, apply: Apply, params: PyTree, x: PyTree, *, positions: int | None = None
 ) -> dict[str, Float[Array, "samples *neurons"]]:
-    """What every neuron of every group answers to the inputs.
+    """Activations of the neurons of every group.
 
     A group is read where the network itself uses it: at the values that are summed over its neurons, which is after
     the nonlinearity where there is one. All other axes count as samples (so does every place of a map, and every step

@@ -167,7 +167,7 @@ def _reshape(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], 
     """Merged axes are factors of the new one; an axis that is split is made of factors from then on."""
     if 0 in shapes[0]:
         return classes.stop(axes[0], equation.shapes)
-    order = equation.params.get("dimensions")  # the order in which entries are read; None: as they lie
+    order = equation.params.get("dimensions")  # the order in which entries are read; None: row by row
     order = range(len(shapes[0])) if order is None else order
     out: list[int | None] = []
     for old, new in _matching_runs(tuple(shapes[0][axis] for axis in order), equation.params["new_sizes"]):

@@ -88,16 +88,16 @@ class PermutationSpec:
         Raises:
             ValueError: for an unknown path, another number of axes, or another number of neurons.
         """
-        mend = "Infer the specification from these parameters; over a population, use `population.map`."
+        fix = "Infer the specification from these parameters; over a population, use `population.map`."
         if path not in self.axes:
-            raise _checks.bad(argument, f"the leaf {path!r}", "a leaf that the specification describes", mend)
+            raise _checks.bad(argument, f"the leaf {path!r}", "a leaf that the specification describes", fix)
         layouts = self.axes[path]
         expected = tuple(
             self.groups[layout] if isinstance(layout, str) else length_of(layout) or "any" for layout in layouts
         )
         if len(shape) != len(expected) or any(e not in ("any", n) for e, n in zip(expected, shape, strict=True)):
             came = f"shape {shape} at the leaf {path!r}"
-            raise _checks.bad(argument, came, f"lengths ({', '.join(map(str, expected))}) of its axes", mend)
+            raise _checks.bad(argument, came, f"lengths ({', '.join(map(str, expected))}) of its axes", fix)
 
     def __str__(self) -> str:
         rows = [("group", "neurons", "axes")]

@@ -62,9 +62,9 @@ def epoch(
     noisy: bool = False,
     loss: Loss | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
-    """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` as they lie.
+    """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` in data set order.
 
-    The last batch is as small as it falls; no sample is left out and none is seen twice. Masks are those of `step`. If
+    The last batch may be smaller; no sample is left out and none is seen twice. Masks are those of `step`. If
     `noisy`, the network is called with a key, another one for every step, as `apply(params, x, key)`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How well networks do on a data set, alone and several together; and batches of samples."""
+"""Scores of networks on a data set, of one and of an ensemble; and batches of samples."""
 
 from collections.abc import Callable
 

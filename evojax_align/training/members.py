@@ -94,12 +94,12 @@ def fit(
         validation: inputs and targets that are evaluated after every epoch.
         patience: stop a member when its validation loss has not fallen for this many epochs.
         keep_best: return every member's parameters of its lowest validation loss, not its last.
-        shuffle: draw another order of the samples for every member and epoch, instead of taking them as they lie.
+        shuffle: draw another order of the samples for every member and epoch, instead of data set order.
         masks: a population like `pop`, False where a parameter is 0 and stays 0 (see `pruning`).
         noisy: call the network as `apply(params, x, key)` while it learns, as one with dropout needs
             (`models.MnistNet`); it is judged as `apply(params, x)`.
         mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
-            trains members side by side: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
+            trains members in parallel: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
             `mesh=jax.make_mesh((cores,), ("members",))`.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
         on_epoch: called after every epoch with its number, from 1, and the metrics of the members, on the host.
@@ -209,7 +209,7 @@ def step_epoch(
 ) -> Member:
     """One more epoch of every member, in one compiled call: the step that `fit` repeats.
 
-    The members given are used up: their memory goes to the result. With `some_idle`, those whose `active` is False
+    The buffers of the members given are donated to the result. With `some_idle`, those whose `active` is False
     are left as they are, which on a CPU costs nothing: so one compiled program serves populations of several sizes.
     """
     x, y = jax.tree.map(jnp.asarray, tuple(data))
@@ -343,5 +343,5 @@ def check_masks(argument: str, masks: PyTree, params: PyTree) -> None:
         ):
             came = "nothing" if mask is None else f"{jnp.result_type(mask)} of shape {jnp.shape(mask)}"
             expected = "no such leaf" if leaf is None else f"booleans of shape {jnp.shape(leaf)}, as in the parameters"
-            mend = "Begin with `pruning.full_masks(params)`."
-            raise _checks.bad(argument, f"{came} at the leaf {path!r}", expected, mend)
+            fix = "Begin with `pruning.full_masks(params)`."
+            raise _checks.bad(argument, f"{came} at the leaf {path!r}", expected, fix)
