@@ -117,17 +117,17 @@ def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
         )
 
 
-def network(apply: Any) -> Callable[..., Any]:
-    """Return a network that can be called and be the key of a compiled program."""
+def network(apply: Any, argument: str = "apply") -> Callable[..., Any]:
+    """Return a network, or a loss, that can be called and be the key of a compiled program."""
+    takes = "params, x" if argument == "apply" else "outputs, targets"
     if not callable(apply):
-        raise bad(
-            "apply", repr(apply)[:80], "a function apply(params, x)", "Pass module.apply, or lambda params, x: ..."
-        )
+        fix = f"Pass lambda {takes}: ..." if argument != "apply" else f"Pass module.apply, or lambda {takes}: ..."
+        raise bad(argument, repr(apply)[:80], f"a function {argument}({takes})", fix)
     try:
         hash(apply)
     except TypeError as error:
-        fix = "Wrap it once: def apply(params, x): ..."
-        raise bad("apply", f"an object without a hash ({error})", "a function", fix) from error
+        fix = f"Wrap it once: def {argument}({takes}): ..."
+        raise bad(argument, f"an object without a hash ({error})", "a function", fix) from error
     return apply
 
 

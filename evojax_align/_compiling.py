@@ -4,6 +4,7 @@ JAX keeps a compiled program for the very function or optimiser that it was comp
 `lambda` inside a loop is a new object each time, and each time everything is compiled anew.
 """
 
+import types
 import warnings
 from typing import Any
 
@@ -15,6 +16,9 @@ from evojax_align._types import PyTree
 
 OFTEN = 3
 """So many objects of the same code for the same shapes are taken for a mistake."""
+
+DEEPEST = 6
+"""Functions in functions are looked into so far."""
 
 _seen: dict[Any, set[int]] = {}
 _told: set[Any] = set()
@@ -48,11 +52,23 @@ def watch(function: str, arguments: PyTree, **static: Any) -> None:
 
 
 def _code(value: Any) -> Any:
-    """What objects that were made by the same line share; None for what is compared by its value."""
+    """What objects that were made by the same line with the same settings share; None for what is compared by value."""
     if isinstance(value, tuple):
         codes = tuple(_code(part) for part in value)
         return None if None in codes else codes
-    return getattr(value, "__code__", None)
+    return _contents(value) if isinstance(value, types.FunctionType) else None
+
+
+def _contents(value: Any, depth: int = 0) -> Any:
+    """The code of a function, with what it closes over; of what is no number and no function only the type."""
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if isinstance(value, tuple | list) and depth < DEEPEST:
+        return tuple(_contents(part, depth + 1) for part in value)
+    if isinstance(value, types.FunctionType) and depth < DEEPEST:
+        cells = (cell.cell_contents for cell in value.__closure__ or ())
+        return value.__code__, tuple(_contents(cell, depth + 1) for cell in cells)
+    return type(value)
 
 
 def forget() -> None:

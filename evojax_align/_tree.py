@@ -31,6 +31,8 @@ def nothing(tree: PyTree) -> Array:
     `shard_map`."""
     varying = jnp.zeros((), bool)
     for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.extended):
+            continue
         entry = jnp.ravel(leaf)[:1].sum()
         varying |= (entry != entry) & (entry == entry)
     return varying.astype(jnp.int32)

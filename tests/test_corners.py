@@ -155,7 +155,8 @@ def test_a_network_without_groups_is_left_as_it_is(method, narrow):
 def test_many_parents_and_sweeps_without_groups():
     x, y, *_ = drawn()
     a, b = jnp.ones((5, 3)), jnp.zeros((5, 3))
-    many = alignment.align_many(linear, jnp.stack([a, b]), x)
+    with pytest.warns(UserWarning, match="no axis can be permuted: axis 0 of the parameters is held by data"):
+        many = alignment.align_many(linear, jnp.stack([a, b]), x)
     assert (many.networks == jnp.stack([a, b])).all() and many.rounds == 0
     spec = ea.symmetry.infer(linear, a, x)
     found = interpolation.sweep(linear, a, b, x, y, spec=spec, permutations_a={}, permutations_b={})
@@ -323,6 +324,8 @@ def test_a_new_optimiser_at_every_call_is_told_of_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(pop, x, y, optimizer=optax.adam(1e-3))
+        for other in (optax.sgd(0.1), optax.rmsprop(0.1), optax.adam(1e-2), optax.adam(1e-4)):
+            fit(pop, x, y, optimizer=other)
 
 
 def test_a_new_lambda_at_every_call_is_told_of_and_one_function_for_many_shapes_is_not():

@@ -100,8 +100,8 @@ def align(
         direction: with "semi", the side of which every neuron is kept: "x" the first network, "y" the second.
         engine: with "correlation", "loadings" and "weights", what solves the assignment (see `matching.one_to_one`).
         restarts: with "weights", number of starts, of which the best end is kept.
-        groups: align these only, by the names in `symmetry.infer(apply, a, x).groups`; all by default. A group inside
-            another comes with that other.
+        groups: align these only, by the names in `symmetry.infer(apply, a, x).groups`; all by default. Groups inside
+            one another are named together.
         spec: the symmetry, if it is known already.
         chunk: samples at a time (see `alignment.relate`).
         positions: of each sample, use at most this many places of a map, evenly spread.
@@ -206,16 +206,17 @@ def _align(
     if rest and settings.method != "none":
         matches |= _by_weights(known, a, b, relations, matches, settings, rest, many=many)
     if settings.method != "none":
-        _tell(known, reasons)
+        tell(known, reasons)
     return _rearranged(known, a, b, matches, kind.bijective, tuple(reasons.items()), many)
 
 
 def _wanted(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
-    """The groups to align; one that lives in another comes with it, and with all that live there too."""
+    """The groups to align; one that lives in another is named together with it."""
     if groups is None:
         return set(spec.groups)
     if isinstance(groups, str):
         raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups=[{groups!r}].")
+    groups = set(groups)
     for group in groups:
         _checks.one_of("groups", group, spec.groups)
     for inner, outer in spec.parents.items():
@@ -234,21 +235,24 @@ def _reasons(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: st
     seen = {group for path in real for layout in spec.axes[path] for group in groups_in(layout)}
     found = {}
     for group in spec.groups:
-        if group in rest and not METHODS[method].bijective:
+        family = {group, spec.parents.get(group, group), *(g for g, p in spec.parents.items() if p == group)}
+        if group in rest and not family <= set(rest):
+            found[group] = "no activations of it are read, but those of a group that it lives in, or that lives in it"
+        elif group in rest and not METHODS[method].bijective:
             found[group] = "no activations of it are read, and a many-to-one match leaves no order to match weights by"
         elif group in rest and group not in seen:
             found[group] = "no activations of it are read, and no floating-point parameter runs over it"
     return found
 
 
-def _tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
+def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
     """Warn of what is left as it is."""
     if not spec.groups:
         held = next(iter((*spec.frozen, *spec.fixed)), None)
         why = "it has no parameters that its outputs depend on"
         if held is not None:
             path, axis = held.axes[0]
-            why = f"axis {axis} of {path!r} is held by {held.primitive}{f' ({held.source})' if held.source else ''}"
+            why = f"axis {axis} of {repr(path) if path else 'the parameters'} is held by {held.primitive}{f' ({held.source})' if held.source else ''}"
             if held.primitive == "output":
                 why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
         warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=4)

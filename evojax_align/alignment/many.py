@@ -13,11 +13,13 @@ from flax import struct
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, Int, PyTree
-from evojax_align.alignment.pairs import match_all, relate_pairs
+from evojax_align.alignment.align import tell
+from evojax_align.alignment.pairs import check_call, match_all, member_shapes, relate_pairs
 from evojax_align.alignment.records import Relation
 from evojax_align.alignment.stages import Settings
 from evojax_align.similarity import Moments, correlation_of
-from evojax_align.symmetry import PermutationSpec, identity, infer, permute
+from evojax_align.symmetry import PermutationSpec, identity, permute
+from evojax_align.symmetry.inference import remembered
 
 GAIN = 1e-4
 """A turn counts if the correlations of a network's neurons rise by more than this in all."""
@@ -81,13 +83,23 @@ def align_many(
         raise _checks.bad("networks", f"{count} network", "at least 2", "Stack them with `population.stack`.")
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
         raise _checks.bad("rounds", rounds, "an integer of at least 0", "Pass 0 to match with the first alone.")
-    spec = spec or infer(apply, population.take(networks, 0), x)
+    check_call(apply, networks, networks, x, spec)
+    spec = spec or remembered(apply, member_shapes(networks), x)
     if not spec.groups:
+        tell(spec, {})
         return ManyAlignment(networks, {}, {}, rounds=0)
     left, right = map(np.array, zip(*itertools.combinations(range(count), 2), strict=True))
     sides = population.take(networks, left), population.take(networks, right)
     relations = relate_pairs(
         apply, *sides, x, spec=spec, covariances=False, chunk=chunk, positions=positions, verify=verify
+    )
+    tell(
+        spec,
+        {
+            group: "no activations of it are read"
+            for group in spec.groups
+            if group not in {*relations, *spec.parents.values()}
+        },
     )
     with_first = population.take(relations, slice(0, count - 1))  # the pairs (0, 1), (0, 2), ...
     found = {group: m.y for group, m in match_all(with_first, Settings(), many=True).items()}

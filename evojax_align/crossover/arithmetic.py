@@ -68,6 +68,7 @@ def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
     p, q, t = jnp.asarray(p), jnp.asarray(q), jnp.asarray(t)
     if not jnp.issubdtype(p.dtype, jnp.inexact):
         return jnp.where(t < 0.5, p, q)
+    p, q = (leaf.astype(jnp.promote_types(p.dtype, q.dtype)) for leaf in (p, q))
     return _lerp(p, q, t.astype(jnp.promote_types(t.dtype, jnp.finfo(_wide(p)).dtype)))
 
 

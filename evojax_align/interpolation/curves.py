@@ -12,7 +12,7 @@ from evojax_align import _checks, population, training
 from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.crossover import lerp
-from evojax_align.interpolation.lines import TS, Sweep
+from evojax_align.interpolation.lines import TS, Sweep, check_points
 
 
 def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
@@ -153,6 +153,7 @@ def sweep_curve(
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)
+    check_points(ts, chunk)
     x, y = jax.tree.map(jnp.asarray, (x, y))
     training.check_data("x, y", apply, a, x, y, loss, metrics)
     ts = jnp.asarray(ts, jnp.float32)

@@ -106,10 +106,8 @@ def sweep(
         (0.0, 1.0, 0.0)
     """
     _checks.same_trees("a", a, "b", b)
-    _checks.positive("chunk", chunk)
     _checks.one_of("strategy", strategy, STRATEGIES)
-    if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
-        raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
+    check_points(ts, chunk)
     check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
     check_data("x, y", apply, a, x, y, loss, metrics)
@@ -128,6 +126,13 @@ def sweep(
     means = _sweep(apply, a, b, x, y, ts, spec, of_a, of_b, functions, chunk, strategy)
     found = of_means(means if all(given) else {name: values[0] for name, values in means.items()})
     return Sweep(ts, found.loss, found.accuracy, found.metrics, True if spec is None else _bijective(of_a, of_b))
+
+
+def check_points(ts: Any, chunk: int) -> None:
+    """Refuse ts that are no line of finite numbers, and a chunk that is none."""
+    _checks.positive("chunk", chunk)
+    if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
+        raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
 
 
 def sweep_pairs(
@@ -163,6 +168,9 @@ def sweep_pairs(
         ValueError: as `sweep`.
     """
     _checks.same_trees("a", a, "b", b)
+    _checks.one_of("strategy", strategy, STRATEGIES)
+    check_points(ts, chunk)
+    check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
     check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics)
     functions = loss, tuple((metrics or {}).items())

@@ -40,7 +40,8 @@ def semi(
         With "x", `m.x` is `arange(p)` and `m.y` may repeat and leave neurons out; with "y" the other way round.
 
     Raises:
-        ValueError: for empty scores, masks of another length, an unknown direction.
+        ValueError: for empty scores, masks of another length, an unknown direction, and neurons whose best partner has
+            NaN for a score.
 
     Example:
         >>> import jax.numpy as jnp

@@ -43,7 +43,11 @@ def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
 def remembered(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
     """As `infer`, which runs once for each network and shapes."""
     leaves, structure = jax.tree.flatten((params, x))
-    return _remembered(apply, structure, tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves))
+    shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
+    try:
+        return _remembered(apply, structure, shapes)
+    except ValueError:  # a network may look at the shardings of its arguments, which shapes do not tell
+        return infer(apply, params, x)
 
 
 @functools.lru_cache(maxsize=256)

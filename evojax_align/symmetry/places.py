@@ -73,7 +73,7 @@ def _scatter(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], 
     )
     in_order = equation.name == "scatter" and not equation.params.get("unique_indices", False)
     for of_update, of_indices in of_index.items():
-        node = classes.unite(updates[of_update], index[of_indices])
+        index[of_indices] = node = classes.unite(updates[of_update], index[of_indices])
         if in_order:
             classes.order(node)
     batch = zip(numbers.operand_batching_dims, numbers.scatter_indices_batching_dims, strict=True)

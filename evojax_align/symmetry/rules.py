@@ -42,10 +42,9 @@ ELEMENTWISE = frozenset(
     abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz complex
     conj convert_element_type copy copy_p cos cosh device_put digamma div eq eq_to erf erf_inv erfc exp exp2
     expm1 floor ge gt igamma igammac imag integer_pow is_finite le le_to lgamma log log1p logistic lt lt_to max
-    min mul name ne neg nextafter not optimization_barrier or pcast pmax pmin polygamma population_count pow
-    psum psum2 psum_invariant pvary real reduce_precision regularized_incomplete_beta rem reshard round rsqrt
-    select_n sharding_constraint shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square
-    stop_gradient sub tan tanh xor zeta
+    min mul name ne neg nextafter not optimization_barrier or pcast polygamma population_count pow pvary real
+    reduce_precision regularized_incomplete_beta rem reshard round rsqrt select_n sharding_constraint shift_left
+    shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta
     """.split()
 )
 
@@ -87,6 +86,15 @@ def _elementwise(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
     if equation.primitive.multiple_results:  # each output goes with its own input
         return [tuple(value) for value in axes]
     return [tuple(classes.unite(*nodes) for nodes in zip(*(value for value in axes if value), strict=True))]
+
+
+@register("psum psum2 psum_invariant pmax pmin")
+def _collective(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
+    """Over devices entry by entry; an axis of `vmap` stands as its number, and is reduced."""
+    gone = [axis for axis in equation.params["axes"] if isinstance(axis, int)]
+    if gone and equation.params.get("axis_index_groups") is not None:
+        return classes.stop([node for value in axes for node in value], equation.shapes)
+    return [without(value, gone) for value in axes]
 
 
 @register("dot_general")

@@ -24,7 +24,7 @@ CHUNK = 1000
 class Score:
     """How well a network does, as means over samples; of several networks, with leading axes.
 
-    All values are NaN where an output of the network is not finite.
+    All values are NaN where an output of the network is NaN or +infinity, or its loss is not finite.
     """
 
     loss: Float[Array, "..."]
@@ -64,15 +64,18 @@ def hits(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Floa
 def measures(
     outputs: PyTree, targets: PyTree, loss: Loss | None = None, metrics: Metrics | None = None
 ) -> dict[str, Float[Array, " n"]]:
-    """Loss, accuracy and metrics of each sample, by name, NaN for samples with an output that is not finite.
+    """Loss, accuracy and metrics of each sample, by name, in float32 or better; NaN for samples that failed.
 
-    This is the one place that decides about outputs that are not finite. "accuracy" is left out where a loss is given.
+    This is the one place that decides what has failed: an output that is NaN or +infinity, or a loss that is not
+    finite. A logit of -infinity rules out a class. "accuracy" is left out where a loss is given.
     """
+    _refuse_names(metrics)
     found = {"loss": (loss or cross_entropy)(outputs, targets)}
     if loss is None:
         found["accuracy"] = hits(outputs, targets)
     found |= {name: metric(outputs, targets) for name, metric in (metrics or {}).items()}
-    lost = not_finite(outputs, found["loss"].shape[0])
+    found = {name: values.astype(jnp.promote_types(values.dtype, jnp.float32)) for name, values in found.items()}
+    lost = not_finite(outputs, found["loss"].shape[0]) | ~jnp.isfinite(found["loss"])
     # added, so that gradients pass, and are NaN where the outputs' own are
     return {name: values + jnp.where(lost, jnp.nan, 0).astype(values.dtype) for name, values in found.items()}
 
@@ -94,7 +97,8 @@ def score(
         params: its parameters.
         x: inputs.
         y: targets.
-        weights: of the samples in the means; a weight of 0 leaves a sample out, whatever its loss.
+        weights: of the samples in the means; a weight of 0 leaves a sample out, whatever its loss (gradients pass
+            through it, so that its outputs must be finite for those).
         loss: in place of the softmax cross-entropy.
         metrics: more functions like the loss, by name.
     """
@@ -107,7 +111,7 @@ def score(
 
 def weighted(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
     """Values times weights, and 0 where the weight is 0, even for NaN."""
-    return jnp.where(weights > 0, values * weights.astype(values.dtype), 0)
+    return jnp.where(weights != 0, values * weights.astype(values.dtype), 0)
 
 
 def of_means(means: Mapping[str, Array]) -> Score:
@@ -163,6 +167,10 @@ def check_data(
 ) -> None:
     """Refuse no samples, targets that do not belong to the inputs, labels that the network has no logit for, and a loss
     or metric that does not give one number for each sample."""
+    _refuse_names(metrics)
+    for name, fn in {"loss": loss, **(metrics or {})}.items():
+        if fn is not None:
+            _checks.network(fn, name)
     counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves((x, y))}
     if len(counts) != 1 or not counts.isdisjoint({(0,), ()}):
         came = f"inputs of shape {_shapes(x)} and targets of shape {_shapes(y)}"
@@ -178,6 +186,12 @@ def check_data(
             came = "a tree" if not hasattr(values, "shape") else f"{values.dtype} of shape {values.shape}"
             fix = "Take the mean over all axes but the first."
             raise _checks.bad(name, f"{came} for 1 sample", "one floating-point number for each sample", fix)
+
+
+def _refuse_names(metrics: Metrics | None) -> None:
+    for name in ("loss", "accuracy"):
+        if name in (metrics or {}):
+            raise _checks.bad("metrics", f"the name {name!r}", "other names", "The record has a field of this name.")
 
 
 def _traced(name: str, fn: Loss, outputs: PyTree, targets: PyTree) -> Any:
@@ -223,9 +237,10 @@ def _by_sample(values: Array) -> Float[Array, " n"]:
 
 
 def not_finite(outputs: PyTree, count: int) -> Bool[Array, " n"]:
-    """Which samples have an output that is NaN or infinite."""
+    """Which samples have an output that is NaN or +infinity."""
     lost = jnp.zeros(count, bool)
     for leaf in jax.tree.leaves(outputs):
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
-            lost |= ~jnp.isfinite(leaf).reshape(count, -1).all(axis=1)
+            fine = jnp.isfinite(leaf) if jnp.iscomplexobj(leaf) else leaf < jnp.inf
+            lost |= ~fine.reshape(count, -1).all(axis=1)
     return lost

@@ -90,3 +90,18 @@ def test_some_groups_may_be_aligned_alone():
     for wrong, message in ((["C"], "groups: got 'C'"), ("B", r"groups: got 'B'; expected a list .*groups=\['B'\]")):
         with pytest.raises(ValueError, match=message):
             ea.align(lora, a, b, X, groups=wrong)
+
+
+def test_what_is_left_by_families_and_by_many_parents_is_told():
+    def heads(params, x):
+        made = jnp.einsum("dhr,hrc->dhc", params["A"], params["B"])
+        return jnp.einsum("nhc,hco->no", jnp.tanh(jnp.einsum("nd,dhc->nhc", x, made)), params["O"])
+
+    def init(seed):
+        return {"A": normal(seed, 6, 4, 5), "B": normal(seed + 1, 4, 5, 3), "O": normal(seed + 2, 4, 3, 2)}
+
+    with pytest.warns(UserWarning, match=r"the group 'A\[2\]' is left as it is: no activations of it are read, but"):
+        out = ea.align(heads, init(1), init(4), X)
+    np.testing.assert_allclose(heads(out.b, X), heads(init(4), X), atol=1e-5)
+    with pytest.warns(UserWarning, match="the group 'A' is left as it is: no activations of it are read"):
+        ea.align_many(lora, ea.population.stack([low_rank(1), low_rank(4)]), X)

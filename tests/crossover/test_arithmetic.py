@@ -84,3 +84,8 @@ def test_leaves_of_integers_let_gradients_of_the_others_pass():
     a, b = ({"w": jnp.array([1.0]), "steps": jnp.array(n)} for n in (3, 4))
     gradient = jax.grad(lambda t: crossover.arithmetic(a, b, t)["w"].sum())(0.3)
     assert float(gradient) == 0 and int(crossover.arithmetic(a, b, 0.7)["steps"]) == 4
+
+
+def test_parents_of_two_types_have_derivatives_too():
+    gradient = jax.grad(lambda q: crossover.lerp(jnp.bfloat16(1), q, 0.25).astype(jnp.float32))(jnp.float32(3))
+    assert float(gradient) == 0.25

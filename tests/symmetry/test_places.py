@@ -61,6 +61,33 @@ def best_three(params, x):
     return jax.lax.top_k(hidden, 3)[0] @ params["told"] + hidden @ params["out"]
 
 
+def along(params, x):
+    """The gradient of a choice along an axis: a scatter with batching dimensions into zeros."""
+
+    def chosen(hidden):
+        places = jnp.full((N, 8, 1), 2)
+        return jnp.sum(jnp.take_along_axis(hidden[..., None] * jnp.ones((1, 1, 4)), places, axis=-1) ** 2)
+
+    return jax.grad(chosen)(jnp.tanh(x @ params["w"])) @ params["out"]
+
+
+def each_its_own(params, x):
+    """A scatter under vmap, at one place for all samples."""
+    hidden, places = jnp.tanh(x @ params["w"]), jnp.full((N,), 2)
+    rows = jax.vmap(lambda zeros, place, row: zeros.at[place].add(row))(jnp.zeros((N, 4, 8)), places, hidden)
+    return rows[:, 2] @ params["out"]
+
+
+def centred(params, x):
+    """A mean over an axis of vmap."""
+
+    def one(x):
+        hidden = jnp.tanh(x @ params["w"])
+        return (hidden - jax.lax.pmean(hidden, "samples")) @ params["out"]
+
+    return jax.vmap(one, axis_name="samples")(x)
+
+
 def on_devices(params, x):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
 
@@ -80,6 +107,9 @@ NETWORKS = {
     "transformed": (transformed, {"w": (2, 7), "out": (7, 2)}, {"w": 7}),
     "statistics": (statistics, LAYER | {"told": (3, 2)}, {"w": 8}),
     "best three": (best_three, LAYER | {"told": (3, 2)}, {"w": 8}),
+    "along": (along, LAYER, {"w": 8}),
+    "each its own": (each_its_own, LAYER, {"w": 8}),
+    "centred": (centred, LAYER, {"w": 8}),
     "on devices": (on_devices, LAYER, {"w": 8}),
 }
 

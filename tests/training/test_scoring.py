@@ -153,3 +153,19 @@ def test_a_loss_of_nan_keeps_its_gradient_and_masked_samples_have_none():
 
     assert np.isnan(loss(1.0, None)) and not np.isfinite(jax.grad(loss)(1.0, None))
     assert float(loss(1.0, jnp.array([1.0, 0.0]))) == 1
+
+
+def test_sums_are_taken_in_float32_and_names_of_the_record_are_refused():
+    apply, x = (lambda params, x: x), jnp.full((2000, 1), 8, jnp.float16)
+    score = training.evaluate(apply, 0, x, jnp.zeros((2000, 1), jnp.float16), loss=squares, chunk=500)
+    assert float(score.loss) == 64 and score.loss.dtype == jnp.float32
+    for name in ("loss", "accuracy"):
+        with pytest.raises(ValueError, match=f"metrics: got the name '{name}'"):
+            training.evaluate(apply, 0, x, x, loss=squares, metrics={name: squares})
+
+
+def test_a_logit_of_minus_infinity_rules_out_a_class():
+    logits, labels = jnp.array([[0.0, -jnp.inf], [1.0, 0.0]]), jnp.array([0, 0])
+    score = training.evaluate(lambda params, x: params[x], logits, jnp.arange(2), labels)
+    assert np.isfinite(score.loss) and float(score.accuracy) == 1
+    assert np.isnan(training.evaluate(lambda params, x: params[x], logits, jnp.arange(2), 1 - labels).loss)
