@@ -252,7 +252,9 @@ def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
         why = "it has no parameters that its outputs depend on"
         if held is not None:
             path, axis = held.axes[0]
-            why = f"axis {axis} of {repr(path) if path else 'the parameters'} is held by {held.primitive}{f' ({held.source})' if held.source else ''}"
+            where = repr(path) if path else "the parameters"
+            source = f" ({held.source})" if held.source else ""
+            why = f"axis {axis} of {where} is held by {held.primitive}{source}"
             if held.primitive == "output":
                 why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
         warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=4)

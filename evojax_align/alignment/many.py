@@ -93,14 +93,8 @@ def align_many(
     relations = relate_pairs(
         apply, *sides, x, spec=spec, covariances=False, chunk=chunk, positions=positions, verify=verify
     )
-    tell(
-        spec,
-        {
-            group: "no activations of it are read"
-            for group in spec.groups
-            if group not in {*relations, *spec.parents.values()}
-        },
-    )
+    read = {*relations, *spec.parents.values()}
+    tell(spec, {group: "no activations of it are read" for group in spec.groups if group not in read})
     with_first = population.take(relations, slice(0, count - 1))  # the pairs (0, 1), (0, 2), ...
     found = {group: m.y for group, m in match_all(with_first, Settings(), many=True).items()}
     orders = [identity(spec), *(identity(spec) | order for order in population.unstack(found))]
