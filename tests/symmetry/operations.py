@@ -446,7 +446,11 @@ def pad(build):
     value = build.value(1, 3)
     settings = [(0, 0, 0)] * len(build.shape(value))
     draw = build.random
-    settings[build.axis(value)] = draw.choice([0, 1, 2, -1]), draw.choice([0, 1, 2, -1]), draw.choice([0, 0, 0, 1])
+    low, high, between = draw.choice([0, 1, 2, -1]), draw.choice([0, 1, 2, -1]), draw.choice([0, 0, 0, 1])
+    axis = build.axis(value)
+    if build.shape(value)[axis] + low + high < 1:
+        high = 1  # nothing would be left
+    settings[axis] = low, high, between
     filling = draw.choice([0.0, 1.5])
     text = f"pad({{0}}, {filling}, {settings})"
     build.add("pad", text, lambda v: jax.lax.pad(v, jnp.asarray(filling, v.dtype), settings), value)
