@@ -53,7 +53,7 @@ HOST_FUNCTIONS = {
     "evolution.express": "layers of its result depend on the graph",
     "evolution.inherit": "NumPy, for shapes that change all the time",
     "evolution.splice": "shapes of its result depend on the cut",
-    "interpolation.bend": "compiles one epoch and repeats it on the host",
+    "interpolation.bend": "trains; its one program is lowered through `training.epoch`",
     "matching.one_to_one_batch": "scipy in a pool of threads, between two programs",
     "population.devices": "gives a mesh",
     "population.gather": "brings arrays to the host",

@@ -82,8 +82,8 @@ def evaluate_ensemble(
     Args:
         apply: the network.
         pop: the population.
-        x: and y, loss, metrics, chunk: as in `evaluate`.
-        y: targets.
+        x: inputs, as in `evaluate`.
+        y: targets, likewise.
         loss: `loss(outputs, targets)`.
         metrics: more such functions, by name.
         combine: from outputs with a leading axis of members to outputs. By default logits become the logarithm of the
@@ -91,7 +91,8 @@ def evaluate_ensemble(
         chunk: samples at a time.
 
     Returns:
-        A `Score`, NaN if one member has an output that is not finite.
+        A `Score`, NaN if one member has an output that is NaN or +infinity. Outputs that `combine` turns into integers
+        cannot be NaN: for those the members are not looked at.
     """
     combine = combine or (log_mean_probabilities if loss is None else _mean)
 
