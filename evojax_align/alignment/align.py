@@ -24,28 +24,32 @@ from evojax_align.symmetry.layout import groups_in
 
 @struct.dataclass
 class Alignment:
-    """Two networks in a common order of neurons; of a population of pairs, with a leading axis everywhere."""
+    """Two networks in a common order of neurons; of a population of pairs, with a leading axis everywhere.
+
+    Attributes:
+        permutations_a: for each group, the old index of the neuron that is now at each place. Of a group inside
+            another, [outer, inner]: for each old outer neuron the old indices of its inner ones in their new order, as
+            `symmetry.permute` takes it.
+        permutations_b: likewise; with method "semi" it may repeat and leave neurons out.
+        scores: correlation of the two neurons that share a place.
+        dead_a: number of neurons that were constant over the samples.
+        valid: whether every matching that should be a bijection is one; outside a trace anything else is an error.
+        all_finite: whether all parameters and activations were finite; outside a trace anything else is an error.
+        bijective: whether the method keeps both functions; "semi" does not.
+        reasons: groups that were left as they are, and why (see `unmatched`).
+    """
 
     a: PyTree
     b: PyTree
     permutations_a: Mapping[str, Int[Array, "..."]]
-    """For each group, the old index of the neuron that is now at each place. Of a group inside another, [outer, inner]:
-    for each old outer neuron the old indices of its inner ones in their new order, as `symmetry.permute` takes it."""
     permutations_b: Mapping[str, Int[Array, "..."]]
-    """Likewise; with method "semi" it may repeat and leave neurons out."""
     scores: Mapping[str, Float[Array, "..."]]
-    """Correlation of the two neurons that share a place."""
     dead_a: Mapping[str, Int[Array, "..."]]
-    """Number of neurons that were constant over the samples."""
     dead_b: Mapping[str, Int[Array, "..."]]
     valid: Bool[Array, "..."]
-    """Whether every matching that should be a bijection is one; outside a trace anything else is an error."""
     all_finite: Bool[Array, "..."]
-    """Whether all parameters and activations were finite; outside a trace anything else is an error."""
     bijective: bool = struct.field(pytree_node=False, default=True)
-    """Whether the method keeps both functions; "semi" does not."""
     reasons: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
-    """Groups that were left as they are, and why (see `unmatched`)."""
 
     @property
     def unmatched(self) -> dict[str, str]:

@@ -15,14 +15,17 @@ FIX = "Drop this network, or train it again with a smaller learning rate."
 
 
 class Health(NamedTuple):
-    """Flags of one network, all true if it can be aligned."""
+    """Flags of one network, all true if it can be aligned.
+
+    Attributes:
+        parameters: whether all parameters are finite.
+        activations: for each group, whether all activations are.
+        alive: for each group, whether any neuron is.
+    """
 
     parameters: Bool[Array, "*batch"]
-    """Whether all parameters are finite."""
     activations: Mapping[str, Bool[Array, "*batch"]]
-    """For each group, whether all activations are."""
     alive: Mapping[str, Bool[Array, "*batch"]]
-    """For each group, whether any neuron is."""
 
 
 def examine(a: PyTree, b: PyTree, relations: Mapping[str, Relation]) -> tuple[Health, Health]:

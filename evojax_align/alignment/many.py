@@ -27,18 +27,21 @@ GAIN = 1e-4
 
 @struct.dataclass
 class ManyAlignment:
-    """Networks in a common order of neurons."""
+    """Networks in a common order of neurons.
+
+    Attributes:
+        networks: the population; its mean is `crossover.average(networks)`.
+        permutations: for each group and network, the old index of the neuron at each place.
+        scores: mean correlation of the neuron at each place with those of all other networks there.
+        rounds: how often all networks were looked at.
+        converged: whether none moved in the last round; otherwise more rounds would change the result.
+    """
 
     networks: PyTree
-    """The population; its mean is `crossover.average(networks)`."""
     permutations: dict[str, Int[Array, "networks *neurons"]]
-    """For each group and network, the old index of the neuron at each place."""
     scores: dict[str, Float[Array, "networks neurons"]]
-    """Mean correlation of the neuron at each place with those of all other networks there."""
     rounds: int = struct.field(pytree_node=False)
-    """How often all networks were looked at."""
     converged: bool = struct.field(pytree_node=False, default=True)
-    """Whether none moved in the last round; otherwise more rounds would change the result."""
 
 
 def align_many(

@@ -10,33 +10,40 @@ from evojax_align.similarity.moments import finite
 
 @struct.dataclass
 class Relation:
-    """What two networks' activations of one group have in common."""
+    """What two networks' activations of one group have in common.
+
+    Attributes:
+        moments: `x` is the first network, `y` the second; standardised and pooled where the group is seen at several
+            places.
+        parent: the group that this one lives in, if it does; neurons are then those of every outer neuron, end to end.
+        outer: number of neurons of that group.
+    """
 
     moments: Moments
-    """`x` is the first network, `y` the second; standardised and pooled where the group is seen at several places."""
     samples: int = struct.field(pytree_node=False)
     parent: str | None = struct.field(pytree_node=False, default=None)
-    """The group that this one lives in, if it does; neurons are then those of every outer neuron, end to end."""
     outer: int | None = struct.field(pytree_node=False, default=None)
-    """Number of neurons of that group."""
 
 
 @struct.dataclass
 class GroupMatch:
-    """The partners in one group: `x[i]` of the first network and `y[i]` of the second."""
+    """The partners in one group: `x[i]` of the first network and `y[i]` of the second.
+
+    Attributes:
+        x: of a group inside another, [outer, inner]: for each old outer neuron its inner ones in their new order.
+        score: correlation of each pair of partners.
+        dead_x: number of dead neurons.
+        valid: whether a matching that should be a bijection is one.
+        all_finite: whether all activations were finite.
+    """
 
     x: Int[Array, "..."]
-    """Of a group inside another, [outer, inner]: for each old outer neuron its inner ones in their new order."""
     y: Int[Array, "..."]
     score: Float[Array, "..."]
-    """Correlation of each pair of partners."""
     dead_x: Int[Array, "..."]
-    """Number of dead neurons."""
     dead_y: Int[Array, "..."]
     valid: Bool[Array, "..."]
-    """Whether a matching that should be a bijection is one."""
     all_finite: Bool[Array, "..."]
-    """Whether all activations were finite."""
 
 
 def matched(m: Moments, x: Int[Array, " n"], y: Int[Array, " n"], valid: Bool[Array, ""]) -> GroupMatch:

@@ -12,12 +12,16 @@ from evojax_align.symmetry import PermutationSpec, compose, infer, inverse, perm
 
 @struct.dataclass
 class Ordered:
-    """Networks whose neurons stand where those of the reference stand that they correspond to."""
+    """Networks whose neurons stand where those of the reference stand that they correspond to.
+
+    Attributes:
+        networks: the population.
+        permutations: for each group and network, the old index of the neuron at each place, as `symmetry.permute` takes
+            it.
+    """
 
     networks: PyTree
-    """The population."""
     permutations: dict[str, Int[Array, "networks ..."]]
-    """For each group and network, the old index of the neuron at each place, as `symmetry.permute` takes it."""
 
 
 def align_to(

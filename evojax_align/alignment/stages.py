@@ -41,11 +41,15 @@ STREAM_ABOVE = 1 << 26
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """How one method turns statistics into a matching, and what settings it takes."""
+    """How one method turns statistics into a matching, and what settings it takes.
+
+    Attributes:
+        by_assignment: whether exact assignment of scores makes the matching, which the host can do faster for a whole
+            batch.
+    """
 
     needs_covariances: bool
     by_assignment: bool
-    """Whether exact assignment of scores makes the matching, which the host can do faster for a whole batch."""
     takes: tuple[str, ...]
     bijective: bool = True
 

@@ -23,15 +23,18 @@ UNMATCHED = ("kept", "dropped")
 
 @struct.dataclass
 class UnequalAlignment:
-    """Two networks of equal shapes, with corresponding neurons at the same places."""
+    """Two networks of equal shapes, with corresponding neurons at the same places.
+
+    Attributes:
+        places_a: for each group, the old index of the neuron of a at each place; -1 where there is none.
+        scores: correlation of the two neurons that share a place; 0 where there is only one.
+    """
 
     a: PyTree
     b: PyTree
     places_a: Mapping[str, Int[Array, " n"]]
-    """For each group, the old index of the neuron of a at each place; -1 where there is none."""
     places_b: Mapping[str, Int[Array, " n"]]
     scores: Mapping[str, Float[Array, " n"]]
-    """Correlation of the two neurons that share a place; 0 where there is only one."""
 
 
 def align_unequal(

@@ -21,6 +21,11 @@ NO_GENE = -1
 class Genes:
     """Which gene every weight of a network belongs to.
 
+    Attributes:
+        index: A tree like the parameters, of the same shapes: the number of the gene, or -1 for weights that no gene
+            holds.
+        names: what the genes are, by number.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> genes = ea.crossover.Genes({"w": jnp.array([0, 0, 1, -1])}, ("first", "second"))
@@ -30,9 +35,7 @@ class Genes:
     """
 
     index: PyTree
-    """A tree like the parameters, of the same shapes: the number of the gene, or -1 for weights that no gene holds."""
     names: tuple[str, ...] = struct.field(pytree_node=False)
-    """What the genes are, by number."""
 
 
 def layer_genes(params: PyTree) -> Genes:

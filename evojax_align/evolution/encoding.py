@@ -36,6 +36,25 @@ STEPS = 50
 class Encoding:
     """What the equations leave open.
 
+    Attributes:
+        strength: what counts of a weight: "magnitude", since a strong synapse may inhibit; "signed", which adds the
+            parents' weights before it takes the magnitude, so that parents that disagree weaken each other; or
+            "saliency", |w dL/dw|, which favours what has a part in the task.
+        support: which synapses a child may have. "intersection": those of all parents, since the authors' sexual
+            generations keep about the square of what asexual ones do (.452 and .663), which the other rules are far
+            from; "union": those of any; "mean": those of any, each in proportion to the shares of the parents that have
+            it.
+        truncation: below which strength a synapse counts nothing for its cluster: the "mean" or "median" of the living
+            ones in its layer, as weak ones are to count less; or "zero", where all count.
+        scale: among which clusters the strongest has probability 1 (Z of equation 6): those of its "layer", since
+            layers differ in the number and the size of their weights, or of the whole "network". The z of equation (7)
+            is layer-wise.
+        budget: in what the environment grants its part of the synapses: in each "layer", since with weights that are
+            scaled to what lives, as children begin, one factor for the whole network takes ever more of its first
+            layer; or in the whole "network", which is the letter of the paper.
+        draw: "chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the
+            same probabilities and a number that does not; "top": the likeliest, so that siblings are equal.
+
     Example:
         >>> import evojax_align as ea
         >>> encoding = ea.evolution.Encoding(draw="exact")
@@ -44,26 +63,11 @@ class Encoding:
     """
 
     strength: str = "magnitude"
-    """What counts of a weight: "magnitude", since a strong synapse may inhibit; "signed", which adds the parents'
-    weights before it takes the magnitude, so that parents that disagree weaken each other; or "saliency", |w dL/dw|,
-    which favours what has a part in the task."""
     support: str = "intersection"
-    """Which synapses a child may have. "intersection": those of all parents, since the authors' sexual generations keep
-    about the square of what asexual ones do (.452 and .663), which the other rules are far from; "union": those of any;
-    "mean": those of any, each in proportion to the shares of the parents that have it."""
     truncation: str = "mean"
-    """Below which strength a synapse counts nothing for its cluster: the "mean" or "median" of the living ones in its
-    layer, as weak ones are to count less; or "zero", where all count."""
     scale: str = "layer"
-    """Among which clusters the strongest has probability 1 (Z of equation 6): those of its "layer", since layers differ
-    in the number and the size of their weights, or of the whole "network". The z of equation (7) is layer-wise."""
     budget: str = "layer"
-    """In what the environment grants its part of the synapses: in each "layer", since with weights that are scaled to
-    what lives, as children begin, one factor for the whole network takes ever more of its first layer; or in the whole
-    "network", which is the letter of the paper."""
     draw: str = "chance"
-    """"chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the same
-    probabilities and a number that does not; "top": the likeliest, so that siblings are equal."""
 
     def __post_init__(self) -> None:
         known = (STRENGTHS, SUPPORTS, TRUNCATIONS, SCALES, BUDGETS, DRAWS)
@@ -73,15 +77,18 @@ class Encoding:
 
 @struct.dataclass
 class Conception:
-    """The topology of a child, and how it came about; of several children, with a leading axis."""
+    """The topology of a child, and how it came about; of several children, with a leading axis.
+
+    Attributes:
+        allowed: synapses that the parents allow; a count of shares, with the support "mean".
+        expected: synapses that the calibrated probabilities sum up to.
+        clusters: clusters whose synapses could be drawn.
+    """
 
     masks: PyTree
     allowed: Float[Array, "..."]
-    """Synapses that the parents allow; a count of shares, with the support "mean"."""
     expected: Float[Array, "..."]
-    """Synapses that the calibrated probabilities sum up to."""
     clusters: Int[Array, "..."]
-    """Clusters whose synapses could be drawn."""
 
 
 def conceive(

@@ -18,6 +18,9 @@ class Expressed:
     Its parameters are `{"weights": [connections]}` for `apply`, or a matrix for each layer for `apply_dense`, from all
     nodes before to those of the layer. Nodes are numbered anew: the inputs, the bias, then layer by layer.
 
+    Attributes:
+        layers: of each layer, the last one that of the outputs, the activations of its nodes, equal ones side by side.
+
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
@@ -30,7 +33,6 @@ class Expressed:
     inputs: int
     outputs: int
     layers: tuple[tuple[str, ...], ...]
-    """Of each layer, the last one that of the outputs, the activations of its nodes, equal ones side by side."""
     source: Int[np.ndarray, " connections"]
     target: Int[np.ndarray, " connections"]
 

@@ -25,6 +25,9 @@ KINDS = ("add block", "remove block", "add filters", "remove filters", "change w
 class Block:
     """A building block: convolution, normalisation, rectifier.
 
+    Attributes:
+        identity: by which its weights are found again in descendants.
+
     Example:
         >>> import evojax_align as ea
         >>> block = ea.evolution.Block(identity=0, filters=16, window=3, stride=1)
@@ -33,7 +36,6 @@ class Block:
     """
 
     identity: int
-    """By which its weights are found again in descendants."""
     filters: int
     window: int
     stride: int

@@ -67,19 +67,21 @@ class Graph:
 
     Genes are connections, in the order in which they came to be; one that is not enabled carries nothing, yet counts
     where a cycle is to be avoided, since it may be enabled again.
+
+    Attributes:
+        innovation: which event brought a gene forth; the same number in two graphs is the same gene. -1 in free places.
+        activation: of outputs and hidden nodes, as a place in the list of activations.
+        event: which event brought a hidden node forth; -1 in free places.
+        layer: the longest way from an input; outputs are beyond all hidden nodes. -1 in free places.
     """
 
     source: Int[Array, "... genes"]
     target: Int[Array, "... genes"]
     enabled: Bool[Array, "... genes"]
     innovation: Int[Array, "... genes"]
-    """Which event brought a gene forth; the same number in two graphs is the same gene. -1 in free places."""
     activation: Int[Array, "... computing"]
-    """Of outputs and hidden nodes, as a place in the list of activations."""
     event: Int[Array, "... hidden"]
-    """Which event brought a hidden node forth; -1 in free places."""
     layer: Int[Array, "... nodes"]
-    """The longest way from an input; outputs are beyond all hidden nodes. -1 in free places."""
 
     @property
     def connections(self) -> Int[Array, "..."]:

@@ -12,50 +12,59 @@ from evojax_align.pruning import Synapses, total
 
 @struct.dataclass
 class Sparse:
-    """The state: a population of sparse networks, trained."""
+    """The state: a population of sparse networks, trained.
+
+    Attributes:
+        origin: the weights that each lineage began with, before any training, in the order of its neurons.
+        fitness: share of the judging samples that a member gets right; NaN if its outputs are not finite.
+        generation: 1 for the ancestors, as the authors count.
+    """
 
     population: PyTree
     masks: PyTree
     origin: PyTree
-    """The weights that each lineage began with, before any training, in the order of its neurons."""
     fitness: Float[Array, " n"]
-    """Share of the judging samples that a member gets right; NaN if its outputs are not finite."""
     generation: Int[Array, ""]
-    """1 for the ancestors, as the authors count."""
 
 
 @struct.dataclass
 class Newborns:
-    """Networks before their training, and how they came about."""
+    """Networks before their training, and how they came about.
+
+    Attributes:
+        keys: of their training.
+        parents: places in the population; -1 for ancestors.
+        before: mean number of synapses of the parents.
+        allowed: synapses that the parents allow (see `encoding.Conception`).
+    """
 
     population: PyTree
     masks: PyTree
     origin: PyTree
     keys: Key[Array, " n"]
-    """Of their training."""
     parents: Int[Array, "n parents"]
-    """Places in the population; -1 for ancestors."""
     before: Float[Array, " n"]
-    """Mean number of synapses of the parents."""
     allowed: Float[Array, " n"]
-    """Synapses that the parents allow (see `encoding.Conception`)."""
     expected: Float[Array, " n"]
 
 
 @struct.dataclass
 class Births:
-    """What happened in one generation."""
+    """What happened in one generation.
+
+    Attributes:
+        retained: synapses of a child by the mean number of its parents.
+        allowed: synapses that the parents allow, likewise.
+        expected: synapses that the probabilities sum up to, likewise.
+        loss: mean loss in the last epoch of training.
+    """
 
     parents: Int[Array, "n parents"]
     synapses: Int[Array, " n"]
     retained: Float[Array, " n"]
-    """Synapses of a child by the mean number of its parents."""
     allowed: Float[Array, " n"]
-    """Synapses that the parents allow, likewise."""
     expected: Float[Array, " n"]
-    """Synapses that the probabilities sum up to, likewise."""
     loss: Float[Array, " n"]
-    """Mean loss in the last epoch of training."""
     fitness: Float[Array, " n"]
 
 

@@ -13,6 +13,9 @@ from evojax_align.symmetry import PermutationSpec, infer, permute
 class Ordering:
     """How neurons are matched: "none", or a bijective method of `align` and what it takes.
 
+    Attributes:
+        spec: the symmetry of the network, if it is known already.
+
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> x, network = jax.random.normal(jax.random.key(0), (20, 3)), ea.models.MLP(hidden=(4,), classes=2)
@@ -29,7 +32,6 @@ class Ordering:
     rank: int | None = None
     ridge: float = 0.0
     spec: PermutationSpec | None = None
-    """The symmetry of the network, if it is known already."""
 
     def __post_init__(self) -> None:
         Settings(self.method, self.rank, self.ridge)  # refuses what the method does not take

@@ -33,40 +33,49 @@ OVER = ("best", "mean", "ensemble")
 
 @struct.dataclass
 class Topology:
-    """Networks by what they keep of their weights and by what lives, and how they do."""
+    """Networks by what they keep of their weights and by what lives, and how they do.
+
+    Attributes:
+        kept: what `pruning.basis` kept.
+        rollouts: on every task: [..., tasks, values].
+        fitness: naN if a task failed: at every value, or where they are taken together at one of them.
+        synapses: how many live.
+    """
 
     kept: PyTree
-    """What `pruning.basis` kept."""
     masks: PyTree
     rollouts: Rollouts
-    """On every task: [..., tasks, values]."""
     fitness: Float[Array, "..."]
-    """NaN if a task failed: at every value, or where they are taken together at one of them."""
     synapses: Int[Array, "..."]
-    """How many live."""
 
 
 @struct.dataclass
 class Topologies:
-    """The state: a population, the best first, and the best ever."""
+    """The state: a population, the best first, and the best ever.
+
+    Attributes:
+        champion: A single one; another takes its place only if it is fitter.
+        found: the generation that the champion is of.
+        generation: 0 for the first.
+    """
 
     members: Topology
     champion: Topology
-    """A single one; another takes its place only if it is fitter."""
     found: Int[Array, ""]
-    """The generation that the champion is of."""
     generation: Int[Array, ""]
-    """0 for the first."""
 
 
 @struct.dataclass
 class Offspring:
-    """Children before they are judged, and how they came about."""
+    """Children before they are judged, and how they came about.
+
+    Attributes:
+        parents: places in the population; the same twice without crossover.
+    """
 
     kept: PyTree
     masks: PyTree
     parents: Int[Array, "children 2"]
-    """Places in the population; the same twice without crossover."""
     crossed: Bool[Array, " children"]
 
 

@@ -19,38 +19,44 @@ ORIGINS = (*KINDS, "first", "crossover", "crossover and mutation")
 
 @struct.dataclass
 class Individual:
-    """A network that has been trained and judged."""
+    """A network that has been trained and judged.
+
+    Attributes:
+        genes: its genome (see `Genome.of`).
+        fitness: naN if its training failed.
+        number: its place in the history.
+    """
 
     genes: Int[np.ndarray, "blocks 4"]
-    """Its genome (see `Genome.of`)."""
     variables: PyTree
     fitness: Float[np.ndarray, ""]
-    """NaN if its training failed."""
     number: Int[np.ndarray, ""]
-    """Its place in the history."""
 
 
 @struct.dataclass
 class History:
-    """All networks that were evaluated, in order."""
+    """All networks that were evaluated, in order.
+
+    Attributes:
+        genes: of all networks, one after the other.
+        blocks: how many are of each.
+        loss: mean over the last epoch of training.
+        parents: numbers of networks; -1 where there is none.
+        origin: which of `ORIGINS`.
+        niche: 1 if it was tried inside a niche.
+        epochs: all that were spent, with its own.
+        best: the highest fitness so far; NaN while all have failed.
+    """
 
     genes: Int[np.ndarray, "blocks 4"]
-    """Of all networks, one after the other."""
     blocks: Int[np.ndarray, " n"]
-    """How many are of each."""
     fitness: Float[np.ndarray, " n"]
     loss: Float[np.ndarray, " n"]
-    """Mean over the last epoch of training."""
     parents: Int[np.ndarray, "n 2"]
-    """Numbers of networks; -1 where there is none."""
     origin: Int[np.ndarray, " n"]
-    """Which of `ORIGINS`."""
     niche: Int[np.ndarray, " n"]
-    """1 if it was tried inside a niche."""
     epochs: Int[np.ndarray, " n"]
-    """All that were spent, with its own."""
     best: Float[np.ndarray, " n"]
-    """The highest fitness so far; NaN while all have failed."""
 
     @property
     def architectures(self) -> list[Architecture]:
@@ -130,15 +136,18 @@ class Pedigree:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seedling:
-    """A network before its training."""
+    """A network before its training.
+
+    Attributes:
+        parents: numbers in the history; -1 for none.
+        key: of its training.
+    """
 
     genome: Genome
     variables: PyTree
     parents: tuple[int, int]
-    """Numbers in the history; -1 for none."""
     origin: str
     key: PRNGKey
-    """Of its training."""
 
 
 def fitter(one: Individual, other: Individual) -> bool:

@@ -27,11 +27,14 @@ MUTATIONS = ("connect", "split", "enable", "change")
 
 @struct.dataclass
 class Colony:
-    """The state: graphs, best first as far as the last generation has ranked them, and how they do."""
+    """The state: graphs, best first as far as the last generation has ranked them, and how they do.
+
+    Attributes:
+        rewards: of the last generation's samples.
+    """
 
     members: Graph
     rewards: Float[Array, "n values"]
-    """Of the last generation's samples."""
     generation: Int[Array, ""]
 
     @property
@@ -47,18 +50,21 @@ class Colony:
 
 @struct.dataclass
 class Grown:
-    """What happened in one generation."""
+    """What happened in one generation.
+
+    Attributes:
+        parents: places in the population before.
+        mutation: as a place in `MUTATIONS`.
+        unchanged: children whose mutation found nothing to change.
+        full: children that found no room to grow: make the population larger, by `Wann.enlarged`.
+        by_size: whether members were ranked by the mean and the number of connections, not by the mean and the maximum.
+    """
 
     parents: Int[Array, " children"]
-    """Places in the population before."""
     mutation: Int[Array, " children"]
-    """As a place in `MUTATIONS`."""
     unchanged: Int[Array, ""]
-    """Children whose mutation found nothing to change."""
     full: Int[Array, ""]
-    """Children that found no room to grow: make the population larger, by `Wann.enlarged`."""
     by_size: Bool[Array, ""]
-    """Whether members were ranked by the mean and the number of connections, not by the mean and the maximum."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -39,17 +39,20 @@ Functions: TypeAlias = tuple[Loss | None, tuple[tuple[str, Loss], ...]]
 
 @struct.dataclass
 class Sweep:
-    """Scores of the children (1 - t) a + t b on given data; of many alignments, with a leading axis."""
+    """Scores of the children (1 - t) a + t b on given data; of many alignments, with a leading axis.
+
+    Attributes:
+        loss: mean loss; the softmax cross-entropy unless another one was given.
+        accuracy: an array like the loss; None where a loss was given.
+        metrics: means of other metrics, by name.
+        bijective: whether t = 0 and t = 1 are the parents' own functions; False for permutations that repeat neurons.
+    """
 
     ts: Float[Array, "... t"]
     loss: Float[Array, "... t"]
-    """Mean loss; the softmax cross-entropy unless another one was given."""
     accuracy: Any
-    """An array like the loss; None where a loss was given."""
     metrics: Mapping[str, Float[Array, "... t"]] = struct.field(default_factory=dict)
-    """Means of other metrics, by name."""
     bijective: Bool[ArrayLike, "..."] = True
-    """Whether t = 0 and t = 1 are the parents' own functions; False for permutations that repeat neurons."""
 
 
 def sweep(

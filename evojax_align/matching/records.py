@@ -13,6 +13,10 @@ from evojax_align._types import Array, Bool, Float, Int
 class Matching:
     """A bijection: every neuron of both sides is used once.
 
+    Attributes:
+        x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
+        valid: whether both are permutations, for callers under a trace; elsewhere an invalid result raises an error.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> scores = jnp.array([[0.5, 1.0], [0.75, 0.5]])
@@ -22,15 +26,16 @@ class Matching:
     """
 
     x: Int[Array, "*batch p"]
-    """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
     y: Int[Array, "*batch p"]
     valid: Bool[Array, "*batch"]
-    """Whether both are permutations, for callers under a trace; elsewhere an invalid result raises an error."""
 
 
 @struct.dataclass
 class Injection:
     """Each neuron of the narrower side with a partner of its own on the wider: none of either is used twice.
+
+    Attributes:
+        x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -40,13 +45,15 @@ class Injection:
     """
 
     x: Int[Array, "*batch n"]
-    """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
     y: Int[Array, "*batch n"]
 
 
 @struct.dataclass
 class SemiMatching:
     """Each neuron of one side with its best partner on the other, which may repeat: not a bijection.
+
+    Attributes:
+        x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -56,7 +63,6 @@ class SemiMatching:
     """
 
     x: Int[Array, "*batch n"]
-    """Indices of the neurons of x; `x[i]` and `y[i]` are partners."""
     y: Int[Array, "*batch n"]
 
 

@@ -20,6 +20,12 @@ class BlockCNN(nn.Module):
     It is a chain of pieces: each takes what the one before gives, so that it can also be trained piece by piece
     (`training.fit_pieces`), with programs that other networks of the same pieces share.
 
+    Attributes:
+        blocks: of each block its filters, the side of its window, and its stride.
+        use_bias: whether convolutions have a bias, which the normalisation after them makes idle.
+        momentum: of the running statistics: what they keep in a step.
+        dtype: what is computed in; parameters, statistics and logits are float32 always.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = BlockCNN(blocks=((16, 3, 1), (32, 5, 2)))
@@ -31,15 +37,11 @@ class BlockCNN(nn.Module):
     """
 
     blocks: Sequence[tuple[int, int, int]]
-    """Of each block its filters, the side of its window, and its stride."""
     classes: int = 10
     use_bias: bool = False
-    """Whether convolutions have a bias, which the normalisation after them makes idle."""
     momentum: float = 0.99
-    """Of the running statistics: what they keep in a step."""
     epsilon: float = 1e-3
     dtype: Any = jnp.float32
-    """What is computed in; parameters, statistics and logits are float32 always."""
 
     @property
     def pieces(self) -> Mapping[str, nn.Module]:

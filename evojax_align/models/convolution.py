@@ -126,6 +126,9 @@ def max_pool(
 class Conv(nn.Module):
     """A convolution layer: `conv`, and a bias; parameters have the names and shapes of `flax.linen.Conv`.
 
+    Attributes:
+        dtype: what is computed in, such as bfloat16; by default that of the images and the parameters.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer = Conv(32, (3, 3), padding="VALID")
@@ -143,7 +146,6 @@ class Conv(nn.Module):
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
     dtype: Any = None
-    """What is computed in, such as bfloat16; by default that of the images and the parameters."""
 
     @nn.compact
     def __call__(

@@ -50,6 +50,10 @@ class ResNet(nn.Module):
 
     With three stages of three blocks it is ResNet-20.
 
+    Attributes:
+        width: channels of the first stage; each later stage has twice those of the one before.
+        blocks: blocks of each stage.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = ResNet(width=4, blocks=1)
@@ -59,9 +63,7 @@ class ResNet(nn.Module):
     """
 
     width: int = 16
-    """Channels of the first stage; each later stage has twice those of the one before."""
     blocks: int = 3
-    """Blocks of each stage."""
     classes: int = 10
 
     @nn.compact

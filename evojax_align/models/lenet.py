@@ -16,6 +16,9 @@ from evojax_align.models.deep import with_channels
 class LeNet5(nn.Module):
     """Two convolutions of 5 x 5, each followed by pooling, and dense layers (LeCun et al. 1998).
 
+    Attributes:
+        widths: channels of the two convolutions, then the widths of the dense layers.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = LeNet5()
@@ -25,7 +28,6 @@ class LeNet5(nn.Module):
     """
 
     widths: Sequence[int] = (6, 16, 120, 84)
-    """Channels of the two convolutions, then the widths of the dense layers."""
     classes: int = 10
 
     def __post_init__(self) -> None:
@@ -52,6 +54,9 @@ class LeNet(nn.Module):
     weights of He et al. 2015; what Chung et al. 2017 call LeNet-5 has its numbers of synapses and kernels. Images of
     32 x 32 leave a map of 4 x 4.
 
+    Attributes:
+        widths: channels of the three convolutions, and of the one over the whole map.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = LeNet()
@@ -61,7 +66,6 @@ class LeNet(nn.Module):
     """
 
     widths: Sequence[int] = (32, 32, 64, 64)
-    """Channels of the three convolutions, and of the one over the whole map."""
     classes: int = 10
 
     def __post_init__(self) -> None:

@@ -20,6 +20,12 @@ class MLP(nn.Module):
     `apply(params, x)` of the library is `module.apply`, with the variables that `module.init(key, x)` returns as
     parameters.
 
+    Attributes:
+        hidden: width of each hidden layer: (512,) for MNIST, (100, 100, 100) for CIFAR-10.
+        output_bias: the networks of Uriot & Izzo have none in the output layer.
+        start: how weights are drawn: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform
+            within one over the root of the number of inputs, as PyTorch does.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = MLP(hidden=(512,))
@@ -29,13 +35,9 @@ class MLP(nn.Module):
     """
 
     hidden: Sequence[int] = (512,)
-    """Width of each hidden layer: (512,) for MNIST, (100, 100, 100) for CIFAR-10."""
     classes: int = 10
     output_bias: bool = False
-    """The networks of Uriot & Izzo have none in the output layer."""
     start: str = "glorot"
-    """How weights are drawn: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform within
-    one over the root of the number of inputs, as PyTorch does."""
 
     def __post_init__(self) -> None:
         _checks.widths("hidden", self.hidden)
@@ -57,6 +59,10 @@ class SplitMLP(nn.Module):
     Every part sees the whole first layer; what they say is joined for the output layer. With the sizes below and
     28x28 inputs it has 235 146 parameters, as many as `MLP((256, 128), output_bias=True)`, whose function it can be.
 
+    Attributes:
+        parts: width of each part of the second layer.
+        start: as in `MLP`.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> params = SplitMLP().init(jax.random.key(0), jnp.zeros((1, 28, 28)))
@@ -69,10 +75,8 @@ class SplitMLP(nn.Module):
 
     hidden: int = 256
     parts: Sequence[int] = (64, 64)
-    """Width of each part of the second layer."""
     classes: int = 10
     start: str = "fan_in"
-    """As in `MLP`."""
 
     def __post_init__(self) -> None:
         _checks.positive("hidden", self.hidden)

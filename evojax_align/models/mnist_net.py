@@ -18,6 +18,10 @@ class MnistNet(nn.Module):
     Called with a key, as `network.apply(params, x, key)`, it drops; without one it does not. Weights and biases begin
     as PyTorch's do.
 
+    Attributes:
+        widths: channels of the two convolutions, and units of the dense layer.
+        dropout: the chance to be dropped, of a channel's place after the pooling and of a unit of the dense layer.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = MnistNet()
@@ -27,10 +31,8 @@ class MnistNet(nn.Module):
     """
 
     widths: Sequence[int] = (32, 64, 128)
-    """Channels of the two convolutions, and units of the dense layer."""
     classes: int = 10
     dropout: Sequence[float] = (0.25, 0.5)
-    """The chance to be dropped, of a channel's place after the pooling and of a unit of the dense layer."""
 
     @nn.compact
     def __call__(

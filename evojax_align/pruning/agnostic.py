@@ -25,6 +25,11 @@ BIASES = ("kept", "shared")
 class Task:
     """Labelled inputs, and which outputs of the network stand for their classes.
 
+    Attributes:
+        outputs: for each class the number of its logit; all of them in their order where None. So a task can have fewer
+            classes than the network has outputs, an output layer of its own, or another bijection between classes and
+            outputs.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> task = ea.pruning.Task(jnp.zeros((1, 3)), jnp.array([0]), outputs=jnp.array([3, 1]))
@@ -35,8 +40,6 @@ class Task:
     x: PyTree
     y: Int[Array, " n"]
     outputs: Int[Array, " classes"] | None = None
-    """For each class the number of its logit; all of them in their order where None. So a task can have fewer classes
-    than the network has outputs, an output layer of its own, or another bijection between classes and outputs."""
 
     def logits(self, logits: Float[Array, "... outputs"]) -> Float[Array, "... classes"]:
         """Those of the task's classes."""
@@ -45,27 +48,34 @@ class Task:
 
 @struct.dataclass
 class Answers:
-    """What a network says of every sample at each shared value."""
+    """What a network says of every sample at each shared value.
+
+    Attributes:
+        ensemble: the class of the largest mean probability over the values.
+        losses: cross-entropy.
+        finite: whether all logits are.
+    """
 
     classes: Int[Array, "values n"]
     ensemble: Int[Array, " n"]
-    """The class of the largest mean probability over the values."""
     losses: Float[Array, "values n"]
-    """Cross-entropy."""
     finite: Bool[Array, "values n"]
-    """Whether all logits are."""
 
 
 @struct.dataclass
 class Rollouts:
-    """How well a network does at each shared value, and all of them together."""
+    """How well a network does at each shared value, and all of them together.
+
+    Attributes:
+        accuracy: naN where an output is not finite.
+        loss: mean cross-entropy.
+        ensemble: accuracy of the largest mean probability over the values; NaN if an output is not finite at one of
+            them.
+    """
 
     accuracy: Float[Array, "... values"]
-    """NaN where an output is not finite."""
     loss: Float[Array, "... values"]
-    """Mean cross-entropy."""
     ensemble: Float[Array, "..."]
-    """Accuracy of the largest mean probability over the values; NaN if an output is not finite at one of them."""
 
 
 def basis(

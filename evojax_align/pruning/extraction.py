@@ -15,13 +15,16 @@ from evojax_align.training import check_masks
 
 @dataclasses.dataclass(frozen=True)
 class Extract:
-    """A network without the neurons that say nothing, or to which nobody listens."""
+    """A network without the neurons that say nothing, or to which nobody listens.
+
+    Attributes:
+        params: like the parameters, with shorter axes.
+        kept: for each group the neurons that are left; their numbers are the widths of the network that takes these
+            parameters.
+    """
 
     params: PyTree
-    """Like the parameters, with shorter axes."""
     kept: dict[str, np.ndarray]
-    """For each group the neurons that are left; their numbers are the widths of the network that takes these
-    parameters."""
 
 
 def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: PermutationSpec) -> Extract:

@@ -23,6 +23,12 @@ class Synapses:
     A cluster is a filter: all synapses that lead to one unit. A kernel is what leads there from one input; of a dense
     layer, a single synapse.
 
+    Attributes:
+        paths: of the leaves whose entries are synapses, from input to output as far as the tree tells.
+        biases: for some of them, the leaf that holds the bias of each of its clusters.
+        inputs: the axis of the inputs.
+        outputs: the axis of the units that are fed, which is the one of clusters.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> synapses = ea.pruning.Synapses(("layer/kernel",), {"layer/kernel": "layer/bias"})
@@ -32,13 +38,9 @@ class Synapses:
     """
 
     paths: tuple[str, ...]
-    """Of the leaves whose entries are synapses, from input to output as far as the tree tells."""
     biases: Mapping[str, str]
-    """For some of them, the leaf that holds the bias of each of its clusters."""
     inputs: int = -2
-    """The axis of the inputs."""
     outputs: int = -1
-    """The axis of the units that are fed, which is the one of clusters."""
 
     def __hash__(self) -> int:
         return hash((self.paths, frozenset(self.biases.items()), self.inputs, self.outputs))
@@ -68,6 +70,10 @@ class Synapses:
 class Census:
     """How much of a network lives, layer by layer in the order of `Synapses.paths`.
 
+    Attributes:
+        kernels: kernels with a living synapse.
+        clusters: clusters with a living synapse.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> params = {"first": jnp.ones((2, 3)), "second": jnp.ones((3, 3, 1, 4))}
@@ -78,9 +84,7 @@ class Census:
 
     synapses: Int[Array, "... layers"]
     kernels: Int[Array, "... layers"]
-    """Kernels with a living synapse."""
     clusters: Int[Array, "... layers"]
-    """Clusters with a living synapse."""
 
 
 def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Synapses:

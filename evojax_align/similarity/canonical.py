@@ -33,6 +33,12 @@ class CCA:
 
     Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
 
+    Attributes:
+        loadings_x: correlation of each neuron of x with each canonical variate of x.
+        rank_x: number of directions of x that were used: its numerical rank, at most `rank`.
+        dead_x: neurons that are constant over the samples; their weights are zero.
+        all_finite: false if any activation was NaN or infinite; its neuron then counts as dead.
+
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> x = jax.random.normal(jax.random.key(0), (50, 2))
@@ -46,16 +52,12 @@ class CCA:
     weights_y: Float[Array, "*batch q k"]
     correlations: Float[Array, "*batch k"]
     loadings_x: Float[Array, "*batch p k"]
-    """Correlation of each neuron of x with each canonical variate of x."""
     loadings_y: Float[Array, "*batch q k"]
     rank_x: Int[Array, "*batch"]
-    """Number of directions of x that were used: its numerical rank, at most `rank`."""
     rank_y: Int[Array, "*batch"]
     dead_x: Bool[Array, "*batch p"]
-    """Neurons that are constant over the samples; their weights are zero."""
     dead_y: Bool[Array, "*batch q"]
     all_finite: Bool[Array, "*batch"]
-    """False if any activation was NaN or infinite; its neuron then counts as dead."""
 
 
 def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None, ridge: float | Array = 0.0) -> CCA:

@@ -22,6 +22,9 @@ DEAD = 1e-5
 class Moments:
     """Sums over samples, of deviations from the mean.
 
+    Attributes:
+        within_x: only what CCA needs; None where only pairwise correlations are asked for.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> x = jnp.array([[0.0, 1.0], [2.0, 1.0]])
@@ -37,7 +40,6 @@ class Moments:
     square_y: Float[Array, "*batch q"]
     cross: Float[Array, "*batch p q"]
     within_x: Float[Array, "*batch p p"] | None = None
-    """Only what CCA needs; None where only pairwise correlations are asked for."""
     within_y: Float[Array, "*batch q q"] | None = None
 
     @property

@@ -23,6 +23,12 @@ ALTERNATIVES = ("two-sided", "less", "greater")
 class Test:
     """The outcome of a test.
 
+    Attributes:
+        name: "Wilcoxon", "sign", "McNemar" or "Mann-Whitney".
+        statistic: what the docstring of the test says.
+        p: probability, under the hypothesis of no difference, of a statistic at least as extreme.
+        n: number of pairs that count, those that do not tie; of values in all where they are not paired.
+
     Example:
         >>> import evojax_align as ea
         >>> test = ea.statistics.sign_test([1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 4.0], alternative="two-sided")
@@ -31,18 +37,18 @@ class Test:
     """
 
     name: str
-    """"Wilcoxon", "sign", "McNemar" or "Mann-Whitney"."""
     statistic: float
-    """What the docstring of the test says."""
     p: float
-    """Probability, under the hypothesis of no difference, of a statistic at least as extreme."""
     n: int
-    """Number of pairs that count, those that do not tie; of values in all where they are not paired."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
     """An estimate and the interval around it.
+
+    Attributes:
+        n: number of values that it rests on.
+        level: confidence, for instance 0.95.
 
     Example:
         >>> import evojax_align as ea
@@ -55,9 +61,7 @@ class Interval:
     low: float
     high: float
     n: int
-    """Number of values that it rests on."""
     level: float
-    """Confidence, for instance 0.95."""
 
 
 def vector(argument: str, values: Values, *, least: int = 1) -> Float[np.ndarray, "n"]:

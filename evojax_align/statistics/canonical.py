@@ -21,6 +21,13 @@ ROUNDING = 1e-5
 class Bartlett:
     """How many canonical correlations are significant, and the tests that say so.
 
+    Attributes:
+        count: number of tests before the first that is not significant.
+        statistics: test k asks whether the correlations after the first k are all zero; this is its chi-square
+            statistic.
+        degrees: its degrees of freedom.
+        p_values: its p value.
+
     Example:
         >>> import evojax_align as ea
         >>> found = ea.statistics.bartlett([0.9, 0.1], samples=100, p=2, q=2)
@@ -29,13 +36,9 @@ class Bartlett:
     """
 
     count: int
-    """Number of tests before the first that is not significant."""
     statistics: Float[np.ndarray, "k"]
-    """Test k asks whether the correlations after the first k are all zero; this is its chi-square statistic."""
     degrees: Int[np.ndarray, "k"]
-    """Its degrees of freedom."""
     p_values: Float[np.ndarray, "k"]
-    """Its p value."""
 
 
 def bartlett(

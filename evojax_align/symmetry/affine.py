@@ -21,44 +21,53 @@ ROOTS: dict[str, float | None] = {"rsqrt": -0.5, "sqrt": 0.5, "pow": None}
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One operation of a chain: a parameter, or what is made of some, is added to the value or multiplied into it."""
+    """One operation of a chain: a parameter, or what is made of some, is added to the value or multiplied into it.
+
+    Attributes:
+        kind: "add", "subtract", "multiply" or "divide".
+        other: the value that is added, or multiplied by.
+        leaf: the leaf of the parameters that it is, or of which it is a multiple; None if there is none.
+        value: what comes out.
+    """
 
     kind: str
-    """"add", "subtract", "multiply" or "divide"."""
     other: int
-    """The value that is added, or multiplied by."""
     leaf: int | None
-    """The leaf of the parameters that it is, or of which it is a multiple; None if there is none."""
     value: int
-    """What comes out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """A product of data with a kernel, and the affine steps that follow it."""
+    """A product of data with a kernel, and the affine steps that follow it.
+
+    Attributes:
+        kernel: the leaf of the parameters that is the kernel.
+        value: what comes out at the end: what the nonlinearity, or a residual stream, is given.
+        axes: the axes of that value that run over the kernel's units.
+        source: where the product was written.
+    """
 
     kernel: int
-    """The leaf of the parameters that is the kernel."""
     steps: tuple[Step, ...]
     value: int
-    """What comes out at the end: what the nonlinearity, or a residual stream, is given."""
     axes: tuple[int, ...]
-    """The axes of that value that run over the kernel's units."""
     source: str
-    """Where the product was written."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Normalisation:
-    """Running statistics in use: (value - mean) over the root of variance."""
+    """Running statistics in use: (value - mean) over the root of variance.
+
+    Attributes:
+        mean: the leaf of the parameters that holds the running mean.
+        variance: the leaf that holds the running variance.
+        axes: the axes of the value that have statistics of their own.
+    """
 
     value: int
     mean: int
-    """The leaf of the parameters that holds the running mean."""
     variance: int
-    """The leaf that holds the running variance."""
     axes: tuple[int, ...]
-    """The axes of the value that have statistics of their own."""
 
 
 class _Reader:

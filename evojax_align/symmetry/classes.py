@@ -26,10 +26,13 @@ BY_DESIGN = ("data", "output", "position")
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """How a class is made up."""
+    """How a class is made up.
+
+    Attributes:
+        segments: segments, end to end; or else factors, the outermost first.
+    """
 
     segments: bool
-    """Segments, end to end; or else factors, the outermost first."""
     pieces: tuple[Piece, ...]
 
 

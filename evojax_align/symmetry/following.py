@@ -19,12 +19,15 @@ from evojax_align.symmetry.trace import Equation, NetworkTrace, Trace, depends_o
 
 @dataclasses.dataclass
 class Program:
-    """One straight list of equations, with a node for every axis of every value that its outputs need."""
+    """One straight list of equations, with a node for every axis of every value that its outputs need.
+
+    Attributes:
+        loop: the `scan` of the network itself whose body this is.
+    """
 
     trace: Trace
     axes: dict[int, Axes]
     loop: Equation | None = None
-    """The `scan` of the network itself whose body this is."""
 
     @functools.cached_property
     def equations(self) -> list[Equation]:
@@ -34,16 +37,19 @@ class Program:
 
 @dataclasses.dataclass
 class Labels:
-    """A network's trace with a node for every axis of every value."""
+    """A network's trace with a node for every axis of every value.
+
+    Attributes:
+        programs: the network's own first, and then those inside it.
+        leaf_axes: axes of each leaf of the parameters.
+        uses: every axis that an equation sums over, in order.
+    """
 
     network: NetworkTrace
     classes: Classes
     programs: list[Program]
-    """The network's own first, and then those inside it."""
     leaf_axes: tuple[Axes, ...]
-    """Axes of each leaf of the parameters."""
     uses: list[Use]
-    """Every axis that an equation sums over, in order."""
 
     @property
     def axes(self) -> dict[int, Axes]:

@@ -13,18 +13,24 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """Parts that lie end to end."""
+    """Parts that lie end to end.
+
+    Attributes:
+        parts: layout and length of each.
+    """
 
     parts: tuple[tuple["Layout", int], ...]
-    """Layout and length of each."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Factors:
-    """Parts that an axis runs through, the outermost first; its length is the product of theirs."""
+    """Parts that an axis runs through, the outermost first; its length is the product of theirs.
+
+    Attributes:
+        parts: layout and length of each.
+    """
 
     parts: tuple[tuple["Layout", int], ...]
-    """Layout and length of each."""
 
 
 Layout: TypeAlias = str | Segments | Factors | None
@@ -33,13 +39,16 @@ Layout: TypeAlias = str | Segments | Factors | None
 
 @dataclasses.dataclass(frozen=True)
 class Occurrence:
-    """One appearance of a group along an axis."""
+    """One appearance of a group along an axis.
+
+    Attributes:
+        neuron: for each place of the axis, the neuron that it belongs to; -1 for none.
+        step: for each place of the axis, the distance to the same place of the next neuron.
+    """
 
     group: str
     neuron: np.ndarray
-    """For each place of the axis, the neuron that it belongs to; -1 for none."""
     step: np.ndarray
-    """For each place of the axis, the distance to the same place of the next neuron."""
 
 
 def occurrences(layout: Layout, size: int) -> list[Occurrence]:

@@ -95,12 +95,15 @@ def layouts_of(labels: Labels, names: Mapping[int, str], value: int, loop: int |
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """A value where a group is read, and the axis that it lies on."""
+    """A value where a group is read, and the axis that it lies on.
+
+    Attributes:
+        loop: the program whose value it is, if it lies inside a loop.
+    """
 
     value: int
     axis: int
     loop: int | None = None
-    """The program whose value it is, if it lies inside a loop."""
 
 
 def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> dict[str, list[_Place]]:

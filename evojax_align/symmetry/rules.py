@@ -21,17 +21,20 @@ from evojax_align.symmetry.trace import Equation
 
 @dataclasses.dataclass
 class Use:
-    """An input axis that an equation sums over."""
+    """An input axis that an equation sums over.
+
+    Attributes:
+        value: the value in its trace; None where it lies too deep inside to be read.
+        from_data: whether the value depends on data.
+        loop: the program whose value it is, if that is the body of a `scan` of the network.
+    """
 
     value: int | None
-    """The value in its trace; None where it lies too deep inside to be read."""
     axis: int
     node: int
     primitive: str
     from_data: bool
-    """Whether the value depends on data."""
     loop: int | None = None
-    """The program whose value it is, if that is the body of a `scan` of the network."""
 
 
 Rule: TypeAlias = Callable[[Equation, Sequence[Axes], Sequence[Shape], Classes], list[Axes]]

@@ -21,14 +21,17 @@ BILINEAR = frozenset(("mul", *PRODUCTS))
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """The values at which the work that all points of a line share ends."""
+    """The values at which the work that all points of a line share ends.
+
+    Attributes:
+        linear: values that are linear in the parameters and depend on data.
+        constant: values that depend on data alone.
+        parameters: leaves of the parameters that are used beyond these values.
+    """
 
     linear: tuple[int, ...]
-    """Values that are linear in the parameters and depend on data."""
     constant: tuple[int, ...]
-    """Values that depend on data alone."""
     parameters: tuple[int, ...]
-    """Leaves of the parameters that are used beyond these values."""
 
 
 def shared_values(labels: Labels) -> Shared:

@@ -13,15 +13,18 @@ from evojax_align.symmetry.layout import Layout, groups_in, length_of, marked
 
 @dataclasses.dataclass(frozen=True)
 class Frozen:
-    """Axes of parameters that could not be permuted because of one operation."""
+    """Axes of parameters that could not be permuted because of one operation.
+
+    Attributes:
+        primitive: name of the primitive; "constant" for an array written into the network; in `fixed` "data", "output"
+            or "position".
+        source: file, line and function that used it.
+        axes: (path, axis) of every parameter axis that it froze.
+    """
 
     primitive: str
-    """Name of the primitive; "constant" for an array written into the network; in `fixed` "data", "output" or
-    "position"."""
     source: str
-    """File, line and function that used it."""
     axes: tuple[tuple[str, int], ...]
-    """(path, axis) of every parameter axis that it froze."""
 
 
 @jax.tree_util.register_static
@@ -31,24 +34,26 @@ class PermutationSpec:
 
     Permuting all the axes of one group by the same permutation leaves the function of the network unchanged. A
     specification is hashable and static under JAX's transformations: close over it, or pass it through `jit`.
+
+    Attributes:
+        groups: number of neurons of each group. Empty where nothing can be permuted.
+        axes: for each leaf path, what each of its axes runs over: a group's name, None where it belongs to no group, or
+            `Segments` and `Factors` of these where the axis is composed.
+        units: for each leaf that feeds units, (axis, name): the axis that runs over the units that it feeds (for a
+            dense kernel and its bias, the outputs) and the name that all leaves feeding the same units share.
+        frozen: what could not be permuted because of an operation, and which.
+        fixed: what has its order from outside the network: axes that run over features of the inputs ("data") or over
+            outputs, and axes that count places, such as those of a convolution's window ("position").
+        parents: for each group that lives inside another, that other one: every neuron of it has its own order of the
+            inner group, whose permutations are then arrays [neurons of the outer group, neurons of the inner].
     """
 
     groups: Mapping[str, int]
-    """Number of neurons of each group. Empty where nothing can be permuted."""
     axes: Mapping[str, tuple[Layout, ...]]
-    """For each leaf path, what each of its axes runs over: a group's name, None where it belongs to no group, or
-    `Segments` and `Factors` of these where the axis is composed."""
     units: Mapping[str, tuple[int, str]] = dataclasses.field(default_factory=dict)
-    """For each leaf that feeds units, (axis, name): the axis that runs over the units that it feeds (for a dense
-    kernel and its bias, the outputs) and the name that all leaves feeding the same units share."""
     frozen: tuple[Frozen, ...] = ()
-    """What could not be permuted because of an operation, and which."""
     fixed: tuple[Frozen, ...] = ()
-    """What has its order from outside the network: axes that run over features of the inputs ("data") or over outputs,
-    and axes that count places, such as those of a convolution's window ("position")."""
     parents: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """For each group that lives inside another, that other one: every neuron of it has its own order of the inner
-    group, whose permutations are then arrays [neurons of the outer group, neurons of the inner]."""
 
     def __post_init__(self) -> None:
         for field in ("groups", "axes", "units", "parents"):

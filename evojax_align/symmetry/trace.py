@@ -31,18 +31,22 @@ FLATTENED = {
 
 @dataclasses.dataclass(frozen=True)
 class Equation:
-    """One operation; values are known by their number in the trace."""
+    """One operation; values are known by their number in the trace.
+
+    Attributes:
+        source: file, line and function that wrote it.
+        shapes: shapes of the outputs.
+        mutates: whether it works on a reference to memory: then equations that do not take its outputs may see what it
+            did.
+    """
 
     primitive: core.Primitive
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     params: Mapping[str, Any]
     source: str
-    """File, line and function that wrote it."""
     shapes: tuple[tuple[int, ...], ...]
-    """Shapes of the outputs."""
     mutates: bool = False
-    """Whether it works on a reference to memory: then equations that do not take its outputs may see what it did."""
 
     @property
     def name(self) -> str:
@@ -70,17 +74,20 @@ class Trace:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkTrace:
-    """The trace of `apply(params, x)`, with the paths of the parameters."""
+    """The trace of `apply(params, x)`, with the paths of the parameters.
+
+    Attributes:
+        paths: path of each leaf of the parameters.
+        params: the value of each leaf of the parameters.
+        data: the value of each leaf of `x`.
+        structure: how the outputs are nested.
+    """
 
     trace: Trace
     paths: tuple[str, ...]
-    """Path of each leaf of the parameters."""
     params: tuple[int, ...]
-    """The value of each leaf of the parameters."""
     data: tuple[int, ...]
-    """The value of each leaf of `x`."""
     structure: Any
-    """How the outputs are nested."""
 
 
 def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:

@@ -23,39 +23,45 @@ from evojax_align.training.scoring import check_data
 
 @struct.dataclass
 class History:
-    """What every member went through; NaN in the epochs after it had stopped."""
+    """What every member went through; NaN in the epochs after it had stopped.
+
+    Attributes:
+        loss: mean loss over the epoch's batches, each before its step.
+        accuracy: an array like the loss; None where a loss was given.
+        validation_loss: none without validation data.
+        best_epoch: the epoch, from 0, of the lowest validation loss; the last one without validation data.
+    """
 
     loss: Float[Array, "members epochs"]
-    """Mean loss over the epoch's batches, each before its step."""
     accuracy: Any
-    """An array like the loss; None where a loss was given."""
     validation_loss: Float[Array, "members epochs"] | None
-    """None without validation data."""
     validation_accuracy: Float[Array, "members epochs"] | None
     best_epoch: Int[Array, " members"]
-    """The epoch, from 0, of the lowest validation loss; the last one without validation data."""
 
 
 @struct.dataclass
 class Member:
-    """One network in training, with all that its next epochs need; of a population, with a leading axis."""
+    """One network in training, with all that its next epochs need; of a population, with a leading axis.
+
+    Attributes:
+        epoch: epochs done.
+        opt_state: state of the optimiser.
+        best_params: none where the best are not kept.
+        active: false once the validation loss has not fallen for `patience` epochs.
+        history: metrics of every epoch by name; NaN where it has not come, or the member had stopped.
+        masks: of the parameters, False where they are and stay 0; None where all may be learnt.
+    """
 
     key: Key[Array, "..."]
     epoch: Int[Array, "..."]
-    """Epochs done."""
     params: PyTree
     opt_state: PyTree
-    """State of the optimiser."""
     best_params: PyTree
-    """None where the best are not kept."""
     best_loss: Float[Array, "..."]
     best_epoch: Int[Array, "..."]
     active: Bool[Array, "..."]
-    """False once the validation loss has not fallen for `patience` epochs."""
     history: dict[str, Float[Array, "... epochs"]]
-    """Metrics of every epoch by name; NaN where it has not come, or the member had stopped."""
     masks: PyTree = None
-    """Of the parameters, False where they are and stay 0; None where all may be learnt."""
 
 
 def fit(

@@ -25,14 +25,17 @@ class Score:
     """How well a network does, as means over samples; of several networks, with leading axes.
 
     All values are NaN where an output of the network is NaN or +infinity, or its loss is not finite.
+
+    Attributes:
+        loss: mean loss; the softmax cross-entropy unless another one was given.
+        accuracy: share of the labels that have the largest logit, an array like the loss; None where another loss was
+            given.
+        metrics: means of the other metrics, by name.
     """
 
     loss: Float[Array, "..."]
-    """Mean loss; the softmax cross-entropy unless another one was given."""
     accuracy: Any
-    """Share of the labels that have the largest logit, an array like the loss; None where another loss was given."""
     metrics: Mapping[str, Float[Array, "..."]] = struct.field(default_factory=dict)
-    """Means of the other metrics, by name."""
 
 
 def cross_entropy(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Float[Array, " n"]:
