@@ -30,7 +30,7 @@ HOST_PACKAGES = {
 }
 CLASSES = {
     "record of arrays": """
-        alignment.Alignment alignment.GroupMatch alignment.ManyAlignment alignment.Ordered alignment.Relation
+        alignment.Alignment alignment.GroupMatch alignment.ManyAlignment alignment.Relation alignment.Reordered
         alignment.UnequalAlignment crossover.Genes evolution.Births evolution.Bred evolution.Brood evolution.Colony
         evolution.Grown evolution.History evolution.Individual evolution.Info evolution.Newborns evolution.Offspring
         evolution.Pedigree evolution.Sparse evolution.State evolution.Topologies evolution.Topology
@@ -40,9 +40,10 @@ CLASSES = {
         training.Score
         """,
     "settings, fixed when a program is traced": """
-        alignment.Settings evolution.Block evolution.Encoding evolution.Genome evolution.Ordering evolution.Seedling
-        evolution.Space evolution.encoding.Encoding pruning.Synapses symmetry.Frozen symmetry.PermutationSpec
-        training.Pieced
+        alignment.CCA alignment.Correlation alignment.Greedy alignment.Identity alignment.Loadings alignment.Method
+        alignment.Semi alignment.Weights evolution.Block evolution.Encoding evolution.Genome evolution.Ordering
+        evolution.Seedling evolution.Space evolution.encoding.Encoding pruning.Synapses symmetry.Frozen
+        symmetry.PermutationSpec training.Pieced
         """,
     "exception": "evolution.Exhausted",
     "host loop over networks of different shapes": "evolution.Lamarckian",
@@ -54,7 +55,6 @@ HOST_FUNCTIONS = {
     "evolution.inherit": "NumPy, for shapes that change all the time",
     "evolution.splice": "shapes of its result depend on the cut",
     "interpolation.bend": "trains; its one program is lowered through `training.epoch`",
-    "matching.one_to_one_batch": "scipy in a pool of threads, between two programs",
     "population.devices": "gives a mesh",
     "population.gather": "brings arrays to the host",
     "population.spread": "puts arrays on devices",
@@ -163,25 +163,23 @@ def calls(hidden=(18,)):
         ),
         "alignment.align_pairs": (lambda p, q: alignment.align_pairs(apply, p, q, x, **known), (pop, pop)),
         "alignment.align_pairs, by CCA": (
-            lambda p, q: alignment.align_pairs(apply, p, q, x, method="cca", ridge=0.1, **known),
+            lambda p, q: alignment.align_pairs(apply, p, q, x, method=alignment.CCA(ridge=0.1), **known),
             (pop, pop),
         ),
         "alignment.align_to": (lambda a, pop: alignment.align_to(apply, a, pop, x, spec=spec), (a, pop)),
-        "alignment.match_groups": (lambda a, b: alignment.match_groups(relations(a, b), alignment.Settings()), (a, a)),
-        "alignment.match_pairs": (lambda p, q: alignment.match_pairs(jax.vmap(relations)(p, q)), (pop, pop)),
+        "alignment.match": (lambda a, b: alignment.match(relations(a, b)), (a, a)),
+        "alignment.match, many pairs": (lambda p, q: alignment.match(jax.vmap(relations)(p, q)), (pop, pop)),
         "alignment.match_weights": (
             lambda a, b, order: alignment.match_weights(spec, a, b, order, restarts=2),
             (a, a, order),
         ),
         "alignment.rearrange": (
-            lambda a, b: alignment.rearrange(
-                spec, a, b, alignment.match_groups(relations(a, b), alignment.Settings("none"))
-            ),
+            lambda a, b: alignment.rearrange(spec, a, b, alignment.match(relations(a, b), "none")),
             (a, a),
         ),
         "alignment.reestimate": (partial(alignment.reestimate, *normed[:1]), normed[1]),
         "alignment.relate": (partial(alignment.relate, spec, apply), (a, a, x)),
-        "alignment.relate_pairs": (lambda p, q: alignment.relate_pairs(apply, p, q, x, **known), (pop, pop)),
+        "alignment.relate, many pairs": (partial(alignment.relate, spec, apply), (pop, pop, x)),
         "alignment.repair": (partial(alignment.repair, apply), (a, a, a, x)),
         "attacks.fgsm": (partial(ea.attacks.fgsm, apply, epsilon=0.1), (a, x, y)),
         "attacks.pgd": (lambda a, x, key: ea.attacks.pgd(apply, a, x, y, epsilon=0.1, key=key), (a, x, key)),

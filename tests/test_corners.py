@@ -260,7 +260,7 @@ def wrong():
         "objects": (lambda: align(a, b, np.full((40, 5), None)), "x: got an array of object"),
         "no specification": (lambda: align(a, b, x, spec={}), "spec: got {}; expected a PermutationSpec"),
         "a ridge of text": (
-            lambda: align(a, b, x, method="cca", ridge="a"),
+            lambda: align(a, b, x, method=alignment.CCA(ridge="a")),
             "ridge: got 'a'; expected a finite number",
         ),
         "t as text": (lambda: crossover.arithmetic(a, b, "0.5"), "t: got '0.5'; expected one finite number"),

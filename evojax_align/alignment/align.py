@@ -1,4 +1,8 @@
-"""Alignment of two networks: the same two networks with corresponding neurons at the same places."""
+"""Alignment of two networks: the same two networks with corresponding neurons at the same places.
+
+The stages are `relate` (statistics of activations), `match` (partners) and `rearrange` (parameters). Each takes one
+pair, or a population of pairs, whose arrays have one more axis.
+"""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -9,15 +13,16 @@ import jax.numpy as jnp
 from flax import struct
 
 from evojax_align import _checks, population
+from evojax_align._compiling import watch
 from evojax_align._tree import leaves_by_path
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
-from evojax_align.alignment.families import by_orders
-from evojax_align.alignment.health import all_finite
-from evojax_align.alignment.pairs import check_call, lift, match_all, member_shapes, related
-from evojax_align.alignment.records import GroupMatch, Relation
-from evojax_align.alignment.stages import METHODS, Settings, rearrange
+from evojax_align.alignment.methods import Identity, Method, Weights, by_assignment, named, sides
+from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_orders, resolve
+from evojax_align.alignment.statistics import Relation, all_finite, lifted, relate
 from evojax_align.alignment.weights import match_weights
-from evojax_align.symmetry import PermutationSpec, compose, inverse
+from evojax_align.matching import one_to_one
+from evojax_align.symmetry import PermutationSpec, compose, inverse, permute, select
+from evojax_align.symmetry.checking import check_spec, ensure_symmetry
 from evojax_align.symmetry.inference import remembered
 from evojax_align.symmetry.layout import groups_in
 
@@ -27,12 +32,15 @@ class Alignment:
     """Two networks in a common order of neurons; of a population of pairs, with a leading axis everywhere.
 
     Attributes:
+        a: parameters of the first network, rearranged.
+        b: parameters of the second network, rearranged.
         permutations_a: for each group, the old index of the neuron that is now at each place. Of a group inside
             another, [outer, inner]: for each old outer neuron the old indices of its inner ones in their new order, as
             `symmetry.permute` takes it.
-        permutations_b: likewise; with method "semi" it may repeat and leave neurons out.
+        permutations_b: likewise; with the method "semi" it may repeat and leave neurons out.
         scores: correlation of the two neurons that share a place.
         dead_a: number of neurons that were constant over the samples.
+        dead_b: likewise.
         valid: whether every matching that should be a bijection is one; outside a trace anything else is an error.
         all_finite: whether all parameters and activations were finite; outside a trace anything else is an error.
         bijective: whether the method keeps both functions; "semi" does not.
@@ -63,13 +71,7 @@ def align(
     b: PyTree,
     x: PyTree,
     *,
-    method: str = "correlation",
-    rank: int | None = None,
-    ridge: float | Array = 0.0,
-    mode: str = "text",
-    direction: str = "x",
-    engine: str = "auto",
-    restarts: int = 8,
+    method: str | Method = "correlation",
     groups: Collection[str] | None = None,
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
@@ -89,21 +91,19 @@ def align(
         a: parameters of the first network.
         b: parameters of the second, of the same structure.
         x: inputs on which the neurons are compared, not those on which offspring are scored.
-        method: "correlation" matches one to one by largest total correlation (SC-PwC); "semi" gives each neuron of
-            one side its best partner (SC-PwC, semi-matching); "cca" is Algorithm 1 on canonical weights (SC-CCA);
-            "loadings" matches one to one by what neurons share in canonical space; "greedy" lets the second
-            network's neurons choose in index order, as the paper's authors did; "none" leaves every neuron at its
-            place, the control of naive crossover; "weights" starts from "correlation" and from other orders, and raises
-            the inner product of both networks' parameters, all groups together (Git Re-Basin).
+        method: a name, or a value with settings such as `alignment.CCA(rank=64, ridge=0.1)`, or one of your own:
+
+            | name | value | how neurons are matched |
+            |---|---|---|
+            | "correlation" | `Correlation()` | one to one, by largest total correlation (SC-PwC) |
+            | "semi" | `Semi()` | each neuron of one side with its best partner (SC-PwC, semi-matching) |
+            | "cca" | `CCA()` | Algorithm 1 on canonical weights (SC-CCA) |
+            | "loadings" | `Loadings()` | one to one, by what neurons share in canonical space |
+            | "greedy" | `Greedy()` | neurons of the second network choose in index order |
+            | "weights" | `Weights()` | by the inner product of the parameters (Git Re-Basin) |
+            | "none" | `Identity()` | not at all: the control of naive crossover |
 
     Other arguments:
-        rank: with "cca" and "loadings", number of main directions kept first (SVCCA).
-        ridge: with "cca" and "loadings", what is added to the diagonal of the correlation matrices.
-        mode: with "cca", "text" or "code" (see `matching.canonical`). As the paper's authors did, "code" does not set
-            dead neurons apart, and takes the weights of `similarity.deflated` unless there is a ridge.
-        direction: with "semi", the side of which every neuron is kept: "x" the first network, "y" the second.
-        engine: with "correlation", "loadings" and "weights", what solves the assignment (see `matching.one_to_one`).
-        restarts: with "weights", number of starts, of which the best end is kept.
         groups: align these only, by the names in `symmetry.infer(apply, a, x).groups`; all by default. Groups inside
             one another are named together.
         spec: the symmetry, if it is known already.
@@ -121,9 +121,8 @@ def align(
         UserWarning: where no axis can be permuted, or a group is left unmatched; both with the reason.
 
     Raises:
-        ValueError: for parents of different structure, shape or dtype (the leaf is named), an unknown method, a
-            setting that the method does not take, too few samples for CCA, values that are not finite, and a group
-            in which all neurons are dead.
+        ValueError: for parents of different structure, shape or dtype (the leaf is named), an unknown method, too few
+            samples for CCA, values that are not finite, and a group in which all neurons are dead.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -134,9 +133,24 @@ def align(
         >>> bool((out.a["in"] == out.b["in"]).all())
         True
     """
-    settings = Settings(method, rank, ridge, mode, direction, engine, restarts)
-    _checks.same_trees("a", a, "b", b)
-    return _align(apply, a, b, x, spec, settings, groups, chunk, positions, verify, many=False)
+    method = named(method)
+    check_call(apply, a, b, x, spec)
+    watch("align", (a, x), apply=apply)
+    spec = spec or remembered(apply, a, x)
+    wanted = _wanted(spec, groups)
+    if verify:
+        ensure_symmetry(spec, apply, a if spec.leading(a, "a") == 0 else member_shapes(a), x)
+    first = method.start if isinstance(method, Weights) else method
+    relations = relate(spec, apply, a, b, x, covariances=first.within, chunk=chunk, positions=positions)
+    relations = {group: relation for group, relation in relations.items() if group in wanted}
+    matches = match(relations, first)
+    reasons: dict[str, str] = {}
+    if not isinstance(method, Identity):
+        rest = wanted if isinstance(method, Weights) else {group for group in wanted if group not in matches}
+        reasons = _reasons(spec, a, rest, method)
+        matches |= _by_weights(spec, a, b, relations, matches, method, rest - reasons.keys())
+        tell(spec, reasons)
+    return _rearranged(spec, a, b, matches, method.bijective, tuple(reasons.items()))
 
 
 def align_pairs(
@@ -145,23 +159,14 @@ def align_pairs(
     b: PyTree,
     x: PyTree,
     *,
-    method: str = "correlation",
-    rank: int | None = None,
-    ridge: float | Array = 0.0,
-    mode: str = "text",
-    direction: str = "x",
-    engine: str = "auto",
-    restarts: int = 8,
+    method: str | Method = "correlation",
     groups: Collection[str] | None = None,
     spec: PermutationSpec | None = None,
     chunk: int | None = None,
     positions: int | None = None,
     verify: bool = True,
 ) -> Alignment:
-    """Align many pairs in one call.
-
-    Each stage is one compiled program. Where the method is an exact assignment, the host's cores solve it between two
-    programs (with `engine="compiled"`, or under a trace, that too is inside one).
+    """Align many pairs in one call. Where the method is an exact assignment, the host's cores solve it for all.
 
     Args:
         apply: the network.
@@ -175,43 +180,208 @@ def align_pairs(
 
     Raises:
         ValueError: as `align`.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network = ea.models.MLP(hidden=(4,), classes=2)
+        >>> x = jax.random.normal(jax.random.key(0), (20, 3))
+        >>> pop = ea.population.init(lambda key: network.init(key, x), jax.random.key(1), 6)
+        >>> out = ea.align_pairs(network.apply, *ea.population.pairs(pop), x)
+        >>> out.scores["hidden_0"].shape
+        (3, 4)
     """
-    settings = Settings(method, rank, ridge, mode, direction, engine, restarts)
-    _checks.same_trees("a", a, "b", b)
-    return _align(apply, a, b, x, spec, settings, groups, chunk, positions, verify, many=True)
+    check_call(apply, a, b, x, spec)
+    spec = spec or remembered(apply, member_shapes(a), x)
+    if spec.leading(a, "a") == 0:
+        raise _checks.bad("a", "one network", "a population", "Use `align`, or stack networks: population.stack([a]).")
+    more = {"method": method, "groups": groups, "chunk": chunk, "positions": positions, "verify": verify}
+    return align(apply, a, b, x, spec=spec, **more)
 
 
-def _align(
-    apply: Apply,
+def match(relations: Mapping[str, Relation], method: str | Method = "correlation") -> dict[str, GroupMatch]:
+    """Match all groups by one method, from statistics that `relate` computed once.
+
+    Args:
+        relations: of one pair, or of many with leading axes.
+        method: as in `align`, but not "weights", which needs the parameters.
+
+    Returns:
+        For each group a `GroupMatch`, with the leading axes of the relations.
+
+    Raises:
+        ValueError: for the method "weights", and as `align`.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network = ea.models.MLP(hidden=(4,), classes=2)
+        >>> x = jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a, b = (network.init(jax.random.key(seed), x) for seed in (1, 2))
+        >>> relations = ea.alignment.relate(ea.symmetry.infer(network.apply, a, x), network.apply, a, b, x)
+        >>> matches = {name: ea.alignment.match(relations, name) for name in ("correlation", "cca")}
+        >>> matches["cca"]["hidden_0"].x.shape
+        (4,)
+    """
+    method, relations = named(method), dict(relations)
+    if isinstance(method, Weights):
+        fix = "It needs the parameters: use `align` or `match_weights`."
+        raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
+    if not relations:
+        return {}
+    if not by_assignment(method) or method.engine == "compiled" or not _checks.is_concrete(relations, method):
+        return _matched(method, relations)
+    partners = {}
+    for group, scored in _scored(method, relations).items():  # the host solves between two programs
+        partners[group] = sides(one_to_one(*scored, engine=method.engine))
+    return _resolved(method, relations, partners)
+
+
+def _in_blocks(relations: Mapping[str, Relation]) -> dict[str, Relation]:
+    return {group: lifted(relation.leading, blocks, relation) for group, relation in relations.items()}
+
+
+@jax.jit
+def _scored(method: Method, relations: dict[str, Relation]) -> dict[str, tuple[Array, Array, Array]]:
+    def one(relation: Relation) -> tuple[Array, Array, Array]:
+        return method.scores(relation), relation.dead_x, relation.dead_y
+
+    return {group: lifted(r.leading, one, r) for group, r in _in_blocks(relations).items()}
+
+
+@jax.jit
+def _matched(method: Method, relations: dict[str, Relation]) -> dict[str, GroupMatch]:
+    def one(relation: Relation) -> Partners:
+        return sides(method.match(relation))
+
+    partners = {group: lifted(r.leading, one, r) for group, r in _in_blocks(relations).items()}
+    return _resolved(method, relations, partners)
+
+
+@jax.jit
+def _resolved(method: Method, relations: dict[str, Relation], partners: dict[str, Partners]) -> dict[str, GroupMatch]:
+    leading = next(iter(relations.values())).leading
+    return lifted(leading, partial(resolve, method), relations, partners)
+
+
+def rearrange(
+    spec: PermutationSpec, a: PyTree, b: PyTree, matches: Mapping[str, GroupMatch], *, bijective: bool = True
+) -> tuple[PyTree, PyTree]:
+    """Put both networks' neurons into the order of the matches (Algorithm 2 of Uriot & Izzo 2020).
+
+    Args:
+        spec: the symmetry of the network.
+        a: parameters of the first network, or a population of first networks.
+        b: parameters of the second, likewise.
+        matches: from `match`.
+        bijective: whether the matches are bijections, as those of "semi" are not.
+
+    Returns:
+        Parameters of both, neuron `x[i]` of the first and neuron `y[i]` of the second at the place `i` of each group.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a, b = (network.init(jax.random.key(seed), x) for seed in (1, 2))
+        >>> spec = ea.symmetry.infer(network.apply, a, x)
+        >>> matches = ea.alignment.match(ea.alignment.relate(spec, network.apply, a, b, x))
+        >>> new_a, new_b = ea.alignment.rearrange(spec, a, b, matches)
+        >>> bool(jnp.allclose(network.apply(new_b, x), network.apply(b, x), atol=1e-5))
+        True
+    """
+    move = permute if bijective else select
+    return lifted(
+        spec.leading(a, "a"),
+        lambda a, b, x, y: (move(spec, a, x), move(spec, b, y)),
+        a,
+        b,
+        {group: m.x for group, m in matches.items()},
+        {group: m.y for group, m in matches.items()},
+    )
+
+
+@partial(jax.jit, static_argnames=("spec", "bijective", "reasons"))
+def _rearranged(
+    spec: PermutationSpec,
     a: PyTree,
     b: PyTree,
-    x: PyTree,
-    spec: PermutationSpec | None,
-    settings: Settings,
-    groups: Collection[str] | None,
-    chunk: int | None,
-    positions: int | None,
-    verify: bool,
-    *,
-    many: bool,
+    matches: dict[str, GroupMatch],
+    bijective: bool,
+    reasons: tuple[tuple[str, str], ...],
 ) -> Alignment:
-    kind = METHODS[settings.method]
-    check_call(apply, a, b, x, spec)
-    known = spec or remembered(apply, member_shapes(a) if many else a, x)
-    wanted = _wanted(known, groups)
-    relations = related(apply, a, b, x, known, kind.needs_covariances, chunk, positions, verify, many=many)
-    relations = {group: relation for group, relation in relations.items() if group in wanted}
-    by_weights = settings.method == "weights"
-    start = Settings("correlation", engine=settings.engine) if by_weights else settings
-    matches = match_all(relations, start, many=many)
-    rest = wanted if by_weights else {group for group in wanted if group not in matches}
-    reasons = _reasons(known, a, rest, settings.method, many)
-    rest -= reasons.keys()
-    if rest and settings.method != "none":
-        matches |= _by_weights(known, a, b, relations, matches, settings, rest, many=many)
-    if settings.method != "none":
-        tell(known, reasons)
-    return _rearranged(known, a, b, matches, kind.bijective, tuple(reasons.items()), many)
+    def sound(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> tuple[Array, Array]:
+        valid, finite = ([getattr(m, name) for m in matches.values()] for name in ("valid", "all_finite"))
+        return jnp.all(jnp.array(valid, bool)), jnp.all(jnp.array([all_finite(a, b), *finite]))
+
+    new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
+    valid, finite = lifted(spec.leading(a, "a"), sound, a, b, matches)
+    return Alignment(
+        a=new_a,
+        b=new_b,
+        permutations_a={group: m.x for group, m in matches.items()},
+        permutations_b={group: m.y for group, m in matches.items()},
+        scores={group: m.score for group, m in matches.items()},
+        dead_a={group: m.dead_x for group, m in matches.items()},
+        dead_b={group: m.dead_y for group, m in matches.items()},
+        valid=valid,
+        all_finite=finite,
+        bijective=bijective,
+        reasons=reasons,
+    )
+
+
+def _by_weights(
+    spec: PermutationSpec,
+    a: PyTree,
+    b: PyTree,
+    relations: dict[str, Relation],
+    matches: dict[str, GroupMatch],
+    method: Method,
+    groups: Collection[str],
+) -> dict[str, GroupMatch]:
+    """The matches by weights of some groups; all others stand as they were matched."""
+    if not groups:
+        return {}
+    method = method if isinstance(method, Weights) else Weights(engine=method.engine)
+    start = _order_of_b(spec, matches) if matches else {}
+    orders = match_weights(
+        spec, a, b, start, restarts=method.restarts, engine=method.engine, groups=tuple(sorted(groups))
+    )
+    found = _by_orders(spec, relations, orders)
+    return {group: found[group] for group in groups}
+
+
+@partial(jax.jit, static_argnames="spec")
+def _order_of_b(spec: PermutationSpec, matches: dict[str, GroupMatch]) -> dict[str, Array]:
+    """The permutations of b that bring it into the order that a is in now."""
+
+    def one(matches: dict[str, GroupMatch]) -> dict[str, Array]:
+        order_a, order_b = ({group: getattr(m, side) for group, m in matches.items()} for side in ("x", "y"))
+        return compose(spec, order_b, inverse(spec, order_a))
+
+    return lifted(next(iter(matches.values())).valid.ndim, one, matches)
+
+
+@partial(jax.jit, static_argnames="spec")
+def _by_orders(
+    spec: PermutationSpec, relations: dict[str, Relation], orders: dict[str, Array]
+) -> dict[str, GroupMatch]:
+    leading = next(order.ndim - len(spec.shape_of(group)) for group, order in orders.items())
+    return lifted(leading, partial(by_orders, spec), relations, orders)
+
+
+def check_call(apply: Apply, a: PyTree, b: PyTree, x: PyTree, spec: PermutationSpec | None) -> None:
+    """Refuse what is no network, no parameters, no inputs or no specification, each by its name."""
+    _checks.same_trees("a", a, "b", b)
+    _checks.network(apply)
+    check_spec(spec)
+    for name, tree in (("a", a), ("b", b)):
+        _checks.arrays(name, tree)
+    _checks.inputs("x", x)
+
+
+def member_shapes(networks: PyTree) -> PyTree:
+    """The shapes of one network of a population."""
+    population.size(networks)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), networks)
 
 
 def _wanted(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
@@ -227,14 +397,12 @@ def _wanted(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
         if (inner in groups) != (outer in groups):
             came = f"{inner!r} without {outer!r}" if inner in groups else f"{outer!r} without {inner!r}"
             raise _checks.bad("groups", came, "a group together with the one that it lives in", "Name both or none.")
-    return set(groups)
+    return groups
 
 
-def _reasons(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: str, many: bool) -> dict[str, str]:
+def _reasons(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: Method) -> dict[str, str]:
     """Why groups without activations cannot be matched by the weights either."""
-    if method == "none":
-        return {}
-    leaves = leaves_by_path(member_shapes(a) if many else a)
+    leaves = leaves_by_path(a)
     real = {path for path, leaf in leaves.items() if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)}
     seen = {group for path in real for layout in spec.axes[path] for group in groups_in(layout)}
     found = {}
@@ -242,7 +410,7 @@ def _reasons(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: st
         family = {group, spec.parents.get(group, group), *(g for g, p in spec.parents.items() if p == group)}
         if group in rest and not family <= set(rest):
             found[group] = "no activations of it are read, but those of a group that it lives in, or that lives in it"
-        elif group in rest and not METHODS[method].bijective:
+        elif group in rest and not method.bijective:
             found[group] = "no activations of it are read, and a many-to-one match leaves no order to match weights by"
         elif group in rest and group not in seen:
             found[group] = "no activations of it are read, and no floating-point parameter runs over it"
@@ -261,77 +429,6 @@ def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
             why = f"axis {axis} of {where} is held by {held.primitive}{source}"
             if held.primitive == "output":
                 why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
-        warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=4)
+        warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=3)
     for group, reason in reasons.items():
-        warnings.warn(f"the group {group!r} is left as it is: {reason}", stacklevel=4)
-
-
-def _by_weights(
-    spec: PermutationSpec,
-    a: PyTree,
-    b: PyTree,
-    relations: Mapping[str, Relation],
-    matches: Mapping[str, GroupMatch],
-    settings: Settings,
-    groups: set[str],
-    *,
-    many: bool,
-) -> dict[str, GroupMatch]:
-    """The matches by weights of some groups; all others stand as they were matched."""
-
-    def one(args: tuple[PyTree, PyTree, Mapping[str, Relation], Mapping[str, GroupMatch]]) -> dict[str, GroupMatch]:
-        a, b, relations, matches = args
-        sides = ({group: getattr(m, side) for group, m in matches.items()} for side in ("y", "x"))
-        order_b, order_a = sides
-        start = compose(spec, order_b, inverse(spec, order_a))  # of b, in the order that a is in now
-        orders = match_weights(
-            spec, a, b, start, restarts=settings.restarts, engine=settings.engine, groups=sorted(groups)
-        )
-        return {group: match for group, match in by_orders(spec, relations, orders).items() if group in groups}
-
-    pairs = a, b, dict(relations), dict(matches)
-    if not many:
-        return one(pairs)
-    if not _checks.is_concrete(pairs):
-        return population.map(one, pairs)
-    return population.stack([one(population.take(pairs, i)) for i in range(population.size(a))])
-
-
-@partial(jax.jit, static_argnames=("spec", "bijective", "reasons", "many"))
-def _rearranged(
-    spec: PermutationSpec,
-    a: PyTree,
-    b: PyTree,
-    matches: dict[str, GroupMatch],
-    bijective: bool,
-    reasons: tuple[tuple[str, str], ...],
-    many: bool,
-) -> Alignment:
-    def one(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> Alignment:
-        return _assemble(spec, a, b, matches, bijective, reasons)
-
-    return lift(many, one, a, b, matches)
-
-
-def _assemble(
-    spec: PermutationSpec,
-    a: PyTree,
-    b: PyTree,
-    matches: Mapping[str, GroupMatch],
-    bijective: bool,
-    reasons: tuple[tuple[str, str], ...],
-) -> Alignment:
-    new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
-    return Alignment(
-        a=new_a,
-        b=new_b,
-        permutations_a={group: m.x for group, m in matches.items()},
-        permutations_b={group: m.y for group, m in matches.items()},
-        scores={group: m.score for group, m in matches.items()},
-        dead_a={group: m.dead_x for group, m in matches.items()},
-        dead_b={group: m.dead_y for group, m in matches.items()},
-        valid=jnp.all(jnp.array([m.valid for m in matches.values()], bool)),
-        all_finite=jnp.all(jnp.array([all_finite(a, b), *(m.all_finite for m in matches.values())])),
-        bijective=bijective,
-        reasons=reasons,
-    )
+        warnings.warn(f"the group {group!r} is left as it is: {reason}", stacklevel=3)

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, Int, PyTree
-from evojax_align.alignment.align import tell
-from evojax_align.alignment.pairs import check_call, match_all, member_shapes, relate_pairs
-from evojax_align.alignment.records import Relation
-from evojax_align.alignment.stages import Settings
+from evojax_align.alignment.align import align, check_call, match, member_shapes, tell
+from evojax_align.alignment.methods import NAMES, Method, named
+from evojax_align.alignment.statistics import Relation, relate
 from evojax_align.similarity import Moments, correlation_of
-from evojax_align.symmetry import PermutationSpec, identity, permute
+from evojax_align.symmetry import PermutationSpec, compose, identity, inverse, permute
+from evojax_align.symmetry.checking import ensure_symmetry
 from evojax_align.symmetry.inference import remembered
 
 GAIN = 1e-4
@@ -93,20 +94,20 @@ def align_many(
         return ManyAlignment(networks, {}, {}, rounds=0)
     left, right = map(np.array, zip(*itertools.combinations(range(count), 2), strict=True))
     sides = population.take(networks, left), population.take(networks, right)
-    relations = relate_pairs(
-        apply, *sides, x, spec=spec, covariances=False, chunk=chunk, positions=positions, verify=verify
-    )
+    if verify:
+        ensure_symmetry(spec, apply, member_shapes(networks), x)
+    relations = relate(spec, apply, *sides, x, covariances=False, chunk=chunk, positions=positions)
     read = {*relations, *spec.parents.values()}
     tell(spec, {group: "no activations of it are read" for group in spec.groups if group not in read})
     with_first = population.take(relations, slice(0, count - 1))  # the pairs (0, 1), (0, 2), ...
-    found = {group: m.y for group, m in match_all(with_first, Settings(), many=True).items()}
+    found = {group: m.y for group, m in match(with_first).items()}
     orders = [identity(spec), *(identity(spec) | order for order in population.unstack(found))]
     between = _Correlations(relations, left, right, count)
     turns, moved = 0, True
     while moved and turns < rounds:
         turns, moved = turns + 1, False
         for number in range(count):
-            matches = match_all(between.with_others(number, orders), Settings(), many=False)
+            matches = match(between.with_others(number, orders))
             new = orders[number] | {group: m.y for group, m in matches.items()}
             if between.total(number, new, orders) > between.total(number, orders[number], orders) + GAIN:
                 orders[number], moved = new, True
@@ -118,6 +119,70 @@ def align_many(
         rounds=turns,
         converged=not moved,
     )
+
+
+@struct.dataclass
+class Reordered:
+    """Networks whose neurons stand where those of the reference stand that they correspond to.
+
+    Attributes:
+        networks: the population.
+        permutations: for each group and network, the old index of the neuron at each place, as `symmetry.permute` takes
+            it.
+    """
+
+    networks: PyTree
+    permutations: dict[str, Int[Array, "networks ..."]]
+
+
+def align_to(
+    apply: Apply,
+    reference: PyTree,
+    networks: PyTree,
+    x: PyTree,
+    *,
+    method: str | Method = "correlation",
+    spec: PermutationSpec | None = None,
+    mesh: Mesh | None = None,
+) -> Reordered:
+    """Bring every network of a population into the order of one, which stays as it is.
+
+    Can be jitted; `align_many` finds an order that suits all of them better, on the host.
+
+    Args:
+        apply: the network.
+        reference: parameters of the network whose order all take.
+        networks: a population; it may hold the reference.
+        x: inputs on which neurons are compared.
+        method: a bijective method of `align`. One that gives both networks a new order, as "cca" does, is followed by
+            what gives the reference its own order back.
+        spec: the symmetry, if it is known already.
+        mesh: shares the networks out over its devices (see `population.map`).
+
+    Returns:
+        A `Reordered`; every network computes the function that it did before.
+
+    Raises:
+        ValueError: for a method that is no bijection, and as `align`.
+    """
+    method = bijective("method", method)
+    known = spec or remembered(apply, reference, x)
+
+    def one(network: PyTree) -> Reordered:
+        out = align(apply, reference, network, x, method=method, spec=known)
+        order = compose(known, out.permutations_b, inverse(known, out.permutations_a))
+        return Reordered(permute(known, network, order), order)
+
+    return population.map(one, networks, mesh=mesh)
+
+
+def bijective(argument: str, method: str | Method) -> Method:
+    """The method of a name; one that is no bijection is refused."""
+    method = named(method)
+    if not method.bijective:
+        known = ", ".join(repr(name) for name, known in NAMES.items() if known.bijective)
+        raise _checks.bad(argument, repr(method), "a bijective method", f"Use one of {known}.")
+    return method
 
 
 class _Correlations:

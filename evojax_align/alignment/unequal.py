@@ -9,9 +9,7 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
-from evojax_align.alignment.health import examine, refuse
-from evojax_align.alignment.records import Relation
-from evojax_align.alignment.stages import relate_networks
+from evojax_align.alignment.statistics import Relation, examine, refuse, relate_networks
 from evojax_align.matching import injective
 from evojax_align.similarity import correlation_of
 from evojax_align.symmetry import PermutationSpec, infer

@@ -4,19 +4,23 @@ The total inner product of the first network's parameters with those of the perm
 with all other groups held, the best order of one is an exact assignment. Each step that does not raise the total is
 taken back, and the climb ends when no group gains. Where it ends depends on where it starts, so that several starts
 climb together and the highest is kept. Heads and their channels take one step together.
+
+A step needs the leaves that run over its group, and nothing else. Its program is compiled for their shapes and layouts,
+without names, so that equal layers share one.
 """
 
-import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks, population
-from evojax_align._tree import nothing
+from evojax_align._tree import leaves_by_path, nothing
 from evojax_align._types import Array, Bool, Float, PyTree
-from evojax_align.matching import one_to_one, one_to_one_batch
+from evojax_align.matching import one_to_one
 from evojax_align.symmetry import PermutationSpec, compose, identity, permute, random_permutations
 from evojax_align.symmetry.layout import Layout, groups_in
 from evojax_align.symmetry.reading import unfolded
@@ -24,9 +28,29 @@ from evojax_align.symmetry.reading import unfolded
 SWEEPS = 100
 """At most this often every group is looked at; in practice a climb ends within ten."""
 GAIN = 1e-6
-"""A step must raise the total by this part of its size."""
+"""A step must raise the total of the leaves that it touches by this part of its size."""
 
 Orders = Mapping[str, Array]
+
+
+class _Step(NamedTuple):
+    """A family, that is a group and those that live inside it, and the leaves that run over any of them.
+
+    Attributes:
+        spec: the symmetry of these leaves, its groups named by numbers: the family first, and then all others.
+        size: number of groups in the family.
+        paths: of the leaves.
+        names: the group that each number stands for.
+    """
+
+    spec: PermutationSpec
+    size: int
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def numbered(self, orders: Orders) -> dict[str, Array]:
+        """The orders of these groups by number."""
+        return {str(number): orders[name] for number, name in enumerate(self.names)}
 
 
 def match_weights(
@@ -43,8 +67,8 @@ def match_weights(
 
     Args:
         spec: the symmetry of both.
-        a: parameters of the first network, which stays as it is.
-        b: parameters of the second.
+        a: parameters of the first network, which stays as it is; or a population of first networks.
+        b: parameters of the second, likewise.
         start: permutations of b from which the first climb starts, such as those matched by activations; the second
             starts from b as it is, and all others from random orders, the same in every call.
         restarts: number of climbs.
@@ -53,107 +77,155 @@ def match_weights(
 
     Returns:
         For each group an index array.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4, 4), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> spec = ea.symmetry.infer(network.apply, a, x)
+        >>> b = ea.symmetry.permute(spec, a, ea.symmetry.random_permutations(spec, jax.random.key(2)))
+        >>> orders = ea.alignment.match_weights(spec, a, b, {}, restarts=4)
+        >>> restored = ea.symmetry.permute(spec, b, orders)
+        >>> bool((restored["params"]["hidden_0"]["kernel"] == a["params"]["hidden_0"]["kernel"]).all())
+        True
     """
     _checks.positive("restarts", restarts)
     if not spec.groups:
         return {}
-    start = {group: jnp.asarray(order, jnp.int32) for group, order in start.items()}
-    keys = jax.random.split(jax.random.key(0), max(restarts - 2, 1))
-    starts = [identity(spec) | dict(start), identity(spec), *(random_permutations(spec, key) for key in keys)]
-    families = [(group, *(g for g, p in spec.parents.items() if p == group)) for group in spec.groups]
-    families = [family for family in families if family[0] not in spec.parents]
-    if groups is not None:
-        families = [family for family in families if set(family) & set(groups)]
-        held = {group: order for group, order in starts[0].items() if not any(group in family for family in families)}
-        starts = [orders | held for orders in starts]
-    orders = population.stack(starts[:restarts])
+    if spec.leading(a, "a"):
+        one = partial(match_weights, spec, restarts=restarts, engine=engine, groups=groups)
+        pairs = a, b, dict(start)
+        if not _checks.is_concrete(pairs):
+            return population.map(lambda pair: one(*pair), pairs)
+        return population.stack([one(*population.take(pairs, i)) for i in range(population.size(a))])
+    leaves_a, leaves_b = (leaves_by_path(jax.tree.map(jnp.asarray, tree)) for tree in (a, b))
+    steps = _steps(spec, leaves_a, groups)
+    orders = _starts(spec, start, steps, restarts)
     random = np.random.default_rng(0)
-    on_host = engine != "compiled" and _checks.is_concrete(a, b, orders)
-    if on_host:
+
+    def climb(step: _Step, orders: Orders, engine: str) -> tuple[Orders, Bool[Array, " restarts"]]:
+        sides = (tuple(leaves[path] for path in step.paths) for leaves in (leaves_a, leaves_b))
+        return _climb(step, *sides, orders, engine)
+
+    if engine != "compiled" and _checks.is_concrete(a, b, orders):
+        touching = [{n for n, other in enumerate(steps) if set(other.names) & set(s.names[: s.size])} for s in steps]
+        stale = set(range(len(steps)))  # what the others' new orders may have changed
         for _ in range(SWEEPS):
-            gained = False
-            for number in random.permutation(len(families)):
-                orders, better = _step(spec, families[number], a, b, orders, engine="host")
-                gained |= bool(better.any())
-            if not gained:
+            for number in random.permutation(len(steps)):
+                if number not in stale:
+                    continue
+                orders, better = climb(steps[number], orders, "host")
+                stale.discard(number)
+                if np.asarray(better).any():
+                    stale |= touching[number] - ({number} if _is_linear(*steps[number][:2]) else set())
+            if not stale:
                 break
     else:
-        in_order = [families[number] for number in random.permutation(len(families))]
+        in_order = [steps[number] for number in random.permutation(len(steps))]
 
         def sweep(state: tuple[Orders, Array, Array]) -> tuple[Orders, Array, Array]:
             orders, _, count = state
             gained = jnp.zeros((), bool)
-            for family in in_order:
-                orders, better = _step(spec, family, a, b, orders, engine=engine)
+            for step in in_order:
+                orders, better = climb(step, orders, engine)
                 gained |= jnp.any(better)
             return orders, gained, count + 1
 
         zero = nothing((a, b, orders))
         state = jax.tree.map(lambda order: order + zero, orders), zero == 0, zero
         orders, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
-    return population.take(orders, jnp.argmax(_totals(spec, a, b, orders)))
+    best = jnp.argmax(_totals(spec, a, b, orders)) if restarts > 1 else 0
+    return population.take(orders, best)
 
 
-def _step(
-    spec: PermutationSpec, family: tuple[str, ...], a: PyTree, b: PyTree, orders: Orders, *, engine: str
-) -> tuple[Orders, Bool[Array, " restarts"]]:
-    """The best order of one group, and of those inside it, for every climb; and which climbs it helped."""
-    own, inner = _scores(spec, family, a, b, orders)
-    inside, best = {}, own
-    for group, scores in inner.items():
-        inside[group], totals = _solved(scores, engine)
-        best = best + totals
+def _steps(spec: PermutationSpec, leaves: Mapping[str, Array], groups: Collection[str] | None) -> list[_Step]:
+    """The families to be matched, each with what its program needs to know."""
+    steps = []
+    for group in spec.groups:
+        family = (group, *(inner for inner, outer in spec.parents.items() if outer == group))
+        if group in spec.parents or (groups is not None and not set(family) & set(groups)):
+            continue
+        axes = {
+            path: spec.axes[path]
+            for path, leaf in leaves.items()
+            if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+            and any(set(family) & set(groups_in(layout)) for layout in spec.axes[path])
+        }
+        others = (name for layouts in axes.values() for layout in layouts for name in groups_in(layout))
+        names = tuple(dict.fromkeys((*family, *others)))
+        number = {name: str(place) for place, name in enumerate(names)}
+        part = PermutationSpec(
+            groups={number[name]: spec.groups[name] for name in names},
+            axes={f"{i}": tuple(_renamed(of, number) for of in layouts) for i, layouts in enumerate(axes.values())},
+            parents={number[name]: number[spec.parents[name]] for name in names if name in spec.parents},
+        )
+        steps.append(_Step(part, len(family), tuple(axes), names))
+    return [step for step in steps if step.paths]
+
+
+def _renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
+    if layout is None or isinstance(layout, str):
+        return None if layout is None else names[layout]
+    return type(layout)(tuple((_renamed(part, names), size) for part, size in layout.parts))
+
+
+def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count: int) -> dict[str, Array]:
+    """The orders that all climbs start from, with a leading axis; groups that no step moves stay as in `start`."""
+    first = identity(spec) | {group: jnp.asarray(order, jnp.int32) for group, order in start.items()}
+    keys = jax.random.split(jax.random.key(0), max(count - 2, 1))
+    starts = [first, identity(spec), *(random_permutations(spec, key) for key in keys)][:count]
+    moved = {name for step in steps for name in step.names[: step.size]}
+    held = {group: order for group, order in first.items() if group not in moved}
+    return population.stack([orders | held for orders in starts])
+
+
+def _climb(
+    step: _Step, p: tuple[Array, ...], q: tuple[Array, ...], orders: Orders, engine: str
+) -> tuple[dict[str, Array], Bool[Array, " restarts"]]:
+    """The best order of one family, for every climb; and which climbs it helped."""
+    numbered = step.numbered(orders)
+    own, inside = _scores(step.spec, step.size, p, q, numbered)
+    solved = {name: _solved(scores, engine) for name, scores in inside.items()}
+    best = own + sum(totals for _, totals in solved.values())
     outer, _ = _solved(best, engine)
-    return _moved(spec, family, a, b, orders, outer, inside)
+    inner = {name: order for name, (order, _) in solved.items()}
+    new, better = _moved(step.spec, step.size, p, q, numbered, own, inside, best, outer, inner)
+    return dict(orders) | {step.names[int(number)]: order for number, order in new.items()}, better
 
 
 def _solved(scores: Float[Array, "*batch p p"], engine: str) -> tuple[Array, Array]:
     """Assignments for any number of leading axes, and their totals."""
-    flat = scores.reshape(-1, *scores.shape[-2:])
-    if engine == "host":
-        y = one_to_one_batch(flat).y
-    else:
-        y = population.map(lambda s: one_to_one(s, engine=engine).y, flat).astype(jnp.int32)
-    totals = jnp.sum(jnp.take_along_axis(flat, y[..., None], axis=-1), axis=(-2, -1))
-    return y.reshape(scores.shape[:-1]), totals.reshape(scores.shape[:-2])
+    y = one_to_one(scores, engine=engine).y
+    return y, jnp.sum(jnp.take_along_axis(scores, y[..., None], axis=-1), axis=(-2, -1))
 
 
-@functools.partial(jax.jit, static_argnames=("spec", "family"))
+@partial(jax.jit, static_argnames=("spec", "size"))
 def _scores(
-    spec: PermutationSpec, family: tuple[str, ...], a: PyTree, b: PyTree, orders: Orders
+    spec: PermutationSpec, size: int, p: tuple[Array, ...], q: tuple[Array, ...], orders: Orders
 ) -> tuple[Array, dict[str, Array]]:
     """Inner products of neuron i of a with neuron j of b as it is ordered so far: those of the group itself, from
     leaves without inner groups; and those of inner groups, for every pair of outer neurons."""
-    group, *inner = family
+    group, *inner = tuple(spec.groups)[:size]
 
     def one(orders: Orders) -> tuple[Array, dict[str, Array]]:
-        size = spec.groups[group]
-        own = jnp.zeros((size, size))
-        inside = {g: jnp.zeros((size, size, spec.groups[g], spec.groups[g])) for g in inner}
-        leaves = zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(permute(spec, b, orders)), strict=True)
-        for (path, p), q in leaves:
-            layouts = spec.axes[_checks.path_string(path)]
-            if not jnp.issubdtype(jnp.result_type(p), jnp.inexact):
-                continue
-            for axis, name in _appearances(layouts, family):
-                outer = None if name == group else group
-                sides = (unfolded(jnp.asarray(v, jnp.float32), layouts, axis, name, outer) for v in (p, q))
-                for (x, kinds, axes), (y, *_) in zip(*sides, strict=True):
-                    if outer is not None:
-                        inside[name] += _products(x, y, axes)
-                    elif not {g for kind in kinds for g in groups_in(kind)}.intersection(inner):
-                        own += _products(x, y, axes)
+        n = spec.groups[group]
+        own = jnp.zeros((n, n))
+        inside = {name: jnp.zeros((n, n, spec.groups[name], spec.groups[name])) for name in inner}
+        for layouts, x, y in zip(spec.axes.values(), p, permute(spec, q, orders), strict=True):
+            for axis, layout in enumerate(layouts):
+                for name in dict.fromkeys(groups_in(layout)):
+                    if name != group and name not in inner:
+                        continue
+                    outer = None if name == group else group
+                    sides = (unfolded(jnp.asarray(v, jnp.float32), layouts, axis, name, outer) for v in (x, y))
+                    for (of_x, kinds, axes), (of_y, *_) in zip(*sides, strict=True):
+                        if outer is not None:
+                            inside[name] += _products(of_x, of_y, axes)
+                        elif not {g for kind in kinds for g in groups_in(kind)}.intersection(inner):
+                            own += _products(of_x, of_y, axes)
         return own, inside
 
     return population.map(one, orders)
-
-
-def _appearances(layouts: Sequence[Layout], family: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """The axes of a leaf, and the groups of a family along each."""
-    for axis, layout in enumerate(layouts):
-        for name in dict.fromkeys(groups_in(layout)):
-            if name in family:
-                yield axis, name
 
 
 def _products(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
@@ -165,35 +237,53 @@ def _products(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
     return jnp.einsum(formula, x, y, precision=jax.lax.Precision.HIGHEST)
 
 
-@functools.partial(jax.jit, static_argnames=("spec", "family"))
+@partial(jax.jit, static_argnames=("spec", "size"))
 def _moved(
     spec: PermutationSpec,
-    family: tuple[str, ...],
-    a: PyTree,
-    b: PyTree,
+    size: int,
+    p: tuple[Array, ...],
+    q: tuple[Array, ...],
     orders: Orders,
+    own: Array,
+    inside: dict[str, Array],
+    best: Array,
     outer: Array,
-    inside: Mapping[str, Array],
-) -> tuple[Orders, Array]:
-    """Put the group into its new order where that raises the total."""
-    group = family[0]
+    inner: dict[str, Array],
+) -> tuple[dict[str, Array], Array]:
+    """Put the family into its new order where that raises the total."""
+    family = tuple(spec.groups)[:size]
 
-    def one(args: tuple[Orders, Array, Mapping[str, Array]]) -> tuple[Orders, Array]:
-        old, outer, inside = args
+    def one(args: tuple) -> tuple[dict[str, Array], Array]:
+        old, own, inside, best, outer, inner = args
         places = jnp.arange(outer.size)
-        step = {group: outer}
-        for name, order in inside.items():  # [i, j, n]: for the pair of outer neurons (i, outer[i])
+        step = {family[0]: outer}
+        for name, order in inner.items():  # [i, j, n]: for the pair of outer neurons (i, outer[i])
             chosen = order[places, outer]
             step[name] = jnp.zeros_like(chosen).at[outer].set(chosen)
         new = compose(spec, old, step)
-        before, after = _total(spec, a, b, old), _total(spec, a, b, new)
+        if _is_linear(spec, size):  # the scores say what every order is worth
+            before = jnp.trace(own) + sum(jnp.einsum("iikk->", scores) for scores in inside.values())
+            after = jnp.sum(best[places, outer])
+        else:
+            before, after = _total(spec, p, q, old), _total(spec, p, q, new)
         better = after > before + GAIN * jnp.abs(before)
-        return jax.tree.map(lambda p, q: jnp.where(better, q, p), dict(old), new), better
+        return {name: jnp.where(better, new[name], old[name]) for name in family}, better
 
-    return population.map(one, (orders, outer, inside))
+    return population.map(one, (dict(orders), own, inside, best, outer, inner))
 
 
-@functools.partial(jax.jit, static_argnames="spec")
+def _is_linear(spec: PermutationSpec, size: int) -> bool:
+    """Whether every leaf runs over the family once, so that the total is the sum of the scores of partners."""
+    group, *inner = tuple(spec.groups)[:size]
+    for layouts in spec.axes.values():
+        named = [name for layout in layouts for name in groups_in(layout)]
+        within = sum(named.count(name) for name in inner)
+        if within > 1 or named.count(group) > 1 or within + named.count(group) == 0:
+            return False
+    return True
+
+
+@partial(jax.jit, static_argnames="spec")
 def _totals(spec: PermutationSpec, a: PyTree, b: PyTree, orders: Orders) -> Float[Array, " restarts"]:
     return population.map(lambda order: _total(spec, a, b, order), orders)
 

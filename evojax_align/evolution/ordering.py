@@ -5,15 +5,17 @@ from functools import partial
 
 from evojax_align import population
 from evojax_align._types import Apply, PyTree
-from evojax_align.alignment import Settings, align_to
+from evojax_align.alignment import Identity, Method, align_to
+from evojax_align.alignment.many import bijective
 from evojax_align.symmetry import PermutationSpec, infer, permute
 
 
 @dataclasses.dataclass(frozen=True)
 class Ordering:
-    """How neurons are matched: "none", or a bijective method of `align` and what it takes.
+    """How neurons are matched before networks recombine.
 
     Attributes:
+        method: "none", or a bijective method of `align`, by name or as a value.
         spec: the symmetry of the network, if it is known already.
 
     Example:
@@ -28,24 +30,21 @@ class Ordering:
         True
     """
 
-    method: str = "none"
-    rank: int | None = None
-    ridge: float = 0.0
+    method: str | Method = "none"
     spec: PermutationSpec | None = None
 
     def __post_init__(self) -> None:
-        Settings(self.method, self.rank, self.ridge)  # refuses what the method does not take
+        object.__setattr__(self, "method", bijective("alignment", self.method))
 
     def __bool__(self) -> bool:
-        return self.method != "none"
+        return not isinstance(self.method, Identity)
 
     def of(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
         """The networks, and populations of trees like them such as masks, in the order of the reference."""
         if not self:
             return networks, *companions
         spec = self.spec or infer(apply, reference, x)
-        settings = {"method": self.method, "rank": self.rank, "ridge": self.ridge}
-        found = align_to(apply, reference, networks, x, spec=spec, **settings)
+        found = align_to(apply, reference, networks, x, spec=spec, method=self.method)
         if not found.permutations:
             return networks, *companions
         moved = [population.map(partial(permute, spec), tree, found.permutations) for tree in companions]

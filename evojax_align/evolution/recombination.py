@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align.alignment import Method
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
@@ -28,7 +29,6 @@ from evojax_align.evolution.records import Brood, Candidates, Info, State
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec
 
-ALIGNMENTS = ("none", "correlation", "greedy", "cca", "loadings", "weights")
 SELECTIONS = ("best", "random")
 Samples: TypeAlias = Iterable[Any]
 """Inputs and their labels, as a user gives them; once checked, `Data`."""
@@ -58,9 +58,8 @@ class Recombination:
             once with networks that have learnt for longer, so that few of the later ones stay.
         selection: "best" chooses parents and survivors by score; "random" leaves both to chance, as a control.
         alignment: how the second parent's neurons are matched with the first one's before they recombine: "none", or
-            a method of `align`. All members take the order of the best one, and then the second parent that of the
-            first, so that the whole population stays in one order.
-        rank, ridge: of the alignment, where it takes them.
+            a bijective method of `align`. All members take the order of the best one, and then the second parent that
+            of the first, so that the whole population stays in one order.
         compared: training samples on which neurons are compared.
         spec: the symmetry of the network, if it is known already.
         mutation: standard deviation of the Gaussian noise on a child's gene, as a share of the root mean square of
@@ -103,9 +102,7 @@ class Recombination:
     shuffle: bool = True
     immigrants: int = 0
     selection: str = "best"
-    alignment: str = "none"
-    rank: int | None = None
-    ridge: float = 0.0
+    alignment: str | Method = "none"
     compared: int = 1000
     spec: PermutationSpec | None = None
     mutation: float = 0.0
@@ -120,7 +117,7 @@ class Recombination:
     def __post_init__(self) -> None:
         for name in ("size", "epochs", "batch_size", "compared", "islands", "migration"):
             _checks.positive(name, getattr(self, name))
-        for name, known in (("selection", SELECTIONS), ("alignment", ALIGNMENTS), ("bonus", BONUSES)):
+        for name, known in (("selection", SELECTIONS), ("bonus", BONUSES)):
             _checks.one_of(name, getattr(self, name), known)
         for name in ("size", "immigrants"):
             if getattr(self, name) < 0 or getattr(self, name) % self.islands:
@@ -129,7 +126,7 @@ class Recombination:
         for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
             if not 0 <= getattr(self, name) <= most:
                 raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
-        _ = self._ordering  # refuses what the method does not take
+        _ = self._ordering  # refuses what is no bijective method
         if self.adaptive and not self.mutation:
             raise _checks.bad("adaptive", True, "a mutation to adapt", "Pass mutation=0.1, or leave adaptive out.")
         if self._pool < 2:
@@ -149,7 +146,7 @@ class Recombination:
 
     @property
     def _ordering(self) -> Ordering:
-        return Ordering(self.alignment, self.rank, self.ridge, self.spec)
+        return Ordering(self.alignment, self.spec)
 
     @property
     def _holds_all(self) -> bool:

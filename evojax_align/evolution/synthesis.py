@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from evojax_align import _checks, population, training
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
+from evojax_align.alignment import Method
 from evojax_align.evolution.encoding import Conception, Encoding, conceive
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.lineage import Births, Newborns, Sparse, births
@@ -72,10 +73,9 @@ class Synthesis:
             same places can come to mean the same, and strengths be added.
         ancestors: "one" for all; "several", trained apart.
         alignment: how the neurons of all members are matched with those of the first one before they mate: "none", or
-            a method of `align`.
+            a bijective method of `align`.
         realigned: whether this is done in every generation, and not only with the ancestors. Networks whose weights
             were drawn anew have no more in common than their masks, whose order is lost then.
-        rank, ridge: of the alignment, where it takes them.
         compared: training samples on which neurons are compared, and gradients taken.
         spec: the symmetry of the network, if it is known already.
         epochs: of training in a generation.
@@ -117,10 +117,8 @@ class Synthesis:
     start: str = "scaled"
     alike: bool = True
     ancestors: str = "one"
-    alignment: str = "none"
+    alignment: str | Method = "none"
     realigned: bool = False
-    rank: int | None = None
-    ridge: float = 0.0
     compared: int = 1000
     spec: PermutationSpec | None = None
     epochs: int = 1
@@ -164,7 +162,7 @@ class Synthesis:
 
     @property
     def _ordering(self) -> Ordering:
-        return Ordering(self.alignment, self.rank, self.ridge, self.spec)
+        return Ordering(self.alignment, self.spec)
 
     def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> Sparse:
         """The first generation: dense networks, trained.

@@ -1,6 +1,6 @@
 """Assignment of neurons: scores in, index arrays out. `m.x[i]` and `m.y[i]` are partners."""
 
-from evojax_align.matching.assignment import injective, one_to_one, one_to_one_batch
+from evojax_align.matching.assignment import injective, one_to_one
 from evojax_align.matching.best import greedy_index, semi
 from evojax_align.matching.canonical import canonical
 from evojax_align.matching.records import Injection, Matching, SemiMatching
@@ -13,6 +13,5 @@ __all__ = [
     "greedy_index",
     "injective",
     "one_to_one",
-    "one_to_one_batch",
     "semi",
 ]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy
 
-from evojax_align import _checks
+from evojax_align import _checks, population
 from evojax_align._types import Array, Bool, Float, Int
 from evojax_align.matching.records import (
     Injection,
@@ -35,18 +35,18 @@ SMALL = 16
 
 
 def one_to_one(
-    scores: Float[Array, "p p"],
-    dead_x: Bool[Array, " p"] | None = None,
-    dead_y: Bool[Array, " p"] | None = None,
+    scores: Float[Array, "*batch p p"],
+    dead_x: Bool[Array, "*batch p"] | None = None,
+    dead_y: Bool[Array, "*batch p"] | None = None,
     *,
     engine: str = "auto",
 ) -> Matching:
     """The bijection of largest total score (Uriot & Izzo 2020, section 4.2).
 
     Args:
-        scores: larger is more alike. Infinities count as the extreme finite scores, and NaN lies so far below them
-            that such a pair is taken only where exchanging two partners cannot avoid it. Among matchings of equal
-            total an engine always returns the same one.
+        scores: larger is more alike. Leading axes are a batch, which the host solves in a pool of threads. Infinities
+            count as the extreme finite scores, and NaN lies so far below them that such a pair is taken only where
+            exchanging two partners cannot avoid it. Among matchings of equal total an engine always returns the same.
         dead_x: neurons that are not alive; as many as both sides have pair among themselves, in index order, so
             that none takes a live neuron's partner.
         dead_y: likewise.
@@ -57,7 +57,7 @@ def one_to_one(
             can deadlock.
 
     Returns:
-        A `Matching` with `m.x = arange(p)`.
+        A `Matching` with `m.x = arange(p)`; of a batch, with its leading axes.
 
     Raises:
         ValueError: for scores that are not square or empty, masks of another length, an unknown engine, and pairs that
@@ -69,39 +69,17 @@ def one_to_one(
         >>> m.x.tolist(), m.y.tolist()
         ([0, 1], [1, 0])
     """
-    check_scores(jnp.shape(scores), square=True)
+    *batch, p, q = jnp.shape(scores) if jnp.ndim(scores) >= 2 else (0, 0)
+    check_scores((p, q) if jnp.ndim(scores) >= 2 else jnp.shape(scores), square=True)
     _checks.one_of("engine", engine, ENGINES)
-    size = jnp.shape(scores)[0]
-    check_dead("dead_x", dead_x, size)
-    check_dead("dead_y", dead_y, size)
-    prepared = _prepare(scores, dead_x, dead_y)
+    check_dead("dead_x", dead_x, *batch, p)
+    check_dead("dead_y", dead_y, *batch, p)
+    prepared = _prepare(scores, dead_x, dead_y, len(batch))
     if engine == "auto":
         y = _automatic(prepared)
     else:
         y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
-    x = jnp.arange(size, dtype=jnp.int32)
-    return checked(x, y, numbers_chosen(scores, x, y, dead_x, dead_y))
-
-
-def one_to_one_batch(
-    scores: Float[Array, "batch p p"],
-    dead_x: Bool[Array, "batch p"] | None = None,
-    dead_y: Bool[Array, "batch p"] | None = None,
-) -> Matching:
-    """As `one_to_one`, on the host and outside any trace, for a batch that a pool of threads shares out.
-
-    Example:
-        >>> import jax.numpy as jnp, evojax_align as ea
-        >>> scores = jnp.array([[[0.9, 0.8], [0.8, 0.1]], [[0.9, 0.1], [0.1, 0.9]]])
-        >>> ea.matching.one_to_one_batch(scores).y.tolist()
-        [[1, 0], [0, 1]]
-    """
-    batch, *shape = jnp.shape(scores)
-    check_scores(tuple(shape), square=True)
-    check_dead("dead_x", dead_x, batch, shape[0])
-    check_dead("dead_y", dead_y, batch, shape[0])
-    prepared = _prepare_batch(scores, dead_x, dead_y)
-    x, y = jnp.broadcast_to(jnp.arange(shape[0], dtype=jnp.int32), (batch, shape[0])), _on_host(prepared)
+    x = jnp.broadcast_to(jnp.arange(p, dtype=jnp.int32), y.shape)
     return checked(x, y, numbers_chosen(scores, x, y, dead_x, dead_y))
 
 
@@ -137,16 +115,18 @@ def injective(
     p, q = jnp.shape(scores)
     check_dead("dead_x", dead_x, p)
     check_dead("dead_y", dead_y, q)
-    prepared = _prepare(scores, dead_x, dead_y)
+    prepared = _prepare(scores, dead_x, dead_y, 0)
     narrow = jnp.arange(min(p, q), dtype=jnp.int32)
     x, y = (narrow, _automatic(prepared)) if p <= q else (_automatic(prepared.T), narrow)
     refuse_unknown(numbers_chosen(scores, x, y, dead_x, dead_y), "scores")
     return Injection(x=x, y=y)
 
 
-@jax.jit
-def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None) -> Array:
+@partial(jax.jit, static_argnames="leading")
+def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None, leading: int) -> Array:
     """Finite scores by which as many dead as both sides have take each other, in index order."""
+    if leading:
+        return jax.vmap(partial(_prepare, leading=leading - 1))(scores, dead_x, dead_y)
     scores = jax.lax.stop_gradient(cleaned(scores))  # indices have no derivative, and the solvers allow none
     if dead_x is None or dead_y is None:
         return scores
@@ -159,21 +139,20 @@ def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None) -> Array
     return jnp.where(settled, jnp.where(partners, highest, below(lowest, highest)), scores)
 
 
-_prepare_batch = jax.jit(jax.vmap(_prepare))
-
-
-def _automatic(scores: Float[Array, "p q"]) -> Int[Array, " p"]:
+def _automatic(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
     """The column of every row: by the host where values are known, and under a trace as the program's platform asks."""
     if _checks.is_concrete(scores):
         return _on_host(scores)
-    if scores.shape[1] <= SMALL or jax.local_device_count() > 1:
+    if scores.shape[-1] <= SMALL or jax.local_device_count() > 1:
         return _compiled(scores)
     return jax.lax.platform_dependent(scores, cpu=_on_host, default=_compiled)
 
 
 @jax.jit
-def _compiled(scores: Float[Array, "p q"]) -> Int[Array, " p"]:
+def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
     """As `_solve`, for rows of no more than columns."""
+    if scores.ndim > 2:
+        return population.map(_compiled, scores)
     costs = -scores
     nobody = jnp.asarray(-1, jnp.int32)
     # what loops carry is made from the scores, so that under `shard_map` it varies over devices as they do

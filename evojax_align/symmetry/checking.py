@@ -68,10 +68,10 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
     else:
         return  # such parameters mean nothing to this network
     orders = random_permutations(spec, jax.random.key(0))
-    if _moved(expected, run(permute(spec, params, orders), x)) <= 1:
+    if _moved(expected, run(_permuted(spec, params, orders), x)) <= 1:
         return
     for group, order in orders.items():
-        change = _moved(expected, run(permute(spec, params, {group: order}), x))
+        change = _moved(expected, run(_permuted(spec, params, {group: order}), x))
         if change > 1 or len(orders) == 1:
             raise _checks.bad(
                 "spec",
@@ -81,6 +81,9 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
             )
     came = "groups that move the outputs when they are permuted together"
     raise _checks.bad("spec", came, "a symmetry of the network", "Look at its `parents`.")
+
+
+_permuted = jax.jit(permute, static_argnums=0)
 
 
 def _takes_few(apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]) -> bool:
@@ -105,7 +108,9 @@ def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, posi
     if len(shape) < 2:
         return jnp.asarray(random.uniform(0.5, 1.5, shape), dtype)
     fan = np.prod(shape) / max(shape[0], shape[-1], 1)
-    entries = random.normal(size=shape) / np.sqrt(max(fan, 1))
+    entries = random.random(shape, np.float32)
+    entries -= 0.5
+    entries *= np.sqrt(12 / max(fan, 1))  # of variance 1 / fan
     return jnp.asarray(np.abs(entries) + 1e-3 if positive else entries, dtype)
 
 

@@ -6,8 +6,11 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.tree_util import tree_leaves_with_path
 
 from evojax_align import _checks
+from evojax_align._types import PyTree
 from evojax_align.symmetry.layout import Layout, groups_in, length_of, marked
 
 
@@ -81,6 +84,26 @@ class PermutationSpec:
         """Shape of the group's index arrays: [neurons], or [neurons of the outer group, neurons]."""
         outer = self.parents.get(group)
         return (self.groups[group],) if outer is None else (self.groups[outer], self.groups[group])
+
+    def leading(self, params: PyTree, argument: str = "params") -> int:
+        """Number of axes that the leaves have before those described: 0 for one network, 1 for a population.
+
+        Raises:
+            ValueError: for parameters that are neither.
+
+        Example:
+            >>> import jax.numpy as jnp, evojax_align as ea
+            >>> network = {"w": jnp.ones((3, 2))}
+            >>> spec = ea.symmetry.infer(lambda p, x: x @ p["w"], network, jnp.ones((1, 3)))
+            >>> spec.leading(network), spec.leading(ea.population.stack([network, network]))
+            (0, 1)
+        """
+        shapes = {_checks.path_string(path): jnp.shape(leaf) for path, leaf in tree_leaves_with_path(params)}
+        more = {len(shape) - len(self.axes.get(path, ())) for path, shape in shapes.items()}
+        count = 1 if more == {1} else 0
+        for path, shape in shapes.items():
+            self.check_leaf(path, shape[count:], argument)
+        return count
 
     def check_leaf(self, path: str, shape: tuple[int, ...], argument: str = "params") -> None:
         """Refuse a leaf of the parameters that this specification does not describe.

@@ -18,7 +18,7 @@ import optax
 import evojax_align as ea
 from evojax_align import _checks, lab
 from evojax_align._types import Apply, Array, PyTree
-from evojax_align.alignment import match_pairs, relate_pairs
+from evojax_align.alignment import match, relate
 from evojax_align.data import Dataset
 from evojax_align.interpolation import bend, sweep_curve, sweep_pairs
 from evojax_align.symmetry import PermutationSpec
@@ -100,8 +100,8 @@ class Problem:
     def lines(self, network: ea.models.MLP, spec: PermutationSpec, pair: PyTree) -> dict[str, np.ndarray]:
         """Loss and accuracy between two networks, as they are and aligned, [ways, t]."""
         a, b = ea.population.pairs(pair)
-        relations = relate_pairs(network.apply, a, b, self.seen, spec=spec, covariances=False)
-        matches = [match_pairs(relations, method=method) for method in ("none", "correlation")]
+        relations = relate(spec, network.apply, a, b, self.seen, covariances=False)
+        matches = [match(relations, method) for method in ("none", "correlation")]
         of_a, of_b = (
             {group: jnp.stack([getattr(m[group], side) for m in matches], axis=1) for group in relations}
             for side in "xy"

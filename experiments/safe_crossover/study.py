@@ -14,9 +14,9 @@ import numpy as np
 import optax
 
 import evojax_align as ea
-from evojax_align import lab, statistics
+from evojax_align import alignment, lab, statistics
 from evojax_align._types import Array, PyTree
-from evojax_align.alignment import GroupMatch, Relation, Settings, match_groups, match_pairs, relate_pairs
+from evojax_align.alignment import GroupMatch, Loadings, Relation, Semi, match, relate
 from evojax_align.data import Dataset
 from evojax_align.interpolation import sweep_pairs
 from evojax_align.similarity import CCA
@@ -124,10 +124,10 @@ class Problem:
     def compare(self, mode: str, a: PyTree, b: PyTree, pairs: np.ndarray) -> dict[str, np.ndarray]:
         """The lines between parents by every method, and halfway by every number of directions and every ridge."""
         config = dataclasses.replace(self.config, mode=mode)
-        relations = relate_pairs(self.network.apply, a, b, self.inputs[mode], spec=self.spec)
+        relations = relate(self.spec, self.network.apply, a, b, self.inputs[mode])
         matches = by_cca(config, relations) | by_correlation(config, relations)
         orders = {name: orders_of(of_method) for name, of_method in matches.items()}
-        exact = match_pairs(relations, method="correlation")
+        exact = match(relations)
         orders["weights"] = by_weights(self.spec, a, b, {group: m.y for group, m in exact.items()})
         orders["control"] = by_chance(config, relations, jnp.asarray(pairs))
         halfway = [f"rank {rank}" for rank in config.ranks] + [f"ridge {ridge:g}" for ridge in config.ridges]
@@ -209,17 +209,17 @@ def by_cca(config: Config, relations: dict[str, Relation]) -> Matches:
     def one(relations: dict[str, Relation]) -> Matches:
         found: Matches = {}
         for group, relation in relations.items():
-            for name, settings in settings_of_cca(config, relation).items():
-                found[name] = found.get(name, {}) | match_groups({group: relation}, settings)
+            for name, method in methods_of_cca(config, relation).items():
+                found[name] = found.get(name, {}) | match({group: relation}, method)
         return found
 
     return ea.population.map(one, relations)
 
 
-def settings_of_cca(config: Config, relation: Relation) -> dict[str, Settings]:
+def methods_of_cca(config: Config, relation: Relation) -> dict[str, alignment.CCA]:
     """All settings that are tried; a layer has no more directions than neurons."""
     code, width = config.mode == "code", relation.moments.mean_x.shape[-1]
-    cca = partial(Settings, "cca", mode="code" if code else "text")
+    cca = partial(alignment.CCA, mode="code" if code else "text")
     found = {"cca": cca(), "svcca": cca(rank=min(config.rank, width)), "shown": cca(rank=min(SHOWN, width))}
     found |= {f"rank {rank}": cca(rank=min(rank, width)) for rank in config.ranks}
     return found | {
@@ -233,11 +233,11 @@ def by_correlation(config: Config, relations: dict[str, Relation]) -> Matches:
     loadings = {}
     for group, relation in relations.items():
         rank = max(1, relation.moments.mean_x.shape[-1] // 2)  # with all directions they would be the correlations
-        loadings |= match_pairs({group: relation}, method="loadings", rank=rank)
+        loadings |= match({group: relation}, Loadings(rank=rank))
     return {
-        "naive": match_pairs(relations, method="none"),
-        "one_to_one": match_pairs(relations, method="greedy" if code else "correlation"),
-        "semi": match_pairs(relations, method="semi", direction="y" if code else "x"),
+        "naive": match(relations, "none"),
+        "one_to_one": match(relations, "greedy" if code else "correlation"),
+        "semi": match(relations, Semi(direction="y" if code else "x")),
         "loadings": loadings,
     }
 

@@ -9,19 +9,21 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import crossover, population, symmetry
-from evojax_align.alignment.stages import METHODS, STREAM_ABOVE, relate
+from evojax_align.alignment import CCA, Correlation, Loadings, Semi, relate
+from evojax_align.alignment.methods import NAMES as METHODS
+from evojax_align.alignment.statistics import STREAM_ABOVE
 
 MATCHING = [method for method in METHODS if method != "none"]
 VARIANTS = {
-    **{method: {"method": method} for method in MATCHING},
-    "semi, other side": {"method": "semi", "direction": "y"},
-    "cca, code": {"method": "cca", "mode": "code"},
-    "cca of 3 directions": {"method": "cca", "rank": 3},
-    "cca with a ridge": {"method": "cca", "ridge": 0.1},
-    "loadings with both": {"method": "loadings", "rank": 4, "ridge": 0.1},
-    "correlation, compiled": {"method": "correlation", "engine": "compiled"},
+    **{name: METHODS[name] for name in MATCHING},
+    "semi, other side": Semi(direction="y"),
+    "cca, code": CCA(mode="code"),
+    "cca of 3 directions": CCA(rank=3),
+    "cca with a ridge": CCA(ridge=0.1),
+    "loadings with both": Loadings(rank=4, ridge=0.1),
+    "correlation, compiled": Correlation(engine="compiled"),
 }
-BIJECTIVE = [name for name, settings in VARIANTS.items() if METHODS[settings["method"]].bijective]
+BIJECTIVE = [name for name, method in VARIANTS.items() if method.bijective]
 EXACT = [name for name in BIJECTIVE if "directions" not in name and "both" not in name]
 """What finds every neuron of a permuted copy; a few directions pair a few neurons only."""
 
@@ -46,7 +48,7 @@ def at_both_depths(names):
 @pytest.mark.parametrize(("name", "depth"), at_both_depths(BIJECTIVE))
 def test_a_bijective_method_changes_neither_function(name, depth, apply, x, request):
     a, b = request.getfixturevalue(depth)
-    out = ea.align(apply, a, b, x, **VARIANTS[name])
+    out = ea.align(apply, a, b, x, method=VARIANTS[name])
     assert out.bijective and out.valid and out.all_finite
     np.testing.assert_allclose(apply(out.a, x), apply(a, x), atol=1e-5)
     np.testing.assert_allclose(apply(out.b, x), apply(b, x), atol=1e-5)
@@ -58,7 +60,7 @@ def test_a_bijective_method_changes_neither_function(name, depth, apply, x, requ
 def test_a_network_and_its_permuted_copy_are_matched_back_exactly(name, depth, apply, x, request):
     a, _ = request.getfixturevalue(depth)
     b, orders = shuffled(a, apply, x)
-    out = ea.align(apply, a, b, x, **VARIANTS[name])
+    out = ea.align(apply, a, b, x, method=VARIANTS[name])
     chex.assert_trees_all_equal(out.a, out.b)
     for group, order in orders.items():
         np.testing.assert_array_equal(order[out.permutations_b[group]], out.permutations_a[group])
@@ -67,7 +69,7 @@ def test_a_network_and_its_permuted_copy_are_matched_back_exactly(name, depth, a
 
 def test_a_few_directions_pair_as_many_neurons_of_a_permuted_copy_rightly(apply, x, shallow):
     b, orders = shuffled(shallow[0], apply, x)
-    out = ea.align(apply, shallow[0], b, x, method="cca", rank=3)
+    out = ea.align(apply, shallow[0], b, x, method=CCA(rank=3))
     for group, order in orders.items():
         np.testing.assert_array_equal(order[out.permutations_b[group][:3]], out.permutations_a[group][:3])
         rest = out.permutations_a[group][3:]
@@ -100,7 +102,7 @@ def test_semi_matching_keeps_one_network_and_copies_from_the_other(apply, x, sha
 
 def test_semi_matching_of_the_other_side_is_its_mirror_image(apply, x, shallow):
     a, b = shallow
-    other = ea.align(apply, a, b, x, method="semi", direction="y")
+    other = ea.align(apply, a, b, x, method=Semi(direction="y"))
     chex.assert_trees_all_equal(other.b, b)
     mirrored = ea.align(apply, b, a, x, method="semi")
     chex.assert_trees_all_equal((other.a, other.permutations_a), (mirrored.b, mirrored.permutations_b))
@@ -136,7 +138,7 @@ def test_figure_1_both_aligned_networks_are_equal(method, apply, x):
     "name", [pytest.param(name, marks=() if name in ("correlation", "semi") else pytest.mark.slow) for name in VARIANTS]
 )
 def test_eager_jitted_mapped_and_paired_calls_agree_member_by_member(name, apply, x, many):
-    settings = VARIANTS[name]
+    settings = {"method": VARIANTS[name]}
     first, second = many
     pairs = ea.align_pairs(apply, first, second, x, **settings)
     mapped = jax.jit(lambda a, b: population.map(lambda p, q: ea.align(apply, p, q, x, **settings), a, b))
@@ -207,7 +209,7 @@ def test_streaming_changes_nothing(apply, x, shallow, monkeypatch):
     for chunk in (20, 17, 1000):
         streamed = jax.jit(lambda a, b, chunk=chunk: relate(spec, apply, a, b, x, chunk=chunk))(*shallow)
         chex.assert_trees_all_close(streamed, whole, rtol=1e-5, atol=1e-4)
-    monkeypatch.setattr("evojax_align.alignment.stages.STREAM_ABOVE", 64)  # one sample at a time
+    monkeypatch.setattr("evojax_align.alignment.statistics.STREAM_ABOVE", 64)  # one sample at a time
     streamed = jax.jit(lambda a, b: relate(spec, apply, a, b, x))(*shallow)
     chex.assert_trees_all_close(streamed, whole, rtol=1e-5, atol=1e-4)
 
@@ -300,16 +302,16 @@ def test_gradients_flow_through_the_child_of_aligned_parents(method, apply, x, s
 
 
 def test_another_ridge_compiles_nothing(apply, x, shallow, caplog):
-    ea.align(apply, *shallow, x, method="cca", ridge=0.05)
+    ea.align(apply, *shallow, x, method=CCA(ridge=0.05))
     with jax.log_compiles():
-        assert ea.align(apply, *shallow, x, method="cca", ridge=0.5).valid
+        assert ea.align(apply, *shallow, x, method=CCA(ridge=0.5)).valid
     assert "ompiling" not in caplog.text
 
 
 @pytest.mark.slow
 def test_a_ridge_may_be_traced(apply, x, shallow):
     ridges = [0.05, 0.5, 5.0]
-    align = lambda ridge: ea.align(apply, *shallow, x, method="cca", ridge=ridge).permutations_b["0"]
+    align = lambda ridge: ea.align(apply, *shallow, x, method=CCA(ridge=ridge)).permutations_b["0"]
     lifted = jax.jit(jax.vmap(align))(jnp.array(ridges))
     assert [align(ridge).tolist() for ridge in ridges] == lifted.tolist()
 
@@ -352,6 +354,6 @@ def test_the_mode_of_the_authors_deflates_weights_and_does_not_set_dead_neurons_
         weights = [ea.similarity.deflated(w) for w in weights]
     nobody = jnp.zeros(6, bool)
     expected = ea.matching.canonical(*weights, dead_x=nobody, dead_y=nobody, mode="code")
-    out = ea.align(apply, a, b, x, method="cca", mode="code", ridge=ridge)
+    out = ea.align(apply, a, b, x, method=CCA(mode="code", ridge=ridge))
     np.testing.assert_array_equal(out.permutations_a[group], expected.x)
     np.testing.assert_array_equal(out.permutations_b[group], expected.y)

@@ -5,8 +5,9 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import symmetry
-from evojax_align.alignment import Settings, match_groups, match_pairs, relate, relate_pairs
-from evojax_align.alignment.stages import METHODS
+from evojax_align.alignment import CCA, Correlation, Loadings, Method, Semi, Weights, match, relate
+from evojax_align.alignment.methods import NAMES as METHODS
+from evojax_align.alignment.methods import named
 
 
 def changed(network, leaf, change):
@@ -93,13 +94,13 @@ def test_activations_that_are_not_finite_are_refused(apply, x, shallow):
         ea.align(apply, a, loud, x)
 
 
-@pytest.mark.parametrize("method", ["cca", "loadings"])
+@pytest.mark.parametrize("method", [CCA, Loadings])
 def test_too_few_samples_for_cca_are_refused_unless_a_ridge_or_a_rank_makes_them_enough(method, apply, x, shallow):
     with pytest.raises(ValueError, match=r"x: got 6 samples for 6 neurons.*ridge > 0, or a rank"):
-        ea.align(apply, *shallow, x[:6], method=method)
+        ea.align(apply, *shallow, x[:6], method=method())
 
     def align(**settings):  # traced only: that is where it is refused
-        call = lambda a, b: jax.tree.leaves(ea.align(apply, a, b, x[:6], method=method, **settings))
+        call = lambda a, b: jax.tree.leaves(ea.align(apply, a, b, x[:6], method=method(**settings)))
         return jax.eval_shape(call, *shallow)
 
     assert align(ridge=0.1) and align(rank=3)
@@ -125,54 +126,71 @@ def test_one_sample_tells_nothing(apply, x, shallow):
 @pytest.mark.parametrize("rank", [0, -2, 7])
 def test_a_rank_outside_the_width_is_refused(rank, apply, x, shallow):
     with pytest.raises(ValueError, match=f"rank: got {rank}; expected"):
-        ea.align(apply, *shallow, x, method="cca", rank=rank)
+        ea.align(apply, *shallow, x, method=CCA(rank=rank))
 
 
 @pytest.mark.parametrize("ridge", [-1.0, np.nan])
 def test_a_ridge_that_is_negative_or_not_finite_is_refused(ridge, apply, x, shallow):
     with pytest.raises(ValueError, match=r"ridge: got .*; expected a finite number of at least 0"):
-        ea.align(apply, *shallow, x, method="cca", ridge=float(ridge))
+        ea.align(apply, *shallow, x, method=CCA(ridge=float(ridge)))
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "near"),
+    ("setting", "value", "near", "call"),
     [
-        ("method", "corelation", "correlation"),
-        ("method", "loading", "loadings"),
-        ("mode", "txt", "text"),
-        ("engine", "compile", "compiled"),
+        ("method", "corelation", "correlation", match),
+        ("method", "loading", "loadings", match),
+        ("mode", "txt", "text", lambda _, value: CCA(mode=value)),
+        ("engine", "compile", "compiled", lambda _, value: Correlation(value)),
+        ("engine", "compile", "compiled", lambda _, value: Loadings(engine=value)),
+        ("engine", "compile", "compiled", lambda _, value: Weights(engine=value)),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest(setting, value, near, apply, x, shallow):
+def test_an_unknown_name_is_refused_with_the_nearest(setting, value, near, call):
     with pytest.raises(ValueError, match=f"{setting}: got '{value}'; expected one of .*Did you mean '{near}'"):
-        ea.align(apply, *shallow, x, **{setting: value})
+        call({}, value)
     with pytest.raises(ValueError, match=r"direction: got 'z'; expected one of 'x', 'y'"):
-        ea.align(apply, *shallow, x, method="semi", direction="z")
+        Semi(direction="z")
 
 
-OTHERS = {"rank": 2, "ridge": 0.5, "mode": "code", "direction": "y", "engine": "host"}
+def test_what_is_no_method_is_refused_with_the_fix(apply, x, shallow):
+    class Loose(Method):
+        __hash__ = None
 
+    class Empty(Method):
+        pass
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_setting_that_a_method_does_not_take_is_refused(method, apply, x, shallow):
-    for setting, value in OTHERS.items():
-        if setting in METHODS[method].takes:
-            continue
-        with pytest.raises(ValueError, match=f"{setting}: got .* with method='{method}'.*Leave it out, or use method="):
-            ea.align(apply, *shallow, x, method=method, **{setting: value})
+    for wrong, message in (
+        (CCA, r"method: got the class CCA; expected a Method, or one of .* Call the class"),
+        (lambda relation: relation, "method: got <function .*Inherit from alignment.Method"),
+        (Loose(), "method: got a Loose without a hash; .*frozen dataclass"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            named(wrong)
+    with pytest.raises(NotImplementedError, match="Empty defines neither `scores` nor `match`"):
+        ea.align(apply, *shallow, x, method=Empty())
 
 
 def test_statistics_alone_do_not_suffice_for_matching_by_weights(apply, x, shallow, many):
-    pair = relate(symmetry.infer(apply, shallow[0], x), apply, *shallow, x, covariances=False)
-    pairs = relate_pairs(apply, *many, x, covariances=False)
-    for call in (
-        lambda: match_groups(pair, Settings("weights")),
-        lambda: match_pairs(pairs, method="weights"),
-        lambda: match_pairs(pairs, method="weights", engine="compiled"),
-        lambda: jax.eval_shape(lambda relations: match_pairs(relations, method="weights"), pairs),
-    ):
-        with pytest.raises(ValueError, match=r"method: got 'weights'.*`align`, `align_pairs` or `match_weights`"):
-            call()
+    spec = symmetry.infer(apply, shallow[0], x)
+    for networks in (shallow, many):
+        relations = relate(spec, apply, *networks, x, covariances=False)
+        for call in (
+            lambda relations=relations: match(relations, "weights"),
+            lambda relations=relations: match(relations, Weights(engine="compiled")),
+            lambda relations=relations: jax.eval_shape(lambda relations: match(relations, "weights"), relations),
+        ):
+            with pytest.raises(ValueError, match=r"method: got 'weights'.*`align` or `match_weights`"):
+                call()
+
+
+def test_one_network_is_no_population_and_the_other_way_round(apply, x, shallow, many):
+    spec = symmetry.infer(apply, shallow[0], x)
+    with pytest.raises(ValueError, match="a: got one network; expected a population"):
+        ea.align_pairs(apply, *shallow, x, spec=spec)
+    deeper = jax.tree.map(lambda leaf: leaf[None], many)
+    with pytest.raises(ValueError, match=r"a: got shape \(1, 3, .*at the leaf '0/"):
+        ea.align(apply, *deeper, x, spec=spec)
 
 
 @pytest.mark.parametrize("chunk", [0, -5])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import evojax_align as ea
-from evojax_align.alignment import align_to
+from evojax_align.alignment import CCA, Correlation, align_to
 from evojax_align.symmetry.permuting import random_permutations
 
 
@@ -19,10 +19,10 @@ def crowd(network, task):
     return apply, params, ea.population.stack([ea.symmetry.permute(spec, params, order) for order in orders])
 
 
-@pytest.mark.parametrize(("method", "settings"), [("correlation", {}), ("cca", {"ridge": 0.01}), ("weights", {})])
-def test_every_order_of_a_network_becomes_that_of_the_reference(crowd, task, method, settings):
+@pytest.mark.parametrize("method", ["correlation", CCA(ridge=0.01), "weights"])
+def test_every_order_of_a_network_becomes_that_of_the_reference(crowd, task, method):
     apply, params, pop = crowd
-    found = align_to(apply, params, pop, task[0], method=method, **settings)
+    found = align_to(apply, params, pop, task[0], method=method)
     for member in ea.population.unstack(found.networks):
         chex.assert_trees_all_equal(member, params)
 
@@ -32,7 +32,8 @@ def test_networks_keep_their_functions_and_the_permutations_say_what_moved(netwo
     reference, *others = ea.population.unstack(ea.population.init(init, key, 4))
     pop = ea.population.stack(others)
     spec = ea.symmetry.infer(apply, reference, task[0][:1])
-    found = jax.jit(lambda pop: align_to(apply, reference, pop, task[0], spec=spec, engine="compiled"))(pop)
+    compiled = Correlation(engine="compiled")
+    found = jax.jit(lambda pop: align_to(apply, reference, pop, task[0], spec=spec, method=compiled))(pop)
     for number, member in enumerate(ea.population.unstack(found.networks)):
         np.testing.assert_allclose(apply(member, task[0]), apply(others[number], task[0]), atol=1e-5)
         order = {group: index[number] for group, index in found.permutations.items()}
@@ -40,5 +41,5 @@ def test_networks_keep_their_functions_and_the_permutations_say_what_moved(netwo
 
 
 def test_a_method_that_is_no_bijection_is_refused(crowd, task):
-    with pytest.raises(ValueError, match="method: got 'semi'"):
+    with pytest.raises(ValueError, match="method: got Semi"):
         align_to(*crowd, jnp.asarray(task[0]), method="semi")

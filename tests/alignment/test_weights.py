@@ -7,7 +7,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import models, symmetry
-from evojax_align.alignment import match_weights
+from evojax_align.alignment import Correlation, Semi, Weights, match_weights
 
 WIDTH = 12
 
@@ -71,7 +71,7 @@ def test_more_restarts_end_higher_or_at_the_same_height():
 def test_a_copy_is_recovered_by_align(engine):
     params = draw(0)
     _, copy = shuffled(residual, params, X, 3)
-    out = ea.align(residual, params, copy, X, method="weights", restarts=2, engine=engine)
+    out = ea.align(residual, params, copy, X, method=Weights(restarts=2, engine=engine))
     assert recovered(out.a, params) and recovered(out.b, params)
     for group, scores in out.scores.items():  # those of dead neurons are 0
         np.testing.assert_allclose(sorted(scores)[int(out.dead_a[group]) :], 1, atol=1e-5)
@@ -88,11 +88,11 @@ def test_the_parameters_end_nearer_than_activations_bring_them_and_functions_sta
 
 def test_under_jit_and_for_many_pairs_it_is_as_good():
     pairs = [(draw(seed), shuffled(residual, draw(seed), X, seed)[1]) for seed in (4, 5)]
-    traced = jax.jit(lambda a, b: ea.align(residual, a, b, X, method="weights", restarts=2).b)
+    traced = jax.jit(lambda a, b: ea.align(residual, a, b, X, method=Weights(restarts=2)).b)
     for a, b in pairs:
         assert recovered(traced(a, b), a)
     a, b = (ea.population.stack(list(side)) for side in zip(*pairs, strict=True))
-    assert recovered(ea.align_pairs(residual, a, b, X, method="weights", restarts=2).b, a)
+    assert recovered(ea.align_pairs(residual, a, b, X, method=Weights(restarts=2)).b, a)
 
 
 def attention(p, x):
@@ -115,12 +115,12 @@ def test_heads_and_their_channels_are_recovered_together():
     assert recovered(symmetry.permute(spec, copy, orders), params)
 
 
-def test_restarts_must_be_positive_and_belong_to_weights():
-    a, b = draw(0), draw(1)
+def test_restarts_must_be_positive_and_the_start_a_bijective_method():
     with pytest.raises(ValueError, match="restarts: got 0"):
-        ea.align(residual, a, b, X, method="weights", restarts=0)
-    with pytest.raises(ValueError, match="restarts: got 3 with method='correlation'"):
-        ea.align(residual, a, b, X, restarts=3)
+        Weights(restarts=0)
+    for start in (Weights(), Semi(), "correlation", Correlation):
+        with pytest.raises(ValueError, match=r"start: got .*expected a bijective method that compares activations"):
+            Weights(start=start)
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,10 @@ def measured(precision: str) -> dict[str, np.ndarray]:
     with jax.default_matmul_precision(precision):
         found = {}
         for engine in ("host", "compiled"):
-            copies = ea.align(NETWORK.apply, a, planted, x, engine=engine)
+            method = ea.alignment.Correlation(engine=engine)
+            copies = ea.align(NETWORK.apply, a, planted, x, method=method)
             found[f"permutations:{engine}"] = copies.permutations_b["hidden_0"]
-            strangers = ea.align(NETWORK.apply, a, other, x, engine=engine)
+            strangers = ea.align(NETWORK.apply, a, other, x, method=method)
             found[f"total:{engine}"] = jnp.mean(strangers.scores["hidden_0"])
         for strategy in ("scan", "vmap"):
             sweep = interpolation.sweep(NETWORK.apply, a, other, x, y, ts=ts, chunk=300, strategy=strategy)

@@ -180,7 +180,8 @@ def aligning(scale: Scale) -> list[Row]:
     def prepare(pairs: int, engine: str) -> Callable[[], Any]:
         x, _ = samples(scale.compared)
         a, b = population.pairs(networks(network, 2 * pairs))
-        return lambda: ea.align_pairs(network.apply, a, b, x, engine=engine).b
+        method = alignment.Correlation(engine=engine)
+        return lambda: ea.align_pairs(network.apply, a, b, x, method=method).b
 
     return [
         Row(

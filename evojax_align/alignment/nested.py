@@ -5,25 +5,55 @@ the total of their best match, summed over all groups that live inside. Heads ar
 """
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import jax.numpy as jnp
+from flax import struct
 
 from evojax_align._types import Array, Bool, Float, Int
-from evojax_align.alignment.records import GroupMatch, Relation, matched
-from evojax_align.matching import one_to_one
+from evojax_align.alignment.methods import Method
+from evojax_align.alignment.statistics import Relation
 from evojax_align.similarity import Moments, correlation_of
 from evojax_align.similarity.moments import finite
 from evojax_align.symmetry import PermutationSpec
 
-Partners = tuple[Int[Array, "*batch n"], Int[Array, "*batch n"], Bool[Array, "*batch"]]
-"""Both sides of a matching, and whether it is a bijection."""
+Partners: TypeAlias = tuple[Int[Array, "*batch n"], Int[Array, "*batch n"], Bool[Array, "*batch"]]
+"""Both sides of a match, and whether it is what it should be."""
+
+
+@struct.dataclass
+class GroupMatch:
+    """The partners in one group: `x[i]` of the first network and `y[i]` of the second; with leading axes of many pairs.
+
+    Attributes:
+        x: of a group inside another, [outer, inner]: for each old outer neuron its inner ones in their new order.
+        y: likewise.
+        score: correlation of each pair of partners.
+        dead_x: number of dead neurons of the first network.
+        dead_y: number of dead neurons of the second.
+        valid: whether a matching that should be a bijection is one.
+        all_finite: whether all activations were finite.
+    """
+
+    x: Int[Array, "..."]
+    y: Int[Array, "..."]
+    score: Float[Array, "..."]
+    dead_x: Int[Array, "..."]
+    dead_y: Int[Array, "..."]
+    valid: Bool[Array, "..."]
+    all_finite: Bool[Array, "..."]
+
+
+def _matched(m: Moments, x: Array, y: Array, score: Array, valid: Array) -> GroupMatch:
+    return GroupMatch(x, y, score, jnp.sum(m.dead_x), jnp.sum(m.dead_y), valid, finite(m))
 
 
 def blocks(relation: Relation) -> Relation:
-    """The relation of every pair of outer neurons (i, j), with a leading axis of pairs, j running fastest."""
+    """Of a group inside another, the relation of every pair of outer neurons (i, j), with a leading axis of pairs, j
+    running fastest; any other relation as it is."""
     m, outer = relation.moments, relation.outer
     if outer is None:
-        raise ValueError("this group lives in no other")
+        return relation
     inner = m.mean_x.size // outer
 
     def of_x(v: Array) -> Array:
@@ -53,15 +83,14 @@ def blocks(relation: Relation) -> Relation:
 
 
 def resolve(
-    relations: Mapping[str, Relation], partners: Mapping[str, Partners], *, keep: bool, engine: str
+    method: Method, relations: Mapping[str, Relation], partners: Mapping[str, Partners]
 ) -> dict[str, GroupMatch]:
-    """All matches, from the partners in each group, or for a group inside another in each pair of outer neurons.
+    """All matches of one pair, from the partners in each group, or in each pair of outer neurons.
 
     Args:
+        method: what matches the outer neurons.
         relations: of all groups that are read.
         partners: for each of them; for an inner group with a leading axis of pairs of outer neurons.
-        keep: leave the outer neurons in place.
-        engine: what matches the outer neurons.
 
     Returns:
         A match for each group and for each outer group; of an inner one `x` [outer, inner] says for each old outer
@@ -71,7 +100,8 @@ def resolve(
     families: dict[str, list[str]] = {}
     for group, relation in relations.items():
         if relation.parent is None:
-            found[group] = matched(relation.moments, *partners[group])
+            x, y, valid = partners[group]
+            found[group] = _matched(relation.moments, x, y, relation.correlations[x, y], valid)
         else:
             families.setdefault(relation.parent, []).append(group)
     for parent, children in families.items():
@@ -79,22 +109,13 @@ def resolve(
         inside = {child: _unfolded(relations[child], partners[child], outer) for child in children}
         totals = jnp.stack([jnp.sum(scores, axis=-1) for *_, scores in inside.values()]).sum(axis=0)
         count = sum(scores.shape[-1] for *_, scores in inside.values())
-        as_it_is = jnp.arange(outer)
-        best = one_to_one(totals, engine=engine)
-        x, y = (as_it_is, as_it_is) if keep else (best.x, best.y)
-        none = jnp.zeros((), int)
+        best = method.match_outer(totals)
+        x, y = best.x, best.y
         valid = jnp.all(jnp.array([best.valid, *(jnp.all(partners[child][2]) for child in children)]))
         for child, (of_x, of_y, scores) in inside.items():
-            m = relations[child].moments
-            found[child] = GroupMatch(
-                x=_placed(of_x[x, y], x),
-                y=_placed(of_y[x, y], y),
-                score=scores[x, y],
-                dead_x=jnp.sum(m.dead_x),
-                dead_y=jnp.sum(m.dead_y),
-                valid=valid,
-                all_finite=finite(m),
-            )
+            orders = _placed(of_x[x, y], x), _placed(of_y[x, y], y)
+            found[child] = _matched(relations[child].moments, *orders, scores[x, y], valid)
+        none = jnp.zeros((), int)
         found[parent] = GroupMatch(x, y, totals[x, y] / count, none, none, valid, jnp.array(True))
     return found
 
@@ -109,20 +130,17 @@ def by_orders(
     found = {}
     for group, y in orders.items():
         x = jnp.broadcast_to(jnp.arange(y.shape[-1]), y.shape)
-        none = jnp.zeros((), int)
-        sure = jnp.array(True)
-        match = GroupMatch(x, y, jnp.zeros(y.shape), none, none, sure, sure)
-        if group in relations:
-            outer = spec.parents.get(group)
-            m = relations[group].moments
-            if outer is None:
-                match = matched(m, x, y, sure)
-            else:
-                heads, inner = jnp.arange(y.shape[0])[:, None], y.shape[1]
-                scores = correlation_of(m)[heads * inner + x, orders[outer][:, None] * inner + y[orders[outer]]]
-                dead_x, dead_y = jnp.sum(m.dead_x), jnp.sum(m.dead_y)
-                match = GroupMatch(x, y, scores, dead_x, dead_y, sure, finite(m))
-        found[group] = match
+        none, sure = jnp.zeros((), int), jnp.array(True)
+        if group not in relations:
+            found[group] = GroupMatch(x, y, jnp.zeros(y.shape), none, none, sure, sure)
+            continue
+        m, outer = relations[group].moments, spec.parents.get(group)
+        if outer is None:
+            scores = correlation_of(m)[x, y]
+        else:
+            heads, inner = jnp.arange(y.shape[0])[:, None], y.shape[1]
+            scores = correlation_of(m)[heads * inner + x, orders[outer][:, None] * inner + y[orders[outer]]]
+        found[group] = _matched(m, x, y, scores, sure)
     return found
 
 

@@ -1,0 +1,310 @@
+"""The methods that match neurons, as values: each with its own settings, and one function of two networks' statistics.
+
+`align`, the studies and the evolutionary algorithms take a method by name, or as such a value. A method of your own is
+a frozen dataclass that inherits from `Method`:
+
+    @dataclasses.dataclass(frozen=True)
+    class Absolute(Method):
+        def scores(self, relation):
+            return abs(relation.correlations)
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from evojax_align import _checks
+from evojax_align._types import Array, Bool, Float
+from evojax_align.alignment.statistics import Relation
+from evojax_align.matching import Matching, SemiMatching, canonical, greedy_index, one_to_one, semi
+from evojax_align.matching.assignment import ENGINES
+from evojax_align.matching.best import DIRECTIONS
+from evojax_align.matching.canonical import MODES
+from evojax_align.similarity import cca_of, deflated, structure_scores
+from evojax_align.similarity.canonical import check_rank, check_ridge, check_samples
+
+
+class Method:
+    """How the neurons of two networks are matched. A subclass defines `scores` or `match`, both of one pair.
+
+    Instances are static under JAX's transformations: they must be hashable, as frozen dataclasses are.
+
+    Attributes:
+        within: whether the method needs the covariances inside each network (`relation.moments.within_x`).
+        bijective: whether every neuron has one partner, so that both networks keep their function.
+        engine: what solves the assignments (see `matching.one_to_one`).
+
+    Example:
+        >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Absolute(ea.alignment.Method):
+        ...     def scores(self, relation):
+        ...         return abs(relation.correlations)
+        >>> apply = lambda p, x: (x @ p["in"]) ** 2 @ p["out"]
+        >>> a = {"in": jnp.array([[1.0, 2.0], [0.0, 1.0]]), "out": jnp.array([[1.0], [2.0]])}
+        >>> b = {"in": -a["in"][:, ::-1], "out": a["out"][::-1]}
+        >>> out = ea.align(apply, a, b, jax.random.normal(jax.random.key(0), (8, 2)), method=Absolute())
+        >>> bool((out.a["out"] == out.b["out"]).all())
+        True
+    """
+
+    within: ClassVar[bool] = False
+    bijective: ClassVar[bool] = True
+    engine: Any = "auto"
+
+    def __init_subclass__(cls, *, static: bool = True) -> None:
+        if static:
+            jax.tree_util.register_static(cls)
+
+    def scores(self, relation: Relation) -> Float[Array, "p q"]:
+        """How alike every neuron of the first network is to every neuron of the second; larger is more alike."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither `scores` nor `match`")
+
+    def match(self, relation: Relation) -> Matching | SemiMatching:
+        """The partners in one group; by default the one-to-one matching of largest total score."""
+        return one_to_one(self.scores(relation), relation.dead_x, relation.dead_y, engine=self.engine)
+
+    def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
+        """The partners in a group that others live in, such as heads, by the total scores of what is inside."""
+        return one_to_one(totals, engine=self.engine)
+
+
+@dataclasses.dataclass(frozen=True)
+class Correlation(Method):
+    """One-to-one matching of largest total correlation (SC-PwC; Uriot & Izzo 2020, section 4.2).
+
+    Attributes:
+        engine: what solves the assignment (see `matching.one_to_one`).
+    """
+
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _checks.one_of("engine", self.engine, ENGINES)
+
+    def scores(self, relation: Relation) -> Float[Array, "p q"]:
+        """The correlations."""
+        return relation.correlations
+
+
+@dataclasses.dataclass(frozen=True)
+class Semi(Method):
+    """The best partner for each neuron of one side, which may repeat (SC-PwC, semi-matching, section 4.2).
+
+    Attributes:
+        direction: the side of which every neuron is kept: "x" the first network, "y" the second.
+    """
+
+    bijective: ClassVar[bool] = False
+    direction: str = "x"
+
+    def __post_init__(self) -> None:
+        _checks.one_of("direction", self.direction, DIRECTIONS)
+
+    def match(self, relation: Relation) -> SemiMatching:
+        """The neuron of largest correlation."""
+        dead = {"dead_x": relation.dead_x, "dead_y": relation.dead_y}
+        return semi(relation.correlations, **dead, direction=self.direction)
+
+
+@dataclasses.dataclass(frozen=True)
+class Greedy(Method):
+    """The neurons of the second network choose in index order, as the authors' program for SC-PwC does."""
+
+    def match(self, relation: Relation) -> Matching:
+        """The best neuron that is still free."""
+        return greedy_index(relation.correlations, dead_x=relation.dead_x, dead_y=relation.dead_y)
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity(Method):
+    """Every neuron stays at its place: the control of naive crossover."""
+
+    def match(self, relation: Relation) -> Matching:
+        """Each neuron with the one at the same place."""
+        return _in_place(relation.correlations)
+
+    def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
+        """Each neuron with the one at the same place."""
+        return _in_place(totals)
+
+
+def _in_place(scores: Array) -> Matching:
+    order = jnp.arange(scores.shape[0], dtype=jnp.int32)
+    return Matching(x=order, y=order, valid=jnp.array(True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Canonical(Method, static=False):
+    """What matching in canonical space takes. A ridge may be traced; another one compiles nothing anew."""
+
+    within: ClassVar[bool] = True
+    rank: int | None = None
+    ridge: float | Array = 0.0
+
+    def __init_subclass__(cls) -> None:
+        jax.tree_util.register_pytree_node(cls, _without_ridge, lambda rest, ridge: _with_ridge(cls, rest, ridge))
+
+    def __post_init__(self) -> None:
+        if self.rank is not None:
+            _checks.positive("rank", self.rank)
+        if _checks.is_concrete(self.ridge):
+            object.__setattr__(self, "ridge", check_ridge(self.ridge))
+
+    def _cca(self, relation: Relation) -> Any:
+        m = relation.moments
+        width, other = m.mean_x.shape[-1], m.mean_y.shape[-1]
+        check_rank(self.rank, width, other)
+        check_samples(relation.samples, max(width, other), self.rank, self.ridge)
+        return cca_of(m, self.rank, self.ridge)
+
+    def has_ridge(self) -> bool:
+        """Whether there is a ridge, which a traced one is taken for."""
+        return not _checks.is_concrete(self.ridge) or self.ridge != 0
+
+
+def _without_ridge(method: _Canonical) -> tuple[tuple, tuple]:
+    """Leaves: the ridge, where there is one; that there is none is known where a program is traced."""
+    rest = [(f.name, getattr(method, f.name)) for f in dataclasses.fields(method) if f.name != "ridge"]
+    return ((method.ridge,) if method.has_ridge() else ()), tuple(rest)
+
+
+def _with_ridge(cls: type, rest: tuple, ridge: Any) -> Any:
+    method = object.__new__(cls)  # leaves may be anything here, and are not checked again
+    for name, value in (*rest, ("ridge", *ridge) if ridge else ("ridge", 0.0)):
+        object.__setattr__(method, name, value)
+    return method
+
+
+@dataclasses.dataclass(frozen=True)
+class CCA(_Canonical):
+    """Algorithm 1 on canonical weights: neurons that stand out in the same canonical direction (SC-CCA, section 4.1).
+
+    Attributes:
+        rank: number of main directions kept first (SVCCA); all by default.
+        ridge: what is added to the diagonal of the correlation matrices.
+        mode: "text" or "code" (see `matching.canonical`). As the authors' program, "code" does not set dead neurons
+            apart, and takes the weights of `similarity.deflated` unless there is a ridge.
+    """
+
+    mode: str = "text"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.one_of("mode", self.mode, MODES)
+
+    def match(self, relation: Relation) -> Matching:
+        """One pair of neurons for each direction, the strongest first."""
+        result = self._cca(relation)
+        weights = result.weights_x, result.weights_y
+        dead_x, dead_y = relation.dead_x, relation.dead_y
+        if self.mode == "code":
+            dead_x, dead_y = jnp.zeros_like(dead_x), jnp.zeros_like(dead_y)
+            if not self.has_ridge():  # with a ridge the authors used another program, without deflation
+                weights = deflated(weights[0]), deflated(weights[1])
+        return canonical(*weights, dead_x=dead_x, dead_y=dead_y, mode=self.mode)
+
+
+@dataclasses.dataclass(frozen=True)
+class Loadings(_Canonical):
+    """One-to-one matching by what neurons share in canonical space, stable where canonical weights are not.
+
+    Attributes:
+        rank: number of main directions kept first (SVCCA); all by default.
+        ridge: what is added to the diagonal of the correlation matrices.
+        engine: what solves the assignment (see `matching.one_to_one`).
+    """
+
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _checks.one_of("engine", self.engine, ENGINES)
+
+    def scores(self, relation: Relation) -> Float[Array, "p q"]:
+        """See `similarity.structure_scores`."""
+        return structure_scores(self._cca(relation))
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights(Method, static=False):
+    """The largest inner product of both networks' parameters, over all groups (Ainsworth et al. 2023, Git Re-Basin).
+
+    Attributes:
+        restarts: number of climbs, of which the best end is kept: one from the order that `start` finds, one from
+            the networks as they are, and all others from random orders.
+        start: a bijective method, which compares activations.
+        engine: what solves the assignments (see `matching.one_to_one`).
+    """
+
+    restarts: int = 8
+    start: Method = Correlation()
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        _checks.positive("restarts", self.restarts)
+        _checks.one_of("engine", self.engine, ENGINES)
+        if not isinstance(self.start, Method) or isinstance(self.start, Weights) or not self.start.bijective:
+            fix = "Pass, for example, start=Correlation()."
+            raise _checks.bad("start", repr(self.start), "a bijective method that compares activations", fix)
+
+    def match(self, relation: Relation) -> Matching:
+        """Statistics of activations do not suffice."""
+        fix = "It needs the parameters: use `align` or `match_weights`."
+        raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
+
+
+jax.tree_util.register_pytree_node(
+    Weights,
+    lambda method: ((method.start,), (method.restarts, method.engine)),
+    lambda rest, start: _weights(*rest, *start),
+)
+
+
+def _weights(restarts: int, engine: str, start: Any) -> Weights:
+    method = object.__new__(Weights)
+    for name, value in (("restarts", restarts), ("start", start), ("engine", engine)):
+        object.__setattr__(method, name, value)
+    return method
+
+
+NAMES: dict[str, Method] = {
+    "correlation": Correlation(),
+    "semi": Semi(),
+    "cca": CCA(),
+    "loadings": Loadings(),
+    "greedy": Greedy(),
+    "weights": Weights(),
+    "none": Identity(),
+}
+"""The methods of `align` by name, with their default settings."""
+
+
+def named(method: Any) -> Method:
+    """The method of a name; a method is returned as it is.
+
+    Raises:
+        ValueError: for an unknown name, a class in place of its instance, and what is no method.
+    """
+    if isinstance(method, str):
+        return NAMES[_checks.one_of("method", method, NAMES)]
+    if not isinstance(method, Method):
+        came = f"the class {method.__name__}" if isinstance(method, type) else repr(method)[:80]
+        fix = "Call the class: method=CCA(rank=64)." if isinstance(method, type) else "Inherit from alignment.Method."
+        raise _checks.bad("method", came, f"a Method, or one of {', '.join(map(repr, NAMES))}", fix)
+    if not type(method).__hash__:
+        fix = "Make it a frozen dataclass: @dataclasses.dataclass(frozen=True)."
+        raise _checks.bad("method", f"a {type(method).__name__} without a hash", "a hashable method", fix)
+    return method
+
+
+def by_assignment(method: Method) -> bool:
+    """Whether the match is the exact assignment of scores, which the host solves for a whole batch at once."""
+    return type(method).match is Method.match
+
+
+def sides(m: Matching | SemiMatching) -> tuple[Array, Array, Bool[Array, "*batch"]]:
+    """Both sides of a match, and whether it is what it should be."""
+    return m.x, m.y, m.valid if isinstance(m, Matching) else jnp.array(True)

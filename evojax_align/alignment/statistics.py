@@ -1,0 +1,256 @@
+"""What two networks' activations have in common: the statistics that every method matches neurons by."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from evojax_align import _checks, population
+from evojax_align._types import Apply, Array, Bool, Float, PyTree
+from evojax_align.similarity import Moments, correlation_of, merge, moments, pool
+from evojax_align.symmetry import PermutationSpec
+from evojax_align.symmetry.reading import places_of
+
+STREAM_ABOVE = 1 << 26
+"""Activations of more numbers than this (256 MiB in float32) are streamed in chunks of a quarter of it."""
+FIX = "Drop this network, or train it again with a smaller learning rate."
+
+
+@struct.dataclass
+class Relation:
+    """What two networks' activations of one group have in common; of many pairs, with leading axes everywhere.
+
+    Attributes:
+        moments: `x` is the first network, `y` the second; standardised and pooled where the group is seen at several
+            places.
+        samples: rows of activations that went in.
+        parent: the group that this one lives in, if it does; neurons are then those of every outer neuron, end to end.
+        outer: number of neurons of that group.
+    """
+
+    moments: Moments
+    samples: int = struct.field(pytree_node=False)
+    parent: str | None = struct.field(pytree_node=False, default=None)
+    outer: int | None = struct.field(pytree_node=False, default=None)
+
+    @property
+    def correlations(self) -> Float[Array, "p q"]:
+        """The correlation of every neuron of the first network with every neuron of the second; 0 for dead ones."""
+        return correlation_of(self.moments)
+
+    @property
+    def dead_x(self) -> Bool[Array, "*batch p"]:
+        """Neurons of the first network that are constant over the samples."""
+        return self.moments.dead_x
+
+    @property
+    def dead_y(self) -> Bool[Array, "*batch q"]:
+        """Neurons of the second network that are constant over the samples."""
+        return self.moments.dead_y
+
+    @property
+    def leading(self) -> int:
+        """Number of leading axes: 0 for one pair."""
+        return jnp.ndim(self.moments.samples)
+
+
+class Health(NamedTuple):
+    """Flags of one network, all true if it can be aligned.
+
+    Attributes:
+        parameters: whether all parameters are finite.
+        activations: for each group, whether all activations are.
+        alive: for each group, whether any neuron is.
+    """
+
+    parameters: Bool[Array, "*batch"]
+    activations: Mapping[str, Bool[Array, "*batch"]]
+    alive: Mapping[str, Bool[Array, "*batch"]]
+
+
+def lifted(leading: int, fn: Callable[..., PyTree], *trees: PyTree) -> PyTree:
+    """Apply a function of one pair to trees with so many leading axes; a tree may be without leaves."""
+    if leading == 0:
+        return fn(*trees)
+    return population.map(lambda args: lifted(leading - 1, fn, *args), trees)
+
+
+def relate(
+    spec: PermutationSpec,
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    *,
+    covariances: bool = True,
+    chunk: int | None = None,
+    positions: int | None = None,
+) -> dict[str, Relation]:
+    """The statistics of two networks' activations on the same inputs, group by group, in one compiled program.
+
+    They are the expensive part of an alignment, and serve any number of methods.
+
+    Args:
+        spec: the symmetry of the network.
+        apply: the network.
+        a: parameters of the first, or a population of first networks.
+        b: parameters of the second, or a population of as many.
+        x: inputs, samples along the leading axis of every leaf.
+        covariances: also those inside each network, which `CCA` and `Loadings` need.
+        chunk: samples at a time; by default all, unless their activations would take more than 256 MiB.
+        positions: of each sample, take at most this many places of a map, evenly spread; all by default.
+
+    Returns:
+        A `Relation` for every group that data reach. It does not depend on `chunk`, but for rounding.
+
+    Raises:
+        ValueError: for networks that the specification does not describe, and, where values are known, for parameters
+            or activations that are not finite, and groups in which all neurons are dead.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> a = {"in": jnp.array([[1.0, 2.0], [0.0, 1.0]]), "out": jnp.array([[1.0], [2.0]])}
+        >>> x = jax.random.normal(jax.random.key(0), (8, 2))
+        >>> relations = ea.alignment.relate(ea.symmetry.infer(apply, a, x), apply, a, a, x)
+        >>> relations["in"].correlations.diagonal().round(3).tolist()
+        [1.0, 1.0]
+    """
+    if chunk is not None:
+        _checks.positive("chunk", chunk)
+    _checks.same_trees("a", a, "b", b)
+    relations, healths = _relate(spec, apply, a, b, jax.tree.map(jnp.asarray, x), covariances, chunk, positions)
+    if _checks.is_concrete(healths):
+        refuse(healths, a, b, x)
+    return relations
+
+
+@partial(jax.jit, static_argnames=("spec", "apply", "covariances", "chunk", "positions"))
+def _relate(
+    spec: PermutationSpec,
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    covariances: bool,
+    chunk: int | None,
+    positions: int | None,
+) -> tuple[dict[str, Relation], tuple[Health, Health]]:
+    def one(a: PyTree, b: PyTree) -> tuple[dict[str, Relation], tuple[Health, Health]]:
+        sides = (spec, apply, a), (spec, apply, b)
+        relations = relate_networks(*sides, x, covariances=covariances, chunk=chunk, positions=positions)
+        return relations, examine(a, b, relations)
+
+    return lifted(spec.leading(a, "a"), one, a, b)
+
+
+Network: TypeAlias = tuple[PermutationSpec, Apply, PyTree]
+"""A symmetry, a function, and its parameters."""
+
+
+def relate_networks(
+    a: Network, b: Network, x: PyTree, *, covariances: bool, chunk: int | None, positions: int | None
+) -> dict[str, Relation]:
+    """As `relate`, of two networks that may differ, but have groups of the same names."""
+    _checks.inputs("x", x)
+    count = jax.tree.leaves(x)[0].shape[0]
+
+    def read(network: Network, part: PyTree) -> dict[str, list[Array]]:
+        return places_of(*network, part, positions=positions)
+
+    def of_chunk(part: PyTree) -> dict[str, list[Moments]]:
+        of_a, of_b = read(a, part), read(b, part)
+        found = {}
+        for group, places in of_a.items():
+            both = zip(places, of_b[group], strict=True)
+            found[group] = [moments(_flat(p), _flat(q), within=covariances) for p, q in both]
+        return found
+
+    (spec, apply, params), (other_spec, other, others) = a, b
+    shapes = jax.eval_shape(lambda p, part: read((spec, apply, p), part), params, x)
+    shapes_b = jax.eval_shape(lambda p, part: read((other_spec, other, p), part), others, x)
+    numbers = sum(place.size for found in (shapes, shapes_b) for places in found.values() for place in places)
+    totals = _stream(of_chunk, x, count, min(chunk or _chunk_size(count, numbers), count))
+    samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}
+    parents = {group: spec.parents.get(group) for group in totals}
+    return {
+        group: Relation(pool(places), samples[group], parent, None if parent is None else spec.groups[parent])
+        for (group, places), parent in zip(totals.items(), parents.values(), strict=True)
+    }
+
+
+def _flat(places: Array) -> Array:
+    """[samples, neurons], the neurons of all outer ones end to end."""
+    return places.reshape(places.shape[0], -1)
+
+
+def _chunk_size(count: int, numbers: int) -> int:
+    return count if numbers <= STREAM_ABOVE else max(1, count * (STREAM_ABOVE // 4) // numbers)
+
+
+def _stream(
+    of_chunk: Callable[[PyTree], dict[str, list[Moments]]], x: PyTree, count: int, chunk: int
+) -> dict[str, list[Moments]]:
+    """The moments of all samples; only one chunk's activations exist at a time."""
+    whole, rest = divmod(count, chunk)
+
+    def part(start: int, stop: int) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[start:stop], x)
+
+    def add(totals: PyTree, part: PyTree) -> tuple[PyTree, None]:
+        return jax.tree.map(merge, totals, of_chunk(part), is_leaf=lambda leaf: isinstance(leaf, Moments)), None
+
+    totals = of_chunk(part(0, chunk))
+    if whole > 1:
+        chunks = jax.tree.map(lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), part(chunk, whole * chunk))
+        totals, _ = jax.lax.scan(add, totals, chunks)
+    return add(totals, part(whole * chunk, count))[0] if rest else totals
+
+
+def examine(a: PyTree, b: PyTree, relations: Mapping[str, Relation]) -> tuple[Health, Health]:
+    """The health of both networks of a pair."""
+
+    def health(network: PyTree, squares: Mapping[str, Array], dead: Mapping[str, Array]) -> Health:
+        finite = {group: jnp.all(jnp.isfinite(square)) for group, square in squares.items()}
+        return Health(all_finite(network), finite, {group: ~jnp.all(flags) for group, flags in dead.items()})
+
+    seen = {group: relation.moments for group, relation in relations.items()}
+    return (
+        health(a, {g: m.square_x for g, m in seen.items()}, {g: m.dead_x for g, m in seen.items()}),
+        health(b, {g: m.square_y for g, m in seen.items()}, {g: m.dead_y for g, m in seen.items()}),
+    )
+
+
+def all_finite(*trees: PyTree) -> Bool[Array, ""]:
+    """Whether every inexact leaf holds finite values only."""
+    leaves = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
+
+
+def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> None:
+    """Raise an error for the first flag that is not true; flags may have a leading axis of pairs."""
+    for name, network, health in zip("ab", (a, b), jax.device_get(healths), strict=True):
+        if not health.parameters.all():
+            _checks.all_finite(name, network)  # names the leaf
+        for group, flags in health.activations.items():
+            if not flags.all():
+                _checks.all_finite("x", x, "Leave these samples out, or fill them in.")
+                came = f"activations in group {group!r}{_of_pair(flags)} that are not finite, or beyond 1e19"
+                raise _checks.bad(name, came, "activations whose squares are finite", FIX)
+        for group, flags in health.alive.items():
+            if not flags.all():
+                dead = "only dead neurons (constant over the samples, or below 1e-19)"
+                raise _checks.bad(
+                    name,
+                    f"{dead} in group {group!r}{_of_pair(flags)}",
+                    "at least one whose activation differs between samples",
+                    "Use more samples, or drop this network: a layer without live neurons has nothing to align.",
+                )
+
+
+def _of_pair(flags: Any) -> str:
+    return f" of pair {int(np.argmin(flags))}" if flags.ndim else ""
