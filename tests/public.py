@@ -41,7 +41,7 @@ CLASSES = {
         """,
     "settings, fixed when a program is traced": """
         alignment.CCA alignment.Correlation alignment.Greedy alignment.Identity alignment.Loadings alignment.Method
-        alignment.Semi alignment.Weights evolution.Block evolution.Encoding evolution.Genome evolution.Ordering
+        alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding evolution.Genome evolution.Ordering
         evolution.Seedling evolution.Space evolution.encoding.Encoding pruning.Synapses symmetry.Frozen
         symmetry.PermutationSpec training.Pieced
         """,
@@ -256,6 +256,7 @@ def calls(hidden=(18,)):
         "matching.canonical": (matching.canonical, (square, square)),
         "matching.greedy_index": (matching.greedy_index, (square,)),
         "matching.injective": (lambda scores: matching.injective(scores[:18]), (square,)),
+        "matching.mutual": (matching.mutual, (square,)),
         "matching.one_to_one": (matching.one_to_one, (square, jnp.arange(20) < 2, jnp.arange(20) < 2)),
         "matching.semi": (matching.semi, (square,)),
         "models.BlockCNN": module(ea.models.BlockCNN(((4, 3, 1),), classes=3), image),

@@ -2,7 +2,7 @@
 
 from evojax_align.alignment.align import Alignment, align, align_pairs, match, rearrange
 from evojax_align.alignment.many import ManyAlignment, Reordered, align_many, align_to
-from evojax_align.alignment.methods import CCA, Correlation, Greedy, Identity, Loadings, Method, Semi, Weights
+from evojax_align.alignment.methods import CCA, Correlation, Greedy, Identity, Loadings, Method, Mutual, Semi, Weights
 from evojax_align.alignment.nested import GroupMatch
 from evojax_align.alignment.repair import reestimate, repair
 from evojax_align.alignment.statistics import Relation, relate
@@ -19,6 +19,7 @@ __all__ = [
     "Loadings",
     "ManyAlignment",
     "Method",
+    "Mutual",
     "Relation",
     "Reordered",
     "Semi",

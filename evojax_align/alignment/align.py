@@ -4,7 +4,6 @@ The stages are `relate` (statistics of activations), `match` (partners) and `rea
 pair, or a population of pairs, whose arrays have one more axis.
 """
 
-import warnings
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -14,8 +13,8 @@ from flax import struct
 
 from evojax_align import _checks, population
 from evojax_align._compiling import watch
-from evojax_align._tree import leaves_by_path
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
+from evojax_align.alignment.groups import chosen, tell, unmatched
 from evojax_align.alignment.methods import Identity, Method, Weights, by_assignment, named, sides
 from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_orders, resolve
 from evojax_align.alignment.statistics import Relation, all_finite, lifted, relate
@@ -24,7 +23,6 @@ from evojax_align.matching import one_to_one
 from evojax_align.symmetry import PermutationSpec, compose, inverse, permute, select
 from evojax_align.symmetry.checking import check_spec, ensure_symmetry
 from evojax_align.symmetry.inference import remembered
-from evojax_align.symmetry.layout import groups_in
 
 
 @struct.dataclass
@@ -100,6 +98,7 @@ def align(
             | "cca" | `CCA()` | Algorithm 1 on canonical weights (SC-CCA) |
             | "loadings" | `Loadings()` | one to one, by what neurons share in canonical space |
             | "greedy" | `Greedy()` | neurons of the second network choose in index order |
+            | "mutual" | `Mutual()` | one to one, the pair of largest correlation first; fast for many pairs |
             | "weights" | `Weights()` | by the inner product of the parameters (Git Re-Basin) |
             | "none" | `Identity()` | not at all: the control of naive crossover |
 
@@ -137,7 +136,7 @@ def align(
     check_call(apply, a, b, x, spec)
     watch("align", (a, x), apply=apply)
     spec = spec or remembered(apply, a, x)
-    wanted = _wanted(spec, groups)
+    wanted = chosen(spec, groups)
     if verify:
         ensure_symmetry(spec, apply, a if spec.leading(a, "a") == 0 else member_shapes(a), x)
     first = method.start if isinstance(method, Weights) else method
@@ -147,7 +146,7 @@ def align(
     reasons: dict[str, str] = {}
     if not isinstance(method, Identity):
         rest = wanted if isinstance(method, Weights) else {group for group in wanted if group not in matches}
-        reasons = _reasons(spec, a, rest, method)
+        reasons = unmatched(spec, a, rest, method)
         matches |= _by_weights(spec, a, b, relations, matches, method, rest - reasons.keys())
         tell(spec, reasons)
     return _rearranged(spec, a, b, matches, method.bijective, tuple(reasons.items()))
@@ -382,53 +381,3 @@ def member_shapes(networks: PyTree) -> PyTree:
     """The shapes of one network of a population."""
     population.size(networks)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), networks)
-
-
-def _wanted(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
-    """The groups to align; one that lives in another is named together with it."""
-    if groups is None:
-        return set(spec.groups)
-    if isinstance(groups, str):
-        raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups=[{groups!r}].")
-    groups = set(groups)
-    for group in groups:
-        _checks.one_of("groups", group, spec.groups)
-    for inner, outer in spec.parents.items():
-        if (inner in groups) != (outer in groups):
-            came = f"{inner!r} without {outer!r}" if inner in groups else f"{outer!r} without {inner!r}"
-            raise _checks.bad("groups", came, "a group together with the one that it lives in", "Name both or none.")
-    return groups
-
-
-def _reasons(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: Method) -> dict[str, str]:
-    """Why groups without activations cannot be matched by the weights either."""
-    leaves = leaves_by_path(a)
-    real = {path for path, leaf in leaves.items() if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)}
-    seen = {group for path in real for layout in spec.axes[path] for group in groups_in(layout)}
-    found = {}
-    for group in spec.groups:
-        family = {group, spec.parents.get(group, group), *(g for g, p in spec.parents.items() if p == group)}
-        if group in rest and not family <= set(rest):
-            found[group] = "no activations of it are read, but those of a group that it lives in, or that lives in it"
-        elif group in rest and not method.bijective:
-            found[group] = "no activations of it are read, and a many-to-one match leaves no order to match weights by"
-        elif group in rest and group not in seen:
-            found[group] = "no activations of it are read, and no floating-point parameter runs over it"
-    return found
-
-
-def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
-    """Warn of what is left as it is."""
-    if not spec.groups:
-        held = next(iter((*spec.frozen, *spec.fixed)), None)
-        why = "it has no parameters that its outputs depend on"
-        if held is not None:
-            path, axis = held.axes[0]
-            where = repr(path) if path else "the parameters"
-            source = f" ({held.source})" if held.source else ""
-            why = f"axis {axis} of {where} is held by {held.primitive}{source}"
-            if held.primitive == "output":
-                why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
-        warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=3)
-    for group, reason in reasons.items():
-        warnings.warn(f"the group {group!r} is left as it is: {reason}", stacklevel=3)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float
 from evojax_align.alignment.statistics import Relation
-from evojax_align.matching import Matching, SemiMatching, canonical, greedy_index, one_to_one, semi
+from evojax_align.matching import Matching, SemiMatching, canonical, greedy_index, mutual, one_to_one, semi
 from evojax_align.matching.assignment import ENGINES
 from evojax_align.matching.best import DIRECTIONS
 from evojax_align.matching.canonical import MODES
@@ -116,6 +116,19 @@ class Greedy(Method):
     def match(self, relation: Relation) -> Matching:
         """The best neuron that is still free."""
         return greedy_index(relation.correlations, dead_x=relation.dead_x, dead_y=relation.dead_y)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutual(Method):
+    """One to one, the pair of largest correlation first: near `Correlation`, and fast for many pairs inside a program."""
+
+    def match(self, relation: Relation) -> Matching:
+        """See `matching.mutual`."""
+        return mutual(relation.correlations, dead_x=relation.dead_x, dead_y=relation.dead_y)
+
+    def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
+        """See `matching.mutual`."""
+        return mutual(totals)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,6 +289,7 @@ NAMES: dict[str, Method] = {
     "cca": CCA(),
     "loadings": Loadings(),
     "greedy": Greedy(),
+    "mutual": Mutual(),
     "weights": Weights(),
     "none": Identity(),
 }

@@ -74,7 +74,7 @@ def one_to_one(
     _checks.one_of("engine", engine, ENGINES)
     check_dead("dead_x", dead_x, *batch, p)
     check_dead("dead_y", dead_y, *batch, p)
-    prepared = _prepare(scores, dead_x, dead_y, len(batch))
+    prepared = prepare(scores, dead_x, dead_y, leading=len(batch))
     if engine == "auto":
         y = _automatic(prepared)
     else:
@@ -115,7 +115,7 @@ def injective(
     p, q = jnp.shape(scores)
     check_dead("dead_x", dead_x, p)
     check_dead("dead_y", dead_y, q)
-    prepared = _prepare(scores, dead_x, dead_y, 0)
+    prepared = prepare(scores, dead_x, dead_y)
     narrow = jnp.arange(min(p, q), dtype=jnp.int32)
     x, y = (narrow, _automatic(prepared)) if p <= q else (_automatic(prepared.T), narrow)
     refuse_unknown(numbers_chosen(scores, x, y, dead_x, dead_y), "scores")
@@ -123,10 +123,10 @@ def injective(
 
 
 @partial(jax.jit, static_argnames="leading")
-def _prepare(scores: Array, dead_x: Array | None, dead_y: Array | None, leading: int) -> Array:
+def prepare(scores: Array, dead_x: Array | None, dead_y: Array | None, *, leading: int = 0) -> Array:
     """Finite scores by which as many dead as both sides have take each other, in index order."""
     if leading:
-        return jax.vmap(partial(_prepare, leading=leading - 1))(scores, dead_x, dead_y)
+        return jax.vmap(partial(prepare, leading=leading - 1))(scores, dead_x, dead_y)
     scores = jax.lax.stop_gradient(cleaned(scores))  # indices have no derivative, and the solvers allow none
     if dead_x is None or dead_y is None:
         return scores
