@@ -120,7 +120,7 @@ class Greedy(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Mutual(Method):
-    """One to one, the pair of largest correlation first: near `Correlation`, and fast for many pairs inside a program."""
+    """One to one, the pair of largest correlation first: near `Correlation`, and fast for many pairs in a program."""
 
     def match(self, relation: Relation) -> Matching:
         """See `matching.mutual`."""
