@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # LAPACK's own threads stall beside XLA's
 # Most tests compile far longer than they compute: these flags make compiling three times as fast. `XLA_FLAGS= pytest`
 # tests the programs that a user gets. With jaxlib 0.10.2 the first two together compute NaN in one training of a VGG
 # (tests/experiments/test_safe_crossover_deep.py), which either of them alone does not: a test that fails is to be tried
@@ -28,6 +27,8 @@ import pytest
 import evojax_align as ea
 from evojax_align import _compiling
 
+BLAS = ea.similarity.one_blas_thread()
+BLAS.__enter__()  # until the end: tests run beside each other
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.devices()  # JAX begins with one device, whichever test comes first; scripts would make each core one
 

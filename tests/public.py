@@ -42,8 +42,8 @@ CLASSES = {
     "settings, fixed when a program is traced": """
         alignment.CCA alignment.Correlation alignment.Greedy alignment.Identity alignment.Loadings alignment.Method
         alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding evolution.Genome
-        evolution.Ordering evolution.Seedling evolution.Space evolution.encoding.Encoding pruning.Synapses symmetry.Frozen
-        symmetry.PermutationSpec training.Pieced
+        evolution.Ordering evolution.Seedling evolution.Space evolution.encoding.Encoding pruning.Synapses
+        symmetry.Frozen symmetry.PermutationSpec training.Pieced
         """,
     "exception": "evolution.Exhausted",
     "host loop over networks of different shapes": "evolution.Lamarckian",

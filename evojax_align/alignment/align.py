@@ -4,6 +4,7 @@ The stages are `relate` (statistics of activations), `match` (partners) and `rea
 pair, or a population of pairs, whose arrays have one more axis.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -20,6 +21,7 @@ from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_order
 from evojax_align.alignment.statistics import Relation, all_finite, lifted, relate
 from evojax_align.alignment.weights import match_weights
 from evojax_align.matching import one_to_one
+from evojax_align.similarity.blas import one_blas_thread
 from evojax_align.symmetry import PermutationSpec, compose, inverse, permute, select
 from evojax_align.symmetry.checking import check_spec, ensure_symmetry
 from evojax_align.symmetry.inference import remembered
@@ -226,11 +228,15 @@ def match(relations: Mapping[str, Relation], method: str | Method = "correlation
         raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
     if not relations:
         return {}
-    if not by_assignment(method) or method.engine == "compiled" or not _checks.is_concrete(relations, method):
+    if not _checks.is_concrete(relations, method):
         return _matched(method, relations)
+    with one_blas_thread() if method.within else contextlib.nullcontext():
+        if not by_assignment(method) or method.engine == "compiled":
+            return jax.block_until_ready(_matched(method, relations))
+        scores = jax.block_until_ready(_scored(method, relations))
     partners = {}
-    for group, scored in _scored(method, relations).items():  # the host solves between two programs
-        partners[group] = sides(one_to_one(*scored, engine=method.engine))
+    for group, of_group in scores.items():  # the host solves the assignments between two programs
+        partners[group] = sides(one_to_one(*of_group, engine=method.engine))
     return _resolved(method, relations, partners)
 
 

@@ -1,5 +1,6 @@
 """How alike the neurons of two networks are: matrices of activations in, matrices of scores out."""
 
+from evojax_align.similarity.blas import one_blas_thread
 from evojax_align.similarity.canonical import CCA, cca, cca_of, deflated, structure_scores
 from evojax_align.similarity.moments import Moments, merge, moments, pool
 from evojax_align.similarity.pairwise import correlation, correlation_of, within_correlations
@@ -14,6 +15,7 @@ __all__ = [
     "deflated",
     "merge",
     "moments",
+    "one_blas_thread",
     "pool",
     "structure_scores",
     "within_correlations",

@@ -2,8 +2,7 @@
 
 Uriot & Izzo 2020, section 3.2 and equation (2); SVCCA: Raghu et al. 2017; canonical ridge: Vinod 1976.
 
-On a CPU the decompositions are LAPACK's, from the OpenBLAS that scipy carries. Its threads and XLA's wait for each
-other: set `OPENBLAS_NUM_THREADS=1` in the environment before NumPy is imported, as the experiments do.
+On a CPU the decompositions are LAPACK's, which runs on one thread here (see `one_blas_thread`).
 """
 
 import jax
@@ -12,6 +11,7 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int
+from evojax_align.similarity.blas import one_blas_thread
 from evojax_align.similarity.moments import (
     Moments,
     check_pair,
@@ -95,7 +95,10 @@ def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None,
     check_samples(jnp.shape(x)[0], max(jnp.shape(x)[1], jnp.shape(y)[1]), rank, ridge)
     m = _moments(x, y)
     check_values(m)
-    return _cca_of(m, rank, ridge)
+    if not _checks.is_concrete(m, ridge):
+        return _cca_of(m, rank, ridge)
+    with one_blas_thread():
+        return jax.block_until_ready(_cca_of(m, rank, ridge))
 
 
 def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CCA:

@@ -125,7 +125,9 @@ class Problem:
         """The lines between parents by every method, and halfway by every number of directions and every ridge."""
         config = dataclasses.replace(self.config, mode=mode)
         relations = relate(self.spec, self.network.apply, a, b, self.inputs[mode])
-        matches = by_cca(config, relations) | by_correlation(config, relations)
+        with ea.similarity.one_blas_thread():
+            of_cca = jax.block_until_ready(by_cca(config, relations))
+        matches = of_cca | by_correlation(config, relations)
         orders = {name: orders_of(of_method) for name, of_method in matches.items()}
         exact = match(relations)
         orders["weights"] = by_weights(self.spec, a, b, {group: m.y for group, m in exact.items()})
