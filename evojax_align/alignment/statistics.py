@@ -13,7 +13,7 @@ from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Bool, Float, PyTree
 from evojax_align.similarity import Moments, correlation_of, merge, moments, pool
 from evojax_align.symmetry import PermutationSpec
-from evojax_align.symmetry.reading import places_of
+from evojax_align.symmetry.reading import reader
 
 STREAM_ABOVE = 1 << 26
 """Activations of more numbers than this (256 MiB in float32) are streamed in chunks of a quarter of it."""
@@ -159,20 +159,19 @@ def relate_networks(
     _checks.inputs("x", x)
     count = jax.tree.leaves(x)[0].shape[0]
 
-    def read(network: Network, part: PyTree) -> dict[str, list[Array]]:
-        return places_of(*network, part, positions=positions)
+    (spec, apply, params_a), (other_spec, other, params_b) = a, b
+    read_a = reader(spec, apply, positions=positions)
+    read_b = read_a if (spec, apply) == (other_spec, other) else reader(other_spec, other, positions=positions)
 
     def of_chunk(part: PyTree) -> dict[str, list[Moments]]:
-        of_a, of_b = read(a, part), read(b, part)
+        of_a, of_b = read_a(params_a, part), read_b(params_b, part)
         found = {}
         for group, places in of_a.items():
             both = zip(places, of_b[group], strict=True)
             found[group] = [moments(_flat(p), _flat(q), within=covariances) for p, q in both]
         return found
 
-    (spec, apply, params), (other_spec, other, others) = a, b
-    shapes = jax.eval_shape(lambda p, part: read((spec, apply, p), part), params, x)
-    shapes_b = jax.eval_shape(lambda p, part: read((other_spec, other, p), part), others, x)
+    shapes, shapes_b = jax.eval_shape(read_a, params_a, x), jax.eval_shape(read_b, params_b, x)
     numbers = sum(place.size for found in (shapes, shapes_b) for places in found.values() for place in places)
     totals = _stream(of_chunk, x, count, min(chunk or _chunk_size(count, numbers), count))
     samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,31 +42,43 @@ def activations(
         For each group an array [samples, neurons]; permuting the network permutes its columns. For a group inside
         another, [samples, neurons of the outer one, neurons].
     """
+    read = reader(spec, apply, positions=positions)
     return {
-        group: jnp.concatenate(places) if len(places) > 1 else places[0]
-        for group, places in places_of(spec, apply, params, x, positions=positions).items()
+        group: jnp.concatenate(places) if len(places) > 1 else places[0] for group, places in read(params, x).items()
     }
 
 
-def places_of(
-    spec: PermutationSpec, apply: Apply, params: PyTree, x: PyTree, *, positions: int | None = None
-) -> dict[str, list[Array]]:
-    """As `activations`, one array for each place where a group is used."""
+def reader(
+    spec: PermutationSpec, apply: Apply, *, positions: int | None = None
+) -> Callable[[PyTree, PyTree], dict[str, list[Array]]]:
+    """A function of parameters and inputs like `activations`, with one array for each place where a group is used.
+
+    The network is traced once for all calls with arrays of the same types.
+    """
     if positions is not None:
         _checks.positive("positions", positions)
-    labels = label(trace_network(apply, params, x))
-    names = groups_of_classes(spec, labels)
-    where = _places(spec, labels, names)
-    known = dict(zip(labels.network.trace.inputs, map(jnp.asarray, jax.tree.leaves((params, x))), strict=True))
-    values = _values(labels, known, {(place.value, place.loop) for places in where.values() for place in places})
-    found: dict[str, list[Array]] = {}
-    for group, places in where.items():
-        for place in places:
-            layouts = layouts_of(labels, names, place.value, place.loop)
-            axis = place.axis + (place.loop is not None)
-            value = values[place.value, place.loop]
-            found.setdefault(group, []).extend(_columns(value, layouts, axis, group, spec, positions))
-    return found
+    traced: dict[Any, tuple[Labels, dict[int, str], dict[str, list[_Place]]]] = {}
+
+    def read(params: PyTree, x: PyTree) -> dict[str, list[Array]]:
+        leaves, structure = jax.tree.flatten((params, x))
+        shapes = structure, tuple(jax.typeof(jnp.asarray(leaf)) for leaf in leaves)
+        if shapes not in traced:
+            labels = label(trace_network(apply, params, x))
+            names = groups_of_classes(spec, labels)
+            traced[shapes] = labels, names, _places(spec, labels, names)
+        labels, names, where = traced[shapes]
+        known = dict(zip(labels.network.trace.inputs, map(jnp.asarray, leaves), strict=True))
+        values = _values(labels, known, {(place.value, place.loop) for places in where.values() for place in places})
+        found: dict[str, list[Array]] = {}
+        for group, places in where.items():
+            for place in places:
+                layouts = layouts_of(labels, names, place.value, place.loop)
+                axis = place.axis + (place.loop is not None)
+                value = values[place.value, place.loop]
+                found.setdefault(group, []).extend(_columns(value, layouts, axis, group, spec, positions))
+        return found
+
+    return read
 
 
 def _values(
