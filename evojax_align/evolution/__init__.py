@@ -1,20 +1,24 @@
 """Evolutionary algorithms, each a pair of pure functions `init` and `step`, and the operators they are made of."""
 
-from evojax_align.evolution import diversity, encoding, fitness, graph, mutation, selection, tasks
-from evojax_align.evolution.encoding import Encoding
-from evojax_align.evolution.expression import Expressed, express
-from evojax_align.evolution.genome import Block, Exhausted, Genome, Space
-from evojax_align.evolution.inheritance import inherit
-from evojax_align.evolution.lamarckian import Lamarckian
-from evojax_align.evolution.lineage import Births, Newborns, Sparse
+from evojax_align.evolution import fitness, mutation, selection, tasks
+from evojax_align.evolution.lamarckian import (
+    Block,
+    Exhausted,
+    Genome,
+    History,
+    Individual,
+    Lamarckian,
+    Pedigree,
+    Seedling,
+    Space,
+    inherit,
+    splice,
+)
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.padawann import Bred, Offspring, Padawann, Topologies, Topology
-from evojax_align.evolution.pedigree import History, Individual, Pedigree, Seedling
-from evojax_align.evolution.recombination import Recombination
-from evojax_align.evolution.records import Brood, Info, State
-from evojax_align.evolution.splicing import splice
-from evojax_align.evolution.synthesis import Synthesis
-from evojax_align.evolution.wann import Colony, Grown, Wann
+from evojax_align.evolution.recombination import Brood, Info, Recombination, State, diversity
+from evojax_align.evolution.synthesis import Births, Encoding, Newborns, Sparse, Synthesis, encoding
+from evojax_align.evolution.wann import Colony, Expressed, Grown, Wann, express, graph
 
 __all__ = [
     "Births",

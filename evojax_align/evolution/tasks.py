@@ -8,7 +8,7 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Array, Float, PRNGKey, PyTree
-from evojax_align.evolution.graph import Forward
+from evojax_align.evolution.wann.graph import Forward
 
 __all__ = [
     "Classification",

@@ -16,7 +16,7 @@ from evojax_align._types import Array, PyTree
 from evojax_align.data import Dataset
 from evojax_align.evolution import Newborns, Sparse, Synthesis
 from evojax_align.evolution.fitness import accuracies
-from evojax_align.evolution.synthesis import births
+from evojax_align.evolution.synthesis.records import births
 from experiments.mating.config import Arm, Config, populations
 
 CLASSIFIER = "params/output"

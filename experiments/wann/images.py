@@ -17,8 +17,8 @@ from evojax_align.data.dataset import draw
 from evojax_align.data.upright import deskewed, resized
 from evojax_align.evolution import Padawann, Topologies, Wann
 from evojax_align.evolution import graph as graphs
-from evojax_align.evolution.graph import Graph
 from evojax_align.evolution.tasks import Classification
+from evojax_align.evolution.wann.graph import Graph
 from experiments.wann.config import ARMS, Config
 
 DRAWN = 10

@@ -12,9 +12,9 @@ from evojax_align import lab
 from evojax_align._types import Array
 from evojax_align.data import Dataset
 from evojax_align.evolution import Colony, express
-from evojax_align.evolution.graph import Graph
 from evojax_align.evolution.selection import failed_last
 from evojax_align.evolution.tasks import SwingUp
+from evojax_align.evolution.wann.graph import Graph
 from experiments.wann.config import PRUNED, SWING, Config
 from experiments.wann.images import Images
 from experiments.wann.swing import Swing

@@ -10,7 +10,7 @@ import numpy as np
 from flax import struct
 
 from evojax_align._types import Float, Int, PRNGKey, PyTree
-from evojax_align.evolution.genome import KINDS, Architecture, Genome
+from evojax_align.evolution.lamarckian.genome import KINDS, Architecture, Genome
 from evojax_align.evolution.selection import failed_last
 
 ORIGINS = (*KINDS, "first", "crossover", "crossover and mutation")

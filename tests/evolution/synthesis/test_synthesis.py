@@ -9,7 +9,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align.evolution import Encoding, Synthesis
-from evojax_align.evolution import synthesis as module
+from evojax_align.evolution.synthesis import synthesis as module
 from evojax_align.lab import checkpoint
 
 NET = ea.models.MLP(hidden=(12, 10), classes=3)

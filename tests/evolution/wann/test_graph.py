@@ -5,7 +5,7 @@ import pytest
 
 from evojax_align.evolution import express
 from evojax_align.evolution import graph as graphs
-from evojax_align.evolution.graph import ACTIVATIONS
+from evojax_align.evolution.wann.graph import ACTIVATIONS
 
 NAMES = tuple(ACTIVATIONS)
 VALUES = (-2.0, -0.5, 1.0)

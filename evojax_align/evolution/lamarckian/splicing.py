@@ -14,7 +14,7 @@ import numpy as np
 
 from evojax_align import _checks, training
 from evojax_align._types import Float, Int, PRNGKey, PyTree
-from evojax_align.evolution.genome import Genome, Space, draw
+from evojax_align.evolution.lamarckian.genome import Genome, Space, draw
 from evojax_align.matching import injective
 from evojax_align.similarity import correlation
 

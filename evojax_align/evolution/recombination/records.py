@@ -1,8 +1,12 @@
 """What a population bred by genes is, and what happens to it."""
 
+import jax
+import jax.numpy as jnp
 from flax import struct
 
-from evojax_align._types import Array, Bool, Float, Int, Key, PyTree
+from evojax_align._types import Array, ArrayLike, Bool, Float, Int, Key, PyTree
+from evojax_align.crossover import Genes
+from evojax_align.crossover.genes import NO_GENE
 
 
 @struct.dataclass
@@ -80,3 +84,13 @@ class Info:
     score: Float[Array, " candidates"]
     kept: Int[Array, " n"]
     mutation: Float[Array, " genes"]
+
+
+def founded(members: PyTree, genes: Genes, numbers: Int[Array, " n"]) -> PyTree:
+    """The founder of every weight of some fresh networks."""
+
+    def founder(leaf: Array, index: ArrayLike) -> Array:
+        of_member = numbers.reshape(-1, *[1] * (leaf.ndim - 1))
+        return jnp.where(jnp.asarray(index)[None] == NO_GENE, NO_GENE, jnp.broadcast_to(of_member, leaf.shape))
+
+    return jax.tree.map(founder, members, genes.index)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evojax_align.evolution import Block, Exhausted, Genome, Space
-from evojax_align.evolution.genome import KINDS, draw
+from evojax_align.evolution.lamarckian.genome import KINDS, draw
 
 SPACE = Space(filters=(4, 8), longest=3)
 

@@ -8,8 +8,8 @@ import pytest
 
 from evojax_align import population
 from evojax_align.evolution import Wann, graph, selection, tasks
-from evojax_align.evolution import wann as module
-from evojax_align.evolution.wann import MUTATIONS
+from evojax_align.evolution.wann import wann as module
+from evojax_align.evolution.wann.wann import MUTATIONS
 from evojax_align.lab import checkpoint
 
 
@@ -123,7 +123,8 @@ def test_one_program_judges_all_generations_of_a_capacity(wann, data):
 
 
 SHARED_OUT = """
-from evojax_align.evolution import Wann, tasks, wann
+from evojax_align.evolution import Wann, tasks
+from evojax_align.evolution.wann import wann
 x = jax.random.normal(jax.random.key(0), (60, 3))
 data = x, (x[:, 0] > x[:, 1]).astype(jnp.int32)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from evojax_align import _checks
 from evojax_align._types import Array, Float, Int, PyTree
-from evojax_align.evolution.graph import ACTIVATIONS, Graph
+from evojax_align.evolution.wann.graph import ACTIVATIONS, Graph
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import scipy
 
 from evojax_align import _checks
 from evojax_align._types import PRNGKey, PyTree
-from evojax_align.evolution.genome import Block, Genome
+from evojax_align.evolution.lamarckian.genome import Block, Genome
 
 INHERIT = ("none", "shape", "function")
 Variables = dict[str, Any]

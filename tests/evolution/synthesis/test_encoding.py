@@ -12,7 +12,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align.evolution import Encoding
-from evojax_align.evolution.encoding import calibrated, conceive
+from evojax_align.evolution.synthesis.encoding import calibrated, conceive
 
 HALF = jnp.array([0.5, 0.5])
 

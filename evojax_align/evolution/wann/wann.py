@@ -15,9 +15,9 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._types import Array, Bool, Float, Int, PRNGKey, PyTree
-from evojax_align.evolution import graph as graphs
-from evojax_align.evolution.graph import ACTIVATIONS, Forward, Graph
 from evojax_align.evolution.selection import by_dominance, failed_last
+from evojax_align.evolution.wann import graph as graphs
+from evojax_align.evolution.wann.graph import ACTIVATIONS, Forward, Graph
 
 Rewarding: TypeAlias = Callable[[PRNGKey, Forward, PyTree], Float[Array, " values"]]
 """A task: from a key, a network and data to a reward at each shared weight."""

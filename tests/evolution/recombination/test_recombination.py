@@ -11,7 +11,8 @@ import pytest
 
 import evojax_align as ea
 from evojax_align.evolution import Recombination, diversity
-from evojax_align.evolution import recombination as module
+from evojax_align.evolution.recombination import recombination as module
+from evojax_align.evolution.recombination.islands import migrated
 from evojax_align.lab import checkpoint
 
 NET = ea.models.MLP(hidden=(8, 6), classes=3, output_bias=True, start="fan_in")
@@ -211,8 +212,8 @@ def test_islands_breed_apart_until_they_migrate(task, key):
 def test_the_best_of_each_island_takes_the_last_place_of_the_next(task, key):
     r = algorithm(islands=2, migration=3)
     state = dataclasses.replace(r.init(key, task), fitness=jnp.arange(8.0), generation=jnp.array(3, jnp.int32))
-    assert module._migrated(r, state).fitness.tolist() == [0, 1, 2, 4, 4, 5, 6, 0]
-    still = module._migrated(r, dataclasses.replace(state, generation=jnp.array(4, jnp.int32)))
+    assert migrated(r.islands, r.migration, state).fitness.tolist() == [0, 1, 2, 4, 4, 5, 6, 0]
+    still = migrated(r.islands, r.migration, dataclasses.replace(state, generation=jnp.array(4, jnp.int32)))
     assert still.fitness.tolist() == list(range(8))
 
 
@@ -313,7 +314,8 @@ def test_children_are_bred_in_equal_numbers_for_every_island(task, key):
 SHARED_OUT = """
 import optax
 import evojax_align as ea
-from evojax_align.evolution import Recombination, recombination
+from evojax_align.evolution import Recombination
+from evojax_align.evolution.recombination import recombination
 net = ea.models.MLP(hidden=(40, 6), classes=3)
 x = jax.random.normal(jax.random.key(0), (60, 6)); y = jax.random.randint(jax.random.key(1), (60,), 0, 3)
 init = lambda key: net.init(key, x[:1])

@@ -17,14 +17,22 @@ import optax
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
-from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
-from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
 from evojax_align.evolution.ordering import Ordering
-from evojax_align.evolution.records import Brood, Candidates, Info, State
+from evojax_align.evolution.recombination.diversity import (
+    BONUSES,
+    cosines,
+    disagreement,
+    mean_of_pairs,
+    scored,
+    within_pairs,
+)
+from evojax_align.evolution.recombination.islands import joined, migrated, places, survivors
+from evojax_align.evolution.recombination.records import Brood, Candidates, Info, State, founded
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec
 
@@ -226,7 +234,7 @@ def _init(self: Recombination, members: PyTree, judge: Data) -> State:
         population=members,
         fitness=fitness,
         score=fitness,
-        ancestors=_numbered(members, self.genes, jnp.arange(self.size, dtype=jnp.int32)),
+        ancestors=founded(members, self.genes, jnp.arange(self.size, dtype=jnp.int32)),
         generation=jnp.array(0, jnp.int32),
         founders=jnp.array(self.size, jnp.int32),
     )
@@ -281,15 +289,15 @@ def _staged(self: Recombination, key: PRNGKey, state: State, train: Data, judge:
 @partial(jax.jit, static_argnums=0)
 def _bred(self: Recombination, key: PRNGKey, state: State, train: Data) -> Candidates:
     key_breed, key_mutate, key_immigrants, key_train, _ = jax.random.split(key, 5)
-    state = _migrated(self, state)
+    state = migrated(self.islands, self.migration, state)
     brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
     children, strength = _mutated(self, key_mutate, state.population, brood.population)
     ancestors, hybrid = brood.ancestors, brood.hybrid
     if self.immigrants:
         new = population.init(self.init_fn, key_immigrants, self.immigrants)
         numbers = state.founders + jnp.arange(self.immigrants, dtype=jnp.int32)
-        newcomers = new, _numbered(new, self.genes, numbers), jnp.ones(self.immigrants)
-        children, ancestors, hybrid = _joined(self, (children, ancestors, hybrid), newcomers)
+        newcomers = new, founded(new, self.genes, numbers), jnp.ones(self.immigrants)
+        children, ancestors, hybrid = joined(self.islands, (children, ancestors, hybrid), newcomers)
     keys = jax.random.split(key_train, self.size + self.immigrants)
     return Candidates(children, ancestors, hybrid, keys, brood.parents, brood.from_b, strength)
 
@@ -312,7 +320,7 @@ def _kept(self: Recombination, key: PRNGKey, state: State, candidates: Candidate
     grown, loss, fitness, answers, untrained = lived
     score = _judged(self, grown, fitness, answers, candidates.hybrid)
     kept = _survivors(self, jax.random.split(key, 5)[4], score)
-    children = _places(self, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
+    children = places(self.islands, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
     new_state = State(
         *population.take((grown, fitness, score, candidates.ancestors), kept),
         generation=state.generation + 1,
@@ -320,18 +328,6 @@ def _kept(self: Recombination, key: PRNGKey, state: State, candidates: Candidate
     )
     parents, from_b, mutation = candidates.parents, candidates.from_b, candidates.mutation
     return new_state, Info(parents, from_b, untrained[children], loss, fitness, score, kept, mutation)
-
-
-def _migrated(self: Recombination, state: State) -> State:
-    """The population about to breed: every so often the best of each island takes the last place of the next."""
-    if self.islands == 1:
-        return state
-    places = _places(self, self.size)
-    moved = places.at[:, -1].set(jnp.roll(places[:, 0], 1))
-    due = (state.generation > 0) & (state.generation % self.migration == 0)
-    order = jnp.where(due, moved, places).reshape(-1)
-    members = population.take((state.population, state.fitness, state.score, state.ancestors), order)
-    return State(*members, generation=state.generation, founders=state.founders)
 
 
 def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -> tuple[PyTree, Float[Array, " genes"]]:
@@ -363,38 +359,10 @@ def _judged(self: Recombination, grown: PyTree, fitness: Array, answers: Array, 
 
 def _survivors(self: Recombination, key: PRNGKey, score: Array) -> Int[Array, " n"]:
     """The candidates that become members, best first on every island."""
-    each = self.size // self.islands
-    if self.selection == "random":
-        score = _by_chance(key, score)
-    places = _places(self, score.shape[0])
-    return jax.vmap(lambda own: own[best(score[own], each)])(places).reshape(-1)
+    score = _by_chance(key, score) if self.selection == "random" else score
+    return survivors(self.islands, score, self.size // self.islands)
 
 
 def _by_chance(key: PRNGKey, score: Array) -> Array:
     """A random rank for all but those that failed."""
     return jnp.where(jnp.isnan(score), jnp.nan, jax.random.uniform(key, score.shape))
-
-
-def _places(self: Recombination, count: int) -> Int[Array, "islands candidates"]:
-    """The candidates of every island: its children, then its immigrants."""
-    return jnp.arange(count).reshape(self.islands, -1)
-
-
-def _joined(self: Recombination, children: PyTree, immigrants: PyTree) -> PyTree:
-    """Both, island after island."""
-
-    def join(p: Array, q: Array) -> Array:
-        parts = [leaf.reshape(self.islands, -1, *leaf.shape[1:]) for leaf in (p, q)]
-        return jnp.concatenate(parts, axis=1).reshape(-1, *p.shape[1:])
-
-    return jax.tree.map(join, children, immigrants)
-
-
-def _numbered(members: PyTree, genes: Genes, numbers: Int[Array, " n"]) -> PyTree:
-    """The founder of every weight of some fresh networks."""
-
-    def founder(leaf: Array, index: ArrayLike) -> Array:
-        of_member = numbers.reshape(-1, *[1] * (leaf.ndim - 1))
-        return jnp.where(jnp.asarray(index)[None] == NO_GENE, NO_GENE, jnp.broadcast_to(of_member, leaf.shape))
-
-    return jax.tree.map(founder, members, genes.index)

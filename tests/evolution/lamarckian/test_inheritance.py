@@ -7,8 +7,8 @@ import pytest
 
 from evojax_align._tree import leaves_by_path
 from evojax_align.evolution import Block, Genome, Space, inherit
-from evojax_align.evolution.genome import KINDS
-from evojax_align.evolution.inheritance import rectified
+from evojax_align.evolution.lamarckian.genome import KINDS
+from evojax_align.evolution.lamarckian.inheritance import rectified
 from evojax_align.models import BlockCNN
 
 SPACE = Space(filters=(8, 12, 16))

@@ -16,11 +16,11 @@ import optax
 
 from evojax_align import _checks, training
 from evojax_align._types import PRNGKey, PyTree
-from evojax_align.evolution.genome import Architecture, Genome, Space, draw
-from evojax_align.evolution.inheritance import INHERIT, inherit
-from evojax_align.evolution.pedigree import ORIGINS, History, Individual, Pedigree, Seedling, fitter
+from evojax_align.evolution.lamarckian.genome import Architecture, Genome, Space, draw
+from evojax_align.evolution.lamarckian.inheritance import INHERIT, inherit
+from evojax_align.evolution.lamarckian.records import ORIGINS, History, Individual, Pedigree, Seedling, fitter
+from evojax_align.evolution.lamarckian.splicing import MATCHINGS, splice
 from evojax_align.evolution.selection import failed_last
-from evojax_align.evolution.splicing import MATCHINGS, splice
 from evojax_align.models import BlockCNN
 
 SCHEMES = ("niching", "plus", "ageing")

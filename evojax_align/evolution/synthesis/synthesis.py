@@ -17,11 +17,11 @@ from jax.sharding import Mesh
 from evojax_align import _checks, population, training
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
-from evojax_align.evolution.encoding import Conception, Encoding, conceive
 from evojax_align.evolution.fitness import fitness_of
-from evojax_align.evolution.lineage import Births, Newborns, Sparse, births
 from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.selection import best, failed_last
+from evojax_align.evolution.synthesis.encoding import Conception, Encoding, conceive
+from evojax_align.evolution.synthesis.records import Births, Newborns, Sparse, births
 from evojax_align.pruning import Synapses, full_masks, scaled, total
 from evojax_align.symmetry import PermutationSpec
 
