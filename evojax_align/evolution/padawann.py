@@ -50,7 +50,7 @@ class Topology:
 
 
 @struct.dataclass
-class Topologies:
+class PadawannState:
     """The state: a population, the best first, and the best ever.
 
     Attributes:
@@ -66,7 +66,7 @@ class Topologies:
 
 
 @struct.dataclass
-class Offspring:
+class PadawannOffspring:
     """Children before they are judged, and how they came about.
 
     Attributes:
@@ -80,7 +80,7 @@ class Offspring:
 
 
 @struct.dataclass
-class Bred:
+class PadawannInfo:
     """What happened in one generation."""
 
     parents: Int[Array, "children 2"]
@@ -91,7 +91,7 @@ class Bred:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Padawann:
-    """The algorithm: `state = p.init(key, ancestors, tasks)`, then `state, bred = p.step(key, state, tasks)`.
+    """The algorithm: `state = p.init(key, ancestors, tasks)`, then `state, info = p.step(key, state, tasks)`.
 
     Main arguments:
         apply: the network, giving logits.
@@ -133,7 +133,7 @@ class Padawann:
         >>> kept = ea.pruning.basis(synapses, params)
         >>> tasks = ea.pruning.Task(x, y), ea.pruning.Task(x, 3 - y)
         >>> state = padawann.init(jax.random.key(2), ea.population.stack([kept]), tasks)
-        >>> state, bred = padawann.step(jax.random.key(3), state, tasks)
+        >>> state, info = padawann.step(jax.random.key(3), state, tasks)
         >>> bool(state.champion.fitness >= state.members.fitness[0])
         True
     """
@@ -199,7 +199,7 @@ class Padawann:
 
     def init(
         self, key: PRNGKey, ancestors: PyTree, tasks: Sequence[Task], *, masks: PyTree | None = None
-    ) -> Topologies:
+    ) -> PadawannState:
         """The first generation: copies of the ancestors, in turn, each pruned once.
 
         Args:
@@ -216,8 +216,8 @@ class Padawann:
         kept, alive = _first(self, key, ancestors, masks)
         return _begun(self._judged(kept, alive, tuple(tasks)))
 
-    def step(self, key: PRNGKey, state: Topologies, tasks: Sequence[Task]) -> tuple[Topologies, Bred]:
-        """One generation: the best stay, and the rest make room for children that have lost some synapses.
+    def step(self, key: PRNGKey, state: PadawannState, tasks: Sequence[Task]) -> tuple[PadawannState, PadawannInfo]:
+        """One generation: the best stay, and children that have lost some synapses replace the rest.
 
         Args:
             key: a random key.
@@ -312,7 +312,7 @@ def _accuracy(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _bred(self: Padawann, key: PRNGKey, state: Topologies) -> Offspring:
+def _bred(self: Padawann, key: PRNGKey, state: PadawannState) -> PadawannOffspring:
     key_rate, key_parents, key_mix, key_prune = jax.random.split(key, 4)
     count, rate = self.children, 0.0 if self.crossover == "none" else self.rate
     crossed = jax.random.bernoulli(key_rate, rate, (count,))
@@ -331,7 +331,7 @@ def _bred(self: Padawann, key: PRNGKey, state: Topologies) -> Offspring:
 
     keys = [jax.random.split(k, count) for k in (key_mix, key_prune)]
     kept, masks = population.map(child, parents, *keys)
-    return Offspring(kept, masks, parents, crossed)
+    return PadawannOffspring(kept, masks, parents, crossed)
 
 
 def _crossed(self: Padawann, key: PRNGKey, a: tuple[PyTree, PyTree], b: tuple[PyTree, PyTree]) -> tuple:
@@ -359,14 +359,16 @@ def _from_b(self: Padawann, key: PRNGKey, genes: int) -> Bool[Array, " genes"]:
 
 
 @jax.jit
-def _begun(judged: Topology) -> Topologies:
+def _begun(judged: Topology) -> PadawannState:
     members = population.take(judged, best(judged.fitness, judged.fitness.shape[0]))
     zero = jnp.array(0, jnp.int32)
-    return Topologies(members, population.take(members, 0), zero, zero)
+    return PadawannState(members, population.take(members, 0), zero, zero)
 
 
 @partial(jax.jit, static_argnums=0)
-def _next(self: Padawann, state: Topologies, new: Offspring, judged: Topology) -> tuple[Topologies, Bred]:
+def _next(
+    self: Padawann, state: PadawannState, new: PadawannOffspring, judged: Topology
+) -> tuple[PadawannState, PadawannInfo]:
     stay = population.take(state.members, slice(0, self.elites))
     both = jax.tree.map(lambda *of: jnp.concatenate(of), stay, judged)
     members = population.take(both, best(both.fitness, self.size))
@@ -377,5 +379,5 @@ def _next(self: Padawann, state: Topologies, new: Offspring, judged: Topology) -
         return jnp.where(fitter, new, old)
 
     champion, found = jax.tree.map(fittest, (first, generation), (state.champion, state.found))
-    bred = Bred(new.parents, new.crossed, judged.fitness, judged.synapses)
-    return Topologies(members, champion, found, generation), bred
+    info = PadawannInfo(new.parents, new.crossed, judged.fitness, judged.synapses)
+    return PadawannState(members, champion, found, generation), info

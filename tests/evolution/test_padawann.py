@@ -223,7 +223,7 @@ def test_tournaments_are_won_by_the_fittest_drawn_and_by_chance_among_one(key):
     np.testing.assert_allclose(shares, [3 / 16, 0, 8 / 16, 5 / 16], atol=0.02)  # two that failed: the fittest of all
     alone = np.bincount(np.asarray(selection.tournaments(key, marks, 1, 8000)), minlength=4) / 8000
     np.testing.assert_allclose(alone, [0.25, 0, 0.5, 0.25], atol=0.02)
-    with pytest.raises(ValueError, match="rivals: got 0"):
+    with pytest.raises(ValueError, match="tournament: got 0"):
         selection.tournaments(key, marks, 0, 3)
 
 

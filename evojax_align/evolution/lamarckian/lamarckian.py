@@ -18,7 +18,14 @@ from evojax_align import _checks, training
 from evojax_align._types import PRNGKey, PyTree
 from evojax_align.evolution.lamarckian.genome import Architecture, Genome, Space, draw
 from evojax_align.evolution.lamarckian.inheritance import INHERIT, inherit
-from evojax_align.evolution.lamarckian.records import ORIGINS, History, Individual, Pedigree, Seedling, fitter
+from evojax_align.evolution.lamarckian.records import (
+    ORIGINS,
+    Individual,
+    LamarckianOffspring,
+    LamarckianState,
+    SearchHistory,
+    fitter,
+)
 from evojax_align.evolution.lamarckian.splicing import MATCHINGS, splice
 from evojax_align.evolution.selection import failed_last
 from evojax_align.models import BlockCNN
@@ -31,7 +38,7 @@ class Lamarckian:
     """The search: `state = s.init(key, train, judge)`, then `state, news = s.step(key, state, train, judge)` until
     `s.done(state)`.
 
-    A step is `breed`, then `grow`, then `choose`. Where evaluations are long, train the seedlings epoch by epoch
+    A step is `breed`, then `evaluate`, then `choose`. Where evaluations are long, train the offspring epoch by epoch
     (`training.train_pieces`), then call `judge` and `choose`.
 
     Main arguments:
@@ -43,7 +50,7 @@ class Lamarckian:
         epochs: of training in each evaluation.
         batch_size: samples a step.
         budget: epochs in all, those of niches and of the first network too.
-        marks: numbers of epochs; the champion after each is kept (`Pedigree.marked`).
+        marks: numbers of epochs; the champion after each is kept (`LamarckianState.marked`).
         inherit: what children take over: "none", "shape" or "function" (see `evolution.inherit`).
         noise: of the shares that copies of filters get, for "function".
         scheme: "niching" is the paper's (1+1). "plus" keeps the fittest of `size` members and their children.
@@ -52,7 +59,7 @@ class Lamarckian:
         niche_length: networks that are then tried.
         size: members.
         children: networks that a step evaluates together.
-        rivals: members that meet in a tournament, for "ageing".
+        tournament: members that meet in a tournament, for "ageing".
         crossover: the chance of a child to have two parents (see `evolution.splice`), for populations.
         matching: how blocks and filters of two parents are brought together: "correlation", or "order", as a control.
         compared: training samples on which they are compared.
@@ -92,7 +99,7 @@ class Lamarckian:
     niche_length: int = 5
     size: int = 1
     children: int = 1
-    rivals: int = 2
+    tournament: int = 2
     crossover: float = 0.0
     matching: str = "correlation"
     compared: int = 100
@@ -100,7 +107,7 @@ class Lamarckian:
     devices: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        members, rest = ("size", "children", "rivals"), ("niche_length", "compared", "chunk")
+        members, rest = ("size", "children", "tournament"), ("niche_length", "compared", "chunk")
         for name in ("epochs", "batch_size", "budget", *members, *rest):
             _checks.positive(name, getattr(self, name))
         for name, known in (("inherit", INHERIT), ("scheme", SCHEMES), ("matching", MATCHINGS)):
@@ -118,12 +125,12 @@ class Lamarckian:
             raise _checks.bad("size", self.size, "at least 2 members to cross", "Pass size=2 or more.")
         if self.scheme == "ageing" and self.children >= self.size:
             came = f"{self.children} children of {self.size} members"
-            raise _checks.bad("children", came, "fewer than members", "The oldest make room for them.")
+            raise _checks.bad("children", came, "fewer than members", "Each replaces one of the oldest.")
         if self.size * self.epochs > self.budget:
             came = f"{self.budget} epochs for {self.size} first networks of {self.epochs}"
             raise _checks.bad("budget", came, f"at least {self.size * self.epochs}", "Raise it, or lower epochs.")
 
-    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> Pedigree:
+    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> LamarckianState:
         """The first members, each a single block of stride 1, trained and judged.
 
         Args:
@@ -132,34 +139,34 @@ class Lamarckian:
             judge: inputs and labels that fitness is measured on.
         """
         key = _checks.key("key", key)
-        seedlings = self.first(key, train)
-        return self.choose(key, self.empty(), seedlings, self.grow(seedlings, train, judge))[0]
+        offspring = self.first(key, train)
+        return self.choose(key, self.empty(), offspring, self.evaluate(offspring, train, judge))[0]
 
-    def empty(self) -> Pedigree:
+    def empty(self) -> LamarckianState:
         """The state before anything was evaluated."""
         none = {name: np.zeros(0) for name in ("fitness", "loss", "best")}
         none |= {name: np.zeros(0, np.int64) for name in ("blocks", "origin", "niche", "epochs")}
-        history = History(genes=np.zeros((0, 4), np.int32), parents=np.zeros((0, 2), np.int64), **none)
+        history = SearchHistory(genes=np.zeros((0, 4), np.int32), parents=np.zeros((0, 2), np.int64), **none)
         nobody = Individual(np.zeros((0, 4), np.int32), {}, np.array(np.nan), np.array(-1))
         rest = {"identities": np.array(0), "niche": np.array(0)}
-        return Pedigree.made((), nobody, (nobody,) * len(self.marks), history, **rest)
+        return LamarckianState.made((), nobody, (nobody,) * len(self.marks), history, **rest)
 
-    def first(self, key: PRNGKey, train: Iterable[Any]) -> list[Seedling]:
+    def first(self, key: PRNGKey, train: Iterable[Any]) -> list[LamarckianOffspring]:
         """The networks that a search begins with."""
         key = _checks.key("key", key)
         x, _ = train
-        found: list[Seedling] = []
+        found: list[LamarckianOffspring] = []
         for number in range(self.size):
             key_genome, key_fresh, key_train = jax.random.split(jax.random.fold_in(key, number), 3)
             genome = self.space.first(key_genome, {child.genome.architecture for child in found}, number)
             fresh = training.init_pieces(self.network(genome.architecture), key_fresh, x)
-            found.append(Seedling(genome, fresh, (-1, -1), "first", key_train))
+            found.append(LamarckianOffspring(genome, fresh, (-1, -1), "first", key_train))
         return found
 
     def step(
-        self, key: PRNGKey, state: Pedigree, train: Iterable[Any], judge: Iterable[Any]
-    ) -> tuple[Pedigree, History]:
-        """One generation: breed, grow, choose.
+        self, key: PRNGKey, state: LamarckianState, train: Iterable[Any], judge: Iterable[Any]
+    ) -> tuple[LamarckianState, SearchHistory]:
+        """One generation: breed, evaluate, choose.
 
         Args:
             key: a random key.
@@ -171,14 +178,14 @@ class Lamarckian:
             The next state, and the history of the networks that were evaluated for it.
         """
         key = _checks.key("key", key)
-        seedlings = self.breed(key, state, train)
-        return self.choose(key, state, seedlings, self.grow(seedlings, train, judge))
+        offspring = self.breed(key, state, train)
+        return self.choose(key, state, offspring, self.evaluate(offspring, train, judge))
 
-    def done(self, state: Pedigree) -> bool:
+    def done(self, state: LamarckianState) -> bool:
         """Whether the budget affords no other evaluation."""
         return state.epochs + self.epochs > self.budget
 
-    def breed(self, key: PRNGKey, state: Pedigree, train: Iterable[Any]) -> list[Seedling]:
+    def breed(self, key: PRNGKey, state: LamarckianState, train: Iterable[Any]) -> list[LamarckianOffspring]:
         """The next networks, as many as the budget affords, none of an architecture that was evaluated before.
 
         Raises:
@@ -198,41 +205,49 @@ class Lamarckian:
             found.append(child)
         return found
 
-    def grow(
-        self, seedlings: Sequence[Seedling], train: Iterable[Any], judge: Iterable[Any]
+    def evaluate(
+        self, offspring: Sequence[LamarckianOffspring], train: Iterable[Any], judge: Iterable[Any]
     ) -> list[tuple[PyTree, float, float]]:
         """Train networks together, and judge them: of each its variables, its fitness and its last loss."""
-        networks = [self.network(child.genome.architecture) for child in seedlings]
-        starts, keys = [child.variables for child in seedlings], [child.key for child in seedlings]
+        networks = [self.network(child.genome.architecture) for child in offspring]
+        starts, keys = [child.variables for child in offspring], [child.key for child in offspring]
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "devices": self.devices}
         found, losses = training.fit_pieces(networks, starts, train, self.optimizer, keys=keys, **settings)
-        return self.judge(seedlings, found, losses[:, -1].tolist(), judge)
+        return self.judge(offspring, found, losses[:, -1].tolist(), judge)
 
     def judge(
-        self, seedlings: Sequence[Seedling], trained: Sequence[PyTree], losses: Sequence[float], judge: Iterable[Any]
+        self,
+        offspring: Sequence[LamarckianOffspring],
+        trained: Sequence[PyTree],
+        losses: Sequence[float],
+        judge: Iterable[Any],
     ) -> list[tuple[PyTree, float, float]]:
-        """The last part of `grow`: of each trained network its variables, its fitness and its loss."""
-        grown, data = [], tuple(judge)
-        for child, variables, loss in zip(seedlings, trained, losses, strict=True):
+        """The last part of `evaluate`: of each trained network its variables, its fitness and its loss."""
+        evaluated, data = [], tuple(judge)
+        for child, variables, loss in zip(offspring, trained, losses, strict=True):
             network = self.network(child.genome.architecture)
             found = training.evaluate_pieces(network, variables, *data, chunk=self.chunk)
             fitness = float(found.accuracy) if np.isfinite(loss + float(found.loss)) else np.nan
-            grown.append((jax.device_get(variables), fitness, float(loss)))
-        return grown
+            evaluated.append((jax.device_get(variables), fitness, float(loss)))
+        return evaluated
 
     def choose(
-        self, key: PRNGKey, state: Pedigree, seedlings: Sequence[Seedling], grown: Sequence[tuple[PyTree, float, float]]
-    ) -> tuple[Pedigree, History]:
-        """The next state, from the seedlings and the result of `grow`. The key is that of `breed`.
+        self,
+        key: PRNGKey,
+        state: LamarckianState,
+        offspring: Sequence[LamarckianOffspring],
+        evaluated: Sequence[tuple[PyTree, float, float]],
+    ) -> tuple[LamarckianState, SearchHistory]:
+        """The next state, from the offspring and the result of `evaluate`. The key is that of `breed`.
 
         Returns:
-            The next state, and the history of the seedlings.
+            The next state, and the history of the offspring.
         """
         key = _checks.key("key", key)
         count = len(state.history.fitness)
         children = tuple(
             Individual(child.genome.genes, variables, np.array(fitness), np.array(count + number))
-            for number, (child, (variables, fitness, _)) in enumerate(zip(seedlings, grown, strict=True))
+            for number, (child, (variables, fitness, _)) in enumerate(zip(offspring, evaluated, strict=True))
         )
         champion, marked, best = state.champion, state.marked, []
         epochs = state.epochs + self.epochs * np.arange(1, len(children) + 1)
@@ -241,24 +256,26 @@ class Lamarckian:
             pairs = zip(self.marks, marked, strict=True)
             marked = tuple(champion if spent <= mark else earlier for mark, earlier in pairs)
             best.append(float(champion.fitness))
-        news = History(
+        news = SearchHistory(
             genes=np.concatenate([child.genes for child in children]),
             blocks=np.array([len(child.genes) for child in children]),
             fitness=np.array([float(child.fitness) for child in children]),
-            loss=np.array([loss for *_, loss in grown]),
-            parents=np.array([child.parents for child in seedlings]),
-            origin=np.array([ORIGINS.index(child.origin) for child in seedlings]),
+            loss=np.array([loss for *_, loss in evaluated]),
+            parents=np.array([child.parents for child in offspring]),
+            origin=np.array([ORIGINS.index(child.origin) for child in offspring]),
             niche=np.full(len(children), int(state.niche > 0)),
             epochs=epochs,
             best=np.array(best),
         )
-        used = [block.identity + 1 for child in seedlings for block in child.genome.blocks]
+        used = [block.identity + 1 for child in offspring for block in child.genome.blocks]
         members, niche = self._kept(key, state, children)
         history = jax.tree.map(lambda old, new: np.concatenate([old, new]), state.history, news)
         rest = {"identities": np.array(max([int(state.identities), *used])), "niche": np.array(niche)}
-        return Pedigree.made(members, champion, marked, history, **rest), news
+        return LamarckianState.made(members, champion, marked, history, **rest), news
 
-    def _child(self, key: PRNGKey, state: Pedigree, x: PyTree, seen: set[Architecture], identity: int) -> Seedling:
+    def _child(
+        self, key: PRNGKey, state: LamarckianState, x: PyTree, seen: set[Architecture], identity: int
+    ) -> LamarckianOffspring:
         key_parent, key_cross, key_mutate, key_fresh, key_inherit, key_train = jax.random.split(key, 6)
         first = self._parent(key_parent, state)
         genome, variables, parents, origin = Genome.of(first.genes), first.variables, (int(first.number), -1), ""
@@ -277,7 +294,7 @@ class Lamarckian:
         fresh = training.init_pieces(network, key_fresh, x)
         settings = {"key": key_inherit, "noise": self.noise, "epsilon": network.epsilon}
         start = inherit(self.inherit, genome, child, variables, fresh, **settings)
-        return Seedling(child, start, parents, origin, key_train)
+        return LamarckianOffspring(child, start, parents, origin, key_train)
 
     def _crossed(
         self, key: PRNGKey, first: Individual, second: Individual, x: PyTree, identity: int
@@ -289,20 +306,20 @@ class Lamarckian:
         settings = {"matching": self.matching, "identity": identity}
         return splice(key, self.space, genomes, networks, variables, part, **settings)
 
-    def _parent(self, key: PRNGKey, state: Pedigree) -> Individual:
+    def _parent(self, key: PRNGKey, state: LamarckianState) -> Individual:
         members = state.members
         if self.scheme == "niching":
             return members[-1]
         if self.scheme == "plus":
             return members[draw(key, np.ones(len(members)))]
-        drawn = [draw(k, np.ones(len(members))) for k in jax.random.split(key, self.rivals)]
+        drawn = [draw(k, np.ones(len(members))) for k in jax.random.split(key, self.tournament)]
         fittest = members[drawn[0]]
         for number in drawn[1:]:
             fittest = members[number] if fitter(members[number], fittest) else fittest
         return fittest
 
     def _kept(
-        self, key: PRNGKey, state: Pedigree, children: tuple[Individual, ...]
+        self, key: PRNGKey, state: LamarckianState, children: tuple[Individual, ...]
     ) -> tuple[tuple[Individual, ...], int]:
         """The next members, and how many networks a niche may still try."""
         if not state.members:

@@ -34,7 +34,7 @@ class Individual:
 
 
 @struct.dataclass
-class History:
+class SearchHistory:
     """All networks that were evaluated, in order.
 
     Attributes:
@@ -66,8 +66,8 @@ class History:
 
 
 @struct.dataclass
-class Pedigree:
-    """The state of a search. Its arrays change their shapes; `Pedigree.of` makes one of what was saved.
+class LamarckianState:
+    """The state of a search. Its arrays change their shapes; `LamarckianState.of` makes one of what was saved.
 
     Attributes:
         individuals: the networks that are kept, each once: the members, the champion and those that were marked.
@@ -84,7 +84,7 @@ class Pedigree:
     alive: Int[np.ndarray, " members"]
     fittest: Int[np.ndarray, ""]
     best_at: Int[np.ndarray, " marks"]
-    history: History
+    history: SearchHistory
     identities: Int[np.ndarray, ""]
     niche: Int[np.ndarray, ""]
 
@@ -94,9 +94,9 @@ class Pedigree:
         members: Sequence[Individual],
         champion: Individual,
         marked: Sequence[Individual],
-        history: History,
+        history: SearchHistory,
         **rest: Any,
-    ) -> "Pedigree":
+    ) -> "LamarckianState":
         """From the individuals in each role, some of which may be the same."""
         kept = {int(one.number): one for one in (*members, champion, *marked)}
         alive, best_at = (np.array([int(one.number) for one in of], np.int64) for of in (members, marked))
@@ -104,11 +104,11 @@ class Pedigree:
         return cls(individuals, alive, np.array(int(champion.number)), best_at, history, **rest)
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any]) -> "Pedigree":
+    def of(cls, tree: Mapping[str, Any]) -> "LamarckianState":
         """From nested dictionaries of arrays by the names of the fields, as `lab.load(path, build=...)` gives them."""
         individuals = tree["individuals"]
         known = tuple(Individual(**individuals[str(n)]) for n in range(len(individuals)))
-        return cls(**{**tree, "individuals": known, "history": History(**tree["history"])})
+        return cls(**{**tree, "individuals": known, "history": SearchHistory(**tree["history"])})
 
     @property
     def members(self) -> tuple[Individual, ...]:
@@ -135,7 +135,7 @@ class Pedigree:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Seedling:
+class LamarckianOffspring:
     """A network before its training.
 
     Attributes:

@@ -2,6 +2,6 @@
 
 from evojax_align.evolution.recombination import diversity
 from evojax_align.evolution.recombination.recombination import Recombination
-from evojax_align.evolution.recombination.records import Brood, Info, State
+from evojax_align.evolution.recombination.records import RecombinationInfo, RecombinationOffspring, RecombinationState
 
-__all__ = ["Brood", "Info", "Recombination", "State", "diversity"]
+__all__ = ["Recombination", "RecombinationInfo", "RecombinationOffspring", "RecombinationState", "diversity"]

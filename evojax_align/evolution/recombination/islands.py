@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from evojax_align import population
 from evojax_align._types import Array, Int, PyTree
-from evojax_align.evolution.recombination.records import State
+from evojax_align.evolution.recombination.records import RecombinationState
 from evojax_align.evolution.selection import best
 
 
@@ -29,7 +29,7 @@ def survivors(islands: int, score: Array, each: int) -> Int[Array, " n"]:
     return jax.vmap(lambda own: own[best(score[own], each)])(places(islands, score.shape[0])).reshape(-1)
 
 
-def migrated(islands: int, migration: int, state: State) -> State:
+def migrated(islands: int, migration: int, state: RecombinationState) -> RecombinationState:
     """The population about to breed: every so often the best of each island takes the last place of the next."""
     if islands == 1:
         return state
@@ -38,4 +38,4 @@ def migrated(islands: int, migration: int, state: State) -> State:
     due = (state.generation > 0) & (state.generation % migration == 0)
     order = jnp.where(due, moved, own).reshape(-1)
     members = population.take((state.population, state.fitness, state.score, state.ancestors), order)
-    return State(*members, generation=state.generation, founders=state.founders)
+    return RecombinationState(*members, generation=state.generation, founders=state.founders)

@@ -22,7 +22,7 @@ from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
-from evojax_align.evolution.ordering import Ordering
+from evojax_align.evolution.parent_alignment import ParentAlignment
 from evojax_align.evolution.recombination.diversity import (
     BONUSES,
     cosines,
@@ -32,7 +32,13 @@ from evojax_align.evolution.recombination.diversity import (
     within_pairs,
 )
 from evojax_align.evolution.recombination.islands import joined, migrated, places, survivors
-from evojax_align.evolution.recombination.records import Brood, Candidates, Info, State, founded
+from evojax_align.evolution.recombination.records import (
+    Candidates,
+    RecombinationInfo,
+    RecombinationOffspring,
+    RecombinationState,
+    founded,
+)
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec
 
@@ -137,7 +143,7 @@ class Recombination:
         for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
             if not 0 <= getattr(self, name) <= most:
                 raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
-        _ = self._ordering  # refuses what the method does not take
+        _ = self._parent_alignment  # refuses what the method does not take
         if self.adaptive and not self.mutation:
             raise _checks.bad("adaptive", True, "a mutation to adapt", "Pass mutation=0.1, or leave adaptive out.")
         if self._pool < 2:
@@ -156,8 +162,8 @@ class Recombination:
         return jax.eval_shape(self.init_fn, jax.random.key(0))
 
     @property
-    def _ordering(self) -> Ordering:
-        return Ordering(self.alignment, self.rank, self.ridge, self.spec)
+    def _parent_alignment(self) -> ParentAlignment:
+        return ParentAlignment(self.alignment, self.rank, self.ridge, self.spec)
 
     @property
     def _holds_all(self) -> bool:
@@ -168,7 +174,7 @@ class Recombination:
     def _pool(self) -> int:
         return int(self.parents * (self.size // self.islands) + 1e-9)
 
-    def init(self, key: PRNGKey, judge: Samples) -> State:
+    def init(self, key: PRNGKey, judge: Samples) -> RecombinationState:
         """The first generation, untrained.
 
         Args:
@@ -178,7 +184,9 @@ class Recombination:
         key = _checks.key("key", key)
         return _init(self, _drawn(self.init_fn, key, self.size), self._checked("judge", judge))
 
-    def step(self, key: PRNGKey, state: State, train: Samples, judge: Samples) -> tuple[State, Info]:
+    def step(
+        self, key: PRNGKey, state: RecombinationState, train: Samples, judge: Samples
+    ) -> tuple[RecombinationState, RecombinationInfo]:
         """One generation: choose, recombine, mutate, train, judge, keep the best.
 
         Args:
@@ -194,7 +202,7 @@ class Recombination:
         train, judge = self._checked("train", train), self._checked("judge", judge)
         return (_step if self.mesh is None else _staged)(self, key, state, train, judge)
 
-    def breed(self, key: PRNGKey, state: State, x: PyTree, count: int) -> Brood:
+    def breed(self, key: PRNGKey, state: RecombinationState, x: PyTree, count: int) -> RecombinationOffspring:
         """Children of a population, untrained.
 
         Args:
@@ -211,7 +219,7 @@ class Recombination:
         training.check_data(argument, self.apply, self._shapes, x, y)
         return x, y
 
-    def grow(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:
+    def train(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:
         """One network after the training of one generation, and its mean loss in the last epoch.
 
         Args:
@@ -228,9 +236,9 @@ _drawn = jax.jit(population.init, static_argnums=(0, 2))  # shared by all algori
 
 
 @partial(jax.jit, static_argnums=0)
-def _init(self: Recombination, members: PyTree, judge: Data) -> State:
+def _init(self: Recombination, members: PyTree, judge: Data) -> RecombinationState:
     fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members)
-    return State(
+    return RecombinationState(
         population=members,
         fitness=fitness,
         score=fitness,
@@ -241,7 +249,9 @@ def _init(self: Recombination, members: PyTree, judge: Data) -> State:
 
 
 @partial(jax.jit, static_argnums=(0, 4))
-def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: int) -> Brood:
+def _breed(
+    self: Recombination, key: PRNGKey, state: RecombinationState, x: PyTree, count: int
+) -> RecombinationOffspring:
     each = self.size // self.islands
     key_couples, key_choose, key_genes, key_fresh = jax.random.split(key, 4)
     if count % self.islands:
@@ -255,7 +265,7 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
     parents = jax.vmap(couples_of)(*keys, state.score.reshape(self.islands, each))
     parents = (parents + each * jnp.arange(self.islands)[:, None, None]).reshape(count, 2)
     from_b = jax.random.bernoulli(key_genes, 0.5, (count, len(self.genes.names)))
-    order = self._ordering.of
+    order = self._parent_alignment.aligned
     # in one order for all, so that the population stays comparable place by place
     reference = population.take(state.population, best(state.score, 1)[0])
     members = order(self.apply, reference, state.population, x, state.ancestors)
@@ -270,16 +280,20 @@ def _breed(self: Recombination, key: PRNGKey, state: State, x: PyTree, count: in
         return params, mix(self.genes, choices, a[1], b[1], fresh=unborn), hybrid
 
     children, ancestors, hybrid = population.map(child, parents, from_b, jax.random.split(key_fresh, count))
-    return Brood(children, ancestors, parents, from_b, hybrid)
+    return RecombinationOffspring(children, ancestors, parents, from_b, hybrid)
 
 
 @partial(jax.jit, static_argnums=0)
-def _step(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
+def _step(
+    self: Recombination, key: PRNGKey, state: RecombinationState, train: Data, judge: Data
+) -> tuple[RecombinationState, RecombinationInfo]:
     candidates = _bred(self, key, state, train)
     return _kept(self, key, state, candidates, _lived(self, candidates, train, judge))
 
 
-def _staged(self: Recombination, key: PRNGKey, state: State, train: Data, judge: Data) -> tuple[State, Info]:
+def _staged(
+    self: Recombination, key: PRNGKey, state: RecombinationState, train: Data, judge: Data
+) -> tuple[RecombinationState, RecombinationInfo]:
     """As `_step`, in three programs. Only what needs no word between devices runs on several: programs in which they
     wait for each other can wait for ever where they share the cores of a CPU."""
     candidates = _bred(self, key, state, train)
@@ -287,19 +301,19 @@ def _staged(self: Recombination, key: PRNGKey, state: State, train: Data, judge:
 
 
 @partial(jax.jit, static_argnums=0)
-def _bred(self: Recombination, key: PRNGKey, state: State, train: Data) -> Candidates:
+def _bred(self: Recombination, key: PRNGKey, state: RecombinationState, train: Data) -> Candidates:
     key_breed, key_mutate, key_immigrants, key_train, _ = jax.random.split(key, 5)
     state = migrated(self.islands, self.migration, state)
-    brood = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
-    children, strength = _mutated(self, key_mutate, state.population, brood.population)
-    ancestors, hybrid = brood.ancestors, brood.hybrid
+    offspring = _breed(self, key_breed, state, jax.tree.map(lambda leaf: leaf[: self.compared], train[0]), self.size)
+    children, strength = _mutated(self, key_mutate, state.population, offspring.population)
+    ancestors, hybrid = offspring.ancestors, offspring.hybrid
     if self.immigrants:
         new = population.init(self.init_fn, key_immigrants, self.immigrants)
         numbers = state.founders + jnp.arange(self.immigrants, dtype=jnp.int32)
         newcomers = new, founded(new, self.genes, numbers), jnp.ones(self.immigrants)
         children, ancestors, hybrid = joined(self.islands, (children, ancestors, hybrid), newcomers)
     keys = jax.random.split(key_train, self.size + self.immigrants)
-    return Candidates(children, ancestors, hybrid, keys, brood.parents, brood.from_b, strength)
+    return Candidates(children, ancestors, hybrid, keys, offspring.parents, offspring.from_b, strength)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -308,26 +322,28 @@ def _lived(self: Recombination, candidates: Candidates, train: Data, judge: Data
 
     def life(params: PyTree, key: PRNGKey) -> tuple:
         untrained, _ = fitness_of(self.apply, params, *judge)
-        params, loss = self.grow(key, params, train)
+        params, loss = self.train(key, params, train)
         return params, loss, *fitness_of(self.apply, params, *judge), untrained
 
     return population.map(life, candidates.population, candidates.keys, mesh=self.mesh)
 
 
 @partial(jax.jit, static_argnums=0)
-def _kept(self: Recombination, key: PRNGKey, state: State, candidates: Candidates, lived: tuple) -> tuple[State, Info]:
+def _kept(
+    self: Recombination, key: PRNGKey, state: RecombinationState, candidates: Candidates, lived: tuple
+) -> tuple[RecombinationState, RecombinationInfo]:
     """The next generation, and what happened."""
-    grown, loss, fitness, answers, untrained = lived
-    score = _judged(self, grown, fitness, answers, candidates.hybrid)
+    trained, loss, fitness, answers, untrained = lived
+    score = _judged(self, trained, fitness, answers, candidates.hybrid)
     kept = _survivors(self, jax.random.split(key, 5)[4], score)
     children = places(self.islands, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
-    new_state = State(
-        *population.take((grown, fitness, score, candidates.ancestors), kept),
+    new_state = RecombinationState(
+        *population.take((trained, fitness, score, candidates.ancestors), kept),
         generation=state.generation + 1,
         founders=state.founders + self.immigrants,
     )
     parents, from_b, mutation = candidates.parents, candidates.from_b, candidates.mutation
-    return new_state, Info(parents, from_b, untrained[children], loss, fitness, score, kept, mutation)
+    return new_state, RecombinationInfo(parents, from_b, untrained[children], loss, fitness, score, kept, mutation)
 
 
 def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -> tuple[PyTree, Float[Array, " genes"]]:
@@ -346,12 +362,12 @@ def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -
     return population.map(mutant, keys, children), strength
 
 
-def _judged(self: Recombination, grown: PyTree, fitness: Array, answers: Array, hybrid: Array) -> Array:
+def _judged(self: Recombination, trained: PyTree, fitness: Array, answers: Array, hybrid: Array) -> Array:
     """What members are ranked by; only the comparisons that the bonus needs are made."""
     count = fitness.shape[0]
     alike = differ = jnp.zeros((count, count))
     if self.bonus in ("cosine", "sharing"):
-        alike = cosines(grown, self.genes).mean(axis=0)
+        alike = cosines(trained, self.genes).mean(axis=0)
     if self.bonus == "novelty":
         differ = disagreement(answers)
     return scored(self.bonus, fitness, self.bonus_weight, alike=alike, hybrid=hybrid, differ=differ)

@@ -10,7 +10,7 @@ from evojax_align.crossover.genes import NO_GENE
 
 
 @struct.dataclass
-class State:
+class RecombinationState:
     """All that the next generation needs. Selected by score, members are ordered best first on each island.
 
     Attributes:
@@ -30,7 +30,7 @@ class State:
 
 
 @struct.dataclass
-class Brood:
+class RecombinationOffspring:
     """Children before they have learnt anything.
 
     Attributes:
@@ -51,7 +51,7 @@ class Candidates:
     """Children and immigrants before their training, island after island, and how the children came about.
 
     Attributes:
-        hybrid: as in `Brood`; 1 for immigrants.
+        hybrid: as in `RecombinationOffspring`; 1 for immigrants.
         keys: of their training.
         mutation: scale of the mutation of each gene.
     """
@@ -66,7 +66,7 @@ class Candidates:
 
 
 @struct.dataclass
-class Info:
+class RecombinationInfo:
     """What happened in one generation. Candidates are children, then immigrants, of one island after another.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from evojax_align.evolution.synthesis import encoding
 from evojax_align.evolution.synthesis.encoding import Encoding
-from evojax_align.evolution.synthesis.records import Births, Newborns, Sparse
+from evojax_align.evolution.synthesis.records import SynthesisInfo, SynthesisOffspring, SynthesisState
 from evojax_align.evolution.synthesis.synthesis import Synthesis
 
-__all__ = ["Births", "Encoding", "Newborns", "Sparse", "Synthesis", "encoding"]
+__all__ = ["Encoding", "Synthesis", "SynthesisInfo", "SynthesisOffspring", "SynthesisState", "encoding"]

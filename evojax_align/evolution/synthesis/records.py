@@ -11,7 +11,7 @@ from evojax_align.pruning import Synapses, total
 
 
 @struct.dataclass
-class Sparse:
+class SynthesisState:
     """The state: a population of sparse networks, trained.
 
     Attributes:
@@ -28,7 +28,7 @@ class Sparse:
 
 
 @struct.dataclass
-class Newborns:
+class SynthesisOffspring:
     """Networks before their training, and how they came about.
 
     Attributes:
@@ -49,7 +49,7 @@ class Newborns:
 
 
 @struct.dataclass
-class Births:
+class SynthesisInfo:
     """What happened in one generation.
 
     Attributes:
@@ -68,8 +68,10 @@ class Births:
     fitness: Float[Array, " n"]
 
 
-def births(synapses: Synapses, newborns: Newborns, loss: Float[Array, " n"], fitness: Float[Array, " n"]) -> Births:
-    """What happened, of newborns that were bred and then trained."""
-    counts, before = jax.vmap(partial(total, synapses))(newborns.masks), jnp.maximum(newborns.before, 1)
-    shares = counts / before, newborns.allowed / before, newborns.expected / before
-    return Births(newborns.parents, counts, *shares, loss, fitness)
+def synthesis_info(
+    synapses: Synapses, offspring: SynthesisOffspring, loss: Float[Array, " n"], fitness: Float[Array, " n"]
+) -> SynthesisInfo:
+    """What happened, of offspring that were bred and then trained."""
+    counts, before = jax.vmap(partial(total, synapses))(offspring.masks), jnp.maximum(offspring.before, 1)
+    shares = counts / before, offspring.allowed / before, offspring.expected / before
+    return SynthesisInfo(offspring.parents, counts, *shares, loss, fitness)

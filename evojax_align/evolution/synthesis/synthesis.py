@@ -1,7 +1,7 @@
 """Sexual evolutionary synthesis of sparse networks (Chung et al. 2017).
 
 In every generation children are drawn synapse by synapse, by probabilities that they inherit from one parent or
-several, in an environment that grants them less than their parents had; then they are trained like newborns.
+several, in an environment that grants them less than their parents had; then they are trained from newly drawn weights.
 """
 
 import dataclasses
@@ -18,10 +18,10 @@ from evojax_align import _checks, population, training
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
 from evojax_align.evolution.fitness import fitness_of
-from evojax_align.evolution.ordering import Ordering
+from evojax_align.evolution.parent_alignment import ParentAlignment
 from evojax_align.evolution.selection import best, failed_last
 from evojax_align.evolution.synthesis.encoding import Conception, Encoding, conceive
-from evojax_align.evolution.synthesis.records import Births, Newborns, Sparse, births
+from evojax_align.evolution.synthesis.records import SynthesisInfo, SynthesisOffspring, SynthesisState, synthesis_info
 from evojax_align.pruning import Synapses, full_masks, scaled, total
 from evojax_align.symmetry import PermutationSpec
 
@@ -38,7 +38,7 @@ Factor = float | Callable[[Array], Array]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Synthesis:
-    """The algorithm: `state = s.init(key, train, judge)`, then `state, births = s.step(key, state, train, judge)`.
+    """The algorithm: `state = s.init(key, train, judge)`, then `state, info = s.step(key, state, train, judge)`.
 
     Both are pure functions, whose parts are compiled once for each object and shapes of the data: masks are data.
     `founders` and `breed` give networks that are still to be trained, for a training of your own; `admit` takes them
@@ -64,7 +64,7 @@ class Synthesis:
             or a function of the generation of the child, for an environment that changes.
         cluster_factor: R^c likewise; None where clusters do not die as a whole.
         encoding: all that the equations leave open.
-        start: the weights of a child. "scaled": drawn anew, as a newborn has to learn, and larger where few synapses
+        start: the weights of a child. "scaled": drawn anew, and larger where few synapses
             lead to a unit: without that signals fade from layer to layer, and the sparsest networks never learn;
             "fresh": drawn anew alone; "origin": those that its lineage began with; "inherited": the mean of its
             parents' weights.
@@ -91,8 +91,8 @@ class Synthesis:
         >>> synapses = ea.pruning.find(init_fn(jax.random.key(0)))
         >>> s = ea.evolution.Synthesis(network.apply, init_fn, synapses, optax.sgd(0.1), batch_size=2)
         >>> state = s.init(jax.random.key(1), (x, y), (x, y))
-        >>> state, births = s.step(jax.random.key(2), state, (x, y), (x, y))
-        >>> int(state.generation), bool((births.synapses < 60).all())  # of 60 synapses some were lost
+        >>> state, info = s.step(jax.random.key(2), state, (x, y), (x, y))
+        >>> int(state.generation), bool((info.synapses < 60).all())  # of 60 synapses some were lost
         (2, True)
 
     References:
@@ -145,9 +145,9 @@ class Synthesis:
             factor = getattr(self, name)
             if isinstance(factor, int | float) and not 0 <= factor <= 1:
                 raise _checks.bad(name, factor, "a share from 0 to 1", "The authors take 0.7.")
-        if self._ordering and self.parents == 1:
+        if self._parent_alignment and self.parents == 1:
             raise _checks.bad("alignment", self.alignment, "'none' for one parent", "Raise parents.")
-        if self.realigned and not self._ordering:
+        if self.realigned and not self._parent_alignment:
             raise _checks.bad("realigned", True, "an alignment", "Pass alignment='correlation', or leave it out.")
         self.synapses.of(jax.eval_shape(self.init_fn, jax.random.key(0)))
 
@@ -163,10 +163,10 @@ class Synthesis:
             raise _checks.bad(name, shares, expected, "One for each parent.")
 
     @property
-    def _ordering(self) -> Ordering:
-        return Ordering(self.alignment, self.rank, self.ridge, self.spec)
+    def _parent_alignment(self) -> ParentAlignment:
+        return ParentAlignment(self.alignment, self.rank, self.ridge, self.spec)
 
-    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> Sparse:
+    def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> SynthesisState:
         """The first generation: dense networks, trained.
 
         Args:
@@ -176,11 +176,13 @@ class Synthesis:
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
-        newborns = self.founders(key)
-        grown, _, fitness = self._lived(newborns, train, judge)
-        return self.admit(newborns, grown, fitness, generation=jnp.array(1, jnp.int32))
+        offspring = self.founders(key)
+        trained, _, fitness = self._lived(offspring, train, judge)
+        return self.admit(offspring, trained, fitness, generation=jnp.array(1, jnp.int32))
 
-    def step(self, key: PRNGKey, state: Sparse, train: Iterable[Any], judge: Iterable[Any]) -> tuple[Sparse, Births]:
+    def step(
+        self, key: PRNGKey, state: SynthesisState, train: Iterable[Any], judge: Iterable[Any]
+    ) -> tuple[SynthesisState, SynthesisInfo]:
         """One generation: choose parents, align them, draw children, train and judge them.
 
         Args:
@@ -194,22 +196,22 @@ class Synthesis:
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
-        newborns = _breed(self, key, state, train)
-        grown, loss, fitness = self._lived(newborns, train, judge)
-        state = self.admit(newborns, grown, fitness, generation=state.generation + 1)
-        return state, births(self.synapses, newborns, loss, fitness)
+        offspring = _breed(self, key, state, train)
+        trained, loss, fitness = self._lived(offspring, train, judge)
+        state = self.admit(offspring, trained, fitness, generation=state.generation + 1)
+        return state, synthesis_info(self.synapses, offspring, loss, fitness)
 
-    def founders(self, key: PRNGKey) -> Newborns:
+    def founders(self, key: PRNGKey) -> SynthesisOffspring:
         """The ancestors before their training, all alive."""
         key = _checks.key("key", key)
         return _founders(self, key)
 
-    def breed(self, key: PRNGKey, state: Sparse, train: Iterable[Any]) -> Newborns:
+    def breed(self, key: PRNGKey, state: SynthesisState, train: Iterable[Any]) -> SynthesisOffspring:
         """The children of a population before their training."""
         key = _checks.key("key", key)
         return _breed(self, key, state, self._checked("train", train))
 
-    def grow(
+    def train(
         self, key: PRNGKey, params: PyTree, masks: PyTree, train: Iterable[Any]
     ) -> tuple[PyTree, Float[Array, ""]]:
         """One network after its training, and its mean loss in the last epoch; lift it by `population.map`."""
@@ -218,13 +220,13 @@ class Synthesis:
         return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 
     def admit(
-        self, newborns: Newborns, grown: PyTree, fitness: Float[Array, " n"], *, generation: Int[Array, ""]
-    ) -> Sparse:
-        """The state whose members are newborns that have been trained."""
-        return Sparse(grown, newborns.masks, newborns.origin, fitness, generation)
+        self, offspring: SynthesisOffspring, trained: PyTree, fitness: Float[Array, " n"], *, generation: Int[Array, ""]
+    ) -> SynthesisState:
+        """The state whose members are offspring that have been trained."""
+        return SynthesisState(trained, offspring.masks, offspring.origin, fitness, generation)
 
-    def _lived(self, newborns: Newborns, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
-        found = _live(self, newborns, train, judge)
+    def _lived(self, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
+        found = _live(self, offspring, train, judge)
         return found if self.mesh is None else population.gather(found)
 
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
@@ -234,7 +236,7 @@ class Synthesis:
 
 
 @partial(jax.jit, static_argnums=0)
-def _founders(self: Synthesis, key: PRNGKey) -> Newborns:
+def _founders(self: Synthesis, key: PRNGKey) -> SynthesisOffspring:
     key_init, key_train = jax.random.split(key)
     keys_init, keys_train = (jax.random.split(k, self.size) for k in (key_init, key_train))
     if self.ancestors == "one":
@@ -243,11 +245,11 @@ def _founders(self: Synthesis, key: PRNGKey) -> Newborns:
     masks = full_masks(pop)
     counts = jax.vmap(partial(total, self.synapses))(masks).astype(jnp.float32)
     parents = jnp.full((self.size, self.parents), -1, jnp.int32)
-    return Newborns(pop, masks, pop, keys_train, parents, counts, counts, counts)
+    return SynthesisOffspring(pop, masks, pop, keys_train, parents, counts, counts, counts)
 
 
 @partial(jax.jit, static_argnums=0)
-def _breed(self: Synthesis, key: PRNGKey, state: Sparse, train: tuple) -> Newborns:
+def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -> SynthesisOffspring:
     key_mates, key_draw, key_fresh, key_train = jax.random.split(key, 4)
     some = jax.tree.map(lambda leaf: leaf[: self.compared], train)
     parents = _mates(self, key_mates, state.fitness)
@@ -267,7 +269,7 @@ def _breed(self: Synthesis, key: PRNGKey, state: Sparse, train: tuple) -> Newbor
         given = {"shares": shares, "cluster_shares": of_clusters, "gradients": gradients, **settings}
         new = conceive(key_draw, self.synapses, params, masks, **given)
         origin = population.take(origin, 0)
-        return _newborn(self, key_fresh, new.masks, params, masks, origin, shares), new, origin
+        return _begun(self, key_fresh, new.masks, params, masks, origin, shares), new, origin
 
     keys_fresh = jax.random.split(key_fresh, self.size)
     if self.alike:
@@ -275,25 +277,25 @@ def _breed(self: Synthesis, key: PRNGKey, state: Sparse, train: tuple) -> Newbor
     pop, new, origin = population.map(child, parents, jax.random.split(key_draw, self.size), keys_fresh)
     keys_train = jax.random.split(key_train, self.size)
     before = counts[parents].mean(axis=1)
-    return Newborns(pop, new.masks, origin, keys_train, parents, before, new.allowed, new.expected)
+    return SynthesisOffspring(pop, new.masks, origin, keys_train, parents, before, new.allowed, new.expected)
 
 
-def _in_order(self: Synthesis, state: Sparse, x: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree, PyTree, PyTree]:
     """Networks, masks and origins in the order of the first member, where they are to be."""
     members = state.population, state.masks, state.origin
-    if not self._ordering:
+    if not self._parent_alignment:
         return members
 
     def ordered(members: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
         networks, *others = members
-        return self._ordering.of(self.apply, population.take(networks, 0), networks, x, *others)
+        return self._parent_alignment.aligned(self.apply, population.take(networks, 0), networks, x, *others)
 
     if self.realigned:
         return ordered(members)
     return jax.lax.cond(state.generation == 1, ordered, lambda members: members, members)
 
 
-def _newborn(
+def _begun(
     self: Synthesis, key: PRNGKey, mask: PyTree, params: PyTree, masks: PyTree, origin: PyTree, shares: Array
 ) -> PyTree:
     """The weights that a child begins with."""
@@ -333,8 +335,8 @@ def _mates(self: Synthesis, key: PRNGKey, fitness: Array) -> Int[Array, "n paren
         free, chosen = jnp.ones(self.size, bool), []
         for place in range(self.parents):
             lots = jax.random.uniform(jax.random.fold_in(key, place), (self.size,))
-            _, rivals = jax.lax.top_k(jnp.where(free, lots, -1), few)
-            chosen.append(rivals[jnp.argmax(failed_last(fitness)[rivals])])
+            _, drawn = jax.lax.top_k(jnp.where(free, lots, -1), few)
+            chosen.append(drawn[jnp.argmax(failed_last(fitness)[drawn])])
             free = free.at[chosen[-1]].set(False)
         return jnp.stack(chosen)
 
@@ -342,11 +344,11 @@ def _mates(self: Synthesis, key: PRNGKey, fitness: Array) -> Int[Array, "n paren
 
 
 @partial(jax.jit, static_argnums=0)
-def _live(self: Synthesis, newborns: Newborns, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
+def _live(self: Synthesis, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
     """Networks, losses and fitness after the training."""
 
     def life(params: PyTree, masks: PyTree, key: PRNGKey) -> tuple:
-        params, loss = self.grow(key, params, masks, train)
+        params, loss = self.train(key, params, masks, train)
         return params, loss, fitness_of(self.apply, params, *judge)[0]
 
-    return population.map(life, newborns.population, newborns.masks, newborns.keys, mesh=self.mesh)
+    return population.map(life, offspring.population, offspring.masks, offspring.keys, mesh=self.mesh)

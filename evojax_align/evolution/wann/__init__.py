@@ -2,6 +2,6 @@
 
 from evojax_align.evolution.wann import graph
 from evojax_align.evolution.wann.expression import Expressed, express
-from evojax_align.evolution.wann.wann import Colony, Grown, Wann
+from evojax_align.evolution.wann.wann import Wann, WannInfo, WannState
 
-__all__ = ["Colony", "Expressed", "Grown", "Wann", "express", "graph"]
+__all__ = ["Expressed", "Wann", "WannInfo", "WannState", "express", "graph"]

@@ -26,7 +26,7 @@ MUTATIONS = ("connect", "split", "enable", "change")
 
 
 @struct.dataclass
-class Colony:
+class WannState:
     """The state: graphs, best first as far as the last generation has ranked them, and how they do.
 
     Attributes:
@@ -49,14 +49,14 @@ class Colony:
 
 
 @struct.dataclass
-class Grown:
+class WannInfo:
     """What happened in one generation.
 
     Attributes:
         parents: places in the population before.
         mutation: as a place in `MUTATIONS`.
         unchanged: children whose mutation found nothing to change.
-        full: children that found no room to grow: make the population larger, by `Wann.enlarged`.
+        full: children whose mutation did not fit into the capacity: raise it by `Wann.enlarged`.
         by_size: whether members were ranked by the mean and the number of connections, not by the mean and the maximum.
     """
 
@@ -69,7 +69,7 @@ class Grown:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Wann:
-    """The algorithm: `state = w.init(key, data)`, then `state, grown = w.step(key, state, data)`.
+    """The algorithm: `state = w.init(key, data)`, then `state, info = w.step(key, state, data)`.
 
     Main arguments:
         inputs: numbers that a network takes.
@@ -79,7 +79,7 @@ class Wann:
     Other arguments:
         size: members.
         hidden: capacity for hidden nodes.
-        genes: capacity for connections; by default there is room for two for each hidden node, and as many again.
+        genes: capacity for connections; by default two for each hidden node, and as many again.
         values: what all weights are, one value after the other.
         activations: that hidden nodes may have; outputs are of the first.
         enabled: the chance of each connection of the first generation.
@@ -100,7 +100,7 @@ class Wann:
         >>> task = ea.evolution.tasks.Classification(batch=20)
         >>> wann = ea.evolution.Wann(3, 2, task, size=20, hidden=8, enabled=0.5, tournament=4)
         >>> state = wann.init(jax.random.key(1), (x, (x[:, 0] > x[:, 1]).astype(int)))
-        >>> state, grown = wann.step(jax.random.key(2), state, (x, (x[:, 0] > x[:, 1]).astype(int)))
+        >>> state, info = wann.step(jax.random.key(2), state, (x, (x[:, 0] > x[:, 1]).astype(int)))
         >>> state.rewards.shape
         (20, 6)
     """
@@ -151,11 +151,11 @@ class Wann:
         return int(self.pool * self.elitism + 1e-9)
 
     @property
-    def room(self) -> int:
-        """Genes that a graph has room for."""
+    def capacity(self) -> int:
+        """Connections that a graph can hold, enabled or not."""
         return self.genes or (self.inputs + 1) * self.outputs + 4 * self.hidden
 
-    def init(self, key: PRNGKey, data: PyTree) -> Colony:
+    def init(self, key: PRNGKey, data: PyTree) -> WannState:
         """The first generation, without hidden nodes, judged.
 
         Args:
@@ -165,15 +165,15 @@ class Wann:
         key = _checks.key("key", key)
         key_draw, key_judge = jax.random.split(key)
         members = _first(self, key_draw)
-        return Colony(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
+        return WannState(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
 
-    def empty(self) -> Colony:
+    def empty(self) -> WannState:
         """A state of the right shapes, to begin a loop with before there is a first generation."""
-        return Colony(
+        return WannState(
             _first(self, jax.random.key(0)), jnp.zeros((self.size, len(self.values))), jnp.array(0, jnp.int32)
         )
 
-    def step(self, key: PRNGKey, state: Colony, data: PyTree) -> tuple[Colony, Grown]:
+    def step(self, key: PRNGKey, state: WannState, data: PyTree) -> tuple[WannState, WannInfo]:
         """One generation: rank, breed, and judge all, elites too, on the same new samples.
 
         Args:
@@ -186,20 +186,20 @@ class Wann:
         """
         key = _checks.key("key", key)
         key_breed, key_judge = jax.random.split(key)
-        members, grown = _bred(self, key_breed, state)
-        return Colony(members, self._judged(key_judge, members, data), state.generation + 1), grown
+        members, info = _bred(self, key_breed, state)
+        return WannState(members, self._judged(key_judge, members, data), state.generation + 1), info
 
-    def enlarged(self, state: Colony, *, hidden: int, genes: int | None = None) -> tuple["Wann", Colony]:
-        """The algorithm and the state with more room, to go on with; what was full is no more.
+    def enlarged(self, state: WannState, *, hidden: int, genes: int | None = None) -> tuple["Wann", WannState]:
+        """The algorithm and the state with a larger capacity, to go on with.
 
         Args:
             state: of a population that has become too large for its capacity.
             hidden: the new capacity for hidden nodes.
-            genes: and for connections; by default there is room for four for each hidden node that is new.
+            genes: the new capacity for connections; by default four more for each new hidden node.
         """
-        genes = self.room + 4 * (hidden - self.hidden) if genes is None else genes
+        genes = self.capacity + 4 * (hidden - self.hidden) if genes is None else genes
         larger = dataclasses.replace(self, hidden=hidden, genes=genes)
-        members = graphs.enlarge(state.members, hidden=hidden, genes=larger.room)
+        members = graphs.enlarge(state.members, hidden=hidden, genes=larger.capacity)
         return larger, dataclasses.replace(state, members=members)
 
     def forward(self, graph: Graph, steps: Int[Array, ""] | None = None) -> Forward:
@@ -213,7 +213,7 @@ class Wann:
 
 @partial(jax.jit, static_argnums=0)
 def _first(self: Wann, key: PRNGKey) -> Graph:
-    drawn = partial(graphs.minimal, inputs=self.inputs, outputs=self.outputs, hidden=self.hidden, genes=self.room)
+    drawn = partial(graphs.minimal, inputs=self.inputs, outputs=self.outputs, hidden=self.hidden, genes=self.capacity)
     return population.map(partial(drawn, enabled=self.enabled), jax.random.split(key, self.size))
 
 
@@ -228,7 +228,7 @@ def _judged(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[Arr
 
 
 @partial(jax.jit, static_argnums=0)
-def _bred(self: Wann, key: PRNGKey, state: Colony) -> tuple[Graph, Grown]:
+def _bred(self: Wann, key: PRNGKey, state: WannState) -> tuple[Graph, WannInfo]:
     key_rank, key_parents, key_kind, key_cross, key_change = jax.random.split(key, 5)
     count = self.size - self.elites
     by_size = jax.random.bernoulli(key_rank, self.by_size)
@@ -261,17 +261,17 @@ def _bred(self: Wann, key: PRNGKey, state: Colony) -> tuple[Graph, Grown]:
         pairs = zip(jax.tree.leaves(new), jax.tree.leaves(graph), strict=True)
         unchanged = jnp.all(jnp.stack([jnp.all(now == before) for now, before in pairs]))
         genes, hidden = graph.genes, graph.hidden
-        full = jnp.where(kind == 0, genes + 1 > self.room, (genes + 2 > self.room) | (hidden + 1 > self.hidden))
+        full = jnp.where(kind == 0, genes + 1 > self.capacity, (genes + 2 > self.capacity) | (hidden + 1 > self.hidden))
         return new, unchanged, full & (kind < 2)
 
     keys = jax.random.split(key_change, count)
     children, unchanged, full = population.map(child, keys, parents, mates, crossed, kinds, events)
     elites = population.take(state.members, ranked[: self.elites])
     members = jax.tree.map(lambda *of: jnp.concatenate(of), elites, children)
-    return members, Grown(parents, kinds, jnp.sum(unchanged & ~full), jnp.sum(full), by_size)
+    return members, WannInfo(parents, kinds, jnp.sum(unchanged & ~full), jnp.sum(full), by_size)
 
 
-def _events(self: Wann, state: Colony) -> Int[Array, ""]:
+def _events(self: Wann, state: WannState) -> Int[Array, ""]:
     """The number of the first event of the next generation."""
     born, children = (self.inputs + 1) * self.outputs, self.size - self.elites
     return born + 2 * children * state.generation

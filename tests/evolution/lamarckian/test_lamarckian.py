@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from evojax_align.evolution import Genome, Lamarckian, Pedigree, Space
+from evojax_align.evolution import Genome, Lamarckian, LamarckianState, Space
 from evojax_align.lab import checkpoint
 from evojax_align.models import BlockCNN
 
@@ -34,16 +34,16 @@ def search(**settings):
 def played(algorithm, images, fitness, key=None):
     """A whole search in which nobody trains: the n-th network has the n-th fitness. All states, in order."""
     key, fitness, states = jax.random.key(5) if key is None else key, map(float, fitness), []
-    seedlings = algorithm.first(key, images)
+    offspring = algorithm.first(key, images)
     state = algorithm.empty()
     while True:
-        grown = [(child.variables, next(fitness), 0.5) for child in seedlings]
-        state, _ = algorithm.choose(key, state, seedlings, grown)
+        grown = [(child.variables, next(fitness), 0.5) for child in offspring]
+        state, _ = algorithm.choose(key, state, offspring, grown)
         states.append(state)
         if algorithm.done(state):
             return states
         key = jax.random.fold_in(key, len(states))
-        seedlings = algorithm.breed(key, state, images)
+        offspring = algorithm.breed(key, state, images)
 
 
 def by_the_letter(fitness, follows, length):
@@ -126,7 +126,7 @@ def test_ageing_lets_the_oldest_go_however_fit(images):
 
 
 def test_winners_of_tournaments_are_parents(images):
-    algorithm = search(scheme="ageing", size=4, rivals=40, budget=9)
+    algorithm = search(scheme="ageing", size=4, tournament=40, budget=9)
     states = played(algorithm, images, [0.3, 0.1, 0.8, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0])
     assert states[-1].history.parents[4:7, 0].tolist() == [2, 2, 2]
 
@@ -169,7 +169,7 @@ def test_a_search_that_is_saved_and_read_again_goes_on_to_the_same_bits(images, 
         if number == 3:
             checkpoint.save(tmp_path / "state.npz", state, {})
         state, _ = algorithm.step(jax.random.fold_in(jax.random.key(2), number), state, images, images)
-    again, _ = checkpoint.load(tmp_path / "state.npz", build=Pedigree.of)
+    again, _ = checkpoint.load(tmp_path / "state.npz", build=LamarckianState.of)
     for rest in (3, 4, 5):
         again, _ = algorithm.step(jax.random.fold_in(jax.random.key(2), rest), again, images, images)
     assert jax.tree.structure(again) == jax.tree.structure(state)
@@ -187,7 +187,7 @@ def test_the_champion_at_a_mark_is_kept_and_no_individual_is_stored_twice(images
         assert sorted(set(numbers)) == numbers
     checkpoint.save(tmp_path / "state.npz", states[1], {})
     assert len(states[1].individuals) == 1 and states[1].members == (states[1].champion,)
-    again, _ = checkpoint.load(tmp_path / "state.npz", build=Pedigree.of)
+    again, _ = checkpoint.load(tmp_path / "state.npz", build=LamarckianState.of)
     assert int(again.champion.number) == 1 and len(again.marked) == 3
 
 
@@ -209,8 +209,8 @@ def test_children_begin_with_their_parent_s_weights(images):
 
 def test_what_is_grown_has_learnt(images):
     algorithm = search(budget=4, epochs=4)
-    (seedling,) = algorithm.first(jax.random.key(1), images)
-    ((variables, fitness, loss),) = algorithm.grow([seedling], images, images)
+    (child,) = algorithm.first(jax.random.key(1), images)
+    ((variables, fitness, loss),) = algorithm.evaluate([child], images, images)
     assert 0 <= fitness <= 1 and loss < np.log(3) * 1.5
     assert not np.allclose(variables["params"]["head"]["output"]["bias"], 0)
 

@@ -97,13 +97,16 @@ def test_a_whole_run_compiles_one_step(task, key):
 def test_children_take_every_layer_from_the_parent_that_the_record_names(task, key):
     r = algorithm()
     state, _ = generations(r, task, key, 1)
-    brood = r.breed(key, state, task[0], 6)
+    offspring = r.breed(key, state, task[0], 6)
     for child in range(6):
         for gene, layer in enumerate(GENES["layer"].names):
-            parent = int(brood.parents[child, int(brood.from_b[child, gene])])
+            parent = int(offspring.parents[child, int(offspring.from_b[child, gene])])
             for leaf in ("kernel", "bias"):
                 name = layer.removeprefix("params/")
-                for of_child, of_all in ((brood.population, state.population), (brood.ancestors, state.ancestors)):
+                for of_child, of_all in (
+                    (offspring.population, state.population),
+                    (offspring.ancestors, state.ancestors),
+                ):
                     ours, theirs = of_child["params"][name][leaf][child], of_all["params"][name][leaf][parent]
                     np.testing.assert_array_equal(ours, theirs)
 
@@ -111,8 +114,8 @@ def test_children_take_every_layer_from_the_parent_that_the_record_names(task, k
 def test_parents_are_of_the_better_half(task, key):
     r = algorithm()
     state = dataclasses.replace(r.init(key, task), score=jnp.arange(8.0))
-    brood = r.breed(key, state, task[0], 40)
-    assert set(np.unique(brood.parents)) == {4, 5, 6, 7}
+    offspring = r.breed(key, state, task[0], 40)
+    assert set(np.unique(offspring.parents)) == {4, 5, 6, 7}
 
 
 def test_random_selection_lets_all_be_parents(task, key):
@@ -141,11 +144,11 @@ def test_weights_of_no_gene_are_drawn_anew(task, key):
     genes = ea.crossover.block_genes(ONE, block=3, remainder="leave")
     r = Recombination(NET.apply, init_fn, genes, SGD, size=4, batch_size=20)
     state = r.init(key, task)
-    brood = r.breed(key, state, task[0], 4)
+    offspring = r.breed(key, state, task[0], 4)
     index = jax.tree.leaves(genes.index)
     assert any((of_leaf == -1).any() for of_leaf in index)
     for of_leaf, weights, founder, old in zip(
-        index, *map(jax.tree.leaves, (brood.population, brood.ancestors, state.population)), strict=True
+        index, *map(jax.tree.leaves, (offspring.population, offspring.ancestors, state.population)), strict=True
     ):
         none = np.broadcast_to(of_leaf == -1, weights.shape)
         assert (np.asarray(founder)[none] == -1).all() and (np.asarray(founder)[~none] >= 0).all()
@@ -169,11 +172,11 @@ def test_children_of_one_network_in_different_orders_are_that_network_if_aligned
     settings = {"ridge": 0.01} if method in ("cca", "loadings") else {}
     r = algorithm(genes, alignment=method, **settings)
     state = dataclasses.replace(r.init(key, task), population=permuted_twins(key, 8))
-    brood = r.breed(key, state, task[0], 8)
+    offspring = r.breed(key, state, task[0], 8)
     expected = NET.apply(ea.population.take(state.population, 0), task[0])
-    for child in ea.population.unstack(brood.population):
+    for child in ea.population.unstack(offspring.population):
         np.testing.assert_allclose(NET.apply(child, task[0]), expected, atol=1e-4)
-    np.testing.assert_allclose(brood.hybrid, 0, atol=1e-5)
+    np.testing.assert_allclose(offspring.hybrid, 0, atol=1e-5)
 
 
 def test_children_of_one_network_in_different_orders_are_strangers_as_they_are(task, key):
@@ -186,8 +189,8 @@ def test_ancestors_move_with_the_neurons_of_aligned_parents(task, key):
     """Every weight's founder is followed by marking the weights: a network whose weights are its founder's number."""
     r = algorithm("neuron", alignment="correlation")
     state, _ = generations(r, task, key, 1)
-    brood = r.breed(key, state, task[0], 8)
-    pairs = zip(*map(jax.tree.leaves, (brood.population, brood.ancestors)), strict=True)
+    offspring = r.breed(key, state, task[0], 8)
+    pairs = zip(*map(jax.tree.leaves, (offspring.population, offspring.ancestors)), strict=True)
     sources = list(zip(*map(jax.tree.leaves, (state.population, state.ancestors)), strict=True))
     for (weights, founder), (old, old_founder) in zip(pairs, sources, strict=True):
         known = dict(zip(np.ravel(old).tolist(), np.ravel(old_founder).tolist(), strict=True))
@@ -241,8 +244,8 @@ def test_a_network_that_fails_is_neither_kept_nor_a_parent_nor_harms_others(name
     r = Recombination(NET.apply, some_broken, GENES["layer"], SGD, **settings)
     state = r.init(jax.random.key(1), task)
     assert 0 < int(jnp.isnan(state.fitness).sum()) <= 6
-    brood = r.breed(key, state, task[0], 8)
-    assert np.isfinite(np.asarray(state.fitness)[np.unique(brood.parents)]).all()
+    offspring = r.breed(key, state, task[0], 8)
+    assert np.isfinite(np.asarray(state.fitness)[np.unique(offspring.parents)]).all()
     state, info = r.step(key, state, task, task)
     assert np.isnan(info.fitness).any() and np.isfinite(state.fitness).all() and np.isfinite(info.mutation).all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.population))

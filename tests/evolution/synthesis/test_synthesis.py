@@ -59,7 +59,7 @@ VARIANTS = {
 def test_every_variant_learns_keeps_its_books_and_goes_on_after_a_stop_to_the_same_bits(name, task, key, tmp_path):
     s = algorithm(**VARIANTS[name])
     half, _ = generations(s, task, key, 1)
-    state, births = generations(s, task, key, 2, half, first=1)
+    state, info = generations(s, task, key, 2, half, first=1)
     checkpoint.save(tmp_path / "state.npz", half, {})
     restored, _ = checkpoint.load(tmp_path / "state.npz", half)
     again, _ = generations(s, task, key, 2, restored, first=1)
@@ -68,11 +68,11 @@ def test_every_variant_learns_keeps_its_books_and_goes_on_after_a_stop_to_the_sa
 
     assert ea.population.size(state.population) == s.size and int(state.generation) == 4
     counts = jax.vmap(lambda of: ea.pruning.total(SYNAPSES, of))(state.masks)
-    np.testing.assert_array_equal(births.synapses, counts)
+    np.testing.assert_array_equal(info.synapses, counts)
     assert 0 < counts.max() < FULL
     dead = [np.asarray(leaf)[~np.asarray(mask)] for leaf, mask in pairs(state.population, state.masks)]
     assert sum(len(of) for of in dead) > 0 and not any(of.any() for of in dead)
-    assert (np.diff(np.sort(births.parents, axis=1), axis=1) > 0).all()
+    assert (np.diff(np.sort(info.parents, axis=1), axis=1) > 0).all()
     assert state.fitness.max() > 0.4  # a third is chance
 
 
@@ -97,9 +97,9 @@ def test_children_have_synapses_of_both_parents_of_any_or_of_one(task, key):
     ):
         s = algorithm(epochs=1, **settings)
         state, _ = generations(s, task, key, 1)
-        newborns = s.breed(jax.random.key(4), state, task)
+        offspring = s.breed(jax.random.key(4), state, task)
         a, b = (ea.population.take(state.masks, i) for i in (0, 1))
-        child = ea.population.take(newborns.masks, 0)
+        child = ea.population.take(offspring.masks, 0)
         for path, mask in SYNAPSES.of(child).items():
             limit = allowed(SYNAPSES.of(a)[path], SYNAPSES.of(b)[path])
             assert not (mask & ~limit).any() and (mask != limit).any()
@@ -190,8 +190,8 @@ def test_a_generation_traces_once(task, key):
     step = jax.jit(chex.assert_max_traces(lambda k, state: s.step(k, state, task, task), n=1))
     state = s.init(key, task, task)
     for number in range(3):
-        state, births = step(jax.random.fold_in(key, number), state)
-    assert births.retained.max() < 0.7
+        state, info = step(jax.random.fold_in(key, number), state)
+    assert info.retained.max() < 0.7
 
 
 def test_settings_that_cannot_be_are_refused(task):

@@ -173,7 +173,7 @@ def test_a_full_population_says_so_and_grows_on_once_it_is_enlarged(data):
         state, grown = small.step(jax.random.key(number), state, data)
     assert int(grown.full) > 0 and int(jnp.max(state.members.hidden)) <= 2
     larger, moved = small.enlarged(state, hidden=20)
-    assert (small.room, larger.room) == (18, 18 + 4 * 18)
+    assert (small.capacity, larger.capacity) == (18, 18 + 4 * 18)
     np.testing.assert_array_equal(moved.members.connections, state.members.connections)
     for number in range(6):
         moved, grown = larger.step(jax.random.key(number), moved, data)

@@ -24,7 +24,7 @@ def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -
     key_gene, key_kind = jax.random.split(key)
     gene, any_enabled = _drawn(key_gene, graph.enabled)
     node, place = graph.hidden, graph.genes
-    room = (node < graph.event.shape[0]) & (place + 2 <= graph.source.shape[0])
+    fits = (node < graph.event.shape[0]) & (place + 2 <= graph.source.shape[0])
     number = graph.inputs + 1 + graph.outputs + node
     both = place + jnp.arange(2)
     kind = jax.random.randint(key_kind, (), 0, activations)
@@ -38,7 +38,7 @@ def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -
         event=graph.event.at[node].set(event, mode="drop"),
         layer=graph.layer.at[number].set(graph.layer[graph.source[gene]] + 1, mode="drop"),
     )
-    return layered(_either(room & any_enabled, new, graph))  # what has no room may be a cycle
+    return layered(_either(fits & any_enabled, new, graph))  # what does not fit may be a cycle
 
 
 def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
@@ -60,7 +60,7 @@ def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
     known = jnp.zeros(nodes, bool).at[graph.target].max(born & (graph.source == source))
     target, _ = _drawn(key_target, (graph.layer > graph.layer[source]) & ~known)
     place = graph.genes
-    room = place < graph.source.shape[0]
+    fits = place < graph.source.shape[0]
     new = dataclasses.replace(
         graph,
         source=graph.source.at[place].set(source, mode="drop"),
@@ -68,7 +68,7 @@ def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
         enabled=graph.enabled.at[place].set(True, mode="drop"),
         innovation=graph.innovation.at[place].set(event, mode="drop"),
     )
-    return layered(_either(room & any_source, new, graph))
+    return layered(_either(fits & any_source, new, graph))
 
 
 def enable(key: PRNGKey, graph: Graph) -> Graph:

@@ -81,7 +81,7 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
     born, free = (inputs + 1) * outputs, genes - (inputs + 1) * outputs
     if free < 0:
         came = f"{genes} for {inputs} inputs, a bias and {outputs} outputs"
-        raise _checks.bad("genes", came, f"at least {born}", "Give it more room.")
+        raise _checks.bad("genes", came, f"at least {born}", "Give it a larger capacity.")
     number = jnp.arange(born, dtype=jnp.int32)
     on = jax.random.bernoulli(key, enabled, (born,))
     layer = [0] * (inputs + 1) + [1] * outputs + [-1] * hidden
@@ -97,11 +97,11 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
 
 
 def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
-    """The same graph, or population, with room for so many hidden nodes and genes."""
+    """The same graph, or population, with the capacity for so many hidden nodes and genes."""
     more_hidden, more_genes = hidden - graph.event.shape[-1], genes - graph.source.shape[-1]
     if more_hidden < 0 or more_genes < 0:
         came, had = f"{hidden} and {genes}", f"{graph.event.shape[-1]} and {graph.source.shape[-1]}"
-        raise _checks.bad("hidden, genes", came, f"at least {had}, what it has", "Room is never taken away.")
+        raise _checks.bad("hidden, genes", came, f"at least {had}, what it has", "A capacity never becomes smaller.")
 
     def padded(leaf: Array, more: int, value: int | bool) -> Array:
         return jnp.pad(leaf, [(0, 0)] * (leaf.ndim - 1) + [(0, more)], constant_values=value)
@@ -118,7 +118,7 @@ def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
 
 
 def layered(graph: Graph) -> Graph:
-    """The graph with its layers, which have grown since: found from those it has, until none changes."""
+    """The graph with its layers recomputed after a change: found from those it has, until none changes."""
     first = graph.inputs + 1
     born = graph.innovation >= 0
 

@@ -10,7 +10,7 @@ from evojax_align.symmetry import PermutationSpec, infer, permute
 
 
 @dataclasses.dataclass(frozen=True)
-class Ordering:
+class ParentAlignment:
     """How neurons are matched: "none", or a bijective method of `align` and what it takes.
 
     Attributes:
@@ -22,8 +22,8 @@ class Ordering:
         >>> params = network.init(jax.random.key(1), x)
         >>> spec = ea.symmetry.infer(network.apply, params, x)
         >>> shuffled = ea.symmetry.permute(spec, params, {"hidden_0": jnp.array([2, 0, 3, 1])})
-        >>> order = ea.evolution.Ordering("correlation", spec=spec).of
-        >>> (found,) = order(network.apply, params, ea.population.stack([shuffled]), x)
+        >>> align = ea.evolution.ParentAlignment("correlation", spec=spec).aligned
+        >>> (found,) = align(network.apply, params, ea.population.stack([shuffled]), x)
         >>> bool((found["params"]["hidden_0"]["kernel"][0] == params["params"]["hidden_0"]["kernel"]).all())
         True
     """
@@ -39,7 +39,7 @@ class Ordering:
     def __bool__(self) -> bool:
         return self.method != "none"
 
-    def of(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
+    def aligned(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
         """The networks, and populations of trees like them such as masks, in the order of the reference."""
         if not self:
             return networks, *companions
