@@ -37,9 +37,10 @@ class Topology:
 
     Attributes:
         kept: what `pruning.basis` kept.
+        masks: True where a synapse lives, a tree like the parameters.
         rollouts: on every task: [..., tasks, values].
-        fitness: naN if a task failed: at every value, or where they are taken together at one of them.
-        synapses: how many live.
+        fitness: NaN if a task failed: at every value, or where they are taken together at one of them.
+        synapses: number of living synapses.
     """
 
     kept: PyTree
@@ -54,9 +55,10 @@ class PadawannState:
     """The state: a population, the best first, and the best ever.
 
     Attributes:
-        champion: A single one; another takes its place only if it is fitter.
+        members: the population, the fittest first.
+        champion: the best topology so far, a single one; another takes its place only if it is fitter.
         found: the generation that the champion is of.
-        generation: 0 for the first.
+        generation: number of generations so far; 0 for the first.
     """
 
     members: Topology
@@ -70,7 +72,10 @@ class PadawannOffspring:
     """Children before they are judged, and how they came about.
 
     Attributes:
+        kept: what `pruning.basis` kept, of each child.
+        masks: of each child, True where a synapse lives.
         parents: places in the population; the same twice without crossover.
+        crossed: whether a child has two parents.
     """
 
     kept: PyTree
@@ -81,7 +86,14 @@ class PadawannOffspring:
 
 @struct.dataclass
 class PadawannInfo:
-    """What happened in one generation."""
+    """What happened in one generation.
+
+    Attributes:
+        parents: places of both parents in the population before; the same twice without crossover.
+        crossed: whether a child has two parents.
+        fitness: of each child; NaN if it failed.
+        synapses: number of living synapses of each child.
+    """
 
     parents: Int[Array, "children 2"]
     crossed: Bool[Array, " children"]

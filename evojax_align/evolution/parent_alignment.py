@@ -14,6 +14,9 @@ class ParentAlignment:
     """How neurons are matched: "none", or a bijective method of `align` and what it takes.
 
     Attributes:
+        method: "none", or the name of a bijective method of `align`.
+        rank: of the method, where it takes one.
+        ridge: of the method, where it takes one.
         spec: the symmetry of the network, if it is known already.
 
     Example:

@@ -65,6 +65,12 @@ class Pole:
 
     At a positive angle the pole leans to where places are smaller: its tip is at place - length * sin(angle).
 
+    Attributes:
+        place: of the cart, in metres from the middle of the track.
+        speed: of the cart, in metres a second.
+        angle: of the pole from upright, in radians.
+        turning: angular speed of the pole, in radians a second.
+
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> pole = ea.evolution.tasks.Pole(*jnp.array([0.0, 1.0, 0.0, 0.0]))

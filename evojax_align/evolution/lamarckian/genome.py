@@ -26,7 +26,10 @@ class Block:
     """A building block: convolution, normalisation, rectifier.
 
     Attributes:
-        identity: by which its weights are found again in descendants.
+        identity: the number by which its weights are found again in descendants.
+        filters: number of filters of the convolution.
+        window: side of the square window, in pixels.
+        stride: step of the convolution.
 
     Example:
         >>> import evojax_align as ea
@@ -44,6 +47,9 @@ class Block:
 @dataclasses.dataclass(frozen=True)
 class Genome:
     """Blocks in order. Two genomes may be of one architecture and yet differ in the identities of blocks.
+
+    Attributes:
+        blocks: the building blocks, from the input to the head.
 
     Example:
         >>> import evojax_align as ea

@@ -23,7 +23,8 @@ class Individual:
 
     Attributes:
         genes: its genome (see `Genome.of`).
-        fitness: naN if its training failed.
+        variables: trained parameters and statistics, on the host.
+        fitness: accuracy on the judging samples; NaN if its training failed.
         number: its place in the history.
     """
 
@@ -39,12 +40,13 @@ class SearchHistory:
 
     Attributes:
         genes: of all networks, one after the other.
-        blocks: how many are of each.
-        loss: mean over the last epoch of training.
-        parents: numbers of networks; -1 where there is none.
-        origin: which of `ORIGINS`.
+        blocks: number of blocks of each network.
+        fitness: of each network; NaN if its training failed.
+        loss: mean loss over the last epoch of training.
+        parents: numbers of both parents; -1 where there is none.
+        origin: how it came about, as a place in `ORIGINS`.
         niche: 1 if it was tried inside a niche.
-        epochs: all that were spent, with its own.
+        epochs: epochs spent on all networks up to this one, its own included.
         best: the highest fitness so far; NaN while all have failed.
     """
 
@@ -139,7 +141,10 @@ class LamarckianOffspring:
     """A network before its training.
 
     Attributes:
+        genome: its architecture, and the identities of its blocks.
+        variables: what its training begins with.
         parents: numbers in the history; -1 for none.
+        origin: how it came about, one of `ORIGINS`.
         key: of its training.
     """
 

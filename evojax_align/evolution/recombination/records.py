@@ -14,11 +14,13 @@ class RecombinationState:
     """All that the next generation needs. Selected by score, members are ordered best first on each island.
 
     Attributes:
+        population: the members, networks after their training.
         fitness: share of the judging samples that a member gets right; NaN if its outputs are not finite.
         score: fitness with the bonus for being different; what parents are chosen by.
         ancestors: like the population: the number of the founder that each weight descends from, -1 for weights of no
             gene.
-        founders: how many there have been: the first generation, then immigrants as they come.
+        generation: number of generations so far; 0 for the first.
+        founders: number of founders so far: the first generation, then immigrants as they come.
     """
 
     population: PyTree
@@ -34,8 +36,10 @@ class RecombinationOffspring:
     """Children before they have learnt anything.
 
     Attributes:
+        population: the children, networks.
+        ancestors: like the population: the number of the founder that each weight descends from.
         parents: places of both parents in the population.
-        from_b: which genes came from the second.
+        from_b: which genes came from the second parent.
         hybrid: 1 less the cosine similarity of both parents, once aligned, over all genes.
     """
 
@@ -51,8 +55,12 @@ class Candidates:
     """Children and immigrants before their training, island after island, and how the children came about.
 
     Attributes:
+        population: the networks.
+        ancestors: like the population: the number of the founder that each weight descends from.
         hybrid: as in `RecombinationOffspring`; 1 for immigrants.
         keys: of their training.
+        parents: places of both parents of each child in the population.
+        from_b: which genes of a child came from its second parent.
         mutation: scale of the mutation of each gene.
     """
 
@@ -70,8 +78,12 @@ class RecombinationInfo:
     """What happened in one generation. Candidates are children, then immigrants, of one island after another.
 
     Attributes:
+        parents: places of both parents of each child in the population before.
+        from_b: which genes of a child came from its second parent.
         untrained: fitness of the children before their training.
         loss: mean loss in the last epoch of training.
+        fitness: of the candidates after their training; NaN if their outputs are not finite.
+        score: fitness with the bonus for being different; what survivors are chosen by.
         kept: which candidate became each member.
         mutation: scale of the mutation of each gene.
     """

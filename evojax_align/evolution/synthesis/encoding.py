@@ -80,9 +80,10 @@ class Conception:
     """The topology of a child, and how it came about; of several children, with a leading axis.
 
     Attributes:
-        allowed: synapses that the parents allow; a count of shares, with the support "mean".
-        expected: synapses that the calibrated probabilities sum up to.
-        clusters: clusters whose synapses could be drawn.
+        masks: True where the child has a synapse, a tree like the parameters.
+        allowed: number of synapses that the parents allow; a count of shares, with the support "mean".
+        expected: number of synapses that the calibrated probabilities sum up to.
+        clusters: number of clusters whose synapses could be drawn.
     """
 
     masks: PyTree

@@ -15,9 +15,11 @@ class SynthesisState:
     """The state: a population of sparse networks, trained.
 
     Attributes:
+        population: the members, networks after their training.
+        masks: True where a synapse lives, a population like the networks.
         origin: the weights that each lineage began with, before any training, in the order of its neurons.
         fitness: share of the judging samples that a member gets right; NaN if its outputs are not finite.
-        generation: 1 for the ancestors, as the authors count.
+        generation: number of the generation; 1 for the ancestors, as the authors count.
     """
 
     population: PyTree
@@ -32,10 +34,14 @@ class SynthesisOffspring:
     """Networks before their training, and how they came about.
 
     Attributes:
+        population: the networks, with the weights that their training begins with.
+        masks: True where a synapse lives, a population like the networks.
+        origin: the weights that each lineage began with (see `SynthesisState`).
         keys: of their training.
         parents: places in the population; -1 for ancestors.
         before: mean number of synapses of the parents.
-        allowed: synapses that the parents allow (see `encoding.Conception`).
+        allowed: number of synapses that the parents allow (see `encoding.Conception`).
+        expected: number of synapses that the probabilities sum up to.
     """
 
     population: PyTree
@@ -53,10 +59,13 @@ class SynthesisInfo:
     """What happened in one generation.
 
     Attributes:
+        parents: places in the population before.
+        synapses: number of synapses of each child.
         retained: synapses of a child by the mean number of its parents.
         allowed: synapses that the parents allow, likewise.
         expected: synapses that the probabilities sum up to, likewise.
         loss: mean loss in the last epoch of training.
+        fitness: of each child after its training; NaN if its outputs are not finite.
     """
 
     parents: Int[Array, "n parents"]

@@ -19,7 +19,11 @@ class Expressed:
     nodes before to those of the layer. Nodes are numbered anew: the inputs, the bias, then layer by layer.
 
     Attributes:
+        inputs: numbers that the network takes.
+        outputs: numbers that it gives.
         layers: of each layer, the last one that of the outputs, the activations of its nodes, equal ones side by side.
+        source: of each connection, the node that it comes from.
+        target: of each connection, the node that it leads to.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea

@@ -30,7 +30,9 @@ class WannState:
     """The state: graphs, best first as far as the last generation has ranked them, and how they do.
 
     Attributes:
-        rewards: of the last generation's samples.
+        members: the graphs, best first as far as the last generation has ranked them.
+        rewards: of each member at each shared weight, on the last generation's samples.
+        generation: number of generations so far; 0 for the first.
     """
 
     members: Graph

@@ -18,10 +18,13 @@ class Graph:
     where a cycle is to be avoided, since it may be enabled again.
 
     Attributes:
+        source: of each gene, the node that it comes from.
+        target: of each gene, the node that it leads to.
+        enabled: whether a gene carries anything.
         innovation: which event brought a gene forth; the same number in two graphs is the same gene. -1 in free places.
         activation: of outputs and hidden nodes, as a place in the list of activations.
         event: which event brought a hidden node forth; -1 in free places.
-        layer: the longest way from an input; outputs are beyond all hidden nodes. -1 in free places.
+        layer: of each node, the longest way from an input; outputs are beyond all hidden nodes. -1 in free places.
     """
 
     source: Int[Array, "... genes"]
