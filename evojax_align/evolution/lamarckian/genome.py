@@ -144,6 +144,7 @@ class Space:
 
     def first(self, key: PRNGKey, seen: Collection[Architecture] = (), identity: int = 0) -> Genome:
         """A single block of stride 1, of any filters and window that have not been seen."""
+        _refuse_trace("Space.first", key)
         free = [
             Genome((Block(identity, filters, window, 1),))
             for filters in self.filters
@@ -175,6 +176,7 @@ class Space:
             Exhausted: (a `ValueError`) if every network that a mutation could make has been seen.
             ValueError: for a genome that is not of this space.
         """
+        _refuse_trace("Space.mutate", key)
         if not self.allows(genome):
             raise _checks.bad("genome", genome.architecture, "one of this space", "Widen the space's sets.")
         drawn = [
@@ -226,6 +228,10 @@ class Space:
                 name, values = ("window", self.windows) if kind == "change window" else ("stride", self.strides)
                 for value in values:
                     yield genome.replaced(number, **{name: value})
+
+
+def _refuse_trace(name: str, key: PRNGKey) -> None:
+    _checks.refuse_trace(name, "what it returns is a Python object that networks are built from.", key)
 
 
 def draw(key: PRNGKey, weights: Sequence[float] | np.ndarray) -> int:

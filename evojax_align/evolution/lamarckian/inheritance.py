@@ -58,6 +58,9 @@ def inherit(
     Returns:
         A tree like `fresh`.
 
+    Raises:
+        NeedsValues: (a `TypeError`) if it is traced.
+
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> parent = ea.evolution.Genome((ea.evolution.Block(0, 4, 3, 1),))
@@ -68,6 +71,7 @@ def inherit(
         >>> bool(jnp.allclose(large.apply(variables, x), small.apply(known, x), atol=1e-5))
         True
     """
+    _checks.refuse_trace("inherit", "pass what it returns to the program that trains.", key, variables, fresh)
     key = _checks.key("key", key)
     _checks.one_of("inherit", rule, INHERIT)
     if rule == "none":

@@ -138,6 +138,7 @@ class Lamarckian:
             train: inputs and labels to learn from.
             judge: inputs and labels that fitness is measured on.
         """
+        _refuse_trace("init", key, train, judge)
         key = _checks.key("key", key)
         offspring = self.first(key, train)
         return self.choose(key, self.empty(), offspring, self.evaluate(offspring, train, judge))[0]
@@ -153,6 +154,7 @@ class Lamarckian:
 
     def first(self, key: PRNGKey, train: Iterable[Any]) -> list[LamarckianOffspring]:
         """The networks that a search begins with."""
+        _refuse_trace("first", key, train)
         key = _checks.key("key", key)
         x, _ = train
         found: list[LamarckianOffspring] = []
@@ -177,12 +179,14 @@ class Lamarckian:
         Returns:
             The next state, and the history of the networks that were evaluated for it.
         """
+        _refuse_trace("step", key, state, train, judge)
         key = _checks.key("key", key)
         offspring = self.breed(key, state, train)
         return self.choose(key, state, offspring, self.evaluate(offspring, train, judge))
 
     def done(self, state: LamarckianState) -> bool:
         """Whether the budget affords no other evaluation."""
+        _refuse_trace("done", state)
         return state.epochs + self.epochs > self.budget
 
     def breed(self, key: PRNGKey, state: LamarckianState, train: Iterable[Any]) -> list[LamarckianOffspring]:
@@ -191,6 +195,7 @@ class Lamarckian:
         Raises:
             ValueError: if the budget is spent, and `Exhausted`, if all that could come has been evaluated.
         """
+        _refuse_trace("breed", key, state, train)
         key = _checks.key("key", key)
         count = min(self.children, (self.budget - state.epochs) // self.epochs)
         if count < 1:
@@ -209,6 +214,7 @@ class Lamarckian:
         self, offspring: Sequence[LamarckianOffspring], train: Iterable[Any], judge: Iterable[Any]
     ) -> list[tuple[PyTree, float, float]]:
         """Train networks together, and judge them: of each its variables, its fitness and its last loss."""
+        _refuse_trace("evaluate", [child.variables for child in offspring], train, judge)
         networks = [self.network(child.genome.architecture) for child in offspring]
         starts, keys = [child.variables for child in offspring], [child.key for child in offspring]
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "devices": self.devices}
@@ -223,6 +229,7 @@ class Lamarckian:
         judge: Iterable[Any],
     ) -> list[tuple[PyTree, float, float]]:
         """The last part of `evaluate`: of each trained network its variables, its fitness and its loss."""
+        _refuse_trace("judge", trained, losses, judge)
         evaluated, data = [], tuple(judge)
         for child, variables, loss in zip(offspring, trained, losses, strict=True):
             network = self.network(child.genome.architecture)
@@ -243,6 +250,7 @@ class Lamarckian:
         Returns:
             The next state, and the history of the offspring.
         """
+        _refuse_trace("choose", key, state, evaluated)
         key = _checks.key("key", key)
         count = len(state.history.fitness)
         children = tuple(
@@ -341,3 +349,8 @@ class Lamarckian:
         if state.niche > 1:
             return (parent, follower), int(state.niche) - 1
         return (follower if fitter(follower, parent) else parent,), 0
+
+
+def _refuse_trace(method: str, *trees: PyTree) -> None:
+    instead = "each architecture is another program, which its methods compile themselves."
+    _checks.refuse_trace(f"Lamarckian.{method}", instead, trees)

@@ -55,6 +55,9 @@ def splice(
     Returns:
         Genome and variables of the child; None if no cut gives a network of the space that is neither parent.
 
+    Raises:
+        NeedsValues: (a `TypeError`) if it is traced.
+
     Example:
         >>> import jax, numpy as np, evojax_align as ea
         >>> space, x = ea.evolution.Space(filters=(2, 4)), jax.random.normal(jax.random.key(0), (4, 6, 6))
@@ -65,6 +68,7 @@ def splice(
         >>> found[0].architecture
         ((2, 3, 1), (4, 3, 1))
     """
+    _checks.refuse_trace("splice", "pass what it returns to the program that trains.", key, variables, x)
     key = _checks.key("key", key)
     _checks.one_of("matching", matching, MATCHINGS)
     one, other = (_maps(network, own, x) for network, own in zip(networks, variables, strict=True))

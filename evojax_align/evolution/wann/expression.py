@@ -99,6 +99,9 @@ def express(graph: Graph, activations: tuple[str, ...]) -> Expressed:
         graph: from a search.
         activations: of that search.
 
+    Raises:
+        NeedsValues: (a `TypeError`) if it is traced.
+
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
@@ -107,6 +110,7 @@ def express(graph: Graph, activations: tuple[str, ...]) -> Expressed:
         >>> network.connections, network.layers
         (4, (('linear',), ('linear',)))
     """
+    _checks.refuse_trace("express", "inside, use graph.forward or graph.apply.", graph)
     enabled, layer = np.asarray(graph.enabled), np.asarray(graph.layer)
     source, target = np.asarray(graph.source)[enabled], np.asarray(graph.target)[enabled]
     first, outputs = graph.inputs + 1, range(graph.inputs + 1, graph.inputs + 1 + graph.outputs)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from evojax_align import _checks
 from evojax_align.evolution import Block, Exhausted, Genome, Space
 from evojax_align.evolution.lamarckian.genome import KINDS, draw
 
@@ -129,3 +130,15 @@ def test_draws_follow_their_weights():
 def test_bad_spaces_are_refused(unchecked, argument, settings):
     with pytest.raises(ValueError, match=f"^{argument}: got"):
         Space(**settings)
+
+
+def test_a_traced_key_is_refused_by_name(key):
+    def first(key):
+        return SPACE.first(key).genes
+
+    def mutated(key):
+        return SPACE.mutate(key, genome((4, 3, 1)), seen=(), identity=1)[1].genes
+
+    for name, drawn in (("first", first), ("mutate", mutated)):
+        with pytest.raises(_checks.NeedsValues, match=rf"^Space\.{name} looks at values, and cannot be traced"):
+            jax.jit(drawn)(key)

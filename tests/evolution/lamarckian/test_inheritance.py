@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evojax_align import _checks
 from evojax_align._tree import leaves_by_path
 from evojax_align.evolution import Block, Genome, Space, inherit
 from evojax_align.evolution.lamarckian.genome import KINDS
@@ -178,3 +179,14 @@ def test_moments_of_rectified_normal_values_are_those_of_samples():
 def test_an_unknown_rule_is_refused(images, parent):
     with pytest.raises(ValueError, match=r"^inherit: got 'weights'"):
         born("weights", PARENT, parent, images)
+
+
+@pytest.mark.parametrize("rule", ["shape", "function"])
+def test_traced_variables_are_refused_by_name(rule, parent, key):
+    def inherited(variables):
+        return inherit(rule, PARENT, PARENT, variables, parent, key=key)
+
+    with pytest.raises(_checks.NeedsValues, match=r"^inherit looks at values, and cannot be traced"):
+        jax.jit(inherited)(parent)
+    with pytest.raises(_checks.NeedsValues, match=r"^inherit looks at values, and cannot be traced"):
+        jax.vmap(lambda key: inherit(rule, PARENT, PARENT, parent, parent, key=key))(jax.random.split(key))

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from evojax_align import _checks
 from evojax_align.evolution import Genome, Lamarckian, LamarckianState, Space
 from evojax_align.lab import checkpoint
 from evojax_align.models import BlockCNN
@@ -239,3 +240,23 @@ def test_what_diverged_has_no_fitness(images):
 def test_settings_that_make_no_search_are_refused(argument, settings):
     with pytest.raises(ValueError, match=f"^{argument}: got"):
         search(**settings)
+
+
+def test_every_method_that_looks_at_values_refuses_to_be_traced_by_name(images, key, unchecked):
+    algorithm = search()
+    offspring = algorithm.first(key, images)
+    state, _ = algorithm.choose(key, algorithm.empty(), offspring, [(offspring[0].variables, 0.5, 0.5)])
+    x, y = images
+    calls = {
+        "init": lambda traced: algorithm.init(key, (traced, y), images),
+        "first": lambda traced: algorithm.first(key, (traced, y)),
+        "step": lambda traced: algorithm.step(key, state, images, (traced, y)),
+        "breed": lambda traced: algorithm.breed(key, state, (traced, y)),
+        "evaluate": lambda traced: algorithm.evaluate(offspring, (traced, y), images),
+        "judge": lambda traced: algorithm.judge(offspring, [offspring[0].variables], [0.5], (traced, y)),
+        "choose": lambda traced: algorithm.choose(key, state, offspring, [(traced, 0.5, 0.5)]),
+        "done": lambda traced: algorithm.done(dataclasses.replace(state, identities=traced[0, 0, 0])),
+    }
+    for name, call in calls.items():
+        with pytest.raises(_checks.NeedsValues, match=rf"^Lamarckian\.{name} looks at values, and cannot be traced"):
+            jax.eval_shape(call, x)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evojax_align import _checks
 from evojax_align.evolution import Block, Genome, Space, inherit, splice
 from evojax_align.models import BlockCNN
 
@@ -123,3 +124,19 @@ def test_an_identity_that_both_have_is_given_once(images):
 def test_an_unknown_matching_is_refused(images, trained):
     with pytest.raises(ValueError, match=r"^matching: got 'cca'"):
         spliced((PARENT, PARENT), (trained, trained), images, matching="cca")
+
+
+@pytest.mark.parametrize("matching", ["correlation", "order"])
+def test_traced_variables_inputs_and_keys_are_refused_by_name(matching, trained, images, key):
+    def child(key, variables, x):
+        networks = [network(PARENT)] * 2
+        return splice(key, SPACE, [PARENT] * 2, networks, [variables] * 2, x, matching=matching)[1]
+
+    for number in range(3):
+        given = [key, trained, images]
+
+        def traced(of, given=given, number=number):
+            return child(*given[:number], of, *given[number + 1 :])
+
+        with pytest.raises(_checks.NeedsValues, match=r"^splice looks at values, and cannot be traced"):
+            jax.jit(traced)(given[number])

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from evojax_align import _checks
 from evojax_align.evolution import express
 from evojax_align.evolution import graph as graphs
 from evojax_align.evolution.wann.graph import ACTIVATIONS
@@ -242,3 +243,8 @@ def test_inputs_and_weights_that_do_not_fit_are_refused():
         network.apply(network.shared(1.0), jnp.ones((2, 4)))
     with pytest.raises(ValueError, match="Begin with `shared"):
         network.apply({"weights": jnp.ones(3)}, jnp.ones((2, 3)))
+
+
+def test_expressing_a_traced_graph_is_refused_by_name():
+    with pytest.raises(_checks.NeedsValues, match=r"^express looks at values, .* use graph\.forward or graph\.apply"):
+        jax.jit(lambda graph: express(graph, NAMES).apply({"weights": jnp.ones(8)}, jnp.ones((1, 3))))(grown(0, 1))
