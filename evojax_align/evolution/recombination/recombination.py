@@ -17,7 +17,7 @@ import optax
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
-from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
 from evojax_align.crossover.genes import NO_GENE
 from evojax_align.evolution.fitness import fitness_of
@@ -45,8 +45,8 @@ from evojax_align.symmetry import PermutationSpec
 ALIGNMENTS = ("none", "correlation", "greedy", "cca", "loadings", "weights")
 SELECTIONS = ("best", "random")
 Samples: TypeAlias = Iterable[Any]
-"""Inputs and their labels, as a user gives them; once checked, `Data`."""
-Data: TypeAlias = tuple[PyTree, Array]
+"""Inputs and their targets, as a user gives them; once checked, `Data`."""
+Data: TypeAlias = tuple[PyTree, PyTree]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Recombination:
     Both are pure functions, compiled once for each object and shapes of the data.
 
     Main arguments:
-        apply: the network, giving logits.
+        apply: the network, giving logits, or whatever the loss takes.
         init_fn: `init_fn(key) -> params` of one network.
         genes: what is inherited whole: `crossover.layer_genes`, `block_genes` or `neuron_genes` of one network. A
             weight of no gene is drawn anew in every child.
@@ -86,6 +86,9 @@ class Recombination:
             `diversity.scored`).
         bonus_weight: how much.
         islands: number of parts in which members are chosen and compete apart.
+        loss: `loss(outputs, targets)`, one number for each sample, which training minimises; softmax cross-entropy
+            with integer labels by default. Fitness is the accuracy, or minus the mean loss if a loss is given; NaN
+            where an output is NaN or +infinity, or the loss is not finite.
         migration: every so many generations, before it breeds, the best of each island takes the place of the worst of
             the next.
         mesh: shares training out over its devices (see `population.map`). A step is then three programs, between which
@@ -130,6 +133,7 @@ class Recombination:
     islands: int = 1
     migration: int = 2
     mesh: Mesh | None = None
+    loss: Loss | None = None
 
     def __post_init__(self) -> None:
         for name in ("size", "epochs", "batch_size", "compared", "islands", "migration"):
@@ -151,6 +155,10 @@ class Recombination:
             raise _checks.bad("parents", came, "at least 2 parents", "Raise parents, or size, or have fewer islands.")
         if not self.bonus_weight >= 0:
             raise _checks.bad("bonus_weight", self.bonus_weight, "a number of at least 0", "Leave bonus at 'none'.")
+        if self.loss is not None and self.bonus in ("sharing", "novelty"):
+            expected = "'none', 'cosine' or 'hybrid' with a loss"
+            fix = "Sharing needs a fitness of at least 0, novelty predicted classes."
+            raise _checks.bad("bonus", repr(self.bonus), expected, fix)
         ours, theirs = (jax.tree.map(jnp.shape, tree) for tree in (self.genes.index, self._shapes))
         if ours != theirs:
             raise _checks.bad(
@@ -179,7 +187,7 @@ class Recombination:
 
         Args:
             key: a random key.
-            judge: inputs and labels that fitness is measured on.
+            judge: inputs and targets that fitness is measured on.
         """
         key = _checks.key("key", key)
         return _init(self, _drawn(self.init_fn, key, self.size), self._checked("judge", judge))
@@ -192,8 +200,8 @@ class Recombination:
         Args:
             key: a random key.
             state: of the generation before.
-            train: inputs and labels to learn from.
-            judge: inputs and labels that fitness is measured on.
+            train: inputs and targets to learn from.
+            judge: inputs and targets that fitness is measured on.
 
         Returns:
             The next state, whose generation is one more, and what happened.
@@ -216,7 +224,7 @@ class Recombination:
 
     def _checked(self, argument: str, data: Samples) -> Data:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_data(argument, self.apply, self._shapes, x, y)
+        training.check_data(argument, self.apply, self._shapes, x, y, self.loss)
         return x, y
 
     def train(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:
@@ -225,10 +233,10 @@ class Recombination:
         Args:
             key: draws the order of the samples.
             params: the network; of a population, lift this by `population.map`.
-            train: inputs and labels to learn from.
+            train: inputs and targets to learn from.
         """
         key = _checks.key("key", key)
-        settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle}
+        settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "loss": self.loss}
         return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 
 
@@ -237,7 +245,7 @@ _drawn = jax.jit(population.init, static_argnums=(0, 2))  # shared by all algori
 
 @partial(jax.jit, static_argnums=0)
 def _init(self: Recombination, members: PyTree, judge: Data) -> RecombinationState:
-    fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge), members)
+    fitness, _ = population.map(lambda params: fitness_of(self.apply, params, *judge, loss=self.loss), members)
     return RecombinationState(
         population=members,
         fitness=fitness,
@@ -321,9 +329,9 @@ def _lived(self: Recombination, candidates: Candidates, train: Data, judge: Data
     """The candidates after their training: networks, losses, fitness and answers; and their fitness before it."""
 
     def life(params: PyTree, key: PRNGKey) -> tuple:
-        untrained, _ = fitness_of(self.apply, params, *judge)
+        untrained, _ = fitness_of(self.apply, params, *judge, loss=self.loss)
         params, loss = self.train(key, params, train)
-        return params, loss, *fitness_of(self.apply, params, *judge), untrained
+        return params, loss, *fitness_of(self.apply, params, *judge, loss=self.loss), untrained
 
     return population.map(life, candidates.population, candidates.keys, mesh=self.mesh)
 
@@ -362,13 +370,13 @@ def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -
     return population.map(mutant, keys, children), strength
 
 
-def _judged(self: Recombination, trained: PyTree, fitness: Array, answers: Array, hybrid: Array) -> Array:
+def _judged(self: Recombination, trained: PyTree, fitness: Array, answers: Array | None, hybrid: Array) -> Array:
     """What members are ranked by; only the comparisons that the bonus needs are made."""
     count = fitness.shape[0]
     alike = differ = jnp.zeros((count, count))
     if self.bonus in ("cosine", "sharing"):
         alike = cosines(trained, self.genes).mean(axis=0)
-    if self.bonus == "novelty":
+    if self.bonus == "novelty" and answers is not None:
         differ = disagreement(answers)
     return scored(self.bonus, fitness, self.bonus_weight, alike=alike, hybrid=hybrid, differ=differ)
 

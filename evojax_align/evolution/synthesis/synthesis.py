@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
 from evojax_align._tree import masked
-from evojax_align._types import Apply, Array, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.parent_alignment import ParentAlignment
 from evojax_align.evolution.selection import best, failed_last
@@ -30,7 +30,7 @@ SHARES = ("equal", "fitness")
 STARTS = ("scaled", "fresh", "origin", "inherited")
 ANCESTORS = ("one", "several")
 LEAST_ERROR = 1e-3
-"""Of a parent, in shares by fitness: what errs less often counts as this."""
+"""Of a parent, in shares by fitness: smaller errors, or losses, count as this."""
 
 Factor = float | Callable[[Array], Array]
 """An environmental factor, or what gives it for a generation, such as an optax schedule."""
@@ -45,7 +45,7 @@ class Synthesis:
     back.
 
     Main arguments:
-        apply: the network, giving logits.
+        apply: the network, giving logits, or whatever the loss takes.
         init_fn: `init_fn(key) -> params` of one network.
         synapses: which of its leaves are drawn (`pruning.find`).
         optimizer: of the gradient descent; its state starts fresh with every child.
@@ -58,7 +58,8 @@ class Synthesis:
             "tournament": the fittest of some, one after the other; "random".
         tournament: how many compete for each place.
         shares: alpha and beta of synapses: "equal", since the authors name none; "fitness", in inverse proportion to
-            the errors of the parents, which they propose; or numbers, for the first parent, the second and so on.
+            the errors of the parents, which they propose, or to their losses where a loss is given; or numbers, for the
+            first parent, the second and so on.
         cluster_shares: alpha and beta of clusters likewise; None takes those of synapses.
         synapse_factor: R^s, what part of the synapses that parents allow a child may expect (see `encoding.conceive`);
             or a function of the generation of the child, for an environment that changes.
@@ -81,6 +82,9 @@ class Synthesis:
         epochs: of training in a generation.
         batch_size: samples a step.
         shuffle: whether every epoch goes through the samples in another order.
+        loss: `loss(outputs, targets)`, one number for each sample, which training minimises; softmax cross-entropy
+            with integer labels by default. Fitness is the accuracy, or minus the mean loss if a loss is given; NaN
+            where an output is NaN or +infinity, or the loss is not finite.
         mesh: shares training out over its devices (see `population.map`); a step cannot be part of another program
             then.
 
@@ -127,6 +131,7 @@ class Synthesis:
     batch_size: int = 100
     shuffle: bool = True
     mesh: Mesh | None = None
+    loss: Loss | None = None
 
     def __post_init__(self) -> None:
         for name in ("size", "parents", "tournament", "compared", "epochs", "batch_size"):
@@ -171,8 +176,8 @@ class Synthesis:
 
         Args:
             key: a random key.
-            train: inputs and labels to learn from.
-            judge: inputs and labels that fitness is measured on.
+            train: inputs and targets to learn from.
+            judge: inputs and targets that fitness is measured on.
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
@@ -188,8 +193,8 @@ class Synthesis:
         Args:
             key: a random key.
             state: of the generation before.
-            train: inputs and labels to learn from.
-            judge: inputs and labels that fitness is measured on.
+            train: inputs and targets to learn from.
+            judge: inputs and targets that fitness is measured on.
 
         Returns:
             The next state, in which the children have taken the place of all parents, and what happened.
@@ -217,6 +222,7 @@ class Synthesis:
         """One network after its training, and its mean loss in the last epoch; lift it by `population.map`."""
         key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
+        settings |= {"loss": self.loss}
         return training.descend(self.apply, self.optimizer, params, *train, key=key, **settings)
 
     def admit(
@@ -231,7 +237,7 @@ class Synthesis:
 
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y)
+        training.check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y, self.loss)
         return x, y
 
 
@@ -265,7 +271,9 @@ def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -
         of_clusters = None if self.cluster_shares is None else _shares(self, self.cluster_shares, state.fitness[of])
         gradients = None
         if self.encoding.strength == "saliency":
-            gradients = population.map(jax.grad(lambda p: training.score(self.apply, p, *some).loss), params)
+            gradients = population.map(
+                jax.grad(lambda p: training.score(self.apply, p, *some, loss=self.loss).loss), params
+            )
         given = {"shares": shares, "cluster_shares": of_clusters, "gradients": gradients, **settings}
         new = conceive(key_draw, self.synapses, params, masks, **given)
         origin = population.take(origin, 0)
@@ -319,8 +327,11 @@ def _shares(self: Synthesis, shares: str | tuple[float, ...], fitness: Array) ->
         return jnp.asarray(shares, jnp.float32)
     if shares == "equal":
         return jnp.full(self.parents, 1 / self.parents)
-    merit = 1 / jnp.maximum(1 - jnp.maximum(failed_last(fitness), 0), LEAST_ERROR)
-    return merit / jnp.sum(merit)
+    known = failed_last(fitness)
+    errors = 1 - jnp.maximum(known, 0) if self.loss is None else -known
+    merit = 1 / jnp.maximum(errors, LEAST_ERROR)
+    total = jnp.sum(merit)  # 0 where a loss is given, and all parents have failed
+    return jnp.where(total > 0, merit / jnp.where(total > 0, total, 1), 1 / self.parents)
 
 
 def _mates(self: Synthesis, key: PRNGKey, fitness: Array) -> Int[Array, "n parents"]:
@@ -349,6 +360,6 @@ def _live(self: Synthesis, offspring: SynthesisOffspring, train: tuple, judge: t
 
     def life(params: PyTree, masks: PyTree, key: PRNGKey) -> tuple:
         params, loss = self.train(key, params, masks, train)
-        return params, loss, fitness_of(self.apply, params, *judge)[0]
+        return params, loss, fitness_of(self.apply, params, *judge, loss=self.loss)[0]
 
     return population.map(life, offspring.population, offspring.masks, offspring.keys, mesh=self.mesh)

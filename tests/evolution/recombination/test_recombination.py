@@ -338,3 +338,39 @@ def evolved(mesh):
 @pytest.mark.slow
 def test_members_shared_out_over_devices_live_alike_and_compile_once(alike_on_two_devices):
     alike_on_two_devices(SHARED_OUT)
+
+
+LINE = ea.models.MLP(hidden=(4,), classes=1)
+LINE_GENES = ea.crossover.layer_genes(LINE.init(jax.random.key(0), X))
+
+
+def squares(outputs, targets):
+    return (outputs[:, 0] - targets) ** 2
+
+
+def of_regression(**settings):
+    settings = {"size": 4, "batch_size": 20, "loss": squares} | settings
+    return Recombination(LINE.apply, lambda key: LINE.init(key, X), LINE_GENES, optax.adam(1e-2), **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"alignment": "correlation", "bonus": "cosine"}], ids=["plain", "aligned"])
+def test_a_loss_is_minimised_and_fitness_is_minus_its_mean(settings, task, key):
+    data = task[0], task[0][:, 0] - 0.5 * task[0][:, 1]
+    r = of_regression(**settings)
+    first = r.init(key, data)
+    state, info = generations(r, data, key, 3)
+    for number, expected in enumerate(state.fitness):
+        found = ea.training.evaluate(LINE.apply, ea.population.take(state.population, number), *data, loss=squares)
+        assert float(expected) == pytest.approx(-float(found.loss), rel=1e-4)
+    assert state.fitness.max() > first.fitness.max() and (info.loss > 0).all()
+
+
+@pytest.mark.parametrize("bonus", ["sharing", "novelty"])
+def test_a_bonus_that_needs_accuracies_or_classes_is_refused_with_a_loss(bonus):
+    with pytest.raises(ValueError, match=rf"^bonus: got '{bonus}'; expected 'none', 'cosine' or 'hybrid' with a loss"):
+        of_regression(bonus=bonus)
+
+
+def test_targets_that_the_loss_does_not_take_are_refused(task, key):
+    with pytest.raises(ValueError, match=r"^loss: got "):
+        of_regression().init(key, (task[0], task[0][:, :4]))

@@ -215,3 +215,38 @@ def test_settings_that_cannot_be_are_refused(task):
         Synthesis(NET.apply, init_fn, ea.pruning.find({"w": jnp.ones((2, 2))}), optax.sgd(0.1))
     with pytest.raises(ValueError, match="train: got"):
         algorithm().init(jax.random.key(0), (task[0], task[1][:3]), task)
+
+
+LINE = ea.models.MLP(hidden=(8,), classes=1)
+
+
+def squares(outputs, targets):
+    return (outputs[:, 0] - targets) ** 2
+
+
+def of_regression(**settings):
+    synapses = ea.pruning.find(LINE.init(jax.random.key(9), jnp.zeros((1, 6))))
+    settings = {"batch_size": 20, "loss": squares} | settings
+    return Synthesis(LINE.apply, lambda key: LINE.init(key, jnp.zeros((1, 6))), synapses, optax.adam(1e-2), **settings)
+
+
+@pytest.mark.parametrize("encoding", [Encoding(), Encoding(strength="saliency")], ids=["magnitude", "saliency"])
+def test_a_loss_is_minimised_and_fitness_is_minus_its_mean(encoding, task, key):
+    data = task[0], task[0][:, 0] - 0.5 * task[0][:, 1]
+    s = of_regression(encoding=encoding, shares="fitness")
+    state, info = generations(s, data, key, 1)
+    for number, expected in enumerate(state.fitness):
+        found = ea.training.evaluate(LINE.apply, ea.population.take(state.population, number), *data, loss=squares)
+        assert float(expected) == pytest.approx(-float(found.loss), rel=1e-4)
+    trained, loss = of_regression(epochs=40).train(
+        key, ea.population.take(state.population, 0), ea.population.take(state.masks, 0), data
+    )
+    after = ea.training.evaluate(LINE.apply, trained, *data, loss=squares)
+    assert after.loss < -state.fitness[0] and loss < info.loss[0]
+
+
+def test_with_a_loss_shares_are_in_inverse_proportion_to_it():
+    s = of_regression(shares="fitness")
+    np.testing.assert_allclose(module._shares(s, "fitness", jnp.array([-0.1, -0.3])), [0.75, 0.25], rtol=1e-6)
+    assert module._shares(s, "fitness", jnp.array([jnp.nan, -0.3])).tolist() == [0, 1]
+    assert module._shares(s, "fitness", jnp.array([jnp.nan, jnp.nan])).tolist() == [0.5, 0.5]
