@@ -26,6 +26,13 @@ class Individual:
         variables: trained parameters and statistics, on the host.
         fitness: accuracy on the judging samples; NaN if its training failed.
         number: its place in the history.
+
+    Example:
+        >>> import numpy as np, evojax_align as ea
+        >>> genes = np.array([[0, 16, 3, 1]], np.int32)
+        >>> one = ea.evolution.Individual(genes, variables={}, fitness=np.array(0.9), number=np.array(0))
+        >>> ea.evolution.Genome.of(one.genes).architecture
+        ((16, 3, 1),)
     """
 
     genes: Int[np.ndarray, "blocks 4"]
@@ -48,6 +55,14 @@ class SearchHistory:
         niche: 1 if it was tried inside a niche.
         epochs: epochs spent on all networks up to this one, its own included.
         best: the highest fitness so far; NaN while all have failed.
+
+    Example:
+        >>> import numpy as np, evojax_align as ea
+        >>> values = {name: np.array([0.5]) for name in ("fitness", "loss", "best")}
+        >>> values |= {name: np.array([0]) for name in ("origin", "niche")}
+        >>> values |= {"genes": np.array([[0, 16, 3, 1]], np.int32), "blocks": np.array([1]), "epochs": np.array([4])}
+        >>> ea.evolution.SearchHistory(parents=np.array([[-1, -1]]), **values).architectures
+        [((16, 3, 1),)]
     """
 
     genes: Int[np.ndarray, "blocks 4"]
@@ -80,6 +95,13 @@ class LamarckianState:
         history: all networks that were evaluated.
         identities: how many were given to blocks.
         niche: how many networks the niche may still try; 0 outside.
+
+    Example:
+        >>> import optax, evojax_align as ea
+        >>> make = lambda blocks: ea.models.BlockCNN(blocks, classes=4)
+        >>> state = ea.evolution.Lamarckian(make, ea.evolution.Space(), optax.adam(1e-3)).empty()
+        >>> state.epochs, state.members
+        (0, ())
     """
 
     individuals: tuple[Individual, ...]
@@ -146,6 +168,14 @@ class LamarckianOffspring:
         parents: numbers in the history; -1 for none.
         origin: how it came about, one of `ORIGINS`.
         key: of its training.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> make = lambda blocks: ea.models.BlockCNN(blocks, classes=2)
+        >>> search = ea.evolution.Lamarckian(make, ea.evolution.Space(filters=(4,), windows=(3,)), optax.adam(1e-3))
+        >>> (child,) = search.first(jax.random.key(0), (jnp.ones((4, 6, 6)), jnp.arange(4) % 2))
+        >>> child.origin, child.parents, child.genome.architecture
+        ('first', (-1, -1), ((4, 3, 1),))
     """
 
     genome: Genome

@@ -21,6 +21,14 @@ class RecombinationState:
             gene.
         generation: number of generations so far; 0 for the first.
         founders: number of founders so far: the first generation, then immigrants as they come.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> population, ancestors = {"w": jnp.array([[0.5], [0.25]])}, {"w": jnp.array([[0], [1]])}
+        >>> fitness, count = jnp.array([0.75, 0.5]), jnp.array(0, jnp.int32)
+        >>> state = ea.evolution.RecombinationState(population, fitness, fitness, ancestors, count, founders=count + 2)
+        >>> ea.population.take(state.population, 0)["w"].tolist()  # the best member
+        [0.5]
     """
 
     population: PyTree
@@ -41,6 +49,15 @@ class RecombinationOffspring:
         parents: places of both parents in the population.
         from_b: which genes came from the second parent.
         hybrid: 1 less the cosine similarity of both parents, once aligned, over all genes.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> population, ancestors = {"w": jnp.ones((1, 2))}, {"w": jnp.array([[0, 1]])}
+        >>> parents, from_b = jnp.array([[0, 1]]), jnp.array([[False, True]])
+        >>> of_both = parents, from_b, jnp.array([0.5])
+        >>> children = ea.evolution.RecombinationOffspring(population, ancestors, *of_both)
+        >>> float(children.from_b.mean())  # the share of genes of second parents
+        0.5
     """
 
     population: PyTree
@@ -86,6 +103,15 @@ class RecombinationInfo:
         score: fitness with the bonus for being different; what survivors are chosen by.
         kept: which candidate became each member.
         mutation: scale of the mutation of each gene.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> parents, from_b, mutation = jnp.array([[0, 1], [1, 0]]), jnp.zeros((2, 3), bool), jnp.zeros(3)
+        >>> untrained, loss, fitness = jnp.array([0.25, 0.5]), jnp.array([0.75, 0.5]), jnp.array([0.5, 0.75])
+        >>> measured = untrained, loss, fitness, fitness
+        >>> info = ea.evolution.RecombinationInfo(parents, from_b, *measured, kept=jnp.array([1, 0]), mutation=mutation)
+        >>> info.fitness[info.kept].tolist()  # of the members of the next generation
+        [0.75, 0.5]
     """
 
     parents: Int[Array, "children 2"]

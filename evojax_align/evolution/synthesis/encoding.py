@@ -84,6 +84,15 @@ class Conception:
         allowed: number of synapses that the parents allow; a count of shares, with the support "mean".
         expected: number of synapses that the calibrated probabilities sum up to.
         clusters: number of clusters whose synapses could be drawn.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> parents = {"w": jnp.ones((2, 4, 4))}
+        >>> synapses, masks = ea.pruning.find({"w": parents["w"][0]}), ea.pruning.full_masks(parents)
+        >>> settings = {"shares": jnp.array([0.5, 0.5]), "synapse_factor": 1.0}
+        >>> child = ea.evolution.encoding.conceive(jax.random.key(0), synapses, parents, masks, **settings)
+        >>> bool(child.masks["w"].all()), float(child.allowed), int(child.clusters)
+        (True, 16.0, 4)
     """
 
     masks: PyTree

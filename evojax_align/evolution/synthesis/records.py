@@ -20,6 +20,14 @@ class SynthesisState:
         origin: the weights that each lineage began with, before any training, in the order of its neurons.
         fitness: share of the judging samples that a member gets right; NaN if its outputs are not finite.
         generation: number of the generation; 1 for the ancestors, as the authors count.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> population, masks = {"w": jnp.array([[0.5, 0.0]])}, {"w": jnp.array([[True, False]])}
+        >>> origin, fitness = {"w": jnp.array([[0.25, 0.75]])}, jnp.array([0.5])
+        >>> state = ea.evolution.SynthesisState(population, masks, origin, fitness, generation=jnp.array(2, jnp.int32))
+        >>> int(ea.population.take(state.masks, 0)["w"].sum())  # synapses of the first member
+        1
     """
 
     population: PyTree
@@ -42,6 +50,15 @@ class SynthesisOffspring:
         before: mean number of synapses of the parents.
         allowed: number of synapses that the parents allow (see `encoding.Conception`).
         expected: number of synapses that the probabilities sum up to.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> weights, masks = {"w": jnp.array([[0.25, 0.0]])}, {"w": jnp.array([[True, False]])}
+        >>> keys, parents = jax.random.split(jax.random.key(0), 1), jnp.array([[0, 1]])
+        >>> counts = {"before": jnp.array([2.0]), "allowed": jnp.array([2.0]), "expected": jnp.array([1.4])}
+        >>> children = ea.evolution.SynthesisOffspring(weights, masks, weights, keys, parents, **counts)
+        >>> (children.allowed / children.before).tolist()  # what part of their parents' synapses they may have
+        [1.0]
     """
 
     population: PyTree
@@ -66,6 +83,14 @@ class SynthesisInfo:
         expected: synapses that the probabilities sum up to, likewise.
         loss: mean loss in the last epoch of training.
         fitness: of each child after its training; NaN if its outputs are not finite.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> shares = {"retained": jnp.array([0.5]), "allowed": jnp.array([1.0]), "expected": jnp.array([0.5])}
+        >>> measured = {"loss": jnp.array([0.25]), "fitness": jnp.array([0.75])}
+        >>> info = ea.evolution.SynthesisInfo(jnp.array([[0, 1]]), synapses=jnp.array([30]), **shares, **measured)
+        >>> (info.synapses / info.retained).tolist()  # the mean number of the parents
+        [60.0]
     """
 
     parents: Int[Array, "n parents"]

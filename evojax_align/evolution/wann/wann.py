@@ -33,6 +33,13 @@ class WannState:
         members: the graphs, best first as far as the last generation has ranked them.
         rewards: of each member at each shared weight, on the last generation's samples.
         generation: number of generations so far; 0 for the first.
+
+    Example:
+        >>> import evojax_align as ea
+        >>> wann = ea.evolution.Wann(2, 1, ea.evolution.tasks.Classification(), size=3, hidden=2, enabled=1.0)
+        >>> state = wann.empty()
+        >>> state.rewards.shape, state.mean.shape, int(state.fittest.connections)
+        ((3, 6), (3,), 3)
     """
 
     members: Graph
@@ -60,6 +67,13 @@ class WannInfo:
         unchanged: children whose mutation found nothing to change.
         full: children whose mutation did not fit into the capacity: raise it by `Wann.enlarged`.
         by_size: whether members were ranked by the mean and the number of connections, not by the mean and the maximum.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> parents, mutation, none = jnp.array([0, 2]), jnp.array([1, 3]), jnp.array(0)
+        >>> info = ea.evolution.WannInfo(parents, mutation, unchanged=none, full=none, by_size=jnp.array(True))
+        >>> [MUTATIONS[kind] for kind in info.mutation.tolist()]
+        ['split', 'change']
     """
 
     parents: Int[Array, " children"]

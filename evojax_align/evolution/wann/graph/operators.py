@@ -72,14 +72,30 @@ def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
 
 
 def enable(key: PRNGKey, graph: Graph) -> Graph:
-    """A connection that was disabled carries again."""
+    """A connection that was disabled carries again.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
+        >>> int(ea.evolution.graph.enable(jax.random.key(2), graph).connections - graph.connections)
+        1
+    """
     key = _checks.key("key", key)
     gene, any_disabled = _drawn(key, (graph.innovation >= 0) & ~graph.enabled)
     return dataclasses.replace(graph, enabled=graph.enabled.at[gene].max(any_disabled))
 
 
 def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
-    """A hidden node has another activation."""
+    """A hidden node has another activation.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
+        >>> ea.evolution.graph.change(jax.random.key(2), graph, 2).activation.tolist()  # of the output and the new node
+        [0, 1]
+    """
     key = _checks.key("key", key)
     key_node, key_kind = jax.random.split(key)
     node, any_hidden = _drawn(key_node, graph.event >= 0)

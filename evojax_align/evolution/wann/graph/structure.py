@@ -25,6 +25,12 @@ class Graph:
         activation: of outputs and hidden nodes, as a place in the list of activations.
         event: which event brought a hidden node forth; -1 in free places.
         layer: of each node, the longest way from an input; outputs are beyond all hidden nodes. -1 in free places.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> graph.source.tolist(), graph.target.tolist()  # two inputs and the bias lead to node 3; two places are free
+        ([0, 1, 2, 0, 0], [3, 3, 3, 0, 0])
     """
 
     source: Int[Array, "... genes"]
@@ -100,7 +106,15 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
 
 
 def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
-    """The same graph, or population, with the capacity for so many hidden nodes and genes."""
+    """The same graph, or population, with the capacity for so many hidden nodes and genes.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> larger = ea.evolution.graph.enlarge(graph, hidden=4, genes=9)
+        >>> larger.source.shape, int(larger.connections)
+        ((9,), 3)
+    """
     more_hidden, more_genes = hidden - graph.event.shape[-1], genes - graph.source.shape[-1]
     if more_hidden < 0 or more_genes < 0:
         came, had = f"{hidden} and {genes}", f"{graph.event.shape[-1]} and {graph.source.shape[-1]}"
@@ -121,7 +135,15 @@ def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
 
 
 def layered(graph: Graph) -> Graph:
-    """The graph with its layers recomputed after a change: found from those it has, until none changes."""
+    """The graph with its layers recomputed after a change: found from those it has, until none changes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
+        >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
+        >>> ea.evolution.graph.layered(graph).layer.tolist()  # inputs and bias, the output, the new node
+        [0, 0, 0, 2, 1]
+    """
     first = graph.inputs + 1
     born = graph.innovation >= 0
 

@@ -10,7 +10,7 @@ import pytest
 import evojax_align as ea
 from evojax_align import pruning
 from evojax_align.evolution import Padawann, fitness, selection
-from evojax_align.evolution import padawann as module
+from evojax_align.evolution.padawann import padawann as module
 from evojax_align.lab import checkpoint
 from evojax_align.pruning import Task
 
@@ -230,7 +230,8 @@ def test_tournaments_are_won_by_the_fittest_drawn_and_by_chance_among_one(key):
 SHARED_OUT = """
 import evojax_align as ea
 from evojax_align import pruning
-from evojax_align.evolution import Padawann, padawann
+from evojax_align.evolution import Padawann
+from evojax_align.evolution.padawann import padawann
 net = ea.models.MLP(hidden=(10,), classes=3, output_bias=True)
 x, y = jax.random.normal(jax.random.key(0), (30, 6)), jnp.arange(30) % 3
 params = net.init(jax.random.key(1), x)

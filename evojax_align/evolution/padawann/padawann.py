@@ -13,14 +13,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
 from evojax_align._tree import masked, with_leaves
-from evojax_align._types import Apply, Array, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Bool, Float, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
 from evojax_align.evolution.fitness import JOINT, joint
+from evojax_align.evolution.padawann.records import PadawannInfo, PadawannOffspring, PadawannState, Topology
 from evojax_align.evolution.selection import best, failed_last, tournaments
 from evojax_align.pruning import Rollouts, Synapses, Task, at_value, full_masks, lose, rollouts, total
 from evojax_align.pruning.agnostic import BIASES
@@ -29,76 +29,6 @@ from evojax_align.pruning.choosing import AMONG
 CROSSOVERS = ("one_point", "uniform", "none")
 PARENTS = ("tournament", "best")
 OVER = ("best", "mean", "ensemble")
-
-
-@struct.dataclass
-class Topology:
-    """Networks by what they keep of their weights and by what lives, and how they do.
-
-    Attributes:
-        kept: what `pruning.basis` kept.
-        masks: True where a synapse lives, a tree like the parameters.
-        rollouts: on every task: [..., tasks, values].
-        fitness: NaN if a task failed: at every value, or where they are taken together at one of them.
-        synapses: number of living synapses.
-    """
-
-    kept: PyTree
-    masks: PyTree
-    rollouts: Rollouts
-    fitness: Float[Array, "..."]
-    synapses: Int[Array, "..."]
-
-
-@struct.dataclass
-class PadawannState:
-    """The state: a population, the best first, and the best ever.
-
-    Attributes:
-        members: the population, the fittest first.
-        champion: the best topology so far, a single one; another takes its place only if it is fitter.
-        found: the generation that the champion is of.
-        generation: number of generations so far; 0 for the first.
-    """
-
-    members: Topology
-    champion: Topology
-    found: Int[Array, ""]
-    generation: Int[Array, ""]
-
-
-@struct.dataclass
-class PadawannOffspring:
-    """Children before they are judged, and how they came about.
-
-    Attributes:
-        kept: what `pruning.basis` kept, of each child.
-        masks: of each child, True where a synapse lives.
-        parents: places in the population; the same twice without crossover.
-        crossed: whether a child has two parents.
-    """
-
-    kept: PyTree
-    masks: PyTree
-    parents: Int[Array, "children 2"]
-    crossed: Bool[Array, " children"]
-
-
-@struct.dataclass
-class PadawannInfo:
-    """What happened in one generation.
-
-    Attributes:
-        parents: places of both parents in the population before; the same twice without crossover.
-        crossed: whether a child has two parents.
-        fitness: of each child; NaN if it failed.
-        synapses: number of living synapses of each child.
-    """
-
-    parents: Int[Array, "children 2"]
-    crossed: Bool[Array, " children"]
-    fitness: Float[Array, " children"]
-    synapses: Int[Array, " children"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
