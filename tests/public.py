@@ -31,19 +31,20 @@ HOST_PACKAGES = {
 CLASSES = {
     "record of arrays": """
         alignment.Alignment alignment.GroupMatch alignment.ManyAlignment alignment.Relation alignment.Reordered
-        alignment.UnequalAlignment crossover.Genes evolution.Births evolution.Bred evolution.Brood evolution.Colony
-        evolution.Grown evolution.History evolution.Individual evolution.Info evolution.Newborns evolution.Offspring
-        evolution.Pedigree evolution.Sparse evolution.State evolution.Topologies evolution.Topology
-        evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Pole interpolation.Sweep matching.Injection
-        matching.Matching matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts
-        pruning.Task similarity.CCA similarity.Moments training.History training.InTraining training.Member
-        training.Score
+        alignment.UnequalAlignment crossover.Genes evolution.Individual evolution.LamarckianState
+        evolution.PadawannInfo evolution.PadawannOffspring evolution.PadawannState evolution.RecombinationInfo
+        evolution.RecombinationOffspring evolution.RecombinationState evolution.SearchHistory evolution.SynthesisInfo
+        evolution.SynthesisOffspring evolution.SynthesisState evolution.Topology evolution.WannInfo
+        evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Pole
+        interpolation.Sweep matching.Injection matching.Matching matching.SemiMatching pruning.Answers pruning.Census
+        pruning.Extract pruning.Rollouts pruning.Task similarity.CCA similarity.Moments training.History
+        training.InTraining training.Member training.Score
         """,
     "settings, fixed when a program is traced": """
         alignment.CCA alignment.Correlation alignment.Greedy alignment.Identity alignment.Loadings alignment.Method
         alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding evolution.Genome
-        evolution.Ordering evolution.Seedling evolution.Space evolution.encoding.Encoding pruning.Synapses
-        symmetry.Frozen symmetry.PermutationSpec training.Pieced
+        evolution.LamarckianOffspring evolution.ParentAlignment evolution.Space evolution.encoding.Encoding
+        pruning.Synapses symmetry.Frozen symmetry.PermutationSpec training.Pieced
         """,
     "exception": "evolution.Exhausted",
     "host loop over networks of different shapes": "evolution.Lamarckian",

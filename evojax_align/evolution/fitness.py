@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
-from evojax_align._types import Apply, Array, Float, Int, PyTree
+from evojax_align._types import Apply, Array, Float, Loss, PyTree
 
 __all__ = [
     "accuracies",
@@ -19,8 +20,21 @@ __all__ = [
 JOINT = ("ratio", "mean", "worst", "product")
 
 
-def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float[Array, ""], Int[Array, " n"]]:
-    """Share of the samples that one network gets right, NaN where its outputs are not finite; and its predictions.
+def fitness_of(
+    apply: Apply, params: PyTree, x: PyTree, y: PyTree, *, loss: Loss | None = None
+) -> tuple[Float[Array, ""], Any]:
+    """The fitness of one network, and the classes that it predicts.
+
+    Args:
+        apply: the network, giving logits, or whatever the loss takes.
+        params: its parameters.
+        x: inputs.
+        y: integer labels, or whatever the loss takes.
+        loss: `loss(outputs, targets)`, one number for each sample.
+
+    Returns:
+        The accuracy, or minus the mean loss if a loss is given; NaN where an output is NaN or +infinity, or the loss
+        is not finite. The predictions are None if a loss is given.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -31,18 +45,23 @@ def fitness_of(apply: Apply, params: PyTree, x: PyTree, y: Array) -> tuple[Float
         (0.5, [0, 1])
     """
 
-    def answer(part: tuple[PyTree, Array]) -> tuple[Array, Array]:
-        inputs, labels = part
-        logits = apply(params, inputs)
-        return jnp.argmax(logits, axis=-1), training.measures(logits, labels)["accuracy"]
+    def answer(part: tuple[PyTree, PyTree]) -> tuple[Any, Array]:
+        inputs, targets = part
+        outputs = apply(params, inputs)
+        found = training.measures(outputs, targets, loss)
+        if loss is not None:
+            return None, -found["loss"]
+        return jnp.argmax(outputs, axis=-1), found["accuracy"]
 
-    answers, right = training.in_chunks(answer, (x, y))
-    return jnp.mean(right), answers
+    answers, values = training.in_chunks(answer, (x, y))
+    return jnp.mean(values), answers
 
 
-@partial(jax.jit, static_argnames=("apply", "mesh"))
-def accuracies(apply: Apply, pop: PyTree, x: PyTree, y: Array, *, mesh: Mesh | None = None) -> Float[Array, " n"]:
-    """The fitness of every network of a population.
+@partial(jax.jit, static_argnames=("apply", "mesh", "loss"))
+def accuracies(
+    apply: Apply, pop: PyTree, x: PyTree, y: PyTree, *, mesh: Mesh | None = None, loss: Loss | None = None
+) -> Float[Array, " n"]:
+    """The fitness of every network of a population (see `fitness_of`): accuracies, or minus mean losses.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -51,7 +70,7 @@ def accuracies(apply: Apply, pop: PyTree, x: PyTree, y: Array, *, mesh: Mesh | N
         >>> ea.evolution.fitness.accuracies(apply, pop, x, y).tolist()
         [1.0, 0.0]
     """
-    return population.map(lambda params: fitness_of(apply, params, x, y)[0], pop, mesh=mesh)
+    return population.map(lambda params: fitness_of(apply, params, x, y, loss=loss)[0], pop, mesh=mesh)
 
 
 def joint(kind: str, accuracy: Float[Array, " tasks"], samples: Sequence[int]) -> Float[Array, ""]:

@@ -66,14 +66,14 @@ def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "cou
     return pool[jnp.stack([first, other], axis=1)]
 
 
-def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: int) -> Int[Array, " count"]:
-    """The winners of so many tournaments, each among rivals drawn with replacement; of equals the first drawn wins.
+def tournaments(key: PRNGKey, fitness: Float[Array, " n"], tournament: int, count: int) -> Int[Array, " count"]:
+    """The winners of so many tournaments, each among members drawn with replacement; of equals the first drawn wins.
     Where all who were drawn have failed (NaN), the fittest of all wins instead.
 
     Args:
         key: a random key.
         fitness: of those who may be drawn.
-        rivals: how many meet in a tournament; 1 is pure chance.
+        tournament: how many meet in a tournament; 1 is pure chance.
         count: tournaments.
 
     Example:
@@ -84,8 +84,8 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], rivals: int, count: i
         [0, 1, 2, 3]
     """
     key = _checks.key("key", key)
-    _checks.positive("rivals", rivals)
-    drawn = jax.random.randint(key, (count, rivals), 0, fitness.shape[0])
+    _checks.positive("tournament", tournament)
+    drawn = jax.random.randint(key, (count, tournament), 0, fitness.shape[0])
     known = failed_last(fitness)
     winners = jnp.take_along_axis(drawn, jnp.argmax(known[drawn], axis=1)[:, None], axis=1)[:, 0]
     return jnp.where(jnp.isnan(fitness[winners]), jnp.argmax(known), winners)

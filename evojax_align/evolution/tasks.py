@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from evojax_align import _checks
-from evojax_align._types import Array, Float, PRNGKey, PyTree
-from evojax_align.evolution.graph import Forward
+from evojax_align import _checks, training
+from evojax_align._types import Array, Float, Loss, PRNGKey, PyTree
+from evojax_align.evolution.wann.graph import Forward
 
 __all__ = [
     "Classification",
@@ -21,7 +21,7 @@ SCALES = ("sum", "relative")
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
-    """Less the cross-entropy on samples drawn anew in each generation, the same for all members.
+    """Minus the mean loss on samples drawn anew in each generation, the same for all members.
 
     Data is (x, y), or a sequence of such pairs, the tasks of one network.
 
@@ -29,7 +29,10 @@ class Classification:
         batch: samples of each task; all of them if there are fewer.
         scale: how losses of several tasks become one. "sum" adds them up, as the thesis does, so that a task of large
             losses drowns the others; "relative" adds their logarithms up, so that half the loss is worth the same on
-            each.
+            each: for losses above 0.
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification; softmax
+            cross-entropy with integer labels by default. Where it is not finite, or an output is NaN or +infinity, the
+            reward is NaN.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -42,21 +45,32 @@ class Classification:
 
     batch: int = 1000
     scale: str = "sum"
+    loss: Loss | None = None
 
     def __post_init__(self) -> None:
         _checks.positive("batch", self.batch)
         _checks.one_of("scale", self.scale, SCALES)
+        if self.loss is not None:
+            _checks.network(self.loss, "loss")
 
     def __call__(self, key: PRNGKey, forward: Forward, data: PyTree) -> Float[Array, " values"]:
         """The reward at each shared weight."""
         tasks = [data] if isinstance(data, tuple) and not isinstance(data[0], tuple) else list(data)
         found = []
         for key_task, (x, y) in zip(jax.random.split(key, len(tasks)), tasks, strict=True):
-            chosen = jax.random.choice(key_task, y.shape[0], (min(self.batch, y.shape[0]),), replace=False)
-            chances = jax.nn.log_softmax(forward(x[chosen][None]))
-            found.append(-jnp.mean(jnp.take_along_axis(chances, y[chosen][None, :, None], axis=2), axis=(1, 2)))
+            count = x.shape[0]
+            chosen = jax.random.choice(key_task, count, (min(self.batch, count),), replace=False)
+            outputs, targets = forward(x[chosen][None]), jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], y)
+            found.append(self._losses(outputs, targets))
         losses = jnp.stack(found)
         return -jnp.sum(jnp.log(losses) if self.scale == "relative" else losses, axis=0)
+
+    def _losses(self, outputs: Float[Array, "values batch outputs"], targets: PyTree) -> Float[Array, " values"]:
+        """The mean loss at each shared value."""
+        if self.loss is None:
+            chances = jax.nn.log_softmax(outputs)
+            return -jnp.mean(jnp.take_along_axis(chances, targets[None, :, None], axis=2), axis=(1, 2))
+        return jax.vmap(lambda of_value: jnp.mean(training.measures(of_value, targets, self.loss)["loss"]))(outputs)
 
 
 @struct.dataclass
@@ -64,6 +78,12 @@ class Pole:
     """Where a cart is, how fast, the angle of its pole from upright, and how fast that turns: [...].
 
     At a positive angle the pole leans to where places are smaller: its tip is at place - length * sin(angle).
+
+    Attributes:
+        place: of the cart, in metres from the middle of the track.
+        speed: of the cart, in metres a second.
+        angle: of the pole from upright, in radians.
+        turning: angular speed of the pole, in radians a second.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

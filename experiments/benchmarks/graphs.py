@@ -20,8 +20,9 @@ import numpy as np
 
 import evojax_align as ea
 from evojax_align import lab
-from evojax_align.evolution import Wann, graph, tasks, wann
-from evojax_align.evolution.graph import Graph
+from evojax_align.evolution import Wann, graph, tasks
+from evojax_align.evolution.wann import wann
+from evojax_align.evolution.wann.graph import Graph
 from experiments.benchmarks.timing import store, time_of, times_compiled
 
 INPUTS, CLASSES = 256, 10

@@ -14,7 +14,7 @@ import jax
 
 from evojax_align import lab
 from evojax_align.data import load
-from evojax_align.evolution import recombination
+from evojax_align.evolution.recombination import recombination
 from experiments.benchmarks.timing import store, times_compiled
 from experiments.mixed_evolution.config import PRESETS
 from experiments.mixed_evolution.study import Problem

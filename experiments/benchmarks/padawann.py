@@ -21,7 +21,7 @@ import numpy as np
 import evojax_align as ea
 from evojax_align import lab, pruning
 from evojax_align.evolution import Padawann
-from evojax_align.evolution import padawann as module
+from evojax_align.evolution.padawann import padawann as module
 from evojax_align.lab.report import text_table
 from evojax_align.pruning import Task
 from experiments.benchmarks.pytorch import mnist_net

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from evojax_align import lab
-from evojax_align.evolution.pedigree import ORIGINS
+from evojax_align.evolution.lamarckian.records import ORIGINS
 from experiments.common import average, known_mean
 from experiments.lamarckian.config import LAMARCK, LONG, SHORT
 from experiments.lamarckian.view import View, own

@@ -12,7 +12,7 @@ from evojax_align import _checks, lab, training
 from evojax_align._types import Array
 from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
-from evojax_align.evolution import Genome, Individual, Lamarckian, Pedigree, Seedling, Space
+from evojax_align.evolution import Genome, Individual, Lamarckian, LamarckianOffspring, LamarckianState, Space
 from evojax_align.models import BlockCNN
 from evojax_align.training import InTraining
 from experiments.lamarckian.config import ARMS, LONG, STARTS, Config, published
@@ -85,11 +85,11 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     return {name: values.astype(np.float32) for name, values in found.items()}
 
 
-def evolve(problem: Problem, arm: str, run: lab.Run, key: Array) -> Pedigree:
+def evolve(problem: Problem, arm: str, run: lab.Run, key: Array) -> LamarckianState:
     """The whole search of an arm; a step is one epoch of all networks of a generation."""
     search, known = problem.searches[arm], {}
 
-    def bred(generation: int, pedigree: Pedigree) -> tuple[Array, list[Seedling]]:
+    def bred(generation: int, pedigree: LamarckianState) -> tuple[Array, list[LamarckianOffspring]]:
         if generation not in known:
             own = jax.random.fold_in(key, generation)
             known.clear()
@@ -108,13 +108,13 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array) -> Pedigree:
         ]
         states, losses = problem.epoch(networks, begun, problem.optimizer, [child.key for child in ready])
         if epoch + 1 == search.epochs:
-            grown = search.judge(ready, [one.variables for one in states], losses, problem.judge)
-            pedigree, states = search.choose(own, pedigree, ready, grown)[0], ()
+            evaluated = search.judge(ready, [one.variables for one in states], losses, problem.judge)
+            pedigree, states = search.choose(own, pedigree, ready, evaluated)[0], ()
         told = {"evaluations": len(pedigree.history.fitness), "best": float(pedigree.champion.fitness)}
         return {"pedigree": pedigree, "training": states}, told
 
     def build(tree: dict[str, Any]) -> dict[str, Any]:
-        return {"pedigree": Pedigree.of(tree["pedigree"]), "training": in_training(tree)}
+        return {"pedigree": LamarckianState.of(tree["pedigree"]), "training": in_training(tree)}
 
     generations = 1 + -(-(search.budget // search.epochs - search.size) // search.children)
     start = {"pedigree": search.empty(), "training": ()}
@@ -158,7 +158,7 @@ def in_training(tree: Mapping[str, Any]) -> tuple[InTraining, ...]:
     return tuple(InTraining.of(found[str(number)]) for number in range(len(found)))
 
 
-def measures(problem: Problem, pedigree: Pedigree) -> dict[str, np.ndarray]:
+def measures(problem: Problem, pedigree: LamarckianState) -> dict[str, np.ndarray]:
     """All that is known of each network that a search evaluated; `filters` is the mean over its blocks."""
     found = {name: np.asarray(getattr(pedigree.history, name)) for name in OF_HISTORY}
     networks = [problem.network(blocks) for blocks in pedigree.history.architectures]

@@ -14,9 +14,9 @@ import evojax_align as ea
 from evojax_align import _checks, lab, pruning
 from evojax_align._types import Array, PyTree
 from evojax_align.data import Dataset
-from evojax_align.evolution import Newborns, Sparse, Synthesis
+from evojax_align.evolution import Synthesis, SynthesisOffspring, SynthesisState
 from evojax_align.evolution.fitness import accuracies
-from evojax_align.evolution.synthesis import births
+from evojax_align.evolution.synthesis.records import synthesis_info
 from experiments.mating.config import Arm, Config, populations
 
 CLASSIFIER = "params/output"
@@ -143,30 +143,30 @@ class Problem:
         """The random keys of one seed: of the ancestors, and of all populations."""
         return jax.random.split(jax.random.fold_in(jax.random.key(self.config.seed), seed))
 
-    def first(self, arm: Arm, ancestors: dict[str, PyTree]) -> Sparse:
+    def first(self, arm: Arm, ancestors: dict[str, PyTree]) -> SynthesisState:
         """The first generation of an arm: copies of one ancestor, or several."""
         which = np.arange(arm.size) if arm.ancestors > 1 else np.zeros(arm.size, int)
         mine = take(ancestors, which)
         fitness = accuracies(self.network.apply, mine["trained"], *self.judge)
         masks = jax.tree.map(lambda leaf: jnp.asarray(np.ones(leaf.shape, bool)), mine["trained"])
-        return Sparse(mine["trained"], masks, mine["origin"], fitness, jnp.asarray(1, jnp.int32))
+        return SynthesisState(mine["trained"], masks, mine["origin"], fitness, jnp.asarray(1, jnp.int32))
 
     def pruned(
-        self, key: Array, newborns: Newborns, before: Mapping[str, PyTree]
+        self, key: Array, offspring: SynthesisOffspring, before: Mapping[str, PyTree]
     ) -> list[tuple[PyTree, PyTree, Array]]:
-        """The controls of a generation: networks with as many synapses as the only newborn, pruned from those of the
+        """The controls of a generation: networks with as many synapses as the only child, pruned from those of the
         generation before. Those that are drawn anew begin with equal weights, so that only their masks differ."""
         key_prune, key_anew = jax.random.split(key)
         found = []
         for name, (params, masks) in before.items():
-            new_masks = prune(self.synapses, name == "random", key_prune, params, masks, newborns.masks)
+            new_masks = prune(self.synapses, name == "random", key_prune, params, masks, offspring.masks)
             if name == "magnitude, kept":
                 begun = params
             elif name == "magnitude, rewound":
-                begun = newborns.origin
+                begun = offspring.origin
             else:
                 begun = anew(self.init_fn, self.synapses, self.config.start == "scaled", key_anew, new_masks)
-            found.append((begun, new_masks, newborns.keys))
+            found.append((begun, new_masks, offspring.keys))
         return found
 
 
@@ -184,14 +184,14 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
         key_breed, key_pruned = jax.random.split(jax.random.fold_in(key, generation))
         found, trained = state["found"], (state["members"].params, state["members"].masks)
         before = {name: problem.in_line(trained, place, place + 1) for place, name in enumerate(controls, arm.size)}
-        newborns = algorithm.breed(key_breed, state["alive"], problem.train)
-        parts = [(newborns.population, newborns.masks, newborns.keys)]
+        offspring = algorithm.breed(key_breed, state["alive"], problem.train)
+        parts = [(offspring.population, offspring.masks, offspring.keys)]
         if controls:
-            parts += problem.pruned(key_pruned, take(newborns, np.zeros(1, int)), before)
-        for name, values in shares(problem.synapses, newborns).items():
+            parts += problem.pruned(key_pruned, take(offspring, np.zeros(1, int)), before)
+        for name, values in shares(problem.synapses, offspring).items():
             found[name][generation + 1] = values
         unknown = jnp.asarray(np.full(arm.size, np.nan, np.float32))
-        alive = algorithm.admit(newborns, newborns.population, unknown, generation=state["alive"].generation + 1)
+        alive = algorithm.admit(offspring, offspring.population, unknown, generation=state["alive"].generation + 1)
         return {"alive": alive, "members": problem.about_to_train(*parts), "found": found}
 
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
@@ -291,10 +291,10 @@ def founders(init_fn: Any, count: int, key: Array) -> tuple[PyTree, PyTree, Arra
 
 
 @partial(jax.jit, static_argnums=0)
-def shares(synapses: Any, newborns: Newborns) -> dict[str, Array]:
+def shares(synapses: Any, offspring: SynthesisOffspring) -> dict[str, Array]:
     """Synapses that children have, are allowed and may expect, as shares of their parents'."""
-    unknown = jnp.full(newborns.before.shape, jnp.nan)
-    told = births(synapses, newborns, unknown, unknown)
+    unknown = jnp.full(offspring.before.shape, jnp.nan)
+    told = synthesis_info(synapses, offspring, unknown, unknown)
     return {name: getattr(told, name) for name in SHARES}
 
 

@@ -13,7 +13,7 @@ import evojax_align as ea
 from evojax_align import lab
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.data import Dataset
-from evojax_align.evolution import Recombination, State, diversity
+from evojax_align.evolution import Recombination, RecombinationState, diversity
 from evojax_align.evolution.fitness import accuracies
 from evojax_align.evolution.selection import best
 from experiments.mixed_evolution.config import EPSILON, Arm, Config, controls, populations
@@ -116,7 +116,7 @@ class Problem:
         found = np.stack([np.asarray(accuracies(apply, pop, of, self.attacked[1])) for of in images])
         return np.stack([found[:, 0], found[:, 1:].mean(axis=1)], axis=1)
 
-    def attack(self, algorithm: Recombination, state: State, key: Array) -> tuple[np.ndarray, np.ndarray]:
+    def attack(self, algorithm: Recombination, state: RecombinationState, key: Array) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies of all `TARGETS` under attack, [attacks, targets], and of untrained and trained children without.
 
         The best member is attacked first; then a child of the population, before and after training.
@@ -138,7 +138,9 @@ def evolve(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarr
     key_init, key_step, key_attack, _ = problem.keys(cell.seed)
     marks, layers = config.marks, LAYERS[populations(config)[cell.arm].network]
 
-    def note(found: dict[str, np.ndarray], generation: int, alive: State, untrained: Array | float) -> None:
+    def note(
+        found: dict[str, np.ndarray], generation: int, alive: RecombinationState, untrained: Array | float
+    ) -> None:
         measured, matrices = measure(algorithm.apply, layers, alive, problem.test)
         measured |= {"gene_cosine": cosine_of_genes(algorithm, alive.population), "untrained": np.mean(untrained)}
         for name, value in measured.items():
@@ -235,7 +237,7 @@ def kernel_genes(params: PyTree, layers: Sequence[str]) -> tuple[ea.crossover.Ge
 
 @partial(jax.jit, static_argnames=("apply", "layers"))
 def measure(
-    apply: Apply, layers: tuple[str, ...], state: State, test: tuple[Array, Array]
+    apply: Apply, layers: tuple[str, ...], state: RecombinationState, test: tuple[Array, Array]
 ) -> tuple[dict[str, Array], Array]:
     """What is kept of a generation; and the similarities of its members, layer by layer, [layers, n, n]."""
     genes, order = kernel_genes(ea.population.take(state.population, 0), layers)
@@ -256,7 +258,7 @@ def cosine_of_genes(algorithm: Recombination, pop: PyTree) -> Array:
     return jnp.nanmean(diversity.mean_of_pairs(diversity.cosines(pop, algorithm.genes)))
 
 
-def fittest_first(state: State) -> PyTree:
+def fittest_first(state: RecombinationState) -> PyTree:
     """The members by their fitness, which a bonus or chance may not have ordered them by."""
     return take(state.population, best(state.fitness, state.fitness.shape[0]))
 

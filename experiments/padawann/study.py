@@ -16,7 +16,7 @@ from evojax_align import _checks, lab, pruning
 from evojax_align._types import Array, PyTree
 from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
-from evojax_align.evolution import Padawann, Topologies, Topology
+from evojax_align.evolution import Padawann, PadawannState, Topology
 from evojax_align.pruning import Synapses, Task
 from experiments.padawann import measures
 from experiments.padawann.config import VARIANTS, Config, Kind, Variant
@@ -165,7 +165,7 @@ class Problem:
 
     def evolve(
         self, run: lab.Run, variant: Variant, kept: PyTree, masks: PyTree, outputs: np.ndarray, key: Array
-    ) -> tuple[Topologies, dict[str, np.ndarray]]:
+    ) -> tuple[PadawannState, dict[str, np.ndarray]]:
         """The last generation of a population, and what is measured of the best member of each generation."""
         algorithm = self.algorithm(variant)
         tasks = [self.task(self.few, number, outputs, variant.apart) for number in variant.tasks]
@@ -298,7 +298,7 @@ def merge(config: Config, found: Mapping[lab.Cell, lab.Arrays]) -> dict[str, np.
     return merged | {"classes": classes} | {name: np.array(value) for name, value in lists.items()}
 
 
-def noted(alive: Topologies, tasks: tuple[int, ...], values: tuple[float, ...], sets: int) -> dict[str, np.ndarray]:
+def noted(alive: PadawannState, tasks: tuple[int, ...], values: tuple[float, ...], sets: int) -> dict[str, np.ndarray]:
     """What is measured of the best member of a generation; NaN for data sets that are none of its tasks."""
     rollouts = on_host(vars(alive.members.rollouts))
     all_, synapses = on_host((alive.members.fitness, alive.members.synapses))
@@ -315,7 +315,7 @@ def noted(alive: Topologies, tasks: tuple[int, ...], values: tuple[float, ...], 
 
 
 @partial(jax.jit, static_argnums=1)
-def packed(alive: Topologies, all_kept: bool) -> dict[str, Any]:
+def packed(alive: PadawannState, all_kept: bool) -> dict[str, Any]:
     """A population for a checkpoint: masks as bits, and what members keep of their weights only where they differ."""
     every: Any = jax.tree.map(lambda of, one: jnp.concatenate([of, one[None]]), alive.members, alive.champion)
     found = {name: getattr(every, name) for name in ("fitness", "synapses", *(("kept",) if all_kept else ()))}
@@ -324,13 +324,13 @@ def packed(alive: Topologies, all_kept: bool) -> dict[str, Any]:
 
 
 @jax.jit
-def unpacked(stored: dict[str, Any], kept: PyTree, masks: PyTree) -> Topologies:
+def unpacked(stored: dict[str, Any], kept: PyTree, masks: PyTree) -> PadawannState:
     """The population that `packed` was given; the ancestor and its masks tell what is not stored, and shapes."""
     same = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (stored["fitness"].size, *leaf.shape)), kept)
     alive, rollouts = jax.vmap(of_bits, (0, None))(stored["bits"], masks), pruning.Rollouts(**stored["rollouts"])
     every = Topology(stored.get("kept", same), alive, rollouts, stored["fitness"], stored["synapses"])
     members, champion = (ea.population.take(every, which) for which in (slice(0, -1), -1))
-    return Topologies(members, champion, stored["found"], stored["generation"])
+    return PadawannState(members, champion, stored["found"], stored["generation"])
 
 
 def to_bits(masks: PyTree) -> Array:

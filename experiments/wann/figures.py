@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from evojax_align import plotting
-from evojax_align.evolution.graph import ACTIVATIONS
+from evojax_align.evolution.wann.graph import ACTIVATIONS
 from experiments.common import finished
 from experiments.wann.config import ARMS, SWING
 from experiments.wann.view import View

@@ -15,10 +15,10 @@ from evojax_align._types import Array
 from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
 from evojax_align.data.upright import deskewed, resized
-from evojax_align.evolution import Padawann, Topologies, Wann
+from evojax_align.evolution import Padawann, PadawannState, Wann
 from evojax_align.evolution import graph as graphs
-from evojax_align.evolution.graph import Graph
 from evojax_align.evolution.tasks import Classification
+from evojax_align.evolution.wann.graph import Graph
 from experiments.wann.config import ARMS, Config
 
 DRAWN = 10
@@ -72,7 +72,7 @@ class Images:
         cap, count = max(map(abs, search.values)), len(search.values)
         drawn_values = jax.random.uniform(key_shared, (DRAWN,), minval=-cap, maxval=cap)
         values = jnp.concatenate([jnp.array(search.values), drawn_values])
-        each = jax.random.uniform(key_each, (DRAWN, search.room), minval=-cap, maxval=cap)
+        each = jax.random.uniform(key_each, (DRAWN, search.capacity), minval=-cap, maxval=cap)
         layers = LAYERS * -(-int(champion.layer.max()) // LAYERS)
 
         judged, tested = self.by_part(_shared(search.activations, champion, values, self.every))
@@ -81,7 +81,7 @@ class Images:
         together = [np.mean(jax.nn.softmax(of[:count]), axis=0, keepdims=True) for of in tested]
         begin = search.values[int(np.argmax(choosing[tasks].sum(axis=0)))]  # one for all tasks of the search
         joined = jax.tree.map(lambda *of: jnp.concatenate(of), *self.data(arm))
-        start = jnp.full(search.room, begin)
+        start = jnp.full(search.capacity, begin)
         trained = _trained(search.activations, layers, self.config.learnt, key_fit, champion, start, *joined)
         weights = jnp.concatenate([each, trained[None]])
         _, of_own = self.by_part(_own(search.activations, layers, champion, weights, self.every))
@@ -130,7 +130,7 @@ class Images:
             params = ea.population.take(networks, 0)
         run.check()
 
-        def step(number: int, state: Topologies) -> tuple[Topologies, dict[str, float]]:
+        def step(number: int, state: PadawannState) -> tuple[PadawannState, dict[str, float]]:
             state, _ = search.step(jax.random.fold_in(key_steps, number), state, train)
             return state, {"fitness": float(state.champion.fitness), "synapses": int(state.champion.synapses)}
 

@@ -11,10 +11,10 @@ import numpy as np
 from evojax_align import lab
 from evojax_align._types import Array
 from evojax_align.data import Dataset
-from evojax_align.evolution import Colony, express
-from evojax_align.evolution.graph import Graph
+from evojax_align.evolution import WannState, express
 from evojax_align.evolution.selection import failed_last
 from evojax_align.evolution.tasks import SwingUp
+from evojax_align.evolution.wann.graph import Graph
 from experiments.wann.config import PRUNED, SWING, Config
 from experiments.wann.images import Images
 from experiments.wann.swing import Swing
@@ -46,7 +46,7 @@ class Problem:
         """A program from a generation and a key to its fittest member and what is kept of it, as `COURSES`."""
 
         @jax.jit
-        def told(colony: Colony, key: Array) -> tuple[Graph, Array]:
+        def told(colony: WannState, key: Array) -> tuple[Graph, Array]:
             best, place = colony.fittest, jnp.argmax(failed_last(colony.mean))
             judged = jnp.mean(self.of(arm).judged(arm, best, key))
             numbers = (colony.mean[place], jnp.max(colony.rewards[place]), judged, best.connections, best.hidden)
@@ -87,8 +87,8 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         own, algorithm, full = jax.random.fold_in(key, number), task.search(arm, room(state["colony"])), False
         if number:
-            colony, grown = algorithm.step(own, state["colony"], task.data(arm))
-            full = int(grown.full) > 0
+            colony, info = algorithm.step(own, state["colony"], task.data(arm))
+            full = int(info.full) > 0
         else:
             colony = algorithm.init(own, task.data(arm))
         best, numbers = problem.told(arm)(colony, key_judge)
@@ -99,7 +99,7 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
         better = told["judged"] > state["record"]
         if full:
             larger, colony = algorithm.enlarged(colony, hidden=2 * algorithm.hidden)
-            was, now = (f"{of.hidden} hidden nodes and {of.room} genes" for of in (algorithm, larger))
+            was, now = (f"{of.hidden} hidden nodes and {of.capacity} genes" for of in (algorithm, larger))
             run.say(f"{arm}: a graph is full at generation {number}, {was}; {now} from here on")
         new = {"colony": colony, "courses": courses, "champion": best if better else state["champion"]}
         record = np.array(told["judged"]) if better else state["record"]
@@ -111,7 +111,7 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
     return run.loop("search", start, step, total=config.generations, build=built)
 
 
-def room(colony: Colony) -> int:
+def room(colony: WannState) -> int:
     """Hidden nodes that there is room for."""
     return colony.members.event.shape[-1]
 
@@ -124,7 +124,7 @@ def built(tree: dict[str, Any]) -> dict[str, Any]:
 
     colony = {name: jnp.asarray(tree["colony"][name]) for name in ("rewards", "generation")}
     members, courses = graph(tree["colony"]["members"]), {name: np.array(of) for name, of in tree["courses"].items()}
-    new = {"colony": Colony(members, **colony), "champion": graph(tree["champion"])}
+    new = {"colony": WannState(members, **colony), "champion": graph(tree["champion"])}
     return new | {"record": np.array(tree["record"]), "courses": courses}
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import evojax_align as ea
 from evojax_align._types import Array
 from evojax_align.evolution import Wann
-from evojax_align.evolution.graph import ACTIVATIONS, Forward, Graph
 from evojax_align.evolution.tasks import Pole, SwingUp
+from evojax_align.evolution.wann.graph import ACTIVATIONS, Forward, Graph
 from experiments.wann.config import SWING, Config
 
 STARTS, JUDGED, TESTED = 3, 20, 100

@@ -9,7 +9,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import lab, pruning
-from evojax_align.evolution import Topologies, Topology
+from evojax_align.evolution import PadawannState, Topology
 from experiments.padawann import claims, measures
 from experiments.padawann.__main__ import STUDY
 from experiments.padawann.config import VARIANTS, Config, Kind
@@ -99,7 +99,7 @@ def test_a_population_is_restored_from_what_a_checkpoint_holds():
     rates = jnp.ones((size, 2, 3))
     rollouts = pruning.Rollouts(rates, 2 * rates, rates[..., 0])
     members = Topology(kept, masks, rollouts, jnp.arange(4.0), jnp.arange(4))
-    alive = Topologies(members, ea.population.take(members, 2), jnp.array(1), jnp.array(5))
+    alive = PadawannState(members, ea.population.take(members, 2), jnp.array(1), jnp.array(5))
     like = {name: np.ones(leaf.shape, bool) for name, leaf in one.items()}
     for all_kept in (True, False):
         stored = jax.tree.map(np.asarray, packed(alive, all_kept))

@@ -1,0 +1,325 @@
+"""Pruning a trained network by evolution until its topology, whose weights share one value, serves several tasks.
+
+The algorithm of Dobreva's thesis (Combining knowledge from pre-trained networks and weight agnosticism, Radboud
+University, 2022), with what it compares itself with or leaves for later. Members of the population are topologies of
+networks that are given: what `pruning.basis` keeps of their weights, and masks.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from evojax_align import _checks, population, training
+from evojax_align._tree import masked, with_leaves
+from evojax_align._types import Apply, Array, Bool, Float, PRNGKey, PyTree
+from evojax_align.crossover import Genes, mix
+from evojax_align.evolution.fitness import JOINT, joint
+from evojax_align.evolution.padawann.records import PadawannInfo, PadawannOffspring, PadawannState, Topology
+from evojax_align.evolution.selection import best, failed_last, tournaments
+from evojax_align.pruning import Rollouts, Synapses, Task, at_value, full_masks, lose, rollouts, total
+from evojax_align.pruning.agnostic import BIASES
+from evojax_align.pruning.choosing import AMONG
+
+CROSSOVERS = ("one_point", "uniform", "none")
+PARENTS = ("tournament", "best")
+OVER = ("best", "mean", "ensemble")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Padawann:
+    """The algorithm: `state = p.init(key, ancestors, tasks)`, then `state, info = p.step(key, state, tasks)`.
+
+    Main arguments:
+        apply: the network, giving logits.
+        synapses: which leaves are weights, and are pruned.
+
+    Other arguments:
+        size: members.
+        values: what all weights share, one value after the other.
+        biases: "kept" as they are, or "shared", multiplied as the weights are (see `pruning.at_value`).
+        share: of the synapses, what a child loses (see `pruning.lose`, and for the next two). The thesis says 0.00025;
+            its code takes 0.025, which its results agree with.
+        among: "all", as in its code, or "living".
+        whole_clusters: whether filters and units die as a whole.
+        elitism: the share of members, the best ones, that stay as they are; they are not judged again.
+        culling: the share of members, the worst ones, that have no children.
+        parents: "tournament", or "best" for the best member as the parent of all.
+        tournament: members that meet in a tournament.
+        crossover: "one_point" takes what comes first from one parent and the rest from another; "uniform" tosses a
+            coin for each; "none" is what the thesis's code does.
+        rate: the chance of a child to have two parents.
+        genes: what is inherited whole; by default each synapse by itself, which is for members of one ancestor:
+            biases then come from the first parent.
+        fitness: how the accuracies on the tasks become one (see `fitness.joint`).
+        edges: what a network gains in fitness for all that it has lost; half of it for half of its synapses.
+        over: how the values become one accuracy: "best" of them for each task, their "mean", or the accuracy of their
+            "ensemble".
+        untouched: members of the first generation that are not pruned: none in the thesis, one in its code.
+        chunk: samples judged at a time.
+        mesh: shares the judging out over its devices (see `population.map`). A step is then three programs, between
+            which the host brings members together: it cannot be part of another program.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, y = jax.random.normal(jax.random.key(0), (20, 8)), jnp.arange(20) % 4
+        >>> network = ea.models.MLP(hidden=(16,), classes=4)
+        >>> params = network.init(jax.random.key(1), x)
+        >>> synapses = ea.pruning.find(params)
+        >>> padawann = ea.evolution.Padawann(network.apply, synapses, size=6, tournament=2)
+        >>> kept = ea.pruning.basis(synapses, params)
+        >>> tasks = ea.pruning.Task(x, y), ea.pruning.Task(x, 3 - y)
+        >>> state = padawann.init(jax.random.key(2), ea.population.stack([kept]), tasks)
+        >>> state, info = padawann.step(jax.random.key(3), state, tasks)
+        >>> bool(state.champion.fitness >= state.members.fitness[0])
+        True
+    """
+
+    apply: Apply
+    synapses: Synapses
+    _: dataclasses.KW_ONLY
+    size: int = 20
+    values: tuple[float, ...] = (0.5, 1.0, 2.0)
+    biases: str = "kept"
+    share: float = 0.025
+    among: str = "all"
+    whole_clusters: bool = False
+    elitism: float = 0.3
+    culling: float = 0.3
+    parents: str = "tournament"
+    tournament: int = 8
+    crossover: str = "one_point"
+    rate: float = 0.5
+    genes: Genes | None = None
+    fitness: str = "ratio"
+    edges: float = 0.0
+    over: str = "best"
+    untouched: int = 0
+    chunk: int = training.CHUNK
+    mesh: Mesh | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("size", "tournament", "chunk"):
+            _checks.positive(name, getattr(self, name))
+        words = {"biases": BIASES, "among": AMONG, "parents": PARENTS, "crossover": CROSSOVERS, "over": OVER}
+        for name, known in (words | {"fitness": JOINT}).items():
+            _checks.one_of(name, getattr(self, name), known)
+        for name in ("share", "elitism", "culling", "rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _checks.bad(name, getattr(self, name), "a share from 0 to 1", "The thesis takes 0.3 and 0.5.")
+        if not self.values or not all(value > 0 for value in self.values):
+            raise _checks.bad("values", self.values, "values above 0", "The thesis takes (0.5, 1, 2).")
+        if not self.children or not self.pool:
+            came = f"elitism {self.elitism} and culling {self.culling} of {self.size} members"
+            raise _checks.bad("elitism, culling", came, "someone to breed, and someone to be born", "Lower them.")
+        if not 0 <= self.untouched <= self.size:
+            raise _checks.bad("untouched", self.untouched, f"at most {self.size} members", "The thesis's code has 1.")
+        if not self.edges >= 0:
+            raise _checks.bad("edges", self.edges, "a number of at least 0", "0 leaves them out.")
+        if self.genes is not None and self.crossover == "none":
+            raise _checks.bad("genes", "genes", "None without crossover", "Leave them out, or have a crossover.")
+
+    @property
+    def elites(self) -> int:
+        """Members that stay as they are."""
+        return _share(self.size, self.elitism)
+
+    @property
+    def pool(self) -> int:
+        """Members that may have children."""
+        return self.size - _share(self.size, self.culling)
+
+    @property
+    def children(self) -> int:
+        """Members of a new generation that are born."""
+        return self.size - self.elites
+
+    def init(
+        self, key: PRNGKey, ancestors: PyTree, tasks: Sequence[Task], *, masks: PyTree | None = None
+    ) -> PadawannState:
+        """The first generation: copies of the ancestors, in turn, each pruned once.
+
+        Args:
+            key: a random key.
+            ancestors: a population of what `pruning.basis` kept of trained networks; of several, best aligned.
+            tasks: what members are judged on.
+            masks: of the ancestors, if some of their synapses are dead already.
+        """
+        key = _checks.key("key", key)
+        if masks is None:
+            masks = full_masks(ancestors)
+        training.check_masks("masks", masks, ancestors)
+        self._check_tasks(population.take(ancestors, 0), tasks)
+        kept, alive = _first(self, key, ancestors, masks)
+        return _begun(self._judged(kept, alive, tuple(tasks)))
+
+    def step(self, key: PRNGKey, state: PadawannState, tasks: Sequence[Task]) -> tuple[PadawannState, PadawannInfo]:
+        """One generation: the best stay, and children that have lost some synapses replace the rest.
+
+        Args:
+            key: a random key.
+            state: of the generation before.
+            tasks: what members are judged on.
+
+        Returns:
+            The next state, and what happened.
+        """
+        key = _checks.key("key", key)
+        new = _bred(self, key, state)
+        return _next(self, state, new, self._judged(new.kept, new.masks, tuple(tasks)))
+
+    def _judged(self, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> Topology:
+        """Members with how they do. As many at a time as a generation has children, so that one program serves."""
+        count, found = population.size(masks), []
+        for start in range(0, count, self.children):
+            part = jnp.minimum(jnp.arange(start, start + self.children), count - 1)
+            of_part = _judged(self, *population.take((kept, masks), part), tasks)
+            found.append(of_part if self.mesh is None else population.gather(of_part))
+        judged = jax.tree.map(lambda *of: jnp.concatenate(of)[:count], *found)
+        return Topology(kept, masks, *judged)
+
+    def _check_tasks(self, kept: PyTree, tasks: Sequence[Task]) -> None:
+        if not tasks:
+            raise _checks.bad("tasks", "none", "at least one", "Pass [Task(x, y)].")
+        params = at_value(self.synapses, kept, 1.0, biases=self.biases)
+        for number, task in enumerate(tasks):
+
+            def apply(params: PyTree, x: PyTree, task: Task = task) -> Array:
+                return task.logits(self.apply(params, x))
+
+            training.check_data(f"tasks[{number}]", apply, params, task.x, task.y)
+            self._check_outputs(number, params, task)
+
+    def _check_outputs(self, number: int, params: PyTree, task: Task) -> None:
+        if task.outputs is None or not _checks.is_concrete(task.outputs):
+            return
+        one = jax.tree.map(lambda leaf: leaf[:1], task.x)
+        count, known = jax.eval_shape(self.apply, params, one).shape[-1], np.asarray(task.outputs)
+        if not 0 <= known.min() <= known.max() < count:
+            came = f"outputs from {known.min()} to {known.max()}"
+            raise _checks.bad(f"tasks[{number}]", came, f"0 to {count - 1}, those of the network", "Number them so.")
+
+
+def _share(size: int, share: float) -> int:
+    """So many members, rounded down; 0.3 of 10 are three, whatever floating point makes of it."""
+    return int(size * share + 1e-9)
+
+
+@partial(jax.jit, static_argnums=0)
+def _first(self: Padawann, key: PRNGKey, ancestors: PyTree, masks: PyTree) -> tuple[PyTree, PyTree]:
+    which = jnp.arange(self.size) % population.size(ancestors)
+    kept, alive = population.take((ancestors, masks), which)
+    pruned = population.map(partial(_pruned, self), jax.random.split(key, self.size), alive)
+    spared = jnp.arange(self.size) < self.untouched
+
+    def either(old: Array, new: Array) -> Array:
+        return jnp.where(spared.reshape([-1] + [1] * (old.ndim - 1)), old, new)
+
+    return kept, jax.tree.map(either, alive, pruned)
+
+
+def _pruned(self: Padawann, key: PRNGKey, masks: PyTree) -> PyTree:
+    return lose(key, self.synapses, masks, self.share, among=self.among, whole_clusters=self.whole_clusters)
+
+
+@partial(jax.jit, static_argnums=0)
+def _judged(self: Padawann, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> tuple[Rollouts, Array, Array]:
+    """How members do: rollouts, fitness and numbers of synapses."""
+
+    def one(kept: PyTree, masks: PyTree) -> tuple[Rollouts, Array, Array]:
+        sparse, settings = masked(masks, kept), {"biases": self.biases, "chunk": self.chunk}
+        found = [rollouts(self.apply, self.synapses, sparse, self.values, task, **settings) for task in tasks]
+        together = jax.tree.map(lambda *of: jnp.stack(of), *found)
+        left = total(self.synapses, masks)
+        lost = 1 - left / sum(mask.size for mask in self.synapses.of(masks).values())
+        fitness = joint(self.fitness, _accuracy(self, together), [task.y.shape[0] for task in tasks])
+        return together, fitness + self.edges * lost, left
+
+    return population.map(one, kept, masks, mesh=self.mesh)
+
+
+def _accuracy(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
+    """One accuracy for each task; NaN where none is known."""
+    if self.over == "ensemble":
+        return found.ensemble
+    if self.over == "mean":
+        return jnp.mean(found.accuracy, axis=-1)
+    most = jnp.max(failed_last(found.accuracy), axis=-1)
+    return jnp.where(jnp.isfinite(most), most, jnp.nan)
+
+
+@partial(jax.jit, static_argnums=0)
+def _bred(self: Padawann, key: PRNGKey, state: PadawannState) -> PadawannOffspring:
+    key_rate, key_parents, key_mix, key_prune = jax.random.split(key, 4)
+    count, rate = self.children, 0.0 if self.crossover == "none" else self.rate
+    crossed = jax.random.bernoulli(key_rate, rate, (count,))
+    if self.parents == "best":
+        winners = jnp.zeros(2 * count, jnp.int32)
+    else:
+        winners = tournaments(key_parents, state.members.fitness[: self.pool], self.tournament, 2 * count)
+    first, second = winners[:count], winners[count:]
+    parents = jnp.stack([first, jnp.where(crossed, second, first)], axis=1)
+    members = state.members.kept, state.members.masks
+
+    def child(couple: Array, key_mix: PRNGKey, key_prune: PRNGKey) -> tuple[PyTree, PyTree]:
+        a, b = (population.take(members, couple[side]) for side in (0, 1))
+        kept, masks = a if self.crossover == "none" else _crossed(self, key_mix, a, b)
+        return kept, _pruned(self, key_prune, masks)
+
+    keys = [jax.random.split(k, count) for k in (key_mix, key_prune)]
+    kept, masks = population.map(child, parents, *keys)
+    return PadawannOffspring(kept, masks, parents, crossed)
+
+
+def _crossed(self: Padawann, key: PRNGKey, a: tuple[PyTree, PyTree], b: tuple[PyTree, PyTree]) -> tuple:
+    """A child's weights and masks, each gene's both from the same parent."""
+    if self.genes is not None:
+        from_b = _from_b(self, key, len(self.genes.names))
+        return tuple(mix(self.genes, from_b, p, q) for p, q in zip(a, b, strict=True))
+    shapes = {path: mask.shape for path, mask in self.synapses.of(a[1]).items()}
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = jnp.split(_from_b(self, key, int(ends[-1])), ends[:-1])
+    sides = {path: part.reshape(shapes[path]) for path, part in zip(shapes, parts, strict=True)}
+
+    def mixed(p: PyTree, q: PyTree) -> PyTree:
+        of_p, of_q = self.synapses.of(p), self.synapses.of(q)
+        return with_leaves(p, {path: jnp.where(side, of_q[path], of_p[path]) for path, side in sides.items()})
+
+    return tuple(mixed(p, q) for p, q in zip(a, b, strict=True))
+
+
+def _from_b(self: Padawann, key: PRNGKey, genes: int) -> Bool[Array, " genes"]:
+    """Which genes a child has from its second parent."""
+    if self.crossover == "uniform":
+        return jax.random.bernoulli(key, 0.5, (genes,))
+    return jnp.arange(genes) >= jax.random.randint(key, (), 1, genes)
+
+
+@jax.jit
+def _begun(judged: Topology) -> PadawannState:
+    members = population.take(judged, best(judged.fitness, judged.fitness.shape[0]))
+    zero = jnp.array(0, jnp.int32)
+    return PadawannState(members, population.take(members, 0), zero, zero)
+
+
+@partial(jax.jit, static_argnums=0)
+def _next(
+    self: Padawann, state: PadawannState, new: PadawannOffspring, judged: Topology
+) -> tuple[PadawannState, PadawannInfo]:
+    stay = population.take(state.members, slice(0, self.elites))
+    both = jax.tree.map(lambda *of: jnp.concatenate(of), stay, judged)
+    members = population.take(both, best(both.fitness, self.size))
+    first, generation = population.take(members, 0), state.generation + 1
+    fitter = failed_last(first.fitness) > failed_last(state.champion.fitness)
+
+    def fittest(new: Array, old: Array) -> Array:
+        return jnp.where(fitter, new, old)
+
+    champion, found = jax.tree.map(fittest, (first, generation), (state.champion, state.found))
+    info = PadawannInfo(new.parents, new.crossed, judged.fitness, judged.synapses)
+    return PadawannState(members, champion, found, generation), info

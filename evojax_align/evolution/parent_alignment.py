@@ -1,0 +1,51 @@
+"""Bringing networks, and what belongs to their weights, into the order of one of them before they mate."""
+
+import dataclasses
+from functools import partial
+
+from evojax_align import population
+from evojax_align._types import Apply, PyTree
+from evojax_align.alignment import Identity, Method, align_to
+from evojax_align.alignment.many import bijective
+from evojax_align.symmetry import PermutationSpec, infer, permute
+
+
+@dataclasses.dataclass(frozen=True)
+class ParentAlignment:
+    """How neurons are matched before networks recombine.
+
+    Attributes:
+        method: "none", or a bijective method of `align`, by name or as a value.
+        spec: the symmetry of the network, if it is known already.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jax.random.normal(jax.random.key(0), (20, 3)), ea.models.MLP(hidden=(4,), classes=2)
+        >>> params = network.init(jax.random.key(1), x)
+        >>> spec = ea.symmetry.infer(network.apply, params, x)
+        >>> shuffled = ea.symmetry.permute(spec, params, {"hidden_0": jnp.array([2, 0, 3, 1])})
+        >>> align = ea.evolution.ParentAlignment("correlation", spec=spec).aligned
+        >>> (found,) = align(network.apply, params, ea.population.stack([shuffled]), x)
+        >>> bool((found["params"]["hidden_0"]["kernel"][0] == params["params"]["hidden_0"]["kernel"]).all())
+        True
+    """
+
+    method: str | Method = "none"
+    spec: PermutationSpec | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", bijective("alignment", self.method))
+
+    def __bool__(self) -> bool:
+        return not isinstance(self.method, Identity)
+
+    def aligned(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
+        """The networks, and populations of trees like them such as masks, in the order of the reference."""
+        if not self:
+            return networks, *companions
+        spec = self.spec or infer(apply, reference, x)
+        found = align_to(apply, reference, networks, x, spec=spec, method=self.method)
+        if not found.permutations:
+            return networks, *companions
+        moved = [population.map(partial(permute, spec), tree, found.permutations) for tree in companions]
+        return found.networks, *moved
