@@ -51,7 +51,7 @@ VARIANTS = {
     "code": {"genes": "block", "immigrants": 2, "shuffle": False},
     "random": {"genes": "neuron", "selection": "random"},
     "aligned": {"alignment": "correlation"},
-    "cca": {"alignment": "cca", "ridge": 0.1},
+    "cca": {"alignment": ea.alignment.CCA(ridge=0.1)},
     "mutation": {"mutation": 0.1, "mutation_rate": 0.5, "bonus": "hybrid"},
     "adaptive": {"mutation": 0.1, "adaptive": True, "bonus": "cosine"},
     "sharing": {"bonus": "sharing", "epochs": 2},
@@ -169,8 +169,8 @@ ORDERS = [("correlation", genes) for genes in GENES] + [(method, "neuron") for m
 @pytest.mark.parametrize(("method", "genes"), ORDERS)
 @pytest.mark.slow
 def test_children_of_one_network_in_different_orders_are_that_network_if_aligned(method, genes, task, key):
-    settings = {"ridge": 0.01} if method in ("cca", "loadings") else {}
-    r = algorithm(genes, alignment=method, **settings)
+    ridged = {"cca": ea.alignment.CCA(ridge=0.01), "loadings": ea.alignment.Loadings(ridge=0.01)}
+    r = algorithm(genes, alignment=ridged.get(method, method))
     state = dataclasses.replace(r.init(key, task), population=permuted_twins(key, 8))
     offspring = r.breed(key, state, task[0], 8)
     expected = NET.apply(ea.population.take(state.population, 0), task[0])
@@ -286,8 +286,8 @@ def test_mutation_is_as_strong_as_members_are_alike(task, key):
         ({"mutation_rate": 2.0}, "mutation_rate: "),
         ({"bonus_weight": -1.0}, "bonus_weight: "),
         ({"migration": 0}, "migration: "),
-        ({"alignment": "correlation", "rank": 3}, "rank: "),
-        ({"ridge": 0.1}, "ridge: "),
+        ({"alignment": "semi"}, "alignment: got Semi.*a bijective method"),
+        ({"alignment": "corelation"}, "method: got 'corelation'"),
         ({"adaptive": True}, "adaptive: "),
     ],
 )

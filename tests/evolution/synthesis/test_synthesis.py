@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import evojax_align as ea
+from evojax_align.alignment import CCA
 from evojax_align.evolution import Encoding, Synthesis
 from evojax_align.evolution.synthesis import synthesis as module
 from evojax_align.lab import checkpoint
@@ -44,7 +45,7 @@ VARIANTS = {
     "best": {"size": 4, "mates": "best", "start": "origin", "encoding": Encoding(support="union", draw="exact")},
     "random": {"size": 4, "mates": "random", "alike": False, "encoding": Encoding(draw="exact", budget="network")},
     "aligned": {"ancestors": "several", "alignment": "correlation", "spec": SPEC, "start": "inherited"},
-    "realigned": {"alignment": "cca", "ridge": 0.1, "realigned": True, "encoding": Encoding(support="mean")},
+    "realigned": {"alignment": CCA(ridge=0.1), "realigned": True, "encoding": Encoding(support="mean")},
     "salient": {"encoding": Encoding(strength="saliency", truncation="median")},
     "changing": {
         "synapse_factor": optax.linear_schedule(0.9, 0.5, 4),
@@ -206,7 +207,7 @@ def test_settings_that_cannot_be_are_refused(task):
         ({"synapse_factor": 1.2}, "synapse_factor: got 1.2"),
         ({"cluster_factor": -1.0}, "cluster_factor: got -1.0"),
         ({"parents": 1, "alignment": "cca"}, "alignment: got cca; expected 'none' for one parent"),
-        ({"rank": 3}, "rank"),
+        ({"alignment": "semi"}, "alignment"),
         ({"epochs": 0}, "epochs: got 0"),
     ):
         with pytest.raises(ValueError, match=complaint):
