@@ -22,6 +22,7 @@ from evojax_align.evolution.pedigree import ORIGINS, History, Individual, Pedigr
 from evojax_align.evolution.selection import failed_last
 from evojax_align.evolution.splicing import MATCHINGS, splice
 from evojax_align.models import BlockCNN
+from evojax_align.training.scoring import CHUNK
 
 SCHEMES = ("niching", "plus", "ageing")
 
@@ -96,7 +97,7 @@ class Lamarckian:
     crossover: float = 0.0
     matching: str = "correlation"
     compared: int = 100
-    chunk: int = training.CHUNK
+    chunk: int = CHUNK
     devices: Sequence[Any] = ()
 
     def __post_init__(self) -> None:

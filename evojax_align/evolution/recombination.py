@@ -27,6 +27,7 @@ from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.records import Brood, Candidates, Info, State
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec
+from evojax_align.training._checking import check_data
 
 ALIGNMENTS = ("none", "correlation", "greedy", "cca", "loadings", "weights")
 SELECTIONS = ("best", "random")
@@ -200,7 +201,7 @@ class Recombination:
 
     def _checked(self, argument: str, data: Samples) -> Data:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_data(argument, self.apply, self._shapes, x, y)
+        check_data(argument, self.apply, self._shapes, x, y)
         return x, y
 
     def grow(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:

@@ -24,6 +24,7 @@ from evojax_align.evolution.ordering import Ordering
 from evojax_align.evolution.selection import best, failed_last
 from evojax_align.pruning import Synapses, full_masks, scaled, total
 from evojax_align.symmetry import PermutationSpec
+from evojax_align.training._checking import check_data
 
 MATES = ("neighbours", "best", "tournament", "random")
 SHARES = ("equal", "fitness")
@@ -229,7 +230,7 @@ class Synthesis:
 
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y)
+        check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y)
         return x, y
 
 

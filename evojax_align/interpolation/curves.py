@@ -13,6 +13,8 @@ from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.interpolation.lines import TS, Sweep, check_points
+from evojax_align.training._checking import check_data
+from evojax_align.training.scoring import CHUNK
 
 
 def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
@@ -80,9 +82,9 @@ def bend(
     """
     _checks.same_trees("a", a, "b", b)
     key, (x, y) = _checks.key("key", key), jax.tree.map(jnp.asarray, tuple(data))
-    training.check_data("data", apply, a, x, y, loss)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
+    check_data("data", apply, a, x, y, loss, batch_size=batch_size)
     watch("interpolation.bend", (a, x), apply=apply, optimizer=_checks.descent("optimizer", optimizer), loss=loss)
     return _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key, loss)
 
@@ -129,7 +131,7 @@ def sweep_curve(
     ts: Float[ArrayLike, " t"] | Sequence[float] = TS,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
-    chunk: int = training.CHUNK,
+    chunk: int = CHUNK,
 ) -> Sweep:
     """Evaluate children along a curve, as `sweep` does along the line.
 
@@ -155,7 +157,7 @@ def sweep_curve(
     _checks.same_trees("a", a, "b", b)
     check_points(ts, chunk)
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    training.check_data("x, y", apply, a, x, y, loss, metrics)
+    check_data("x, y", apply, a, x, y, loss, metrics, chunk=chunk)
     ts = jnp.asarray(ts, jnp.float32)
     found = _sweep_curve(apply, a, control, b, x, y, ts, loss, tuple((metrics or {}).items()), chunk)
     return Sweep(ts, found.loss, found.accuracy, found.metrics)

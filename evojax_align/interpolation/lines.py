@@ -20,8 +20,8 @@ from evojax_align.symmetry.permuting import reorder
 from evojax_align.symmetry.reading import groups_of_classes, layouts_of
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import evaluate, trace_network
-from evojax_align.training import check_data, in_chunks, measures
-from evojax_align.training.scoring import of_means, weighted
+from evojax_align.training._checking import check_data
+from evojax_align.training.scoring import CHUNK, in_chunks, measures, of_means, weighted
 
 KINDS = ("chord", "ends", "accuracy")
 STRATEGIES = ("scan", "vmap")
@@ -29,8 +29,6 @@ TS = tuple(n / 20 for n in range(-5, 26))
 """From -0.25 to 1.25 in steps of 0.05: what sweeps look at by default."""
 NEAR = 1e-5
 """How near to 0 or 1 a t of a sweep must be to stand for a parent."""
-CHUNK = 1000
-"""Samples at a time: what is computed for one t then stays in a core's cache."""
 
 
 Functions: TypeAlias = tuple[Loss | None, tuple[tuple[str, Loss], ...]]
@@ -113,7 +111,7 @@ def sweep(
     check_points(ts, chunk)
     check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    check_data("x, y", apply, a, x, y, loss, metrics)
+    check_data("x, y", apply, a, x, y, loss, metrics, chunk=chunk)
     given = [value is not None for value in (spec, permutations_a, permutations_b)]
     if any(given[1:]) and not all(given):
         came = "only some of spec, permutations_a, permutations_b"
@@ -175,7 +173,7 @@ def sweep_pairs(
     check_points(ts, chunk)
     check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics)
+    check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics, chunk=chunk)
     functions = loss, tuple((metrics or {}).items())
     ts = jnp.asarray(ts, jnp.float32)
     return _sweep_pairs(apply, a, b, x, y, ts, functions, chunk, strategy, spec, permutations_a, permutations_b)

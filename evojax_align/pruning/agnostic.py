@@ -17,8 +17,9 @@ from evojax_align._tree import leaves_by_path, with_leaves
 from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.pruning.choosing import uniform_scores
 from evojax_align.pruning.synapses import Synapses
+from evojax_align.training._checking import check_data
 from evojax_align.training.evaluation import log_mean_probabilities
-from evojax_align.training.scoring import CHUNK, check_data, in_chunks, measures
+from evojax_align.training.scoring import CHUNK, in_chunks, measures
 
 SIGNS = ("kept", "discarded", "random")
 MAGNITUDES = ("shared", "own", "random")
@@ -203,7 +204,7 @@ def answers(
         values: the shared values.
         task: the inputs, their targets and the outputs that stand for classes.
         biases: as in `at_value`.
-        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with integer labels by default.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
         chunk: samples at a time.
 
     Returns:
@@ -227,7 +228,7 @@ def answers(
     def outputs_at(value: ArrayLike, kept: PyTree, x: PyTree) -> PyTree:
         return task.logits(apply(at_value(synapses, kept, value, biases=biases), x))
 
-    check_data("task", partial(outputs_at, 1.0), kept, x, y, loss)
+    check_data("task", partial(outputs_at, 1.0), kept, x, y, loss, chunk=chunk)
 
     def of_samples(samples: tuple[PyTree, PyTree]) -> tuple[Array, ...]:
         x, y = samples

@@ -10,7 +10,7 @@ from evojax_align._types import Apply, PyTree
 from evojax_align.pruning.paths import reached, useful
 from evojax_align.symmetry import PermutationSpec, activations
 from evojax_align.symmetry.layout import occurrences
-from evojax_align.training import check_masks
+from evojax_align.training._checking import check_masks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import optax
 
 from evojax_align import _checks
 from evojax_align._tree import masked
-from evojax_align._types import Apply, Array, Float, Loss, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.training.evaluation import batches, taken
 from evojax_align.training.scoring import Score, score
 
@@ -23,6 +23,7 @@ def step(
     key: PRNGKey | None = None,
     *,
     loss: Loss | None = None,
+    metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
     """One step of one network on one batch: new parameters, new optimiser state, and the score before it.
 
@@ -37,7 +38,7 @@ def step(
         return apply(params, x, *noise)
 
     def lost(params: PyTree) -> tuple[Array, Score]:
-        found = score(network, params, x, y, weights, loss=loss)
+        found = score(network, params, x, y, weights, loss=loss, metrics=metrics)
         return found.loss, found
 
     (_, found), gradient = jax.value_and_grad(lost, has_aux=True)(params)
@@ -61,6 +62,7 @@ def epoch(
     masks: PyTree = None,
     noisy: bool = False,
     loss: Loss | None = None,
+    metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
     """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` in data set order.
 
@@ -78,7 +80,8 @@ def epoch(
     def body(state: tuple[PyTree, PyTree], batch: tuple) -> tuple[tuple[PyTree, PyTree], Score]:
         index, of_sample, *noise = batch
         inputs, targets = taken((x, y), index)
-        settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None, "loss": loss}
+        settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None}
+        settings |= {"loss": loss, "metrics": metrics}
         params, opt_state, found = step(apply, optimizer, *state, inputs, targets, **settings)
         return (params, opt_state), jax.tree.map(lambda mean: mean * jnp.sum(of_sample).astype(mean.dtype), found)
 

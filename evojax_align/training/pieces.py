@@ -18,8 +18,9 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align.training._checking import check_data
 from evojax_align.training.evaluation import batches, taken
-from evojax_align.training.scoring import CHUNK, Score, check_data, measures, score, weighted
+from evojax_align.training.scoring import CHUNK, Score, measures, score, weighted
 
 
 @runtime_checkable
