@@ -80,7 +80,7 @@ def test_the_loss_of_a_network_with_one_bad_sample_is_nan_and_a_sample_of_weight
     logits = jnp.array([[0.0, 1.0], [jnp.inf, 0.0]])
     y = jnp.array([1, 0])
     assert np.isnan(training.score(lambda p, x: p, logits, y, y).loss)
-    found = training.score(lambda p, x: p, logits, y, y, jnp.array([1.0, 0.0]))
+    found = training.score(lambda p, x: p, logits, y, y, weights=jnp.array([1.0, 0.0]))
     assert float(found.accuracy) == 1 and np.isfinite(found.loss)
 
 

@@ -137,8 +137,8 @@ def match_all(relations: Mapping[str, Relation], settings: Settings, *, many: bo
 def _solved(scores: Array, dead_x: Array, dead_y: Array) -> Partners:
     """The partners for any number of leading axes, on the host."""
     batch = scores.shape[:-2]
-    flat = [v.reshape(-1, *v.shape[len(batch) :]) for v in (scores, dead_x, dead_y)]
-    m = one_to_one_batch(*flat)
+    flat, dead_x, dead_y = [v.reshape(-1, *v.shape[len(batch) :]) for v in (scores, dead_x, dead_y)]
+    m = one_to_one_batch(flat, dead_x=dead_x, dead_y=dead_y)
     return m.x.reshape(*batch, -1), m.y.reshape(*batch, -1), m.valid.reshape(batch)
 
 

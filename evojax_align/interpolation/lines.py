@@ -296,7 +296,7 @@ def _sweep(
             known = children.ends(params_a, params_b, *index)
 
             def at(t: Array) -> dict[str, Array]:
-                found = measures(children.outputs(known, t), targets, loss, dict(metrics))
+                found = measures(children.outputs(known, t), targets, loss=loss, metrics=dict(metrics))
                 return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
 
             return population.map(at, ts, strategy=strategy)

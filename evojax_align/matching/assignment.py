@@ -85,10 +85,23 @@ def one_to_one(
 
 def one_to_one_batch(
     scores: Float[Array, "batch p p"],
+    *,
     dead_x: Bool[Array, "batch p"] | None = None,
     dead_y: Bool[Array, "batch p"] | None = None,
 ) -> Matching:
     """As `one_to_one`, on the host and outside any trace, for a batch that a pool of threads shares out.
+
+    Args:
+        scores: of each matching, as in `one_to_one`.
+        dead_x: likewise.
+        dead_y: likewise.
+
+    Returns:
+        A `Matching` with a leading axis.
+
+    Raises:
+        ValueError: as `one_to_one`.
+        TypeError: under a trace.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -96,6 +109,8 @@ def one_to_one_batch(
         >>> ea.matching.one_to_one_batch(scores).y.tolist()
         [[1, 0], [0, 1]]
     """
+    instead = "inside, use population.map(matching.one_to_one, scores)."
+    _checks.refuse_trace("matching.one_to_one_batch", instead, scores, dead_x, dead_y)
     batch, *shape = jnp.shape(scores)
     check_scores(tuple(shape), square=True)
     check_dead("dead_x", dead_x, batch, shape[0])
@@ -107,6 +122,7 @@ def one_to_one_batch(
 
 def injective(
     scores: Float[Array, "p q"],
+    *,
     dead_x: Bool[Array, " p"] | None = None,
     dead_y: Bool[Array, " q"] | None = None,
 ) -> Injection:

@@ -235,7 +235,7 @@ def answers(
 
         def at(value: Array) -> tuple[Array, PyTree]:
             outputs = outputs_at(value, kept, x)
-            return measures(outputs, y, loss)["loss"], outputs if loss is None else None
+            return measures(outputs, y, loss=loss)["loss"], outputs if loss is None else None
 
         losses, logits = population.map(at, values)
         if loss is not None:

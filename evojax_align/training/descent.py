@@ -18,10 +18,10 @@ def step(
     opt_state: PyTree,
     x: PyTree,
     y: PyTree,
+    *,
     weights: Float[Array, " n"] | None = None,
     masks: PyTree = None,
     key: PRNGKey | None = None,
-    *,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
@@ -38,7 +38,7 @@ def step(
         return apply(params, x, *noise)
 
     def lost(params: PyTree) -> tuple[Array, Score]:
-        found = score(network, params, x, y, weights, loss=loss, metrics=metrics)
+        found = score(network, params, x, y, weights=weights, loss=loss, metrics=metrics)
         return found.loss, found
 
     (_, found), gradient = jax.value_and_grad(lost, has_aux=True)(params)

@@ -72,7 +72,7 @@ def _evaluate(
     def totals(part: tuple[PyTree, PyTree], weights: Array) -> dict[str, Array]:
         inputs, targets = part
         outputs, failed = said(params, inputs)
-        found = measures(outputs, targets, loss, metrics)
+        found = measures(outputs, targets, loss=loss, metrics=metrics)
         found = {name: jnp.where(failed, jnp.nan, values) for name, values in found.items()}
         return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
 

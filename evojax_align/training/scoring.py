@@ -64,7 +64,7 @@ def hits(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Floa
 
 
 def measures(
-    outputs: PyTree, targets: PyTree, loss: Loss | None = None, metrics: Metrics | None = None
+    outputs: PyTree, targets: PyTree, *, loss: Loss | None = None, metrics: Metrics | None = None
 ) -> dict[str, Float[Array, " n"]]:
     """Loss, accuracy and metrics of each sample, by name, in float32 or better; NaN for samples that failed.
 
@@ -87,8 +87,8 @@ def score(
     params: PyTree,
     x: PyTree,
     y: PyTree = None,
-    weights: Float[Array, " n"] | None = None,
     *,
+    weights: Float[Array, " n"] | None = None,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> Score:
@@ -104,7 +104,7 @@ def score(
         loss: in place of the softmax cross-entropy.
         metrics: more functions like the loss, by name.
     """
-    found = measures(apply(params, x), y, loss, metrics)
+    found = measures(apply(params, x), y, loss=loss, metrics=metrics)
     if weights is None:
         return of_means({name: jnp.mean(values) for name, values in found.items()})
     total = jnp.sum(weights)

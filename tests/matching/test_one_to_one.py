@@ -160,11 +160,13 @@ def test_it_runs_under_jit_and_vmap(engine, size):
 def test_a_batch_is_matched_member_by_member():
     scores = jnp.asarray(np.stack([draw("plain", 8, seed) for seed in range(4)]))
     dead_x, dead_y = jnp.asarray(np.random.default_rng(0).random((2, 4, 8)) < 0.3)
-    for masks in ((), (dead_x, dead_y)):
-        m = one_to_one_batch(scores, *masks)
+    for masks in ({}, {"dead_x": dead_x, "dead_y": dead_y}):
+        m = one_to_one_batch(scores, **masks)
         assert m.x.shape == m.y.shape == (4, 8) and m.valid.shape == (4,) and m.valid.all()
         for i in range(4):
-            assert m.y[i].tolist() == one_to_one(scores[i], *(mask[i] for mask in masks)).y.tolist()
+            assert (
+                m.y[i].tolist() == one_to_one(scores[i], **{name: mask[i] for name, mask in masks.items()}).y.tolist()
+            )
     assert one_to_one_batch(scores[:1]).y.tolist() == [one_to_one(scores[0]).y.tolist()]
 
 
@@ -227,4 +229,4 @@ def test_a_mask_of_another_length_is_refused():
     with pytest.raises((ValueError, TypeError), match=r"dead_y: got shape \(4,\); expected \(3,\)|annotation"):
         one_to_one(jnp.eye(3), None, wrong)
     with pytest.raises((ValueError, TypeError), match=r"dead_y: got shape|annotation"):
-        one_to_one_batch(jnp.eye(3)[None], None, jnp.zeros((2, 3), bool))
+        one_to_one_batch(jnp.eye(3)[None], dead_y=jnp.zeros((2, 3), bool))

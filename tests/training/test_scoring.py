@@ -149,7 +149,9 @@ def test_a_loss_or_targets_that_do_not_fit_are_named(change, message):
 def test_a_loss_of_nan_keeps_its_gradient_and_masked_samples_have_none():
     def loss(params, weights):
         outputs = jnp.array([[1.0], [jnp.inf]]) * params
-        return training.score(lambda p, x: outputs, params, outputs, outputs, weights, loss=lambda o, y: o[:, 0]).loss
+        return training.score(
+            lambda p, x: outputs, params, outputs, outputs, weights=weights, loss=lambda o, y: o[:, 0]
+        ).loss
 
     assert np.isnan(loss(1.0, None)) and not np.isfinite(jax.grad(loss)(1.0, None))
     assert float(loss(1.0, jnp.array([1.0, 0.0]))) == 1
