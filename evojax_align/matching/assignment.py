@@ -110,7 +110,7 @@ def one_to_one_batch(
         [[1, 0], [0, 1]]
     """
     instead = "inside, use population.map(matching.one_to_one, scores)."
-    _checks.refuse_trace("matching.one_to_one_batch", instead, scores, dead_x, dead_y)
+    _checks.refuse_trace("one_to_one_batch", instead, scores, dead_x, dead_y)
     batch, *shape = jnp.shape(scores)
     check_scores(tuple(shape), square=True)
     check_dead("dead_x", dead_x, batch, shape[0])

@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
+from evojax_align import _checks
 from evojax_align._tree import leaves_by_path, masked, with_leaves
 from evojax_align._types import Apply, PyTree
 from evojax_align.pruning.paths import reached, useful
@@ -46,6 +47,7 @@ def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: Per
 
     Raises:
         ValueError: for masks that do not fit.
+        TypeError: under a trace.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -60,6 +62,7 @@ def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: Per
         >>> bool(jnp.allclose(dense.apply(small.params, x), network.apply(sparse, x)))
         True
     """
+    _checks.refuse_trace("extract", "inside, use pruning.masked(masks, params).", params, masks, x)
     check_masks("masks", masks, params)
     sparse = masked(masks, params)
     sounding, heard = reached(spec, masks, vectors=True), useful(spec, masks)

@@ -182,7 +182,7 @@ def finish(members: Member) -> tuple[PyTree, History]:
         >>> history.loss.shape  # of the epochs that ran
         (2, 1)
     """
-    _checks.refuse_trace("training.finish", "inside, take `params` and `history` of the members.", members)
+    _checks.refuse_trace("finish", "inside, take `params` and `history` of the members.", members)
     ran = max(1, int(np.max(np.asarray(members.epoch))))
     history = {name: rows[:, :ran] for name, rows in members.history.items()}
     return members.params if members.best_params is None else members.best_params, History(

@@ -22,6 +22,9 @@ from evojax_align.training._checking import check_data
 from evojax_align.training.evaluation import batches, taken
 from evojax_align.training.scoring import CHUNK, Score, measures, score, weighted
 
+WHOLE = "inside, train the whole network, by training.descend."
+"""What is said to those who trace the training of pieces."""
+
 
 @runtime_checkable
 class Pieced(Protocol):
@@ -83,6 +86,7 @@ def fit_pieces(
     Returns:
         The trained variables, and the mean loss of each epoch.
     """
+    _checks.refuse_trace("fit_pieces", WHOLE, variables, data, keys)
     _alike(networks, variables=variables)
     starts = [begin_pieces(network, own, optimizer) for network, own in zip(networks, variables, strict=True)]
     settings = {"epochs": epochs, "batch_size": batch_size, "keys": keys, "devices": devices}
@@ -92,6 +96,7 @@ def fit_pieces(
 
 def begin_pieces(network: Pieced, variables: PyTree, optimizer: optax.GradientTransformation) -> InTraining:
     """The state of a network before its first epoch, with a fresh state of the optimiser."""
+    _checks.refuse_trace("begin_pieces", WHOLE, variables)
     opt_state = [_started(optimizer, _of(variables, name)["params"]) for name in network.pieces]
     return InTraining(variables, tuple(opt_state), np.zeros((), np.int32))
 
@@ -129,6 +134,7 @@ def train_pieces(
     Raises:
         ValueError: for lists that do not fit each other, no data, and labels out of range.
     """
+    _checks.refuse_trace("train_pieces", WHOLE, states, data, keys)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
     _alike(networks, states=states, keys=keys)
@@ -156,6 +162,7 @@ def train_pieces(
 
 def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
     """Newly drawn variables, from a key for each piece; not the bits of `network.init`, which compiles anew."""
+    _checks.refuse_trace("init_pieces", "inside, use network.init(key, x).", key, x)
     key = _checks.key("key", key)
     found: dict[str, dict[str, PyTree]] = {}
     for number, (name, piece) in enumerate(network.pieces.items()):
@@ -171,6 +178,7 @@ def evaluate_pieces(
     network: Pieced, variables: PyTree, x: ArrayLike, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
 ) -> Score:
     """Mean cross-entropy and accuracy of one network on a whole data set, as `evaluate`. A host function."""
+    _checks.refuse_trace("evaluate_pieces", "inside, use training.evaluate.", variables, x, y)
     x, y = jnp.asarray(x), jnp.asarray(y)
     logits = partial(_logits, network)
     check_data("y", logits, variables, x, y)
@@ -182,6 +190,11 @@ def evaluate_pieces(
 
 def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
     """The output of each piece, by programs of the pieces; the last are the logits `network.apply(variables, x)`."""
+    _checks.refuse_trace("run_pieces", "inside, use network.apply(variables, x).", variables, x)
+    return _run(network, variables, x)
+
+
+def _run(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
     given = {}
     for name, piece in network.pieces.items():
         given[name] = x = _inferred(piece, _of(variables, name), x)
@@ -203,7 +216,7 @@ def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tup
 
 
 def _logits(network: Pieced, variables: PyTree, x: PyTree) -> Array:
-    return list(run_pieces(network, variables, x).values())[-1]
+    return list(_run(network, variables, x).values())[-1]
 
 
 class _Trainee:
