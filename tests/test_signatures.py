@@ -1,7 +1,10 @@
-"""Arguments of public functions have one order and one name each."""
+"""Arguments of public functions have one order and one name each; what is public has an example."""
 
+import dataclasses
 import inspect
+import re
 
+import flax.linen as nn
 import pytest
 
 import evojax_align as ea
@@ -58,3 +61,25 @@ def test_checks_and_constants_are_private():
         assert not [
             name for name in names if isinstance(getattr(getattr(ea, package), name), int | float | str | tuple)
         ]
+
+
+def documented():
+    """Public names of the packages, those of host packages too."""
+    for package in ("statistics", "data"):
+        module = getattr(ea, package)
+        yield from ((f"{package}.{name}", getattr(module, name)) for name in module.__all__)
+    yield from ((name, value) for name, value in public_names() if name.partition(".")[0] not in OTHERS)
+
+
+DOCUMENTED = {name: value for name, value in documented() if inspect.isclass(value) or inspect.isfunction(value)}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_every_public_name_has_an_example_and_every_record_says_what_its_fields_are(name):
+    value = DOCUMENTED[name]
+    assert ">>>" in value.__doc__
+    if dataclasses.is_dataclass(value):
+        of_flax = {"parent", "name"} if issubclass(value, nn.Module) else set()
+        fields = {field.name for field in dataclasses.fields(value)} - of_flax
+        listed = re.findall(r"^        (\w+): ", value.__doc__.partition("Attributes:")[2], re.MULTILINE)
+        assert fields <= set(listed)

@@ -18,8 +18,7 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PRNGKey, PyTree
-from evojax_align.crossover import Genes, mix
-from evojax_align.crossover.genes import NO_GENE
+from evojax_align.crossover.genes import NO_GENE, Genes, mix
 from evojax_align.evolution.diversity import BONUSES, cosines, disagreement, mean_of_pairs, scored, within_pairs
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian

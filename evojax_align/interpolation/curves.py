@@ -32,6 +32,12 @@ def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
 
     Raises:
         ValueError: for trees of different structure, or t that is not finite.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> a, control, b = {"w": jnp.zeros(1)}, {"w": jnp.ones(1)}, {"w": jnp.zeros(1)}
+        >>> [ea.interpolation.bezier(a, control, b, t)["w"].item() for t in (0.0, 0.5, 1.0)]
+        [0.0, 0.5, 0.0]
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)
@@ -76,6 +82,17 @@ def bend(
 
     Raises:
         ValueError: for parents of different structure, no data, or targets that do not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, squares = lambda p, x: p[0] * p[1] * x, lambda outputs, y: (outputs - y) ** 2
+        >>> a, b, x = jnp.array([2.0, 0.5]), jnp.array([0.5, 2.0]), jnp.ones(8)  # both have the product 1
+        >>> settings = {"epochs": 50, "batch_size": 4, "key": jax.random.key(0), "loss": squares}
+        >>> control = ea.interpolation.bend(apply, a, b, (x, x), optax.sgd(0.1), **settings)
+        >>> straight = ea.interpolation.sweep(apply, a, b, x, x, loss=squares, ts=(0.0, 0.5, 1.0)).loss
+        >>> curved = ea.interpolation.sweep_curve(apply, a, control, b, x, x, loss=squares, ts=(0.0, 0.5, 1.0)).loss
+        >>> bool(curved[1] < straight[1] / 2)
+        True
 
     References:
         Garipov, T. et al. (2018). Loss surfaces, mode connectivity, and fast ensembling of DNNs. NeurIPS.
@@ -152,6 +169,14 @@ def sweep_curve(
 
     Raises:
         ValueError: for parents of different structure, no data, targets that do not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, squares = lambda p, x: p[0] * p[1] * x, lambda outputs, y: (outputs - y) ** 2
+        >>> a, b, x = jnp.array([2.0, 0.5]), jnp.array([0.5, 2.0]), jnp.ones(8)  # both have the product 1
+        >>> control = jnp.array([0.75, 0.75])
+        >>> ea.interpolation.sweep_curve(apply, a, control, b, x, x, ts=(0.0, 0.5, 1.0), loss=squares).loss.tolist()
+        [0.0, 0.0, 0.0]
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)

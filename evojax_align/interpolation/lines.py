@@ -40,10 +40,18 @@ class Sweep:
     """Scores of the children (1 - t) a + t b on given data; of many alignments, with a leading axis.
 
     Attributes:
+        ts: where the children lie; 0 is the first parent and 1 the second.
         loss: mean loss; the softmax cross-entropy unless another one was given.
         accuracy: an array like the loss; None where a loss was given.
         metrics: means of other metrics, by name.
         bijective: whether t = 0 and t = 1 are the parents' own functions; False for permutations that repeat neurons.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> found = ea.interpolation.sweep(apply, 0.0, 2.0, jnp.ones(3), jnp.ones(3), ts=(0.0, 0.5, 1.0), loss=squares)
+        >>> found.ts.tolist(), found.loss.tolist(), found.accuracy
+        ([0.0, 0.5, 1.0], [1.0, 0.0, 1.0], None)
     """
 
     ts: Float[Array, "... t"]
@@ -167,6 +175,13 @@ def sweep_pairs(
 
     Raises:
         ValueError: as `sweep`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> a, b, x = jnp.zeros(2), jnp.array([1.0, 2.0]), jnp.ones(3)
+        >>> ea.interpolation.sweep_pairs(apply, a, b, x, x, ts=(0.0, 1.0), loss=squares).loss.tolist()
+        [[1.0, 0.0], [1.0, 1.0]]
     """
     _checks.same_trees("a", a, "b", b)
     _checks.one_of("strategy", strategy, STRATEGIES)
@@ -242,6 +257,13 @@ def barrier(
     Returns:
         One number for each line. "chord" and "accuracy" are never negative unless `parents` are given. NaN for lines
         with many-to-one permutations, if no `parents` are.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> found = ea.interpolation.sweep(apply, 0.0, 2.0, jnp.ones(3), jnp.ones(3), ts=(0.0, 0.5, 1.0), loss=squares)
+        >>> ea.interpolation.barrier(found).item()  # no child is worse than the parents
+        0.0
     """
     _checks.one_of("kind", kind, KINDS)
     ts = s.ts.reshape(-1, s.ts.shape[-1])[0]

@@ -22,6 +22,15 @@ class Extract:
         params: like the parameters, with shorter axes.
         kept: for each group the neurons that are left; their numbers are the widths of the network that takes these
             parameters.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params, x = {"in": jnp.ones((4, 3)), "out": jnp.ones((3, 2))}, jnp.ones((1, 4))
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> masks = {"in": jnp.array([[True, False, True]] * 4), "out": jnp.ones((3, 2), bool)}
+        >>> small = ea.pruning.extract(apply, params, masks, x, spec=ea.symmetry.infer(apply, params, x))
+        >>> small.kept["in"].tolist(), small.params["out"].shape
+        ([0, 2], (2, 2))
     """
 
     params: PyTree

@@ -4,13 +4,12 @@
 them. Networks of many architectures are trained by programs of their pieces: `fit_pieces`.
 """
 
+from evojax_align.training.chains import InTraining, Pieced
 from evojax_align.training.descent import descend, epoch, step
 from evojax_align.training.evaluation import evaluate, evaluate_ensemble
 from evojax_align.training.fitting import fit
 from evojax_align.training.members import History, Member, finish, init, step_epoch
 from evojax_align.training.pieces import (
-    InTraining,
-    Pieced,
     begin_pieces,
     evaluate_pieces,
     fit_pieces,

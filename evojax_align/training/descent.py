@@ -30,6 +30,14 @@ def step(
     With masks (a tree like the parameters), the optimiser sees no gradient where they are False and moves nothing
     there: parameters that are 0 stay 0, and so do their moments. With a key the network is called with it, as
     `apply(params, x, key)`, for what it leaves to chance while it learns.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
+        >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
+        >>> params, opt_state, score = ea.training.step(apply, sgd, params, sgd.init(params), x, y)
+        >>> bool(jnp.isclose(score.loss, jnp.log(3)))  # before the step: three classes, equal logits
+        True
     """
 
     noise: tuple = () if key is None else (_checks.key("key", key),)
@@ -71,6 +79,15 @@ def epoch(
 
     Returns:
         New parameters, new optimiser state, and the score: means over the samples, each before its step.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
+        >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
+        >>> settings = {"batch_size": 2, "key": jax.random.key(0)}
+        >>> params, opt_state, score = ea.training.epoch(apply, sgd, params, sgd.init(params), x, y, **settings)
+        >>> score.loss.shape
+        ()
     """
     key, count = _checks.key("key", key), jax.tree.leaves(x)[0].shape[0]
     key, *of_noise = jax.random.split(key) if noisy else (key,)
@@ -109,6 +126,15 @@ def descend(
 
     Returns:
         New parameters, and the mean loss of the last epoch.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
+        >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
+        >>> settings = {"epochs": 5, "batch_size": 2, "key": jax.random.key(0)}
+        >>> params, loss = ea.training.descend(apply, sgd, params, x, y, **settings)
+        >>> params["w"].shape, loss.shape
+        ((4, 3), ())
     """
     key = _checks.key("key", key)
 

@@ -37,6 +37,14 @@ class History:
         best_epoch: the epoch, from 0, of the lowest validation loss; the last one without validation data.
         metrics: means of the other metrics, by name, each an array like the loss.
         validation_metrics: likewise on the validation data; empty without them.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> pop, data = {"w": jnp.zeros((2, 4, 3))}, (jnp.ones((6, 4)), jnp.arange(6) % 3)
+        >>> settings = {"epochs": 3, "batch_size": 6, "key": jax.random.key(0), "validation": data}
+        >>> _, history = ea.training.fit(lambda p, x: x @ p["w"], pop, data, optax.sgd(0.1), **settings)
+        >>> history.loss.shape, history.validation_accuracy.shape, history.best_epoch.shape
+        ((2, 3), (2, 3), (2,))
     """
 
     loss: Float[Array, "members epochs"]
@@ -64,6 +72,12 @@ class Member:
         history: loss, accuracy and metrics of every epoch by name, those on validation data as "validation_loss" and so
             on; NaN where it has not come, or the member had stopped.
         masks: of the parameters, False where they are and stay 0; None where all may be learnt.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> members = ea.training.init({"w": jnp.ones((2, 4, 3))}, optax.sgd(0.1), epochs=3, key=jax.random.key(0))
+        >>> members.epoch.tolist(), members.active.tolist(), members.best_params
+        ([0, 0], [True, True], None)
     """
 
     key: Key[Array, "..."]

@@ -30,6 +30,12 @@ class Score:
         accuracy: share of the labels that have the largest logit, an array like the loss; None where another loss was
             given.
         metrics: means of the other metrics, by name.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> logits, labels = jnp.array([[4.0, 0.0], [4.0, 0.0]]), jnp.array([0, 1])
+        >>> ea.training.evaluate(lambda params, x: x, None, logits, labels).accuracy.item()
+        0.5
     """
 
     loss: Float[Array, "..."]
@@ -70,6 +76,12 @@ def measures(
 
     This is the one place that decides what has failed: an output that is NaN or +infinity, or a loss that is not
     finite. A logit of -infinity rules out a class. "accuracy" is left out where a loss is given.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> outputs, targets = jnp.array([1.0, 2.0, jnp.nan]), jnp.array([1.0, 4.0, 0.0])
+        >>> ea.training.measures(outputs, targets, loss=lambda outputs, y: (outputs - y) ** 2)["loss"].tolist()
+        [0.0, 4.0, nan]
     """
     refuse_names(metrics)
     found = {"loss": (loss or cross_entropy)(outputs, targets)}
@@ -103,6 +115,12 @@ def score(
             through it, so that its outputs must be finite for those).
         loss: in place of the softmax cross-entropy.
         metrics: more functions like the loss, by name.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> squares, x, y = lambda outputs, y: (outputs - y) ** 2, jnp.ones(2), jnp.array([2.0, 4.0])
+        >>> ea.training.score(lambda p, x: p * x, 2.0, x, y, loss=squares, weights=jnp.array([1.0, 3.0])).loss.item()
+        3.0
     """
     found = measures(apply(params, x), y, loss=loss, metrics=metrics)
     if weights is None:
