@@ -22,7 +22,14 @@ def with_leaves(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
 
 
 def masked(masks: PyTree, tree: PyTree) -> PyTree:
-    """The tree with zeros where the masks are False, whatever stood there, NaN too."""
+    """The tree with zeros where the masks are False, whatever stood there, NaN too.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> masks, params = {"w": jnp.array([True, False])}, {"w": jnp.array([1.0, jnp.nan])}
+        >>> ea.pruning.masked(masks, params)["w"].tolist()
+        [1.0, 0.0]
+    """
     return jax.tree.map(lambda mask, leaf: jnp.where(mask, leaf, jnp.zeros_like(leaf)), masks, tree)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, PRNGKey, PyTree
-from evojax_align.training import CHUNK, check_data, cross_entropy, in_chunks
+from evojax_align.training._checking import check_data
+from evojax_align.training.scoring import CHUNK, cross_entropy, in_chunks, not_finite
 
 __all__ = [
     "fgsm",
@@ -65,7 +66,7 @@ def fgsm(
     References:
         Goodfellow, I., Shlens, J. and Szegedy, C. (2015). Explaining and harnessing adversarial examples. ICLR.
     """
-    _check(apply, params, x, y, epsilon, bounds, spare_errors, loss)
+    _check(apply, params, x, y, epsilon, bounds, spare_errors, loss, chunk)
 
     def attack(x: Array, y: PyTree) -> Array:
         return _within(x + epsilon * jnp.sign(_uphill(apply, params, x, y, loss)), bounds)
@@ -121,7 +122,7 @@ def pgd(
     References:
         Madry, A. et al. (2018). Towards deep learning models resistant to adversarial attacks. ICLR.
     """
-    _check(apply, params, x, y, epsilon, bounds, spare_errors, loss)
+    _check(apply, params, x, y, epsilon, bounds, spare_errors, loss, chunk)
     key = _checks.key("key", key)
     _checks.positive("steps", steps)
     if step_size is not None and _checks.is_concrete(step_size):
@@ -150,7 +151,8 @@ def _within(x: Array, bounds: Bounds) -> Array:
 
 def _sparing(apply: Apply, params: PyTree, attack: Callable[..., Array]) -> Callable[..., Array]:
     def spared(x: Array, y: Array, *more: Array) -> Array:
-        right = jnp.argmax(apply(params, x), axis=-1) == y
+        logits = apply(params, x)
+        right = (jnp.argmax(logits, axis=-1) == y) & ~not_finite(logits, len(logits))
         return jnp.where(right.reshape(-1, *[1] * (x.ndim - 1)), attack(x, y, *more), x)
 
     return spared
@@ -169,13 +171,14 @@ def _check(
     bounds: Bounds,
     spare_errors: bool,
     loss: Loss | None,
+    chunk: int,
 ) -> None:
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         fix = "Pass jnp.asarray(x, jnp.float32), scaled as the network was trained."
         raise _checks.bad(
             "x", f"inputs of type {jnp.result_type(x)}", "floating-point inputs, which have gradients", fix
         )
-    check_data("x, y", apply, params, jnp.asarray(x), jax.tree.map(jnp.asarray, y), loss)
+    check_data("x, y", apply, params, jnp.asarray(x), jax.tree.map(jnp.asarray, y), loss, chunk=chunk)
     if spare_errors and loss is not None:
         raise _checks.bad("spare_errors", True, "False with a loss, as only labels can be wrong", "Leave it out.")
     if jnp.ndim(epsilon) or (_checks.is_concrete(epsilon) and not np.asarray(epsilon) >= 0):

@@ -222,7 +222,7 @@ def _automatic(mesh: Mesh) -> Mesh:
 
 
 def gather(tree: PyTree) -> PyTree:
-    """The arrays that `map` left with several devices, brought together by way of the host; not under a trace.
+    """The arrays that `map` left with several devices, brought together by way of the host. A host function.
 
     A program that goes on with shared out arrays is cut into parts that wait for each other, which the devices of one
     CPU may do for ever. What is gathered belongs to no device in particular.
@@ -234,6 +234,7 @@ def gather(tree: PyTree) -> PyTree:
         >>> len(ea.population.gather(pop)["w"].sharding.device_set)
         1
     """
+    _checks.refuse_trace("gather", "inside, arrays stay with the devices that hold them.", tree)
 
     def fetched(leaf: Array) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):

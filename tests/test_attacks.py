@@ -126,3 +126,12 @@ def test_labels_that_do_not_fit_are_refused(victim):
 def test_steps_go_uphill(victim):
     with pytest.raises(ValueError, match="step_size: "):
         attacks.pgd(*victim, epsilon=0.1, key=jax.random.key(0), step_size=-1.0)
+
+
+def test_samples_with_outputs_of_nan_are_errors_already_and_are_spared():
+    def apply(params, x):
+        return jnp.where(x[:, :1] > 0.5, jnp.nan, x @ params)
+
+    x = jnp.array([[0.9, 0.2], [0.1, 0.3], [0.3, 0.1]])
+    moved = ea.attacks.fgsm(apply, jnp.eye(2), x, jnp.array([0, 1, 1]), epsilon=0.05, spare_errors=True)
+    np.testing.assert_allclose(moved, [[0.9, 0.2], [0.15, 0.25], [0.3, 0.1]], rtol=1e-6)

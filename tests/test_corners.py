@@ -80,7 +80,7 @@ def test_the_loss_of_a_network_with_one_bad_sample_is_nan_and_a_sample_of_weight
     logits = jnp.array([[0.0, 1.0], [jnp.inf, 0.0]])
     y = jnp.array([1, 0])
     assert np.isnan(training.score(lambda p, x: p, logits, y, y).loss)
-    found = training.score(lambda p, x: p, logits, y, y, jnp.array([1.0, 0.0]))
+    found = training.score(lambda p, x: p, logits, y, y, weights=jnp.array([1.0, 0.0]))
     assert float(found.accuracy) == 1 and np.isfinite(found.loss)
 
 
@@ -298,18 +298,52 @@ def test_an_error_names_the_argument_that_is_wrong(name):
         call()
 
 
-@pytest.mark.parametrize("name", ["fit", "align_many", "align_unequal"])
-def test_functions_that_look_at_values_say_so_when_they_are_traced(name):
-    x, y, a, b = drawn()
-    calls = {
+def traced():
+    """Host functions by name, each as a function of a population that is traced."""
+    x, y, a, _ = drawn()
+    piece, image, key = ea.models.BlockCNN(((4, 3, 1),), classes=3), jnp.zeros((4, 8, 8, 1)), jax.random.key(0)
+    variables, adam = training.init_pieces(piece, key, image), optax.adam(1e-3)
+    data, spec = (image, jnp.zeros(4, int)), ea.symmetry.infer(NET.apply, a, x)
+    settings = {"epochs": 1, "batch_size": 2, "keys": [key]}
+
+    def one(pop, number=0):
+        return population.take(pop, number)
+
+    def of(pop):
+        """Variables of the chain of pieces that are traced."""
+        return jax.tree.map(lambda leaf: leaf + jax.tree.leaves(pop)[0].ravel()[0], variables)
+
+    def begun(pop):
+        return training.InTraining(of(pop), (), 0)
+
+    return {
         "fit": lambda pop: fit(pop, x, y)[0],
+        "finish": lambda pop: training.finish(training.init(pop, adam, epochs=1, key=key)),
+        "gather": population.gather,
+        "one_to_one_batch": lambda pop: ea.matching.one_to_one_batch(jax.tree.leaves(pop)[-1][:, :2, :2]),
+        "extract": lambda pop: ea.pruning.extract(NET.apply, one(pop), ea.pruning.full_masks(a), x, spec=spec),
+        "init_pieces": lambda pop: training.init_pieces(piece, key, image + jax.tree.leaves(pop)[0].ravel()[0]),
+        "begin_pieces": lambda pop: training.begin_pieces(piece, of(pop), adam),
+        "train_pieces": lambda pop: training.train_pieces([piece], [begun(pop)], data, adam, **settings),
+        "fit_pieces": lambda pop: training.fit_pieces([piece], [of(pop)], data, adam, **settings),
+        "evaluate_pieces": lambda pop: training.evaluate_pieces(piece, of(pop), *data),
+        "run_pieces": lambda pop: training.run_pieces(piece, of(pop), image),
         "align_many": lambda pop: alignment.align_many(NET.apply, pop, x).networks,
-        "align_unequal": lambda pop: (
-            alignment.align_unequal(NET.apply, population.take(pop, 0), NET.apply, population.take(pop, 1), x).a
-        ),
+        "align_unequal": lambda pop: alignment.align_unequal(NET.apply, one(pop), NET.apply, one(pop, 1), x).a,
     }
+
+
+HOST_NAMES = (
+    *("fit", "finish", "gather", "one_to_one_batch", "extract", "align_many", "align_unequal"),
+    *("init_pieces", "begin_pieces", "train_pieces", "fit_pieces", "evaluate_pieces", "run_pieces"),
+)
+
+
+@pytest.mark.parametrize("name", HOST_NAMES)
+def test_functions_that_look_at_values_say_so_when_they_are_traced(name):
+    _, _, a, b = drawn()
     with pytest.raises(_checks.NeedsValues, match=rf"^{name} looks at values, and cannot be traced"):
-        jax.jit(calls[name])(population.stack([a, b]))
+        jax.jit(traced()[name])(population.stack([a, b]))
 
 
 # --- compiled again and again

@@ -235,8 +235,8 @@ def match(relations: Mapping[str, Relation], method: str | Method = "correlation
             return jax.block_until_ready(_matched(method, relations))
         scores = jax.block_until_ready(_scored(method, relations))
     partners = {}
-    for group, of_group in scores.items():  # the host solves the assignments between two programs
-        partners[group] = sides(one_to_one(*of_group, engine=method.engine))
+    for group, (of_group, dead_x, dead_y) in scores.items():  # the host solves assignments between two programs
+        partners[group] = sides(one_to_one(of_group, dead_x=dead_x, dead_y=dead_y, engine=method.engine))
     return _resolved(method, relations, partners)
 
 

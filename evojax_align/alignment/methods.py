@@ -64,7 +64,7 @@ class Method:
 
     def match(self, relation: Relation) -> Matching | SemiMatching:
         """The partners in one group; by default the one-to-one matching of largest total score."""
-        return one_to_one(self.scores(relation), relation.dead_x, relation.dead_y, engine=self.engine)
+        return one_to_one(self.scores(relation), dead_x=relation.dead_x, dead_y=relation.dead_y, engine=self.engine)
 
     def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
         """The partners in a group that others live in, such as heads, by the total scores of what is inside."""

@@ -100,7 +100,7 @@ def align_unequal(
 def _matched(relation: Relation, *, keep: bool) -> tuple[Array, Array, Array]:
     """Partners first, in the order of the smaller side; then, if kept, the rest of the larger."""
     correlation = correlation_of(relation.moments)
-    found = injective(correlation, relation.moments.dead_x, relation.moments.dead_y)
+    found = injective(correlation, dead_x=relation.moments.dead_x, dead_y=relation.moments.dead_y)
     x, y, scores = found.x, found.y, correlation[found.x, found.y]
     if keep:
         p, q = correlation.shape

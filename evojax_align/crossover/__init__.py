@@ -1,8 +1,17 @@
 """Recombination of two networks. Pure functions of one pair; lift them with `population.map`."""
 
 from evojax_align.crossover.arithmetic import arithmetic, average, lerp
-from evojax_align.crossover.genes import Genes, block_genes, blocks, layer_genes, layers, mix, neuron_genes
-from evojax_align.crossover.uniform import neurons, uniform
+from evojax_align.crossover.genes import (
+    Genes,
+    block_genes,
+    blocks,
+    layer_genes,
+    layers,
+    mix,
+    neuron_genes,
+    neurons,
+)
+from evojax_align.crossover.uniform import uniform
 
 __all__ = [
     "Genes",

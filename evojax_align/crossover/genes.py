@@ -98,26 +98,34 @@ def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -
     return Genes(jax.tree.unflatten(jax.tree.structure(params), ordered), tuple(names))
 
 
-def neuron_genes(params: PyTree, spec: PermutationSpec) -> Genes:
+def neuron_genes(params: PyTree, *, spec: PermutationSpec) -> Genes:
     """One gene for each neuron, with all its incoming weights and its bias; outputs count as neurons too.
 
     Args:
         params: a network.
         spec: its symmetry, which says what feeds a neuron. A leaf that feeds none is one gene.
 
+    Raises:
+        ValueError: for leaves that the specification does not describe.
+
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> x, network = jnp.ones((1, 2)), ea.models.MLP(hidden=(3,), classes=2)
         >>> params = network.init(jax.random.key(0), x)
-        >>> genes = ea.crossover.neuron_genes(params, ea.symmetry.infer(network.apply, params, x))
+        >>> genes = ea.crossover.neuron_genes(params, spec=ea.symmetry.infer(network.apply, params, x))
         >>> genes.index["params"]["hidden_0"]["kernel"].tolist(), len(genes.names)
         ([[0, 1, 2], [0, 1, 2]], 5)
     """
+    return _neuron_genes(params, spec, "params")
+
+
+def _neuron_genes(params: PyTree, spec: PermutationSpec, argument: str) -> Genes:
     names: list[str] = []
     first: dict[str, int] = {}
 
     def numbers(path: tuple, leaf: ArrayLike) -> np.ndarray:
         where, shape = _checks.path_string(path), jnp.shape(leaf)
+        spec.check_leaf(where, shape, argument)
         axis, name = spec.units.get(where, (None, where))
         count = 1 if axis is None else shape[axis]
         if name not in first:
@@ -230,6 +238,38 @@ def blocks(key: PRNGKey, a: PyTree, b: PyTree, *, block: int = 64, rate: ArrayLi
         [0.0, 4.0]
     """
     return _crossed(key, block_genes(a, block=block), a, b, rate)
+
+
+def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: ArrayLike = 0.5) -> PyTree:
+    """Take every neuron, with all its incoming weights and its bias, from one of the parents (see `neuron_genes`).
+
+    Args:
+        key: a random key.
+        a: parameters of the first parent.
+        b: parameters of the second, best aligned with a: otherwise the child's neurons do not fit together.
+        spec: says which axis of a leaf runs over the neurons that it feeds; outputs count as neurons too. A leaf
+            that feeds none is one gene.
+        rate: the chance of a neuron to come from b.
+
+    Returns:
+        A tree like the parents. All leaves that feed one neuron take its entries from the same parent.
+
+    Raises:
+        ValueError: for parents of different structure, leaves that the specification does not describe, or a rate
+            outside [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jnp.ones((1, 2)), ea.models.MLP(hidden=(20,))
+        >>> params = network.init(jax.random.key(0), x)
+        >>> spec = ea.symmetry.infer(network.apply, params, x)
+        >>> a, b = (jax.tree.map(lambda leaf: jnp.full_like(leaf, value), params) for value in (0, 1))
+        >>> hidden = ea.crossover.neurons(jax.random.key(1), a, b, spec=spec)["params"]["hidden_0"]
+        >>> bool((hidden["kernel"] == hidden["bias"][None]).all())
+        True
+    """
+    _checks.same_trees("a", a, "b", b)
+    return _crossed(key, _neuron_genes(a, spec, "a, b"), a, b, rate)
 
 
 def _crossed(key: PRNGKey, genes: Genes, a: PyTree, b: PyTree, rate: ArrayLike) -> PyTree:

@@ -1,4 +1,4 @@
-"""Uniform crossover: every gene comes whole from one of two parents."""
+"""Uniform crossover: every single weight comes from one of two parents."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,6 @@ import numpy as np
 from evojax_align import _checks
 from evojax_align._tree import leaves_by_path, uniforms
 from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
-from evojax_align.symmetry import PermutationSpec
 
 
 def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTree:
@@ -39,55 +38,6 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyT
 
     def child(path: tuple, p: Array, q: Array) -> Array:
         return jnp.where(lots[_checks.path_string(path)] < rate, q, p)
-
-    return jax.tree_util.tree_map_with_path(child, a, b)
-
-
-def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: ArrayLike = 0.5) -> PyTree:
-    """Take every neuron, with all its incoming weights and its bias, from one of the parents.
-
-    Args:
-        key: a random key.
-        a: parameters of the first parent.
-        b: parameters of the second, best aligned with a: otherwise the child's neurons do not fit together.
-        spec: says which axis of a leaf runs over the neurons that it feeds; outputs count as neurons too. A leaf
-            that feeds none is one gene.
-        rate: the chance of a neuron to come from b.
-
-    Returns:
-        A tree like the parents. All leaves that feed one neuron take its entries from the same parent.
-
-    Raises:
-        ValueError: for parents of different structure, leaves that the specification does not describe, or a rate
-            outside [0, 1].
-
-    Example:
-        >>> import jax, jax.numpy as jnp, evojax_align as ea
-        >>> x, network = jnp.ones((1, 2)), ea.models.MLP(hidden=(20,))
-        >>> params = network.init(jax.random.key(0), x)
-        >>> spec = ea.symmetry.infer(network.apply, params, x)
-        >>> a, b = (jax.tree.map(lambda leaf: jnp.full_like(leaf, value), params) for value in (0, 1))
-        >>> hidden = ea.crossover.neurons(jax.random.key(1), a, b, spec=spec)["params"]["hidden_0"]
-        >>> bool((hidden["kernel"] == hidden["bias"][None]).all())
-        True
-    """
-    key = _checks.key("key", key)
-    _checks.same_trees("a", a, "b", b)
-    rate = chance(rate)
-    leaves = {leaf: number for number, leaf in enumerate(spec.axes)}
-    names = sorted({name for _, name in spec.units.values()})
-    key_units, key_leaves = jax.random.split(key)
-
-    def child(path: tuple, p: Array, q: Array) -> Array:
-        leaf = _checks.path_string(path)
-        shape = jnp.shape(p)
-        spec.check_leaf(leaf, shape, "a, b")
-        if leaf not in spec.units:
-            coin = jax.random.bernoulli(jax.random.fold_in(key_leaves, leaves[leaf]), rate)
-            return jnp.where(coin, q, p)
-        axis, name = spec.units[leaf]
-        coins = jax.random.bernoulli(jax.random.fold_in(key_units, names.index(name)), rate, (shape[axis],))
-        return jnp.where(coins.reshape([-1 if i == axis else 1 for i in range(len(shape))]), q, p)
 
     return jax.tree_util.tree_map_with_path(child, a, b)
 

@@ -13,6 +13,8 @@ from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.crossover import lerp
 from evojax_align.interpolation.lines import TS, Sweep, check_points
+from evojax_align.training._checking import check_data
+from evojax_align.training.scoring import CHUNK
 
 
 def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
@@ -30,6 +32,12 @@ def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
 
     Raises:
         ValueError: for trees of different structure, or t that is not finite.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> a, control, b = {"w": jnp.zeros(1)}, {"w": jnp.ones(1)}, {"w": jnp.zeros(1)}
+        >>> [ea.interpolation.bezier(a, control, b, t)["w"].item() for t in (0.0, 0.5, 1.0)]
+        [0.0, 0.5, 0.0]
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)
@@ -75,14 +83,25 @@ def bend(
     Raises:
         ValueError: for parents of different structure, no data, or targets that do not fit.
 
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, squares = lambda p, x: p[0] * p[1] * x, lambda outputs, y: (outputs - y) ** 2
+        >>> a, b, x = jnp.array([2.0, 0.5]), jnp.array([0.5, 2.0]), jnp.ones(8)  # both have the product 1
+        >>> settings = {"epochs": 50, "batch_size": 4, "key": jax.random.key(0), "loss": squares}
+        >>> control = ea.interpolation.bend(apply, a, b, (x, x), optax.sgd(0.1), **settings)
+        >>> straight = ea.interpolation.sweep(apply, a, b, x, x, loss=squares, ts=(0.0, 0.5, 1.0)).loss
+        >>> curved = ea.interpolation.sweep_curve(apply, a, control, b, x, x, loss=squares, ts=(0.0, 0.5, 1.0)).loss
+        >>> bool(curved[1] < straight[1] / 2)
+        True
+
     References:
         Garipov, T. et al. (2018). Loss surfaces, mode connectivity, and fast ensembling of DNNs. NeurIPS.
     """
     _checks.same_trees("a", a, "b", b)
     key, (x, y) = _checks.key("key", key), jax.tree.map(jnp.asarray, tuple(data))
-    training.check_data("data", apply, a, x, y, loss)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
+    check_data("data", apply, a, x, y, loss, batch_size=batch_size)
     watch("interpolation.bend", (a, x), apply=apply, optimizer=_checks.descent("optimizer", optimizer), loss=loss)
     return _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key, loss)
 
@@ -129,7 +148,7 @@ def sweep_curve(
     ts: Float[ArrayLike, " t"] | Sequence[float] = TS,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
-    chunk: int = training.CHUNK,
+    chunk: int = CHUNK,
 ) -> Sweep:
     """Evaluate children along a curve, as `sweep` does along the line.
 
@@ -150,12 +169,20 @@ def sweep_curve(
 
     Raises:
         ValueError: for parents of different structure, no data, targets that do not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, squares = lambda p, x: p[0] * p[1] * x, lambda outputs, y: (outputs - y) ** 2
+        >>> a, b, x = jnp.array([2.0, 0.5]), jnp.array([0.5, 2.0]), jnp.ones(8)  # both have the product 1
+        >>> control = jnp.array([0.75, 0.75])
+        >>> ea.interpolation.sweep_curve(apply, a, control, b, x, x, ts=(0.0, 0.5, 1.0), loss=squares).loss.tolist()
+        [0.0, 0.0, 0.0]
     """
     _checks.same_trees("a", a, "control", control)
     _checks.same_trees("a", a, "b", b)
     check_points(ts, chunk)
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    training.check_data("x, y", apply, a, x, y, loss, metrics)
+    check_data("x, y", apply, a, x, y, loss, metrics, chunk=chunk)
     ts = jnp.asarray(ts, jnp.float32)
     found = _sweep_curve(apply, a, control, b, x, y, ts, loss, tuple((metrics or {}).items()), chunk)
     return Sweep(ts, found.loss, found.accuracy, found.metrics)

@@ -20,8 +20,8 @@ from evojax_align.symmetry.permuting import reorder
 from evojax_align.symmetry.reading import groups_of_classes, layouts_of
 from evojax_align.symmetry.sharing import shared_values
 from evojax_align.symmetry.trace import evaluate, trace_network
-from evojax_align.training import check_data, in_chunks, measures
-from evojax_align.training.scoring import of_means, weighted
+from evojax_align.training._checking import check_data
+from evojax_align.training.scoring import CHUNK, in_chunks, measures, of_means, weighted
 
 KINDS = ("chord", "ends", "accuracy")
 STRATEGIES = ("scan", "vmap")
@@ -29,8 +29,6 @@ TS = tuple(n / 20 for n in range(-5, 26))
 """From -0.25 to 1.25 in steps of 0.05: what sweeps look at by default."""
 NEAR = 1e-5
 """How near to 0 or 1 a t of a sweep must be to stand for a parent."""
-CHUNK = 1000
-"""Samples at a time: what is computed for one t then stays in a core's cache."""
 
 
 Functions: TypeAlias = tuple[Loss | None, tuple[tuple[str, Loss], ...]]
@@ -42,10 +40,18 @@ class Sweep:
     """Scores of the children (1 - t) a + t b on given data; of many alignments, with a leading axis.
 
     Attributes:
+        ts: where the children lie; 0 is the first parent and 1 the second.
         loss: mean loss; the softmax cross-entropy unless another one was given.
         accuracy: an array like the loss; None where a loss was given.
         metrics: means of other metrics, by name.
         bijective: whether t = 0 and t = 1 are the parents' own functions; False for permutations that repeat neurons.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> found = ea.interpolation.sweep(apply, 0.0, 2.0, jnp.ones(3), jnp.ones(3), ts=(0.0, 0.5, 1.0), loss=squares)
+        >>> found.ts.tolist(), found.loss.tolist(), found.accuracy
+        ([0.0, 0.5, 1.0], [1.0, 0.0, 1.0], None)
     """
 
     ts: Float[Array, "... t"]
@@ -113,7 +119,7 @@ def sweep(
     check_points(ts, chunk)
     check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    check_data("x, y", apply, a, x, y, loss, metrics)
+    check_data("x, y", apply, a, x, y, loss, metrics, chunk=chunk)
     given = [value is not None for value in (spec, permutations_a, permutations_b)]
     if any(given[1:]) and not all(given):
         came = "only some of spec, permutations_a, permutations_b"
@@ -169,13 +175,20 @@ def sweep_pairs(
 
     Raises:
         ValueError: as `sweep`.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> a, b, x = jnp.zeros(2), jnp.array([1.0, 2.0]), jnp.ones(3)
+        >>> ea.interpolation.sweep_pairs(apply, a, b, x, x, ts=(0.0, 1.0), loss=squares).loss.tolist()
+        [[1.0, 0.0], [1.0, 1.0]]
     """
     _checks.same_trees("a", a, "b", b)
     _checks.one_of("strategy", strategy, STRATEGIES)
     check_points(ts, chunk)
     check_spec(spec)
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics)
+    check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics, chunk=chunk)
     functions = loss, tuple((metrics or {}).items())
     ts = jnp.asarray(ts, jnp.float32)
     return _sweep_pairs(apply, a, b, x, y, ts, functions, chunk, strategy, spec, permutations_a, permutations_b)
@@ -244,6 +257,13 @@ def barrier(
     Returns:
         One number for each line. "chord" and "accuracy" are never negative unless `parents` are given. NaN for lines
         with many-to-one permutations, if no `parents` are.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> found = ea.interpolation.sweep(apply, 0.0, 2.0, jnp.ones(3), jnp.ones(3), ts=(0.0, 0.5, 1.0), loss=squares)
+        >>> ea.interpolation.barrier(found).item()  # no child is worse than the parents
+        0.0
     """
     _checks.one_of("kind", kind, KINDS)
     ts = s.ts.reshape(-1, s.ts.shape[-1])[0]
@@ -298,7 +318,7 @@ def _sweep(
             known = children.ends(params_a, params_b, *index)
 
             def at(t: Array) -> dict[str, Array]:
-                found = measures(children.outputs(known, t), targets, loss, dict(metrics))
+                found = measures(children.outputs(known, t), targets, loss=loss, metrics=dict(metrics))
                 return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
 
             return population.map(at, ts, strategy=strategy)

@@ -85,6 +85,7 @@ def one_to_one(
 
 def injective(
     scores: Float[Array, "p q"],
+    *,
     dead_x: Bool[Array, " p"] | None = None,
     dead_y: Bool[Array, " q"] | None = None,
 ) -> Injection:

@@ -15,6 +15,7 @@ class Matching:
 
     Attributes:
         x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
+        y: indices of the neurons of y.
         valid: whether both are permutations, for callers under a trace; elsewhere an invalid result raises an error.
 
     Example:
@@ -36,6 +37,7 @@ class Injection:
 
     Attributes:
         x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
+        y: indices of the neurons of y.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -54,6 +56,7 @@ class SemiMatching:
 
     Attributes:
         x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
+        y: indices of the neurons of y.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

@@ -22,8 +22,10 @@ class BlockCNN(nn.Module):
 
     Attributes:
         blocks: of each block its filters, the side of its window, and its stride.
+        classes: number of logits.
         use_bias: whether convolutions have a bias, which the normalisation after them makes idle.
         momentum: of the running statistics: what they keep in a step.
+        epsilon: what is added to variances before they divide.
         dtype: what is computed in; parameters, statistics and logits are float32 always.
 
     Example:

@@ -127,6 +127,14 @@ class Conv(nn.Module):
     """A convolution layer: `conv`, and a bias; parameters have the names and shapes of `flax.linen.Conv`.
 
     Attributes:
+        features: number of filters.
+        kernel_size: height and width of a filter.
+        strides: steps down and across.
+        padding: "SAME", "VALID", or the zeros to add, as in `conv`.
+        groups: as in `conv`.
+        use_bias: whether a bias is added to each feature.
+        kernel_init: draws the filters.
+        bias_init: draws the biases.
         dtype: what is computed in, such as bfloat16; by default that of the images and the parameters.
 
     Example:

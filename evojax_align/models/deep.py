@@ -18,6 +18,11 @@ VGG11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 class VGG(nn.Module):
     """Convolutions in stages with pooling between them, and one dense layer on the mean of the last maps.
 
+    Attributes:
+        stages: channels of the convolutions between two poolings.
+        classes: number of logits.
+        batch_norm: normalise after each convolution, which then has no bias.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> network = VGG(stages=((8,), (16,)))
@@ -53,6 +58,7 @@ class ResNet(nn.Module):
     Attributes:
         width: channels of the first stage; each later stage has twice those of the one before.
         blocks: blocks of each stage.
+        classes: number of logits.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -18,6 +18,7 @@ class LeNet5(nn.Module):
 
     Attributes:
         widths: channels of the two convolutions, then the widths of the dense layers.
+        classes: number of logits.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -56,6 +57,7 @@ class LeNet(nn.Module):
 
     Attributes:
         widths: channels of the three convolutions, and of the one over the whole map.
+        classes: number of logits.
 
     Example:
         >>> import jax, jax.numpy as jnp

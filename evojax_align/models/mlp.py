@@ -22,6 +22,7 @@ class MLP(nn.Module):
 
     Attributes:
         hidden: width of each hidden layer: (512,) for MNIST, (100, 100, 100) for CIFAR-10.
+        classes: number of logits.
         output_bias: the networks of Uriot & Izzo have none in the output layer.
         start: how weights are drawn: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform
             within one over the root of the number of inputs, as PyTorch does.
@@ -60,7 +61,9 @@ class SplitMLP(nn.Module):
     28x28 inputs it has 235 146 parameters, as many as `MLP((256, 128), output_bias=True)`, whose function it can be.
 
     Attributes:
+        hidden: width of the first layer.
         parts: width of each part of the second layer.
+        classes: number of logits.
         start: as in `MLP`.
 
     Example:

@@ -20,6 +20,7 @@ class MnistNet(nn.Module):
 
     Attributes:
         widths: channels of the two convolutions, and units of the dense layer.
+        classes: number of logits.
         dropout: the chance to be dropped, of a channel's place after the pooling and of a unit of the dense layer.
 
     Example:

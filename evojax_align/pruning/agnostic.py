@@ -5,16 +5,21 @@ multiplies it by a value that all synapses share.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from evojax_align import _checks, population, training
+from evojax_align import _checks, population
 from evojax_align._tree import leaves_by_path, with_leaves
-from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.pruning.choosing import uniform_scores
 from evojax_align.pruning.synapses import Synapses
+from evojax_align.training._checking import check_data
+from evojax_align.training.evaluation import log_mean_probabilities
+from evojax_align.training.scoring import CHUNK, in_chunks, measures
 
 SIGNS = ("kept", "discarded", "random")
 MAGNITUDES = ("shared", "own", "random")
@@ -23,9 +28,11 @@ BIASES = ("kept", "shared")
 
 @struct.dataclass
 class Task:
-    """Labelled inputs, and which outputs of the network stand for their classes.
+    """Inputs and targets, and which outputs of the network stand for the classes of a classification.
 
     Attributes:
+        x: inputs, any pytree with samples along the leading axis.
+        y: targets, likewise: integer labels, or whatever the loss takes; None where the loss needs none.
         outputs: for each class the number of its logit; all of them in their order where None. So a task can have fewer
             classes than the network has outputs, an output layer of its own, or another bijection between classes and
             outputs.
@@ -38,44 +45,62 @@ class Task:
     """
 
     x: PyTree
-    y: Int[Array, " n"]
+    y: PyTree = None
     outputs: Int[Array, " classes"] | None = None
 
-    def logits(self, logits: Float[Array, "... outputs"]) -> Float[Array, "... classes"]:
-        """Those of the task's classes."""
-        return logits if self.outputs is None else jnp.take(logits, self.outputs, axis=-1)
+    def logits(self, outputs: PyTree) -> PyTree:
+        """Those of the task's classes; all outputs, of any structure, where the task names none."""
+        if self.outputs is None:
+            return outputs
+        return jax.tree.map(lambda leaf: jnp.take(leaf, self.outputs, axis=-1), outputs)
 
 
 @struct.dataclass
 class Answers:
-    """What a network says of every sample at each shared value.
+    """What a network predicts for every sample at each shared value.
 
     Attributes:
-        ensemble: the class of the largest mean probability over the values.
-        losses: cross-entropy.
-        finite: whether all logits are.
+        classes: [values, n, ...], those of the largest logits; None where a loss was given.
+        ensemble: [n, ...], the classes of the largest mean probability over the values; None where a loss was given.
+        losses: the softmax cross-entropy of every sample unless another loss was given; NaN where the network failed.
+        finite: whether no output is NaN or +infinity, and the loss is finite.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params, task = {"w": jnp.array([[1.0, -1.0]])}, ea.pruning.Task(jnp.ones((1, 1)), jnp.array([0]))
+        >>> found = ea.pruning.answers(lambda p, x: x @ p["w"], ea.pruning.find(params), params, (1.0, -1.0), task)
+        >>> found.classes.tolist(), found.finite.tolist()
+        ([[0], [1]], [[True], [True]])
     """
 
-    classes: Int[Array, "values n"]
-    ensemble: Int[Array, " n"]
+    classes: Any
+    ensemble: Any
     losses: Float[Array, "values n"]
     finite: Bool[Array, "values n"]
 
 
 @struct.dataclass
 class Rollouts:
-    """How well a network does at each shared value, and all of them together.
+    """Loss and accuracy of a network at each shared value, and the accuracy of all of them together.
 
     Attributes:
-        accuracy: naN where an output is not finite.
-        loss: mean cross-entropy.
-        ensemble: accuracy of the largest mean probability over the values; NaN if an output is not finite at one of
-            them.
+        accuracy: an array like the loss, NaN where the loss is; None where a loss was given.
+        loss: mean loss, the softmax cross-entropy unless another one was given; NaN where an output is NaN or +infinity
+            for some sample, or its loss is not finite.
+        ensemble: accuracy of the largest mean probability over the values; NaN if the loss is NaN at one of them, and
+            None where a loss was given.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params, task = {"w": jnp.array([[1.0, -1.0]])}, ea.pruning.Task(jnp.ones((1, 1)), jnp.array([0]))
+        >>> found = ea.pruning.rollouts(lambda p, x: x @ p["w"], ea.pruning.find(params), params, (1.0, -1.0), task)
+        >>> found.accuracy.tolist()
+        [1.0, 0.0]
     """
 
-    accuracy: Float[Array, "... values"]
+    accuracy: Any
     loss: Float[Array, "... values"]
-    ensemble: Float[Array, "..."]
+    ensemble: Any
 
 
 def basis(
@@ -167,21 +192,26 @@ def answers(
     task: Task,
     *,
     biases: str = "kept",
-    chunk: int = training.CHUNK,
+    loss: Loss | None = None,
+    chunk: int = CHUNK,
 ) -> Answers:
-    """What one network says of a task at several shared values.
+    """What one network predicts for the samples of a task at several shared values.
 
     Args:
-        apply: the network, giving logits.
+        apply: the network, giving logits, or whatever the loss takes.
         synapses: which leaves are weights.
         kept: what `basis` kept of the network, masked.
         values: the shared values.
-        task: the inputs, their classes and the outputs that stand for them.
+        task: the inputs, their targets and the outputs that stand for classes.
         biases: as in `at_value`.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
         chunk: samples at a time.
 
     Returns:
         `Answers`; at each value those of the parameters `at_value`.
+
+    Raises:
+        ValueError: for no samples, targets that do not fit, or a loss that does not give one number for each sample.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -192,22 +222,31 @@ def answers(
         >>> ea.pruning.answers(lambda params, x: x @ params["w"], synapses, kept, (1.0, -1.0), task).classes.tolist()
         [[0, 1], [1, 0]]
     """
+    x, y = jax.tree.map(jnp.asarray, (task.x, task.y))
+    values = jnp.asarray(values)
 
-    def of_samples(samples: tuple[PyTree, Array]) -> tuple[Array, ...]:
+    def outputs_at(value: ArrayLike, kept: PyTree, x: PyTree) -> PyTree:
+        return task.logits(apply(at_value(synapses, kept, value, biases=biases), x))
+
+    check_data("task", partial(outputs_at, 1.0), kept, x, y, loss, chunk=chunk)
+
+    def of_samples(samples: tuple[PyTree, PyTree]) -> tuple[Array, ...]:
         x, y = samples
 
-        def at(value: Array) -> Array:
-            logits = task.logits(apply(at_value(synapses, kept, value, biases=biases), x))
-            return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        def at(value: Array) -> tuple[Array, PyTree]:
+            outputs = outputs_at(value, kept, x)
+            return measures(outputs, y, loss=loss)["loss"], outputs if loss is None else None
 
-        logits = jnp.swapaxes(population.map(at, jnp.asarray(values)), 0, 1)
-        losses = jax.vmap(training.cross_entropy, in_axes=(1, None), out_axes=1)(logits, y)
-        together = jnp.mean(jax.nn.softmax(logits), axis=1)
-        finite = jnp.all(jnp.isfinite(logits), axis=-1)
-        return jnp.argmax(logits, axis=-1), jnp.argmax(together, axis=-1), losses, finite
+        losses, logits = population.map(at, values)
+        if loss is not None:
+            return (losses.T,)
+        classes = jnp.swapaxes(jnp.argmax(logits, axis=-1), 0, 1)
+        return losses.T, classes, jnp.argmax(log_mean_probabilities(logits), axis=-1)
 
-    classes, ensemble, losses, finite = training.in_chunks(of_samples, (task.x, task.y), chunk=chunk)
-    return Answers(classes.T, ensemble, losses.T, finite.T)
+    losses, *chosen = in_chunks(of_samples, (x, y), chunk=chunk)
+    classes, ensemble = chosen or (None, None)
+    classes = None if classes is None else jnp.swapaxes(classes, 0, 1)
+    return Answers(classes, ensemble, losses.T, ~jnp.isnan(losses.T))
 
 
 def rollouts(
@@ -218,12 +257,16 @@ def rollouts(
     task: Task,
     *,
     biases: str = "kept",
-    chunk: int = training.CHUNK,
+    loss: Loss | None = None,
+    chunk: int = CHUNK,
 ) -> Rollouts:
-    """Judge one network on a task at several shared values; arguments are those of `answers`.
+    """Score one network on a task at several shared values; arguments are those of `answers`.
 
     Returns:
         `Rollouts`; at each value what `training.evaluate` gives for the parameters `at_value`.
+
+    Raises:
+        ValueError: as `answers`.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -233,12 +276,24 @@ def rollouts(
         >>> kept = ea.pruning.basis(synapses, params)
         >>> ea.pruning.rollouts(lambda params, x: x @ params["w"], synapses, kept, (1.0, -1.0), task).accuracy.tolist()
         [1.0, 0.0]
+
+        Of a regression, with a loss:
+
+        >>> line, squares = ea.pruning.Task(jnp.arange(2.0), jnp.arange(2.0)), lambda outputs, y: (outputs - y) ** 2
+        >>> params = {"w": jnp.ones((1, 1))}
+        >>> apply, synapses = lambda params, x: x * params["w"][0, 0], ea.pruning.find(params)
+        >>> ea.pruning.rollouts(apply, synapses, params, (1.0, 2.0), line, loss=squares).loss.tolist()
+        [0.0, 0.5]
     """
-    found = answers(apply, synapses, kept, values, task, biases=biases, chunk=chunk)
-    right = jnp.mean(found.classes == task.y[None], axis=1)
-    accuracy = jnp.where(jnp.all(found.finite, axis=1), right, jnp.nan)
-    ensemble = jnp.where(jnp.all(found.finite), jnp.mean(found.ensemble == task.y), jnp.nan)
-    return Rollouts(accuracy, jnp.mean(found.losses, axis=1), ensemble)
+    found = answers(apply, synapses, kept, values, task, biases=biases, loss=loss, chunk=chunk)
+    means = jnp.mean(found.losses, axis=1)
+    if loss is not None:
+        return Rollouts(None, means, None)
+    y, failed = jnp.asarray(task.y), ~jnp.all(found.finite, axis=1)
+    right = jnp.mean(found.classes == y[None], axis=range(1, found.classes.ndim))
+    return Rollouts(
+        jnp.where(failed, jnp.nan, right), means, jnp.where(failed.any(), jnp.nan, jnp.mean(found.ensemble == y))
+    )
 
 
 def _half_normal(lots: Float[Array, "..."]) -> Float[Array, "..."]:

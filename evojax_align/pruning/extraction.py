@@ -5,12 +5,13 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
+from evojax_align import _checks
 from evojax_align._tree import leaves_by_path, masked, with_leaves
 from evojax_align._types import Apply, PyTree
 from evojax_align.pruning.paths import reached, useful
 from evojax_align.symmetry import PermutationSpec, activations
 from evojax_align.symmetry.layout import occurrences
-from evojax_align.training import check_masks
+from evojax_align.training._checking import check_masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,15 @@ class Extract:
         params: like the parameters, with shorter axes.
         kept: for each group the neurons that are left; their numbers are the widths of the network that takes these
             parameters.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params, x = {"in": jnp.ones((4, 3)), "out": jnp.ones((3, 2))}, jnp.ones((1, 4))
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> masks = {"in": jnp.array([[True, False, True]] * 4), "out": jnp.ones((3, 2), bool)}
+        >>> small = ea.pruning.extract(apply, params, masks, x, spec=ea.symmetry.infer(apply, params, x))
+        >>> small.kept["in"].tolist(), small.params["out"].shape
+        ([0, 2], (2, 2))
     """
 
     params: PyTree
@@ -46,6 +56,7 @@ def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: Per
 
     Raises:
         ValueError: for masks that do not fit.
+        TypeError: under a trace.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -60,6 +71,7 @@ def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: Per
         >>> bool(jnp.allclose(dense.apply(small.params, x), network.apply(sparse, x)))
         True
     """
+    _checks.refuse_trace("extract", "inside, use pruning.masked(masks, params).", params, masks, x)
     check_masks("masks", masks, params)
     sparse = masked(masks, params)
     sounding, heard = reached(spec, masks, vectors=True), useful(spec, masks)

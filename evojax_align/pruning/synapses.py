@@ -71,6 +71,7 @@ class Census:
     """How much of a network lives, layer by layer in the order of `Synapses.paths`.
 
     Attributes:
+        synapses: living synapses of each layer.
         kernels: kernels with a living synapse.
         clusters: clusters with a living synapse.
 

@@ -34,10 +34,16 @@ class CCA:
     Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
 
     Attributes:
+        weights_x: canonical weights of each neuron of x, one direction a column; the variates have unit variance.
+        weights_y: likewise of y.
+        correlations: canonical correlations, from 0 to 1, in falling order.
         loadings_x: correlation of each neuron of x with each canonical variate of x.
+        loadings_y: likewise of y.
         rank_x: number of directions of x that were used: its numerical rank, at most `rank`.
+        rank_y: likewise of y.
         dead_x: neurons that are constant over the samples; their weights are zero.
-        all_finite: false if any activation was NaN or infinite; its neuron then counts as dead.
+        dead_y: likewise of y.
+        all_finite: False if any activation was NaN or infinite; its neuron then counts as dead.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea

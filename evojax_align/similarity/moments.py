@@ -23,7 +23,14 @@ class Moments:
     """Sums over samples, of deviations from the mean.
 
     Attributes:
-        within_x: only what CCA needs; None where only pairwise correlations are asked for.
+        samples: how many samples there are.
+        mean_x: mean of each neuron of x.
+        mean_y: mean of each neuron of y.
+        square_x: of each neuron of x, the sum of squared deviations.
+        square_y: likewise of y.
+        cross: for each neuron of x and each of y, the sum of products of deviations.
+        within_x: the same sums among the neurons of x, which only CCA needs; None where they were not asked for.
+        within_y: likewise of y.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

@@ -47,6 +47,9 @@ class Interval:
     """An estimate and the interval around it.
 
     Attributes:
+        estimate: what was estimated: a mean, or a share.
+        low: lower end of the interval.
+        high: upper end.
         n: number of values that it rests on.
         level: confidence, for instance 0.95.
 

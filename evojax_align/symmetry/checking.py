@@ -3,20 +3,23 @@
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, reshard
 
 from evojax_align import _checks
-from evojax_align._types import Apply, PyTree
+from evojax_align._types import Apply, Array, PyTree
 from evojax_align.symmetry.inference import infer
 from evojax_align.symmetry.permuting import permute, random_permutations
 from evojax_align.symmetry.spec import PermutationSpec
 
 SAMPLES = 4
 """Samples that the network is tried on."""
+Shape: TypeAlias = tuple[tuple[int, ...], Any, NamedSharding | None]
+"""Shape, type, and layout over an explicit mesh, of an array that is drawn."""
 LIMIT = 1e-3
 """Outputs may move by this part of the largest (in float32, for sums in another order; more in narrower types)."""
 
@@ -31,7 +34,8 @@ def check_spec(spec: Any) -> None:
 def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, x: PyTree) -> None:
     """Try a specification on random parameters, once for each network and shapes.
 
-    Nothing is looked at but shapes, so that parameters and inputs may be tracers: the trial runs outside any trace.
+    Nothing is looked at but shapes, and how arrays lie on an explicit mesh, so that parameters and inputs may be
+    tracers: the trial runs outside any trace.
 
     Args:
         spec: what is tried; None for what is inferred.
@@ -43,7 +47,7 @@ def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, 
         ValueError: if an output moves; the first group that moves it alone is named.
     """
     leaves, structure = jax.tree.flatten((params, x))
-    shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
+    shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf), _sharding(leaf)) for leaf in leaves)
     staged = not _checks.is_concrete(jnp.zeros(()))  # in a program that is being traced: run the trial beside it
     beside = jax.ensure_compile_time_eval() if staged else contextlib.nullcontext()
     with beside, jax.debug_nans(False):  # NaN of such parameters says nothing of the network
@@ -51,15 +55,21 @@ def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, 
 
 
 @functools.lru_cache(maxsize=256)
-def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]) -> None:
+def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tuple[Shape, ...]) -> None:
     random = np.random.default_rng(0)
-    run = jax.jit(apply)
     cut = _takes_few(apply, structure, shapes)
+    whole = jax.tree.unflatten(structure, [_struct(*shape) for shape in shapes])
+    structs = (whole[0], _few(whole[1])) if cut else whole
+
+    @jax.jit
+    def run(params: PyTree, x: PyTree) -> PyTree:
+        return apply(*jax.tree.map(_placed, (params, x), structs))
+
     for positive in (False, True):
-        leaves = [_drawn(random, shape, dtype, positive) for shape, dtype in shapes]
+        leaves = [_drawn(random, shape, dtype, positive) for shape, dtype, _ in shapes]
         params, x = jax.tree.unflatten(structure, leaves)
         x = jax.tree.map(lambda leaf: leaf[:SAMPLES], x) if cut else x
-        spec = spec or infer(apply, params, x)
+        spec = spec or infer(apply, *structs)
         expected = run(params, x)
         if not _checks.is_concrete(expected):
             return
@@ -86,17 +96,38 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
 _permuted = jax.jit(permute, static_argnums=0)
 
 
-def _takes_few(apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...]) -> bool:
+def _takes_few(apply: Apply, structure: Any, shapes: tuple[Shape, ...]) -> bool:
     """Whether the network takes a smaller batch too."""
-    params, x = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    params, x = jax.tree.unflatten(structure, [_struct(*shape) for shape in shapes])
     try:
-        few = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((min(SAMPLES, leaf.shape[0]), *leaf.shape[1:]), leaf.dtype), x
-        )
-        jax.eval_shape(apply, params, few)
+        jax.eval_shape(apply, params, _few(x))
     except Exception:  # whatever a network says to a batch that it does not take
         return False
     return True
+
+
+def _few(x: PyTree) -> PyTree:
+    """The shapes of some samples."""
+    return jax.tree.map(
+        lambda leaf: _struct((min(SAMPLES, leaf.shape[0]), *leaf.shape[1:]), leaf.dtype, leaf.sharding), x
+    )
+
+
+def _struct(shape: tuple[int, ...], dtype: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+
+def _sharding(leaf: Any) -> NamedSharding | None:
+    """How a leaf lies on an explicit mesh, which networks may ask of its type; None elsewhere."""
+    typed = jax.typeof(leaf) if isinstance(leaf, jax.Array) else leaf
+    found = getattr(typed, "sharding", None)
+    explicit = isinstance(found, NamedSharding) and AxisType.Explicit in found.mesh.axis_types
+    return found if explicit else None
+
+
+def _placed(array: Array, struct: jax.ShapeDtypeStruct) -> Array:
+    """The array, laid out over devices as the one that it stands for."""
+    return array if struct.sharding is None else reshard(array, struct.sharding)
 
 
 def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, positive: bool) -> Any:

@@ -30,6 +30,17 @@ def permute(spec: PermutationSpec, params: PyTree, permutations: Mapping[str, An
     Raises:
         ValueError: for an unknown group, or an index array that is not a permutation. Under a trace the values
             cannot be seen, and only their shape and type are checked.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> moved = ea.symmetry.permute(spec, params, {"in": jnp.array([2, 0, 1])})
+        >>> moved["in"].tolist(), moved["out"].ravel().tolist()
+        ([[3.0, 1.0, 2.0]], [6.0, 4.0, 5.0])
+        >>> bool(jnp.allclose(apply(moved, x), apply(params, x)))
+        True
     """
     for group, index in permutations.items():
         _check_index(spec, group, index)
@@ -53,6 +64,14 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
     Raises:
         ValueError: for an unknown group, an index array of another shape or type, or an index out of range. Under a
             trace the last cannot be seen, and is clipped.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> ea.symmetry.select(spec, params, {"in": jnp.array([2, 2, 1])})["in"].tolist()
+        [[3.0, 3.0, 2.0]]
     """
     for group, index in indices.items():
         _check_index(spec, group, index)
@@ -150,6 +169,17 @@ def compose(spec: PermutationSpec, first: Mapping[str, Any], second: Mapping[str
     Returns:
         Index arrays of every group, with `permute(spec, p, compose(spec, f, s))` equal to
         `permute(spec, permute(spec, p, f), s)`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> first, second = {"in": jnp.array([2, 0, 1])}, {"in": jnp.array([1, 0, 2])}
+        >>> once = ea.symmetry.permute(spec, params, ea.symmetry.compose(spec, first, second))
+        >>> twice = ea.symmetry.permute(spec, ea.symmetry.permute(spec, params, first), second)
+        >>> bool((once["in"] == twice["in"]).all())
+        True
     """
     f, s = _complete(spec, first), _complete(spec, second)
     found = {}
@@ -164,7 +194,16 @@ def compose(spec: PermutationSpec, first: Mapping[str, Any], second: Mapping[str
 
 
 def inverse(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str, Array]:
-    """The permutations that undo these: `permute` by one and then by the other gives back every bit."""
+    """The permutations that undo these: `permute` by one and then by the other gives back every bit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> ea.symmetry.inverse(spec, {"in": jnp.array([2, 0, 1])})["in"].tolist()
+        [1, 2, 0]
+    """
     given = _complete(spec, permutations)
     found = {}
     for group, index in given.items():
@@ -174,7 +213,16 @@ def inverse(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str,
 
 
 def identity(spec: PermutationSpec) -> dict[str, Array]:
-    """The permutations that leave every neuron in place."""
+    """The permutations that leave every neuron in place.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> ea.symmetry.identity(spec)["in"].tolist()
+        [0, 1, 2]
+    """
     return {g: jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), spec.shape_of(g)) for g, size in spec.groups.items()}
 
 
@@ -185,7 +233,16 @@ def _complete(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[st
 
 
 def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]:
-    """One random permutation of every group."""
+    """One random permutation of every group.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> sorted(ea.symmetry.random_permutations(spec, jax.random.key(0))["in"].tolist())
+        [0, 1, 2]
+    """
     key = _checks.key("key", key)
     keys = jax.random.split(key, max(1, len(spec.groups)))
     return {
@@ -217,6 +274,14 @@ def verify(
     Returns:
         About zero, up to the rounding of sums in another order, if the symmetry is one. An output that is no
         floating-point number counts as a change of 1 where it differs. NaN where an output is NaN.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> bool(ea.symmetry.verify(spec, apply, params, x, key=jax.random.key(0)) < 1e-5)
+        True
     """
     key = _checks.key("key", key)
 

@@ -41,6 +41,15 @@ def activations(
     Returns:
         For each group an array [samples, neurons]; permuting the network permutes its columns. For a group inside
         another, [samples, neurons of the outer one, neurons].
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
+        >>> params, x = {"in": jnp.array([[1.0, 2.0, 3.0]]), "out": jnp.array([[4.0], [5.0], [6.0]])}, jnp.ones((2, 1))
+        >>> spec = ea.symmetry.infer(apply, params, x)
+        >>> found = ea.symmetry.activations(spec, apply, params, x)["in"]
+        >>> found.shape, bool(jnp.allclose(found, jnp.tanh(x @ params["in"])))
+        ((2, 3), True)
     """
     read = reader(spec, apply, positions=positions)
     return {

@@ -23,6 +23,13 @@ class Frozen:
             or "position".
         source: file, line and function that used it.
         axes: (path, axis) of every parameter axis that it froze.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params, x = {"in": jnp.ones((4, 3)), "out": jnp.ones((3, 2))}, jnp.ones((1, 4))
+        >>> apply = lambda p, x: jnp.cumsum(x @ p["in"], axis=1) @ p["out"]  # sums in the order of the neurons
+        >>> [(freeze.primitive, freeze.axes) for freeze in ea.symmetry.infer(apply, params, x).frozen]
+        [('cumsum', (('in', 1), ('out', 0)))]
     """
 
     primitive: str
@@ -49,6 +56,13 @@ class PermutationSpec:
             outputs, and axes that count places, such as those of a convolution's window ("position").
         parents: for each group that lives inside another, that other one: every neuron of it has its own order of the
             inner group, whose permutations are then arrays [neurons of the outer group, neurons of the inner].
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> params, x = {"in": jnp.ones((4, 3)), "out": jnp.ones((3, 2))}, jnp.ones((1, 4))
+        >>> spec = ea.symmetry.infer(lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"], params, x)
+        >>> dict(spec.groups), spec.axes["in"], spec.axes["out"]
+        ({'in': 3}, (None, 'in'), ('in', None))
     """
 
     groups: Mapping[str, int]

@@ -4,12 +4,12 @@
 them. Networks of many architectures are trained by programs of their pieces: `fit_pieces`.
 """
 
+from evojax_align.training.chains import InTraining, Pieced
 from evojax_align.training.descent import descend, epoch, step
 from evojax_align.training.evaluation import evaluate, evaluate_ensemble
-from evojax_align.training.members import History, Member, check_masks, finish, fit, init, step_epoch
+from evojax_align.training.fitting import fit
+from evojax_align.training.members import History, Member, finish, init, step_epoch
 from evojax_align.training.pieces import (
-    InTraining,
-    Pieced,
     begin_pieces,
     evaluate_pieces,
     fit_pieces,
@@ -18,9 +18,7 @@ from evojax_align.training.pieces import (
     train_pieces,
 )
 from evojax_align.training.scoring import (
-    CHUNK,
     Score,
-    check_data,
     cross_entropy,
     in_chunks,
     measures,
@@ -28,15 +26,12 @@ from evojax_align.training.scoring import (
 )
 
 __all__ = [
-    "CHUNK",
     "History",
     "InTraining",
     "Member",
     "Pieced",
     "Score",
     "begin_pieces",
-    "check_data",
-    "check_masks",
     "cross_entropy",
     "descend",
     "epoch",

@@ -6,7 +6,7 @@ import optax
 
 from evojax_align import _checks
 from evojax_align._tree import masked
-from evojax_align._types import Apply, Array, Float, Loss, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.training.evaluation import batches, taken
 from evojax_align.training.scoring import Score, score
 
@@ -18,17 +18,26 @@ def step(
     opt_state: PyTree,
     x: PyTree,
     y: PyTree,
+    *,
     weights: Float[Array, " n"] | None = None,
     masks: PyTree = None,
     key: PRNGKey | None = None,
-    *,
     loss: Loss | None = None,
+    metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
     """One step of one network on one batch: new parameters, new optimiser state, and the score before it.
 
     With masks (a tree like the parameters), the optimiser sees no gradient where they are False and moves nothing
     there: parameters that are 0 stay 0, and so do their moments. With a key the network is called with it, as
     `apply(params, x, key)`, for what it leaves to chance while it learns.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
+        >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
+        >>> params, opt_state, score = ea.training.step(apply, sgd, params, sgd.init(params), x, y)
+        >>> bool(jnp.isclose(score.loss, jnp.log(3)))  # before the step: three classes, equal logits
+        True
     """
 
     noise: tuple = () if key is None else (_checks.key("key", key),)
@@ -37,7 +46,7 @@ def step(
         return apply(params, x, *noise)
 
     def lost(params: PyTree) -> tuple[Array, Score]:
-        found = score(network, params, x, y, weights, loss=loss)
+        found = score(network, params, x, y, weights=weights, loss=loss, metrics=metrics)
         return found.loss, found
 
     (_, found), gradient = jax.value_and_grad(lost, has_aux=True)(params)
@@ -61,6 +70,7 @@ def epoch(
     masks: PyTree = None,
     noisy: bool = False,
     loss: Loss | None = None,
+    metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
     """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` in data set order.
 
@@ -69,6 +79,15 @@ def epoch(
 
     Returns:
         New parameters, new optimiser state, and the score: means over the samples, each before its step.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
+        >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
+        >>> settings = {"batch_size": 2, "key": jax.random.key(0)}
+        >>> params, opt_state, score = ea.training.epoch(apply, sgd, params, sgd.init(params), x, y, **settings)
+        >>> score.loss.shape
+        ()
     """
     key, count = _checks.key("key", key), jax.tree.leaves(x)[0].shape[0]
     key, *of_noise = jax.random.split(key) if noisy else (key,)
@@ -78,7 +97,8 @@ def epoch(
     def body(state: tuple[PyTree, PyTree], batch: tuple) -> tuple[tuple[PyTree, PyTree], Score]:
         index, of_sample, *noise = batch
         inputs, targets = taken((x, y), index)
-        settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None, "loss": loss}
+        settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None}
+        settings |= {"loss": loss, "metrics": metrics}
         params, opt_state, found = step(apply, optimizer, *state, inputs, targets, **settings)
         return (params, opt_state), jax.tree.map(lambda mean: mean * jnp.sum(of_sample).astype(mean.dtype), found)
 
@@ -106,6 +126,15 @@ def descend(
 
     Returns:
         New parameters, and the mean loss of the last epoch.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
+        >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
+        >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
+        >>> settings = {"epochs": 5, "batch_size": 2, "key": jax.random.key(0)}
+        >>> params, loss = ea.training.descend(apply, sgd, params, x, y, **settings)
+        >>> params["w"].shape, loss.shape
+        ((4, 3), ())
     """
     key = _checks.key("key", key)
 

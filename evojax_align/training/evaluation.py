@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from evojax_align import population
-from evojax_align._types import Apply, Array, Float, Loss, Metrics, PyTree
+from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PyTree
+from evojax_align.training._checking import check_data
 from evojax_align.training.scoring import (
     CHUNK,
     Score,
-    check_data,
     in_chunks,
     measures,
     not_finite,
@@ -53,12 +53,27 @@ def evaluate(
         >>> evaluate(line, 2.0, jnp.arange(3.0), jnp.arange(3.0), loss=squares).loss.round(3).item()
         1.6670000553131104
     """
+    return _evaluate(lambda params, x: (apply(params, x), False), params, x, y, loss, metrics, chunk)
+
+
+def _evaluate(
+    said: Callable[[PyTree, PyTree], tuple[PyTree, ArrayLike]],
+    params: PyTree,
+    x: PyTree,
+    y: PyTree,
+    loss: Loss | None,
+    metrics: Metrics | None,
+    chunk: int,
+) -> Score:
+    """`evaluate` of a function that gives outputs, and which samples it failed on besides those that outputs show."""
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    check_data("x, y", apply, params, x, y, loss, metrics)
+    check_data("x, y", lambda params, x: said(params, x)[0], params, x, y, loss, metrics, chunk=chunk)
 
     def totals(part: tuple[PyTree, PyTree], weights: Array) -> dict[str, Array]:
         inputs, targets = part
-        found = measures(apply(params, inputs), targets, loss, metrics)
+        outputs, failed = said(params, inputs)
+        found = measures(outputs, targets, loss=loss, metrics=metrics)
+        found = {name: jnp.where(failed, jnp.nan, values) for name, values in found.items()}
         return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
 
     count = jax.tree.leaves(x)[0].shape[0]
@@ -91,23 +106,22 @@ def evaluate_ensemble(
         chunk: samples at a time.
 
     Returns:
-        A `Score`, NaN if one member has an output that is NaN or +infinity. Outputs that `combine` turns into integers
-        cannot be NaN: for those the members are not looked at.
+        A `Score`, NaN if one member has an output that is NaN or +infinity, whatever `combine` makes of it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> pop, x, y = jnp.array([1.0, 3.0]), jnp.ones(2), jnp.array([2.0, 3.0])
+        >>> evaluate_ensemble(lambda p, x: p * x, pop, x, y, loss=lambda outputs, y: (outputs - y) ** 2).loss.item()
+        0.5
     """
     combine = combine or (log_mean_probabilities if loss is None else _mean)
 
-    def together(pop: PyTree, part: PyTree) -> PyTree:
+    def together(pop: PyTree, part: PyTree) -> tuple[PyTree, Array]:
         outputs = population.map(lambda params: apply(params, part), pop)
-        lost = jax.vmap(lambda of: not_finite(of, jax.tree.leaves(part)[0].shape[0]))(outputs).any(axis=0)
+        failed = jax.vmap(lambda of: not_finite(of, jax.tree.leaves(part)[0].shape[0]))(outputs)
+        return combine(outputs), failed.any(axis=0)
 
-        def marked(leaf: Array) -> Array:
-            if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-                return leaf
-            return jnp.where(lost.reshape(-1, *[1] * (leaf.ndim - 1)), jnp.nan, leaf)
-
-        return jax.tree.map(marked, combine(outputs))
-
-    return evaluate(together, pop, x, y, loss=loss, metrics=metrics, chunk=chunk)
+    return _evaluate(together, pop, x, y, loss, metrics, chunk)
 
 
 def log_mean_probabilities(logits: Float[Array, "members n ... classes"]) -> Float[Array, "n ... classes"]:

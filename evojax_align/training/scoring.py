@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
@@ -31,6 +30,12 @@ class Score:
         accuracy: share of the labels that have the largest logit, an array like the loss; None where another loss was
             given.
         metrics: means of the other metrics, by name.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> logits, labels = jnp.array([[4.0, 0.0], [4.0, 0.0]]), jnp.array([0, 1])
+        >>> ea.training.evaluate(lambda params, x: x, None, logits, labels).accuracy.item()
+        0.5
     """
 
     loss: Float[Array, "..."]
@@ -65,14 +70,20 @@ def hits(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Floa
 
 
 def measures(
-    outputs: PyTree, targets: PyTree, loss: Loss | None = None, metrics: Metrics | None = None
+    outputs: PyTree, targets: PyTree, *, loss: Loss | None = None, metrics: Metrics | None = None
 ) -> dict[str, Float[Array, " n"]]:
     """Loss, accuracy and metrics of each sample, by name, in float32 or better; NaN for samples that failed.
 
     This is the one place that decides what has failed: an output that is NaN or +infinity, or a loss that is not
     finite. A logit of -infinity rules out a class. "accuracy" is left out where a loss is given.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> outputs, targets = jnp.array([1.0, 2.0, jnp.nan]), jnp.array([1.0, 4.0, 0.0])
+        >>> ea.training.measures(outputs, targets, loss=lambda outputs, y: (outputs - y) ** 2)["loss"].tolist()
+        [0.0, 4.0, nan]
     """
-    _refuse_names(metrics)
+    refuse_names(metrics)
     found = {"loss": (loss or cross_entropy)(outputs, targets)}
     if loss is None:
         found["accuracy"] = hits(outputs, targets)
@@ -88,8 +99,8 @@ def score(
     params: PyTree,
     x: PyTree,
     y: PyTree = None,
-    weights: Float[Array, " n"] | None = None,
     *,
+    weights: Float[Array, " n"] | None = None,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> Score:
@@ -104,8 +115,14 @@ def score(
             through it, so that its outputs must be finite for those).
         loss: in place of the softmax cross-entropy.
         metrics: more functions like the loss, by name.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> squares, x, y = lambda outputs, y: (outputs - y) ** 2, jnp.ones(2), jnp.array([2.0, 4.0])
+        >>> ea.training.score(lambda p, x: p * x, 2.0, x, y, loss=squares, weights=jnp.array([1.0, 3.0])).loss.item()
+        3.0
     """
-    found = measures(apply(params, x), y, loss, metrics)
+    found = measures(apply(params, x), y, loss=loss, metrics=metrics)
     if weights is None:
         return of_means({name: jnp.mean(values) for name, values in found.items()})
     total = jnp.sum(weights)
@@ -143,8 +160,8 @@ def in_chunks(fn: Callable[..., PyTree], data: PyTree, *, chunk: int = CHUNK, to
         10.0
     """
     count = jnp.shape(jax.tree.leaves(data)[0])[0]
+    size = chunk_size(count, chunk)
     parts = max(1, -(-count // _checks.positive("chunk", chunk)))
-    size = -(-count // parts)
     if parts == 1:
         return fn(data, jnp.ones(count)) if total else fn(data)
 
@@ -159,79 +176,16 @@ def in_chunks(fn: Callable[..., PyTree], data: PyTree, *, chunk: int = CHUNK, to
     return jax.tree.map(lambda leaf: leaf.reshape(parts * size, *leaf.shape[2:])[:count], found)
 
 
-def check_data(
-    argument: str,
-    apply: Apply,
-    params: PyTree,
-    x: PyTree,
-    y: PyTree,
-    loss: Loss | None = None,
-    metrics: Metrics | None = None,
-) -> None:
-    """Refuse no samples, targets that do not belong to the inputs, labels that the network has no logit for, and a loss
-    or metric that does not give one number for each sample."""
-    _refuse_names(metrics)
-    for name, fn in {"loss": loss, **(metrics or {})}.items():
-        if fn is not None:
-            _checks.network(fn, name)
-    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves((x, y))}
-    if len(counts) != 1 or not counts.isdisjoint({(0,), ()}):
-        came = f"inputs of shape {_shapes(x)} and targets of shape {_shapes(y)}"
-        raise _checks.bad(argument, came, "at least one sample, and as many targets as inputs", "Check the data set.")
-    outputs = _checks.traced(lambda f: partial(jax.eval_shape, f), apply, params, _one(x))
-    if loss is None:
-        _check_labels(argument, outputs, y)
-    for name, fn in {"loss": loss, **(metrics or {})}.items():
-        if fn is None:
-            continue
-        values = _traced(name, fn, outputs, _one(y))
-        if getattr(values, "shape", None) != (1,) or not jnp.issubdtype(values.dtype, jnp.floating):
-            came = "a tree" if not hasattr(values, "shape") else f"{values.dtype} of shape {values.shape}"
-            fix = "Take the mean over all axes but the first."
-            raise _checks.bad(name, f"{came} for 1 sample", "one floating-point number for each sample", fix)
+def chunk_size(count: int, chunk: int = CHUNK) -> int:
+    """How many samples `in_chunks` gives its function at a time."""
+    return -(-count // max(1, -(-count // _checks.positive("chunk", chunk))))
 
 
-def _refuse_names(metrics: Metrics | None) -> None:
+def refuse_names(metrics: Metrics | None) -> None:
+    """Refuse names of metrics that records use otherwise."""
     for name in ("loss", "accuracy"):
         if name in (metrics or {}):
             raise _checks.bad("metrics", f"the name {name!r}", "other names", "The record has a field of this name.")
-
-
-def _traced(name: str, fn: Loss, outputs: PyTree, targets: PyTree) -> Any:
-    try:
-        return jax.eval_shape(fn, outputs, targets)
-    except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
-        came = f"outputs of shape {_shapes(outputs)} and targets of shape {_shapes(targets)}"
-        fix = f"Check that it fits the network's outputs; tracing it raised: {error}"
-        raise _checks.bad(name, came, f"what {name}(outputs, targets) takes", fix) from error
-
-
-def _check_labels(argument: str, outputs: PyTree, y: PyTree) -> None:
-    """Require integer labels, one for each place where the network gives logits, and a logit for each."""
-    if not hasattr(outputs, "shape"):
-        came, expected = f"outputs of structure {jax.tree.structure(outputs)}", "one array of logits, or a loss"
-        raise _checks.bad("apply", came, expected, "Pass loss=..., or let apply return the logits alone.")
-    dtype = getattr(y, "dtype", None)
-    fits = dtype is not None and jnp.issubdtype(dtype, jnp.integer) and y.shape[1:] == outputs.shape[1:-1]
-    if outputs.ndim < 2 or not fits:
-        came = f"logits of shape {('n', *outputs.shape[1:])} and {dtype} targets of shape {_shapes(y)}"
-        fix = "Pass integer labels; or for other targets a loss, such as loss=lambda outputs, y: (outputs - y) ** 2."
-        raise _checks.bad(argument, came, "an integer label for each line of logits", fix)
-    classes = outputs.shape[-1]
-    if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
-        came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
-        raise _checks.bad(argument, came, f"0 to {classes - 1}, for {classes} logits", "Renumber the classes.")
-
-
-def _one(tree: PyTree) -> PyTree:
-    """The shapes of one sample, with its leading axis."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *jnp.shape(leaf)[1:]), jnp.result_type(leaf)), tree)
-
-
-def _shapes(tree: PyTree) -> Any:
-    """The shapes of all leaves, or that of the only one."""
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
-    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _by_sample(values: Array) -> Float[Array, " n"]:

@@ -15,6 +15,7 @@ from evojax_align.data.dataset import draw
 from evojax_align.evolution import Genome, Individual, Lamarckian, LamarckianOffspring, LamarckianState, Space
 from evojax_align.models import BlockCNN
 from evojax_align.training import InTraining
+from evojax_align.training.scoring import CHUNK
 from experiments.lamarckian.config import ARMS, LONG, STARTS, Config, published
 
 OF_HISTORY = ("fitness", "best", "loss", "epochs", "origin", "niche", "blocks")
@@ -31,7 +32,7 @@ class Problem:
             (jnp.asarray((x - mean) / deviation, jnp.float32), jnp.asarray(y)) for x, y in (train, judge, test)
         )
         self.classes = data.num_classes
-        self.chunk = min(training.CHUNK, self.judge[1].size, self.test[1].size)  # of one size, for the same programs
+        self.chunk = min(CHUNK, self.judge[1].size, self.test[1].size)  # of one size, for the same programs
         self.devices = tuple(jax.devices()) if len(jax.devices()) > 1 else ()
         size = min(config.batch_size, self.train[1].size)
         self.images = self.train[1].size - self.train[1].size % size

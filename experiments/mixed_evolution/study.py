@@ -99,7 +99,7 @@ class Problem:
             genes = ea.crossover.block_genes(one, block=config.block, remainder=remainder)
         else:
             real = init_fn(jax.random.key(0))
-            genes = ea.crossover.neuron_genes(real, ea.symmetry.infer(network.apply, real, self.train[0][:1]))
+            genes = ea.crossover.neuron_genes(real, spec=ea.symmetry.infer(network.apply, real, self.train[0][:1]))
         settings = {name: getattr(config, name) for name in ("size", "epochs", "batch_size", "compared")}
         settings |= {"shuffle": self.clean, "mesh": self.mesh, **dict(arm.settings)}
         return Recombination(network.apply, init_fn, genes, self.optimizer, **settings)

@@ -92,7 +92,7 @@ class Problem:
         if ancestors > 1:
             one = module.init(jax.random.key(0), self.image)
             spec = ea.symmetry.infer(module.apply, one, self.image)
-            settings |= {"genes": ea.crossover.neuron_genes(one, spec), "crossover": "uniform"}
+            settings |= {"genes": ea.crossover.neuron_genes(one, spec=spec), "crossover": "uniform"}
         return Padawann(module.apply, synapses, **settings)
 
     @cached_property

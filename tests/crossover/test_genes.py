@@ -1,5 +1,6 @@
 """What is inherited whole."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +60,7 @@ def test_the_published_blocks_leave_the_last_inputs_to_no_gene(params):
 
 def test_a_neuron_is_a_gene_with_all_that_feeds_it(params):
     spec = symmetry.infer(NETWORK.apply, params, X)
-    genes = crossover.neuron_genes(params, spec)
+    genes = crossover.neuron_genes(params, spec=spec)
     assert len(genes.names) == 256 + 128 + 10
     chosen = np.zeros(394, bool)
     chosen[genes.names.index(next(name for name in genes.names if name.endswith("[7]")))] = True
@@ -104,3 +105,20 @@ def test_bad_input_is_refused(params):
         crossover.block_genes(params, block=0)
     with pytest.raises(ValueError, match="remainder: "):
         crossover.block_genes(params, remainder="drop")
+
+
+def test_a_child_of_neurons_is_the_mixture_of_their_genes(params):
+    spec = symmetry.infer(NETWORK.apply, params, X)
+    zeros, ones = (jax.tree.map(lambda leaf, v=value: jnp.full_like(leaf, v), params) for value in (0, 1))
+    child = crossover.neurons(jax.random.key(3), zeros, ones, spec=spec)
+    genes = crossover.neuron_genes(params, spec=spec)
+    leaves = list(zip(*map(jax.tree.leaves, (genes.index, child)), strict=True))
+    from_b = [max(float(leaf.max(initial=0, where=index == n)) for index, leaf in leaves) for n in range(394)]
+    chex.assert_trees_all_equal(crossover.mix(genes, np.array(from_b) > 0, zeros, ones), child)
+    assert 0.4 < np.mean(from_b) < 0.6
+
+
+def test_genes_of_parameters_that_the_symmetry_does_not_describe_are_refused(params):
+    spec = symmetry.infer(NETWORK.apply, params, X)
+    with pytest.raises(ValueError, match=r"params: got the leaf 'other'.*Infer the specification"):
+        crossover.neuron_genes({"other": jnp.ones(3)}, spec=spec)

@@ -53,7 +53,7 @@ def test_dead_pair_with_dead_by_index_and_the_rest_as_if_these_were_not_there(sh
     for kind in ("plain", "ties", "equal", "negative", "plain", "negative"):
         scores = draw(kind, shape, rng.integers(100))
         dead_x, dead_y = (rng.random(size) < 0.5 for size in shape)
-        x, y = partners(injective(jnp.asarray(scores), jnp.asarray(dead_x), jnp.asarray(dead_y)), shape)
+        x, y = partners(injective(jnp.asarray(scores), dead_x=jnp.asarray(dead_x), dead_y=jnp.asarray(dead_y)), shape)
         both = min(dead_x.sum(), dead_y.sum())
         settled_x, settled_y = np.flatnonzero(dead_x)[:both], np.flatnonzero(dead_y)[:both]
         partner = dict(zip(x.tolist(), y.tolist(), strict=True))
@@ -66,15 +66,15 @@ def test_dead_pair_with_dead_by_index_and_the_rest_as_if_these_were_not_there(sh
 def test_a_dead_neuron_leaves_a_live_one_its_partner():
     scores = jnp.array([[0.0, 0.0, 0.0], [-0.2, 0.9, 0.0]])
     dead_x, dead_y = jnp.array([True, False]), jnp.array([False, False, True])
-    assert injective(scores, dead_x, dead_y).y.tolist() == [2, 1]
-    assert injective(scores.T, dead_y, dead_x).x.tolist() == [2, 1]
+    assert injective(scores, dead_x=dead_x, dead_y=dead_y).y.tolist() == [2, 1]
+    assert injective(scores.T, dead_x=dead_y, dead_y=dead_x).x.tolist() == [2, 1]
 
 
 def test_sides_of_equal_width_are_matched_one_to_one():
     scores = jnp.asarray(draw("plain", (7, 7)))
     dead = jnp.arange(7) < 2
-    for masks in ((), (dead, dead[::-1])):
-        assert injective(scores, *masks).y.tolist() == one_to_one(scores, *masks).y.tolist()
+    for masks in ({}, {"dead_x": dead, "dead_y": dead[::-1]}):
+        assert injective(scores, **masks).y.tolist() == one_to_one(scores, **masks).y.tolist()
 
 
 def test_nan_is_taken_only_where_it_must_be():
@@ -89,7 +89,7 @@ def test_nan_is_taken_only_where_it_must_be():
 def test_it_runs_under_jit_and_vmap_and_in_bfloat16(shape):
     scores = jnp.asarray(np.stack([draw("plain", shape, seed) for seed in range(3)]))
     dead_x, dead_y = (jnp.arange(size) == 1 for size in shape)
-    one = lambda scores: injective(scores, dead_x, dead_y)
+    one = lambda scores: injective(scores, dead_x=dead_x, dead_y=dead_y)
     expected = [one(member) for member in scores]
     for found in (jax.jit(jax.vmap(one))(scores), jax.lax.map(one, scores)):
         assert found.x.tolist() == [m.x.tolist() for m in expected]
@@ -104,6 +104,6 @@ def test_scores_without_neurons_and_masks_of_another_length_are_refused(unchecke
         with pytest.raises(ValueError, match=r"scores: got shape .*expected \[p, q\], neither 0"):
             injective(jnp.ones(shape))
     with pytest.raises(ValueError, match=r"dead_x: got shape \(3,\); expected \(2,\)"):
-        injective(jnp.ones((2, 3)), jnp.zeros(3, bool))
+        injective(jnp.ones((2, 3)), dead_x=jnp.zeros(3, bool))
     with pytest.raises(ValueError, match=r"dead_y: got shape \(2,\); expected \(3,\)"):
-        injective(jnp.ones((2, 3)), None, jnp.zeros(2, bool))
+        injective(jnp.ones((2, 3)), dead_y=jnp.zeros(2, bool))

@@ -90,7 +90,7 @@ def test_nan_is_taken_only_where_it_must_be_and_then_told(engine):
     with pytest.raises(ValueError, match="scores: got NaN where partners were chosen"):
         one_to_one(unknown, engine=engine)
     dead = jnp.array([True, False])
-    assert one_to_one(unknown, dead, dead, engine=engine).valid
+    assert one_to_one(unknown, dead_x=dead, dead_y=dead, engine=engine).valid
     assert sorted(traced(jnp.full((6, 6), nan)).y.tolist()) == list(range(6))
     rng = np.random.default_rng(0)
     for _ in range(5):
@@ -122,7 +122,7 @@ def test_dead_pair_with_dead_by_index_and_the_living_as_if_these_were_not_there(
     for kind in ("plain", "plain", "ties", "equal", "equal", "equal"):
         scores = draw(kind, 8, rng.integers(100)) + np.float32(offset)
         dead_x, dead_y = rng.random((2, 8)) < 0.4
-        m = one_to_one(jnp.asarray(scores), jnp.asarray(dead_x), jnp.asarray(dead_y), engine=engine)
+        m = one_to_one(jnp.asarray(scores), dead_x=jnp.asarray(dead_x), dead_y=jnp.asarray(dead_y), engine=engine)
         assert is_bijection(m)
         both = min(dead_x.sum(), dead_y.sum())
         settled_x, settled_y = np.flatnonzero(dead_x)[:both], np.flatnonzero(dead_y)[:both]
@@ -146,10 +146,12 @@ def test_it_runs_under_jit_and_vmap(engine, size):
     dead = jnp.asarray(np.arange(size) < np.arange(5)[:, None] // 2)
 
     def one(scores, dead):
-        m = one_to_one(scores, dead, dead[::-1], engine=engine)
+        m = one_to_one(scores, dead_x=dead, dead_y=dead[::-1], engine=engine)
         return m.x, m.y, m.valid
 
-    expected = [one_to_one(s, d, d[::-1], engine="host").y.tolist() for s, d in zip(scores, dead, strict=True)]
+    expected = [
+        one_to_one(s, dead_x=d, dead_y=d[::-1], engine="host").y.tolist() for s, d in zip(scores, dead, strict=True)
+    ]
     x, y, valid = jax.jit(jax.vmap(one))(scores, dead)
     assert y.tolist() == expected and valid.all() and (np.asarray(x) == np.arange(size)).all()
     if engine == "host":
@@ -160,11 +162,12 @@ def test_it_runs_under_jit_and_vmap(engine, size):
 def test_a_batch_is_matched_member_by_member():
     scores = jnp.asarray(np.stack([draw("plain", 8, seed) for seed in range(4)]))
     dead_x, dead_y = jnp.asarray(np.random.default_rng(0).random((2, 4, 8)) < 0.3)
-    for masks in ((), (dead_x, dead_y)):
-        m = one_to_one(scores, *masks)
+    for masks in ({}, {"dead_x": dead_x, "dead_y": dead_y}):
+        m = one_to_one(scores, **masks)
         assert m.x.shape == m.y.shape == (4, 8) and m.valid.shape == (4,) and m.valid.all()
-        for i in range(4):
-            assert m.y[i].tolist() == one_to_one(scores[i], *(mask[i] for mask in masks)).y.tolist()
+        for number in range(4):
+            alone = one_to_one(scores[number], **{name: mask[number] for name, mask in masks.items()})
+            assert m.y[number].tolist() == alone.y.tolist()
     assert one_to_one(scores[:1]).y.tolist() == [one_to_one(scores[0]).y.tolist()]
 
 
@@ -227,4 +230,4 @@ def test_a_mask_of_another_length_is_refused():
     with pytest.raises((ValueError, TypeError), match=r"dead_y: got shape \(4,\); expected \(3,\)|annotation"):
         one_to_one(jnp.eye(3), None, wrong)
     with pytest.raises((ValueError, TypeError), match=r"dead_y: got shape|annotation"):
-        one_to_one(jnp.eye(3)[None], None, jnp.zeros((2, 3), bool))
+        one_to_one(jnp.eye(3)[None], dead_y=jnp.zeros((2, 3), bool))

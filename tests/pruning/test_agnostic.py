@@ -142,3 +142,65 @@ def test_answers_are_the_classes_of_every_value_and_of_all_together():
         chances.append(jax.nn.softmax(logits))
     np.testing.assert_array_equal(found.ensemble, jnp.mean(jnp.stack(chances), axis=0).argmax(axis=1))
     assert found.finite.all() and found.losses.shape == (3, 23)
+
+
+def squares(outputs, targets):
+    return jnp.mean((outputs - targets) ** 2, axis=tuple(range(1, outputs.ndim)))
+
+
+def test_a_regression_is_scored_by_its_loss_and_has_no_accuracy():
+    kept = pruning.masked(MASKS, pruning.basis(SYNAPSES, PARAMS))
+    targets = jax.random.normal(jax.random.key(6), (23, 4))
+    found = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, targets), loss=squares, chunk=6)
+    assert found.accuracy is None and found.ensemble is None
+    for number, value in enumerate(VALUES):
+        outputs = NET.apply(pruning.at_value(SYNAPSES, kept, value), X)
+        np.testing.assert_allclose(found.loss[number], np.mean((outputs - targets) ** 2), rtol=1e-5)
+    said = pruning.answers(NET.apply, SYNAPSES, kept, VALUES, Task(X, targets), loss=squares)
+    assert said.classes is None and said.losses.shape == (3, 23) and said.finite.all()
+    np.testing.assert_allclose(said.losses.mean(axis=1), found.loss, rtol=1e-5)
+
+
+def test_an_autoencoder_with_a_tree_of_outputs_is_scored_at_every_value():
+    params = {"in": {"kernel": PARAMS["params"]["hidden_0"]["kernel"]}, "out": {"kernel": jnp.ones((7, 6))}}
+    synapses = pruning.find(params)
+
+    def apply(params, x):
+        code = jnp.tanh(x["image"] @ params["in"]["kernel"])
+        return {"code": code, "image": code @ params["out"]["kernel"]}
+
+    def loss(outputs, x):
+        return squares(outputs["image"], x["image"]) + 0.1 * jnp.abs(outputs["code"]).sum(axis=1)
+
+    kept, task = pruning.basis(synapses, params), Task({"image": X}, {"image": X})
+    found = pruning.rollouts(apply, synapses, kept, (0.1, jnp.nan), task, loss=loss)
+    plain = ea.training.evaluate(apply, pruning.at_value(synapses, kept, 0.1), task.x, task.y, loss=loss)
+    np.testing.assert_allclose(found.loss[0], plain.loss, rtol=1e-6)
+    assert jnp.isnan(found.loss[1])
+    without = pruning.rollouts(
+        apply, synapses, kept, (0.1,), Task({"image": X}), loss=lambda outputs, _: squares(outputs["image"], 0.0)
+    )
+    assert jnp.isfinite(without.loss).all()
+
+
+def test_labels_of_sequences_are_scored_as_training_scores_them():
+    params = {"kernel": PARAMS["params"]["hidden_0"]["kernel"]}
+    synapses, x, y = pruning.find(params), X[:20].reshape(4, 5, 6), Y[:20].reshape(4, 5)
+
+    def apply(params, x):
+        return x @ params["kernel"]
+
+    kept = pruning.basis(synapses, params)
+    found = pruning.rollouts(apply, synapses, kept, (0.5, 0.5), Task(x, y))
+    expected = ea.training.evaluate(apply, pruning.at_value(synapses, kept, 0.5), x, y)
+    np.testing.assert_allclose(found.loss, [expected.loss] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found.accuracy, [expected.accuracy] * 2)
+    np.testing.assert_allclose(found.ensemble, expected.accuracy)
+
+
+def test_a_task_that_does_not_fit_the_network_is_named():
+    kept = pruning.basis(SYNAPSES, PARAMS)
+    with pytest.raises(ValueError, match="task: got labels from 0 to 4"):
+        pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, jnp.arange(23) % 5))
+    with pytest.raises(ValueError, match="loss: got float32 of shape"):
+        pruning.answers(NET.apply, SYNAPSES, kept, VALUES, Task(X, X), loss=lambda outputs, y: outputs)

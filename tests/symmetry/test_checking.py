@@ -72,3 +72,37 @@ def test_a_network_that_closes_over_a_tracer_is_taken_at_its_word():
     plain = ea.align(apply, a, b, X).permutations_b
     for group, order in outer(0.0).items():
         np.testing.assert_array_equal(order, plain[group])
+
+
+EXPLICIT = """
+import dataclasses
+import evojax_align as ea
+from jax.sharding import NamedSharding, PartitionSpec as P
+
+def network(p, x):
+    return jnp.tanh(x @ p["in"]) @ p["out"]
+
+def evolved(mesh):
+    apply = network
+    x = jax.random.normal(jax.random.key(0), (12, 4))
+    a, b = [{"in": jax.random.normal(key, (4, 6)), "out": jax.random.normal(key, (6, 3))} for key in
+            jax.random.split(jax.random.key(1))]
+    if mesh is not None:
+        whole, rows = P(None, None), P("members", None)
+        apply = jax.shard_map(network, mesh=mesh, in_specs=(whole, rows), out_specs=rows)
+        x, a, b = jax.device_put((x, a, b), tuple(NamedSharding(mesh, spec) for spec in (rows, whole, whole)))
+    spec = ea.symmetry.infer(apply, a, x)
+    wrong = dataclasses.replace(spec, axes=dict(spec.axes, out=(None, None)))
+    aligned = lambda a, b, x, spec: ea.align(apply, a, b, x, method="weights", spec=spec).permutations_b
+    for function in (aligned, jax.jit(aligned, static_argnums=3)):
+        try:
+            function(a, b, x, wrong)
+            raise AssertionError("a wrong symmetry was let through")
+        except ValueError as error:
+            assert "a permutation of which moves the outputs" in str(error), error
+    return aligned(a, b, x, None), jax.jit(aligned, static_argnums=3)(a, b, x, spec)
+"""
+
+
+def test_a_network_that_runs_over_an_explicit_mesh_is_tried_on_it(alike_on_two_devices):
+    alike_on_two_devices(EXPLICIT)

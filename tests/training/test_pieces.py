@@ -116,7 +116,7 @@ def test_on_devices_named_it_is_the_same(images, starts):
 
 def test_a_second_network_of_known_pieces_compiles_nothing(images, starts):
     def programs():
-        pieces = training.pieces
+        pieces = training.chains
         return [of._cache_size() for of in (pieces._forward, pieces._backward, pieces._end, pieces._descended)]
 
     fit(images, starts)

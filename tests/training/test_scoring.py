@@ -129,7 +129,7 @@ def test_an_ensemble_of_regressors_answers_by_the_mean_of_its_outputs_or_as_it_i
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": lambda outputs, y: (outputs - y) ** 2}, r"loss: got float32 of shape \(1, 2\) for 1 sample"),
+        ({"loss": lambda outputs, y: (outputs - y) ** 2}, r"loss: got float32 of shape \(50, 2\) for 50 samples"),
         ({"loss": lambda outputs, y: jnp.mean((outputs - y) ** 2)}, r"loss: got float32 of shape \(\)"),
         ({"loss": lambda outputs, y: (outputs > y).all(axis=1)}, "loss: got bool of shape"),
         ({"loss": lambda outputs, y: (outputs["a"], y)}, "loss: got outputs of shape .*tracing it raised"),
@@ -149,7 +149,9 @@ def test_a_loss_or_targets_that_do_not_fit_are_named(change, message):
 def test_a_loss_of_nan_keeps_its_gradient_and_masked_samples_have_none():
     def loss(params, weights):
         outputs = jnp.array([[1.0], [jnp.inf]]) * params
-        return training.score(lambda p, x: outputs, params, outputs, outputs, weights, loss=lambda o, y: o[:, 0]).loss
+        return training.score(
+            lambda p, x: outputs, params, outputs, outputs, weights=weights, loss=lambda o, y: o[:, 0]
+        ).loss
 
     assert np.isnan(loss(1.0, None)) and not np.isfinite(jax.grad(loss)(1.0, None))
     assert float(loss(1.0, jnp.array([1.0, 0.0]))) == 1
@@ -169,3 +171,156 @@ def test_a_logit_of_minus_infinity_rules_out_a_class():
     score = training.evaluate(lambda params, x: params[x], logits, jnp.arange(2), labels)
     assert np.isfinite(score.loss) and float(score.accuracy) == 1
     assert np.isnan(training.evaluate(lambda params, x: params[x], logits, jnp.arange(2), 1 - labels).loss)
+
+
+def furthest(outputs, targets):
+    return jnp.abs(outputs - targets).max(axis=1)
+
+
+def lengths(outputs, targets):
+    return jnp.sum(outputs**2, axis=1)
+
+
+def regression(count=24):
+    x = jax.random.normal(jax.random.key(5), (count, 3))
+    return x, x @ jnp.arange(6.0).reshape(3, 2)
+
+
+def linear(params, x):
+    return x @ params
+
+
+def mean_squares(outputs, targets):
+    return jnp.mean((outputs - targets) ** 2, axis=1)
+
+
+METRICS = {"furthest": furthest, "lengths": lengths}
+SGD = optax.sgd(0.05)
+
+
+def test_fit_records_metrics_of_every_epoch_in_training_and_validation():
+    data, unseen, pop = regression(), regression(10), jax.random.normal(jax.random.key(6), (2, 3, 2))
+    told = []
+    settings = {"epochs": 3, "batch_size": 24, "key": jax.random.key(7), "loss": mean_squares, "metrics": METRICS}
+    trained, history = ea.training.fit(
+        linear, pop, data, SGD, validation=unseen, on_epoch=lambda n, found: told.append(set(found)), **settings
+    )
+    assert history.accuracy is None and history.validation_accuracy is None
+    assert set(history.metrics) == set(history.validation_metrics) == set(METRICS)
+    for number, member in enumerate(ea.population.unstack(pop)):
+        before = ea.training.evaluate(linear, member, *data, loss=mean_squares, metrics=METRICS)
+        after = ea.training.evaluate(linear, trained[number], *unseen, loss=mean_squares, metrics=METRICS)
+        for name in METRICS:  # one step an epoch, each judged before it
+            np.testing.assert_allclose(history.metrics[name][number, 0], before.metrics[name], rtol=1e-5)
+            np.testing.assert_allclose(history.validation_metrics[name][number, -1], after.metrics[name], rtol=1e-5)
+    assert told[0] == {"loss", "furthest", "lengths"} | {
+        "validation_loss",
+        "validation_furthest",
+        "validation_lengths",
+    }
+    plain = ea.training.fit(linear, pop, data, SGD, **settings | {"metrics": None})[1]
+    assert plain.metrics == plain.validation_metrics == {}
+
+
+def test_metrics_beside_the_default_loss_do_not_change_what_is_learnt():
+    x, y = regression()[0], jnp.arange(24) % 2
+    settings = {"epochs": 2, "batch_size": 5, "key": jax.random.key(7)}
+    pop = jax.random.normal(jax.random.key(6), (2, 3, 2))
+    plain, without = ea.training.fit(linear, pop, (x, y), SGD, **settings)
+    found, history = ea.training.fit(linear, pop, (x, y), SGD, metrics={"lengths": lengths}, **settings)
+    np.testing.assert_allclose(found, plain, rtol=1e-6)
+    np.testing.assert_allclose(history.accuracy, without.accuracy)
+    assert history.metrics["lengths"].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("of_init", "of_step"),
+    [
+        ({}, {"loss": mean_squares}),
+        ({"loss": mean_squares}, {}),
+        ({"loss": mean_squares}, {"loss": mean_squares, "metrics": METRICS}),
+        ({"loss": mean_squares, "validated": True}, {"loss": mean_squares}),
+        ({"loss": mean_squares}, {"loss": mean_squares, "validation": regression(4)}),
+    ],
+)
+def test_members_begun_for_other_records_are_refused(of_init, of_step):
+    members = ea.training.init(jnp.zeros((2, 3, 2)), SGD, epochs=1, key=jax.random.key(0), **of_init)
+    with pytest.raises(ValueError, match=r"members: got a history of .*; expected .*the same loss and metrics"):
+        ea.training.step_epoch(linear, members, regression(), SGD, batch_size=8, **of_step)
+
+
+@pytest.mark.parametrize("name", ["loss", "validation_furthest"])
+def test_a_metric_with_the_name_of_a_record_is_refused(name):
+    with pytest.raises(ValueError, match=f"metrics: got the name '{name}'"):
+        ea.training.init(
+            jnp.zeros((2, 3, 2)), SGD, epochs=1, key=jax.random.key(0), loss=mean_squares, metrics={name: furthest}
+        )
+
+
+def test_an_ensemble_that_votes_by_integers_tells_of_a_member_that_failed():
+    def votes(outputs):
+        return jax.nn.one_hot(outputs.argmax(-1), 2).sum(0).argmax(-1)
+
+    def wrong(outputs, y):
+        return (outputs != y).astype(jnp.float32)
+
+    x, y = regression()[0], jnp.arange(24) % 2
+    pop = jax.random.normal(jax.random.key(6), (3, 3, 2))
+    settings = {"loss": wrong, "metrics": {"again": wrong}, "combine": votes, "chunk": 7}
+    fine = ea.training.evaluate_ensemble(linear, pop, x, y, **settings)
+    np.testing.assert_allclose(fine.loss, np.mean(votes(jax.vmap(linear, (0, None))(pop, x)) != y), rtol=1e-6)
+    failed = ea.training.evaluate_ensemble(linear, pop.at[1].set(jnp.nan), x, y, **settings)
+    assert jnp.isnan(failed.loss) and jnp.isnan(failed.metrics["again"])
+
+
+PARALLEL = """
+import optax, evojax_align as ea
+from jax.sharding import PartitionSpec as P
+
+def linear(params, x):
+    return x @ params
+
+def squares(outputs, y):
+    return jnp.mean((outputs - y) ** 2, axis=1)
+
+def evolved(mesh):
+    apply = linear
+    if mesh is not None:
+        mesh = jax.sharding.Mesh(mesh.devices, mesh.axis_names)
+        apply = jax.shard_map(linear, mesh=mesh, in_specs=(P(), P("members")), out_specs=P("members"))
+    x, pop = jax.random.normal(jax.random.key(0), (24, 3)), jax.random.normal(jax.random.key(1), (2, 3, 2))
+    settings, y, sgd = {"loss": squares}, x[:, :2], optax.sgd(0.1)
+    bent = ea.interpolation.bend(
+        apply, pop[0], pop[1], (x, y), sgd, epochs=1, batch_size=6, key=jax.random.key(2), **settings
+    )
+    return (
+        ea.training.evaluate(apply, pop[0], x, y, chunk=12, **settings),
+        ea.training.fit(apply, pop, (x, y), sgd, epochs=1, batch_size=6, key=jax.random.key(2), **settings),
+        ea.attacks.fgsm(apply, pop[0], x, jnp.arange(24) % 2, epsilon=0.1, bounds=None),
+        ea.interpolation.sweep(apply, pop[0], pop[1], x, y, **settings).loss,
+        ea.interpolation.sweep_curve(apply, pop[0], bent, pop[1], x, y, **settings).loss,
+    )
+"""
+
+
+EXPLICIT = """
+import evojax_align as ea
+from jax.sharding import NamedSharding, PartitionSpec as P
+
+def evolved(mesh):
+    apply, x, pop = lambda params, x: x @ params, jnp.arange(24.0).reshape(12, 2), jnp.ones((2, 3))
+    if mesh is not None:
+        apply = jax.shard_map(apply, mesh=mesh, in_specs=(P(None, None), P("members", None)), out_specs=P("members"))
+        x = jax.device_put(x, NamedSharding(mesh, P("members", None)))
+        pop = jax.device_put(pop, NamedSharding(mesh, P()))
+    loss = lambda outputs, y: jnp.mean(outputs**2, axis=1)
+    return ea.training.evaluate(apply, pop, x, loss=loss).loss
+"""
+
+
+def test_inputs_that_lie_on_an_explicit_mesh_reach_the_network_as_they_are(alike_on_two_devices):
+    alike_on_two_devices(EXPLICIT)
+
+
+def test_a_network_that_shares_samples_out_over_devices_is_scored_and_trained(alike_on_two_devices):
+    alike_on_two_devices(PARALLEL)

@@ -153,7 +153,7 @@ def test_fit_leaves_the_population_that_it_was_given(network, task, key):
         ({"batch_size": 0}, "batch_size: "),
         ({"data": (jnp.zeros((0, 6)), jnp.zeros(0, int))}, "at least one sample"),
         ({"data": (jnp.zeros((4, 6)), jnp.array([0, 1, 2, 3]))}, "labels from 0 to 3; expected 0 to 2"),
-        ({"data": (jnp.zeros((4, 5)), jnp.zeros(4, int))}, r"x of shapes \[\(1, 5\)\]"),
+        ({"data": (jnp.zeros((4, 5)), jnp.zeros(4, int))}, r"x of shapes \[\(4, 5\)\]"),
     ],
 )
 def test_bad_input_to_fit_is_named(network, task, key, change, message):

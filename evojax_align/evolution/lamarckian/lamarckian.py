@@ -29,6 +29,7 @@ from evojax_align.evolution.lamarckian.records import (
 from evojax_align.evolution.lamarckian.splicing import MATCHINGS, splice
 from evojax_align.evolution.selection import failed_last
 from evojax_align.models import BlockCNN
+from evojax_align.training.scoring import CHUNK
 
 SCHEMES = ("niching", "plus", "ageing")
 
@@ -103,7 +104,7 @@ class Lamarckian:
     crossover: float = 0.0
     matching: str = "correlation"
     compared: int = 100
-    chunk: int = training.CHUNK
+    chunk: int = CHUNK
     devices: Sequence[Any] = ()
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from evojax_align import _checks, population, training
+from evojax_align import _checks, population
 from evojax_align._tree import masked, with_leaves
 from evojax_align._types import Apply, Array, Bool, Float, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
@@ -25,6 +25,8 @@ from evojax_align.evolution.selection import best, failed_last, tournaments
 from evojax_align.pruning import Rollouts, Synapses, Task, at_value, full_masks, lose, rollouts, total
 from evojax_align.pruning.agnostic import BIASES
 from evojax_align.pruning.choosing import AMONG
+from evojax_align.training._checking import check_data, check_masks
+from evojax_align.training.scoring import CHUNK
 
 CROSSOVERS = ("one_point", "uniform", "none")
 PARENTS = ("tournament", "best")
@@ -100,7 +102,7 @@ class Padawann:
     edges: float = 0.0
     over: str = "best"
     untouched: int = 0
-    chunk: int = training.CHUNK
+    chunk: int = CHUNK
     mesh: Mesh | None = None
 
     def __post_init__(self) -> None:
@@ -153,7 +155,7 @@ class Padawann:
         key = _checks.key("key", key)
         if masks is None:
             masks = full_masks(ancestors)
-        training.check_masks("masks", masks, ancestors)
+        check_masks("masks", masks, ancestors)
         self._check_tasks(population.take(ancestors, 0), tasks)
         kept, alive = _first(self, key, ancestors, masks)
         return _begun(self._judged(kept, alive, tuple(tasks)))
@@ -192,7 +194,7 @@ class Padawann:
             def apply(params: PyTree, x: PyTree, task: Task = task) -> Array:
                 return task.logits(self.apply(params, x))
 
-            training.check_data(f"tasks[{number}]", apply, params, task.x, task.y)
+            check_data(f"tasks[{number}]", apply, params, task.x, task.y)
             self._check_outputs(number, params, task)
 
     def _check_outputs(self, number: int, params: PyTree, task: Task) -> None:

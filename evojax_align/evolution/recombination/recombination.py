@@ -19,8 +19,7 @@ from jax.sharding import Mesh
 from evojax_align import _checks, population, training
 from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.alignment import Method
-from evojax_align.crossover import Genes, mix
-from evojax_align.crossover.genes import NO_GENE
+from evojax_align.crossover.genes import NO_GENE, Genes, mix
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.mutation import gaussian
 from evojax_align.evolution.parent_alignment import ParentAlignment
@@ -42,6 +41,7 @@ from evojax_align.evolution.recombination.records import (
 )
 from evojax_align.evolution.selection import best, couples
 from evojax_align.symmetry import PermutationSpec
+from evojax_align.training._checking import check_data
 
 SELECTIONS = ("best", "random")
 Samples: TypeAlias = Iterable[Any]
@@ -221,7 +221,7 @@ class Recombination:
 
     def _checked(self, argument: str, data: Samples) -> Data:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_data(argument, self.apply, self._shapes, x, y, self.loss)
+        check_data(argument, self.apply, self._shapes, x, y, self.loss)
         return x, y
 
     def train(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:

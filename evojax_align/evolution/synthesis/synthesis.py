@@ -25,6 +25,7 @@ from evojax_align.evolution.synthesis.encoding import Conception, Encoding, conc
 from evojax_align.evolution.synthesis.records import SynthesisInfo, SynthesisOffspring, SynthesisState, synthesis_info
 from evojax_align.pruning import Synapses, full_masks, scaled, total
 from evojax_align.symmetry import PermutationSpec
+from evojax_align.training._checking import check_data
 
 MATES = ("neighbours", "best", "tournament", "random")
 SHARES = ("equal", "fitness")
@@ -235,7 +236,7 @@ class Synthesis:
 
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
-        training.check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y, self.loss)
+        check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y, self.loss)
         return x, y
 
 

@@ -21,7 +21,7 @@ PARAMS = [NET.init(jax.random.key(seed), X) for seed in (0, 1)]
 SYNAPSES = pruning.find(PARAMS[0])
 KEPT = [pruning.basis(SYNAPSES, params) for params in PARAMS]
 ONE, TWO = ea.population.stack(KEPT[:1]), ea.population.stack(KEPT)
-GENES = ea.crossover.neuron_genes(PARAMS[0], ea.symmetry.infer(NET.apply, PARAMS[0], X))
+GENES = ea.crossover.neuron_genes(PARAMS[0], spec=ea.symmetry.infer(NET.apply, PARAMS[0], X))
 FULL = 6 * 10 + 10 * 8 + 8 * 3
 
 

@@ -28,7 +28,7 @@ SPEC = ea.symmetry.infer(NET.apply, ONE, X)
 GENES = {
     "layer": ea.crossover.layer_genes(ONE),
     "block": ea.crossover.block_genes(ONE, block=4),
-    "neuron": ea.crossover.neuron_genes(ONE, SPEC),
+    "neuron": ea.crossover.neuron_genes(ONE, spec=SPEC),
 }
 SGD = optax.sgd(0.1, momentum=0.9)
 
