@@ -53,19 +53,21 @@ class ArmView:
 
     Attributes:
         arrays: by name, those of measures [arms, seeds, ...].
-        arms: names of the arms.
+        names: the arms in the order of the arrays.
+        arms: those that claims and tables are about; all of them, unless a study leaves some out.
     """
 
-    def __init__(self, arrays: lab.Arrays) -> None:
+    def __init__(self, arrays: lab.Arrays, names: str = "arms") -> None:
         self.arrays = arrays
-        self.arms: list[str] = arrays["arms"].tolist()
+        self.names: list[str] = arrays[names].tolist()
+        self.arms = self.names
 
     def __contains__(self, arm: str) -> bool:
         return arm in self.arms
 
     def of(self, arm: str, name: str) -> np.ndarray:
         """One measure of an arm, [seeds, ...]."""
-        return self.arrays[name][self.arms.index(arm)]
+        return self.arrays[name][self.names.index(arm)]
 
 
 def above(
@@ -74,7 +76,7 @@ def above(
     x: Measure,
     y: Measure,
     *,
-    number: str = "share",
+    number: str | Callable[[Any], ArrayLike] = "share",
     arms: Iterable[str] = (),
     known: Callable[[Any], bool] = lambda view: True,
     unit: str = "seeds",
@@ -89,7 +91,7 @@ def above(
         statement: what it says in words.
         x: what is larger, if the claim is true.
         y: what is smaller.
-        number: of `NUMBERS`, what is set beside the paper's number.
+        number: of `NUMBERS`, what is set beside the paper's number; or a function from a view to values to average.
         arms: a run without one of these does not decide the claim.
         known: whether a view decides it.
         unit: what is counted.
@@ -99,12 +101,13 @@ def above(
     """
 
     def compare(view: Any) -> lab.Comparison | None:
-        if not (known(view) and all(arm in view.arms for arm in arms)):
+        if not (all(arm in view.arms for arm in arms) and known(view)):
             return None
         sides = [side(view) if callable(side) else side for side in (x, y)]
         if any(side is None for side in sides):
             return None
-        return (lab.paired if paired else lab.unpaired)(*sides, ours=NUMBERS[number](*sides))
+        ours = number(view) if callable(number) else NUMBERS[number](*sides)
+        return (lab.paired if paired else lab.unpaired)(*sides, ours=ours)
 
     return lab.Claim(name, statement, unit, compare, _by_data(paper), margin)
 
@@ -123,7 +126,7 @@ def mean_of(
     """A mean that is set beside the paper's number, without a direction; arguments are those of `above`."""
 
     def compare(view: Any) -> lab.Comparison | None:
-        if not (known(view) and all(arm in view.arms for arm in arms)):
+        if not (all(arm in view.arms for arm in arms) and known(view)):
             return None
         return lab.measured(of(view) if callable(of) else of)
 
@@ -200,5 +203,5 @@ def panels(
     fig, axes = plotting.figure(-(-len(pictures) // columns), columns, **size)
     for ax, (places, curves, settings) in zip(axes.flat, pictures, strict=False):
         if known := finished(curves):
-            plot(places, known, ax, **settings)
+            plot(np.asarray(places), known, ax, **settings)
     plotting.save(fig, path)
