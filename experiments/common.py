@@ -103,11 +103,11 @@ def above(
     def compare(view: Any) -> lab.Comparison | None:
         if not (all(arm in view.arms for arm in arms) and known(view)):
             return None
-        sides = [side(view) if callable(side) else side for side in (x, y)]
-        if any(side is None for side in sides):
+        first, second = (side(view) if callable(side) else side for side in (x, y))
+        if first is None or second is None:
             return None
-        ours = number(view) if callable(number) else NUMBERS[number](*sides)
-        return (lab.paired if paired else lab.unpaired)(*sides, ours=ours)
+        ours = number(view) if callable(number) else NUMBERS[number](first, second)
+        return (lab.paired if paired else lab.unpaired)(first, second, ours=ours)
 
     return lab.Claim(name, statement, unit, compare, _by_data(paper), margin)
 
@@ -128,7 +128,8 @@ def mean_of(
     def compare(view: Any) -> lab.Comparison | None:
         if not (all(arm in view.arms for arm in arms) and known(view)):
             return None
-        return lab.measured(of(view) if callable(of) else of)
+        values = of(view) if callable(of) else of
+        return None if values is None else lab.measured(values)
 
     return lab.Claim(name, statement, unit, compare, _by_data(paper), margin)
 

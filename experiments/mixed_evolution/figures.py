@@ -1,6 +1,7 @@
 """Figures of the study: accuracy, diversity, the paper's clouds and histograms, and attacks."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +36,7 @@ def draw_generations(view: View, folder: Path) -> None:
         },
     }
     steps = np.arange(1, view.arrays["accuracy"].shape[2])
-    size = {"width": 4.8, "height": 2.6 + 0.12 * len(view.arms)}
+    size: dict[str, Any] = {"width": 4.8, "height": 2.6 + 0.12 * len(view.arms)}
     for name, shown in every.items():
         pictures = [(steps, view.curves(*of), {"x": "generation", "y": title}) for title, of in shown.items()]
         panels(folder / f"{name}.png", plotting.plot_trend, pictures, **size)
@@ -72,8 +73,7 @@ def draw_attacks(view: View, folder: Path) -> None:
             attacked = view.of(arm, "attack")[:, place, : len(epsilons)]
             curves = {target: attacked[..., number] for number, target in enumerate(TARGETS)}
             pictures.append((epsilons, curves, {"x": "epsilon", "y": "accuracy", "title": f"{arm}, generation {mark}"}))
-    size = {"width": 3.9, "height": 2.4}
-    panels(folder / "attacks.png", plotting.plot_trend, pictures, columns=len(arms), **size)
+    panels(folder / "attacks.png", plotting.plot_trend, pictures, columns=len(arms), width=3.9, height=2.4)
 
 
 def draw_comparison(view: View, folder: Path) -> None:
