@@ -1,13 +1,26 @@
-"""What several studies share: how their modules make a study, means of what is known, curves of finished seeds."""
+"""What several studies share: how modules make a study, views, claims, table rows and figures by arm."""
 
 import importlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import ArrayLike
 
-from evojax_align import lab
+from evojax_align import lab, plotting
+
+Measure: TypeAlias = ArrayLike | Callable[[Any], ArrayLike | None]
+"""One value for each unit; or a function from a view to them, or to None if the run lacks them."""
+NUMBERS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "share": lambda x, y: None,
+    "x": lambda x, y: x,
+    "y": lambda x, y: y,
+    "x - y": lambda x, y: x - y,
+    "x / y": lambda x, y: x / y,
+    "y / x": lambda x, y: y / x,
+}
+"""The number of a claim that x lies above y: the share of units for which that is true, or a mean."""
 
 
 def study(package: str | None, title: str, description: str | None, **settings: Any) -> lab.Study:
@@ -35,6 +48,106 @@ def study(package: str | None, title: str, description: str | None, **settings: 
     )
 
 
+class ArmView:
+    """The merged arrays of a run by arm; NaN stands for what is not known, such as a cell that is missing.
+
+    Attributes:
+        arrays: by name, those of measures [arms, seeds, ...].
+        names: the arms in the order of the arrays.
+        arms: those that claims and tables are about; all of them, unless a study leaves some out.
+    """
+
+    def __init__(self, arrays: lab.Arrays, names: str = "arms") -> None:
+        self.arrays = arrays
+        self.names: list[str] = arrays[names].tolist()
+        self.arms = self.names
+
+    def __contains__(self, arm: str) -> bool:
+        return arm in self.arms
+
+    def of(self, arm: str, name: str) -> np.ndarray:
+        """One measure of an arm, [seeds, ...]."""
+        return self.arrays[name][self.names.index(arm)]
+
+
+def above(
+    name: str,
+    statement: str,
+    x: Measure,
+    y: Measure,
+    *,
+    number: str | Callable[[Any], ArrayLike] = "share",
+    arms: Iterable[str] = (),
+    known: Callable[[Any], bool] = lambda view: True,
+    unit: str = "seeds",
+    paired: bool = True,
+    paper: Mapping[str, float] | float | None = None,
+    margin: float | None = None,
+) -> lab.Claim:
+    """The claim that x lies above y.
+
+    Args:
+        name: the identifier of the claim.
+        statement: what it says in words.
+        x: what is larger, if the claim is true.
+        y: what is smaller.
+        number: of `NUMBERS`, what is set beside the paper's number; or a function from a view to values to average.
+        arms: a run without one of these does not decide the claim.
+        known: whether a view decides it.
+        unit: what is counted.
+        paired: whether the values of x and y are of the same units.
+        paper: the paper's number by data set, or that on MNIST.
+        margin: how near to it agrees.
+    """
+
+    def compare(view: Any) -> lab.Comparison | None:
+        if not (all(arm in view.arms for arm in arms) and known(view)):
+            return None
+        first, second = (side(view) if callable(side) else side for side in (x, y))
+        if first is None or second is None:
+            return None
+        ours = number(view) if callable(number) else NUMBERS[number](first, second)
+        return (lab.paired if paired else lab.unpaired)(first, second, ours=ours)
+
+    return lab.Claim(name, statement, unit, compare, _by_data(paper), margin)
+
+
+def mean_of(
+    name: str,
+    statement: str,
+    of: Measure,
+    paper: Mapping[str, float] | float | None,
+    margin: float | None,
+    *,
+    arms: Iterable[str] = (),
+    known: Callable[[Any], bool] = lambda view: True,
+    unit: str = "seeds",
+) -> lab.Claim:
+    """A mean that is set beside the paper's number, without a direction; arguments are those of `above`."""
+
+    def compare(view: Any) -> lab.Comparison | None:
+        if not (all(arm in view.arms for arm in arms) and known(view)):
+            return None
+        values = of(view) if callable(of) else of
+        return None if values is None else lab.measured(values)
+
+    return lab.Claim(name, statement, unit, compare, _by_data(paper), margin)
+
+
+def _by_data(paper: Mapping[str, float] | float | None) -> Mapping[str, float]:
+    return paper if isinstance(paper, Mapping) else {} if paper is None else {"mnist": paper}
+
+
+def decided(claims: Iterable[lab.Claim], view: Any) -> list[lab.Claim]:
+    """The claims that a run has what they need for."""
+    return [claim for claim in claims if claim.compare(view) is not None]
+
+
+def identifier(*words: str) -> str:
+    """Words as a name in lower case, digits and underscores."""
+    return lab.slug(" ".join(words)).replace("-", "_")
+
+
 def known_mean(values: ArrayLike, axis: int | None = -1) -> np.ndarray:
     """The mean along an axis of the values that are known; NaN where none is."""
     values = np.asarray(values, float)
@@ -48,6 +161,17 @@ def average(values: ArrayLike) -> float | None:
     return lab.finite(known_mean(values, None))
 
 
+def row(labels: Mapping[str, Any], values: Mapping[str, ArrayLike]) -> dict[str, Any]:
+    """A row of a table: labels, and then the means of known values by their titles."""
+    return {**labels, **{title: average(of) for title, of in values.items()}}
+
+
+def deviation(values: np.ndarray) -> float | None:
+    """The standard deviation of the known values for a table, rounded; None of fewer than two."""
+    known = values[np.isfinite(values)]
+    return lab.rounded(known.std(ddof=1)) if known.size > 1 else None
+
+
 def finished(curves: Mapping[str, Any]) -> dict[str, Any]:
     """Curves for a figure, arrays [seeds, ...] or tuples of them, without seeds and arms of which nothing is known."""
     kept = {}
@@ -57,3 +181,28 @@ def finished(curves: Mapping[str, Any]) -> dict[str, Any]:
         if rows.any():
             kept[name] = tuple(part[rows] for part in parts) if isinstance(curve, tuple) else curve[rows]
     return kept
+
+
+def panels(
+    path: Path,
+    plot: Callable[..., Any],
+    pictures: Sequence[tuple[ArrayLike, Mapping[str, Any], Mapping[str, Any]]],
+    *,
+    columns: int | None = None,
+    **size: float,
+) -> None:
+    """Draw curves of finished seeds side by side, and save the figure.
+
+    Args:
+        path: the file.
+        plot: a function of `plotting` such as `plot_trend`.
+        pictures: for each panel its horizontal places, its curves by name, and the settings of `plot`.
+        columns: of panels; by default all are in one row.
+        size: of a panel, as `plotting.figure` takes it.
+    """
+    columns = columns or len(pictures)
+    fig, axes = plotting.figure(-(-len(pictures) // columns), columns, **size)
+    for ax, (places, curves, settings) in zip(axes.flat, pictures, strict=False):
+        if known := finished(curves):
+            plot(np.asarray(places), known, ax, **settings)
+    plotting.save(fig, path)

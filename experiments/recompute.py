@@ -20,7 +20,8 @@ import numpy as np
 from evojax_align import lab
 from evojax_align.lab.folder import read_arrays
 from evojax_align.lab.study import cells_of
-from experiments.store import HERE, NOT_SETTINGS, STUDIES, Kept, results_of, study_of
+from experiments import stored
+from experiments.stored import Kept
 
 DIGITS = 1e-5
 """How far stored numbers and recomputed ones may differ, relatively; tables hold six digits."""
@@ -35,14 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", default="", help="STUDY or STUDY/RUN; by default all")
     parser.add_argument("--cells", type=int, default=0, help="how many cells of each run are run again")
     parser.add_argument("--data-dir", help="folder with data sets")
-    parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, default=stored.HERE, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     study, _, wanted = arguments.what.partition("/")
     try:
         found = [
             (name, run)
-            for name in STUDIES
-            for run in results_of(name, arguments.folder).values()
+            for name in stored.STUDIES
+            for run in stored.results_of(name, arguments.folder).values()
             if study in ("", name) and wanted in ("", run.name)
         ]
     except (ValueError, FileNotFoundError) as error:
@@ -73,7 +74,7 @@ def checked(name: str, run: Kept, arguments: argparse.Namespace) -> bool:
 
 def judged_again(name: str, run: Kept, path: Path) -> bool:
     """Whether claims and tables follow from the stored arrays."""
-    found = json.loads(json.dumps(study_of(name).judge(read_arrays(path), run.record)))
+    found = json.loads(json.dumps(stored.study_of(name).judge(read_arrays(path), run.record)))
     different = list(differences(found, run.results, ""))
     claims, tables = len(found["claims"]), len(found["tables"])
     if different:
@@ -100,14 +101,14 @@ def differences(x: Any, y: Any, where: str) -> Iterator[str]:
 
 def run_again(name: str, run: Kept, path: Path, count: int, data_dir: str | None) -> bool:
     """Whether the first cells, run again from the seed, give the stored arrays."""
-    study, record = study_of(name), run.record
+    study, record = stored.study_of(name), run.record
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["configuration"].items()}
     config = type(study.presets[record["preset"]][0])(**settings)
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "again")
         flags = ["--preset", record["preset"], "--quiet"] + (["--data-dir", data_dir] if data_dir else [])
         for key, value in settings.items():
-            flags += [f"--{key}", str(value)] if key in NOT_SETTINGS else ["--set", f"{key}={value!r}"]
+            flags += [f"--{key}", str(value)] if key in stored.NOT_SETTINGS else ["--set", f"{key}={value!r}"]
         for number, cell in enumerate(cells_of(study, config)[:count]):
             where = ["--out", out] if number == 0 else ["--resume", out]
             tail = ["--data-dir", data_dir] if data_dir else []

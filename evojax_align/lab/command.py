@@ -28,6 +28,8 @@ from evojax_align.lab.study import Study
 
 SHOWN = ("statement", "paper", "ours", "interval", "n", "p_corrected", "verdict", "replication")
 """What is printed of a primary claim."""
+MERGING = 30.0
+"""Seconds that merging, judging and drawing may take: with less time left, a run stops after its last cell."""
 SEEDS = 2**32
 """Seeds are below this: JAX's keys take 32 bits unless 64-bit types are enabled."""
 
@@ -103,7 +105,7 @@ def _run(
     if done < len(cells):
         print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")
         return False
-    run.check()
+    run.check(MERGING if todo else 0.0)  # a process that only merges would otherwise stop here again and again
     studies.merged(study, folder, config)
     studies.judged(study, folder)
     run.end()

@@ -164,14 +164,17 @@ class Run(Monitor):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def check(self) -> None:
+    def check(self, least: float = 0.0) -> None:
         """Stop here if a signal has come, or if the longest part between two checks would not end in time.
 
         To be called between parts that are quick to do again.
+
+        Args:
+            least: seconds that the next part may take, if it is known to take longer than those before it.
         """
         now = time.monotonic()
         self._longest_gap, self._checked = max(self._longest_gap, now - self._checked), now
-        self._leave_in_time(self._longest_gap, 0.0, saved=True)
+        self._leave_in_time(max(self._longest_gap, least), 0.0, saved=True)
 
     def _late(self, next_step: float, saving: float) -> bool:
         return self._ends is not None and time.monotonic() + next_step + 2 * saving > self._ends

@@ -1,13 +1,12 @@
 """The claims and tables of the study: primary claims are declared before a run, all others are exploratory."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from evojax_align import lab
 from evojax_align.evolution.lamarckian.records import ORIGINS
-from experiments.common import average, known_mean
+from experiments.common import above, average, decided, deviation, identifier, known_mean, mean_of, row
 from experiments.lamarckian.config import LAMARCK, LONG, SHORT
 from experiments.lamarckian.view import View, own
 
@@ -38,16 +37,9 @@ BEYOND = (
 SEEN = ("demo-text-digits-0", "small-text-fashion_mnist-0", "small-text-cifar10-0")
 
 
-def claim(
-    name: str, statement: str, arms: Iterable[str], compare: Callable[[View], lab.Comparison | None], **number: Any
-) -> lab.Claim:
-    """A claim over seeds, None for runs that lack one of its arms, or whose first mark is not a quarter of the epochs
-    and the last mark all of them."""
-
-    def known(view: View) -> bool:
-        return set(arms) <= set(view.arms) and (4 * view.marks[0], view.marks[-1]) == (view.budget, view.budget)
-
-    return lab.Claim(name, statement, "seeds", lambda view: compare(view) if known(view) else None, **number)
+def whole(view: View) -> bool:
+    """Whether the first mark of a run is a quarter of its epochs, and the last mark all of them."""
+    return (4 * view.marks[0], view.marks[-1]) == (view.budget, view.budget)
 
 
 def means(arm: str, when: int) -> dict[str, Any]:
@@ -56,21 +48,22 @@ def means(arm: str, when: int) -> dict[str, Any]:
     return {"paper": paper, "margin": NEAR}
 
 
+def told(arm: str, number: bool) -> str:
+    """How a statement names its number."""
+    return f" (number: the mean of {arm})" if number else ""
+
+
 def tested(
     arm: str, when: int, other: str, then: int, name: str, *, number: bool = False, start: str | None = None
 ) -> lab.Claim:
     """The claim that what one search has found is better after final training than what another has found, from the
     arms' own weights or from a common start. With a number, the estimate is the mean accuracy of the first."""
-
-    def compare(view: View) -> lab.Comparison:
-        x, y = (view.test(*of, start) for of in ((arm, view.marks[when]), (other, view.marks[then])))
-        return lab.unpaired(x, y, ours=x if number else None)
-
+    sides = [lambda view, of=of, at=at: view.test(of, view.marks[at], start) for of, at in ((arm, when), (other, then))]
     first = f"{arm} {WHEN[when]}" if when != then else arm
-    told = f" (number: the mean of {arm})" if number else ""
     final = "final training" if start is None else f"final training from {start} weights"
-    statement = f"test accuracy after {final} is higher for {first} than for {other} {WHEN[then]}{told}"
-    return claim(name, statement, (arm, other), compare, **(means(arm, when) if number else {}))
+    statement = f"test accuracy after {final} is higher for {first} than for {other} {WHEN[then]}{told(arm, number)}"
+    of_paper = {"number": "x", **means(arm, when)} if number else {}
+    return above(name, statement, *sides, arms=(arm, other), known=whole, paired=False, **of_paper)
 
 
 def searched(
@@ -78,49 +71,37 @@ def searched(
 ) -> lab.Claim:
     """The claim that one search is ahead after a share of the epochs of where another one is after all. With a number,
     the estimate is the mean of the first."""
-
-    def compare(view: View) -> lab.Comparison:
-        x, y = view.at(arm, view.budget * share, measure), view.at(other, view.budget, measure)
-        return lab.unpaired(x, y, ours=x if number else None)
-
+    sides = [
+        lambda view, of=of, part=part: view.at(of, view.budget * part, measure)
+        for of, part in ((arm, share), (other, 1))
+    ]
     what = {
         "fitness": "validation accuracy of the best network is higher",
         "blocks": "the best network has more blocks",
     }
     word = {1: "", 0.5: " after half of the epochs", 0.25: f" {WHEN[QUARTER]}"}[share]
-    told = f" (number: the mean of {arm})" if number else ""
-    statement = f"{what[measure]} for {arm}{word} than for {other} {WHEN[END]}{told}"
-    return claim(name, statement, (arm, other), compare, **number)
+    statement = f"{what[measure]} for {arm}{word} than for {other} {WHEN[END]}{told(arm, bool(number))}"
+    number |= {"number": "x"} if number else {}
+    return above(name, statement, *sides, arms=(arm, other), known=whole, paired=False, **number)
 
 
 def short_first() -> lab.Claim:
     """Section 4.4: evaluations of few epochs are ahead at first."""
-
-    def compare(view: View) -> lab.Comparison | None:
-        soon = 2 * view.each(LONG)
-        return lab.unpaired(view.at(SHORT, soon), view.at(LONG, soon)) if soon <= view.budget else None
-
     statement = (
         f"validation accuracy of the best network is higher for {SHORT} than for {LONG} after the epochs of two "
+        f"evaluations of {LONG}"
     )
-    return claim("short_first", f"{statement}evaluations of {LONG}", (SHORT, LONG), compare)
+    sides = [lambda view, arm=arm: view.at(arm, 2 * view.each(LONG)) for arm in (SHORT, LONG)]
+    known = lambda view: whole(view) and 2 * view.each(LONG) <= view.budget  # noqa: E731
+    return above("short_first", statement, *sides, arms=(SHORT, LONG), known=known, paired=False)
 
 
-def mean_of(arm: str, when: int) -> lab.Claim:
+def mean_at(arm: str, when: int) -> lab.Claim:
     """A mean of Table 1, without a direction."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.measured(view.test(arm, view.marks[when]))
-
     statement = f"mean test accuracy after final training of {arm} {WHEN[when]}"
-    return claim(
-        f"mean_{slug(arm)}_{'end' if when == END else 'quarter'}", statement, (arm,), compare, **means(arm, when)
-    )
-
-
-def slug(arm: str) -> str:
-    """A name of an arm for an identifier."""
-    return lab.slug(arm).replace("-", "_")
+    name = f"mean_{identifier(arm)}_{'end' if when == END else 'quarter'}"
+    of = lambda view: view.test(arm, view.marks[when])  # noqa: E731
+    return mean_of(name, statement, of, **means(arm, when), arms=(arm,), known=whole)
 
 
 PRIMARY = (
@@ -133,8 +114,8 @@ PRIMARY = (
     searched(LONG, SHORT, "long_last"),
     searched(LAMARCK, SHORT, "blocks", measure="blocks", paper={"cifar100": 7.0}, margin=BLOCKS),
     searched(LONG, SHORT, "blocks_long", measure="blocks", paper={"cifar100": 7.0}, margin=BLOCKS),
-    mean_of(SHORT, END),
-    mean_of(LONG, END),
+    mean_at(SHORT, END),
+    mean_at(LONG, END),
 )
 
 
@@ -142,18 +123,18 @@ def explore(view: View) -> list[lab.Claim]:
     """All other claims about the arms of a run."""
     claims = [searched(LAMARCK, SHORT, f"efficiency_{round(1 / share)}", share=share) for share in (0.5, 1)]
     claims += [tested(LAMARCK, END, SHORT, END, f"test_end_{start}", start=start) for start in view.starts]
-    claims += [tested(LAMARCK, QUARTER, LONG, END, "test_early_long"), mean_of(SHORT, QUARTER), mean_of(LONG, QUARTER)]
+    claims += [tested(LAMARCK, QUARTER, LONG, END, "test_early_long"), mean_at(SHORT, QUARTER), mean_at(LONG, QUARTER)]
     for arm, other in BEYOND:
-        name = f"{slug(arm)}_{slug(other)}"
+        name = f"{identifier(arm)}_{identifier(other)}"
         claims += [searched(arm, other, f"search_{name}"), tested(arm, END, other, END, f"test_{name}")]
-    return [one for one in claims if one.compare(view) is not None]
+    return decided(claims, view)
 
 
 def tables(view: View) -> dict[str, list[dict[str, Any]]]:
     """Table 1; the searches and their costs; the mutations that made the best networks."""
     rows = [(arm, mark, start) for arm in view.arms for mark in view.marks for start in view.starts]
     return {
-        "test accuracy in percent, after final training": [test_row(view, *row) for row in rows],
+        "test accuracy in percent, after final training": [test_row(view, *of) for of in rows],
         "search": [search_row(view, arm) for arm in view.arms],
         "mutations that made a new best network": [origin_row(view, arm) for arm in view.arms],
     }
@@ -163,15 +144,14 @@ def test_row(view: View, arm: str, mark: int, start: str) -> dict[str, Any]:
     """Table 1."""
     found = 100 * view.test(arm, mark, start)
     found = found[np.isfinite(found)]
-    row: dict[str, Any] = {"search": arm, "epochs": mark, "weights": start}
-    least, largest = (float(of(found)) if found.size else np.nan for of in (np.min, np.max))
+    least, largest = (lab.rounded(of(found)) if found.size else None for of in (np.min, np.max))
     numbers = {"least": least, "mean": average(found), "sd": deviation(found), "largest": largest}
-    row |= {name: None if value is None else lab.finite(value) for name, value in numbers.items()}
+    cells: dict[str, Any] = {"search": arm, "epochs": mark, "weights": start} | numbers
     if view.published:
         theirs = PAPER.get((view.published, arm)) if start == own(arm) else None
         paper = theirs[view.marks.index(mark)] if theirs else (None,) * 4
-        row |= {f"{name}, paper": value for name, value in zip(numbers, paper, strict=True)}
-    return row
+        cells |= {f"{name}, paper": value for name, value in zip(numbers, paper, strict=True)}
+    return cells
 
 
 def search_row(view: View, arm: str) -> dict[str, Any]:
@@ -181,13 +161,12 @@ def search_row(view: View, arm: str) -> dict[str, Any]:
     finished = np.nan_to_num(reached[np.isfinite(ends)], nan=np.inf)
     sizes = {"blocks": "blocks", "filters": "filters", "weights": "parameters"}
     evaluated = np.isfinite(view.of(arm, "epochs")).sum(axis=1).astype(float)
+    numbers = {"networks": np.where(evaluated, evaluated, np.nan), "validation accuracy": ends}
+    costs = {title: view.at(arm, view.budget, name) for title, name in sizes.items()}
+    costs["operations, forward in training"] = view.operations(arm)
     return {
-        "search": arm,
-        "networks": average(np.where(evaluated, evaluated, np.nan)),
-        "validation accuracy": average(ends),
-        "sd": lab.finite(deviation(ends)),
-        **{title: average(view.at(arm, view.budget, name)) for title, name in sizes.items()},
-        "operations, forward in training": average(view.operations(arm)),
+        **row({"search": arm}, numbers),
+        **row({"sd": deviation(ends)}, costs),
         "epochs to baseline I's end, median": lab.finite(np.median(finished)) if finished.size else None,
         "seeds that get there": int(np.isfinite(reached).sum()),
         "ahead of baseline I on from": lab.finite(ahead(view, arm)),
@@ -204,17 +183,10 @@ def ahead(view: View, arm: str) -> float:
     return float(view.grid[start]) if start < len(view.grid) else np.inf
 
 
-def deviation(values: np.ndarray) -> float:
-    """The standard deviation over known values; NaN of a single one."""
-    known = values[np.isfinite(values)]
-    return float(known.std(ddof=1)) if known.size > 1 else np.nan
-
-
 def origin_row(view: View, arm: str) -> dict[str, Any]:
     """The share of networks, by the mutation that made them, that were the best so far of their seed."""
     origin, fitness, best = (view.of(arm, name) for name in ("origin", "fitness", "best"))
     before = np.concatenate([np.full((view.seeds, 1), -np.inf), best[:, :-1]], axis=1)
     better = fitness > np.where(np.isnan(before), -np.inf, before)
-    row: dict[str, Any] = {"search": arm}
-    row |= {name: average(better[origin == n]) for n, name in enumerate(ORIGINS) if name != "first"}
-    return row | {"in niches": average(view.of(arm, "niche"))}
+    shares = {name: better[origin == n] for n, name in enumerate(ORIGINS) if name != "first"}
+    return row({"search": arm}, shares | {"in niches": view.of(arm, "niche")})

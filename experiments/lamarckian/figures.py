@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from evojax_align import plotting
-from experiments.common import finished
+from experiments.common import finished, panels
 from experiments.lamarckian.view import View
 
 COSTS = "operations for an image"
@@ -21,10 +21,10 @@ def draw(view: View, folder: Path) -> None:
     plotting.plot_trend(np.array(view.marks), ends, axes[0, 1], x="epochs of search", y=y)
     plotting.save(fig, folder / "search.png")
 
-    fig, axes = plotting.figure(1, 3, width=3.8)
     shown = {"blocks": "blocks of the best network", "filters": "filters of a block, mean", "products": COSTS}
-    for ax, (name, label) in zip(axes[0], shown.items(), strict=True):
+    pictures = []
+    for name, label in shown.items():
         costs = name == "products"
-        curves = finished({arm: view.best(arm, name) * (2 if costs else 1) for arm in view.arms})
-        plotting.plot_courses(view.grid, curves, ax, x="epochs", y=label, logarithmic=costs)
-    plotting.save(fig, folder / "genomes.png")
+        curves = {arm: view.best(arm, name) * (2 if costs else 1) for arm in view.arms}
+        pictures.append((view.grid, curves, {"x": "epochs", "y": label, "logarithmic": costs}))
+    panels(folder / "genomes.png", plotting.plot_courses, pictures, width=3.8)

@@ -1,6 +1,6 @@
 """The hand-written part of the page of this study."""
 
-from experiments.store import Page
+from experiments.pages import Page
 
 MAIN, SIX = "small-text-fashion_mnist.10-seeds", "demo-text-digits.six-searches-of-48-epochs"
 PAGE = Page(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from evojax_align import lab
+from experiments.common import ArmView
 from experiments.lamarckian.config import LONG, SHORT
 
 
@@ -11,8 +12,8 @@ def own(arm: str) -> str:
     return "fresh" if arm in (SHORT, LONG) else "inherited"
 
 
-class View:
-    """What a run's arrays say; NaN stands for what is not known, such as a cell that is missing.
+class View(ArmView):
+    """What a run's arrays say; measures are of all networks that were evaluated, [seeds, evaluations].
 
     Attributes:
         arms: the searches.
@@ -23,8 +24,7 @@ class View:
     """
 
     def __init__(self, arrays: lab.Arrays) -> None:
-        self.arrays = arrays
-        self.arms: list[str] = arrays["arms"].tolist()
+        super().__init__(arrays)
         self.marks: list[int] = arrays["marks"].tolist()
         self.starts: list[str] = arrays["starts"].tolist()
         self.budget = int(arrays["budget"])
@@ -32,10 +32,6 @@ class View:
         self.seeds = arrays["fitness"].shape[1]
         step = int(arrays["each"].min())
         self.grid = np.arange(1, self.budget // step + 1) * step
-
-    def of(self, arm: str, name: str) -> np.ndarray:
-        """One measure of all networks that were evaluated, [seeds, evaluations]."""
-        return self.arrays[name][self.arms.index(arm)]
 
     def each(self, arm: str) -> int:
         """Epochs of an evaluation."""

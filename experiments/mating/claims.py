@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from evojax_align import lab
-from experiments.common import average, known_mean
+from experiments.common import above, average, identifier, known_mean, mean_of, row
 from experiments.mating.view import FIRST, View
 
 PAPER = {
@@ -31,12 +31,17 @@ STEP = 1.5
 """The factor by which an asexual generation of the authors changes the synaptic efficiency: a tolerance of half a
 generation either way is a factor of 1.23."""
 SEEN = ("demo-clean-digits-0", "small-clean-mnist-0", "small-clean-cifar10-0", "short-clean-mnist-0")
-AT = "at the same loss of accuracy (MNIST: .024, CIFAR-10: .037, digits: .05)"
+AT = (
+    "at the same loss of accuracy (MNIST: .024, CIFAR-10: .037, digits: .05)",
+    "at the second loss of accuracy (CIFAR-10: .092)",
+)
+"""By the number of the loss."""
+BOTH = ("sexual", "asexual")
 
 
 def theirs(of: Callable[[tuple, tuple], float], number: int = 0) -> dict[str, float]:
     """A number of the authors' sexual and asexual run, by data set, at their first loss of accuracy or the second."""
-    pairs = {name: [runs[arm] for arm in ("sexual", "asexual")] for name, runs in PAPER.items()}
+    pairs = {name: [runs[arm] for arm in BOTH] for name, runs in PAPER.items()}
     return {
         name: lab.rounded(of(*(run[number] for run in pair)))
         for name, pair in pairs.items()
@@ -44,94 +49,67 @@ def theirs(of: Callable[[tuple, tuple], float], number: int = 0) -> dict[str, fl
     }
 
 
-def claim(name: str, statement: str, compare: Callable[[View], Any], **number: Any) -> lab.Claim:
-    """A claim over seeds about sexual and asexual synthesis, None for runs without both."""
-    return lab.Claim(
-        name, statement, "seeds", lambda view: compare(view) if {"sexual", "asexual"} <= set(view.arms) else None,
-        **number,
-    )  # fmt: skip
+def ending(name: str, number: int) -> str:
+    """The name of a claim at one of the losses of accuracy."""
+    return f"{name}_{number}" if number else name
 
 
 def fewer_generations(number: int = 0) -> lab.Claim:
     """Sexual against asexual synthesis by generations at equal accuracy."""
-
-    def compare(view: View) -> lab.Comparison:
-        sexual, asexual = (view.generations_at_loss(arm, view.losses[number]) for arm in ("sexual", "asexual"))
-        return lab.paired(asexual, sexual, ours=sexual / asexual)
-
-    statement = "sexual synthesis needs fewer generations than asexual synthesis " + (AT if number == 0 else SECOND)
+    statement = f"sexual synthesis needs fewer generations than asexual synthesis {AT[number]}"
+    sexual, asexual = (lambda view, arm=arm: view.generations_at_loss(arm, view.losses[number]) for arm in BOTH)
     # half a generation either way: 7.5 / 13.5 to 8.5 / 12.5
-    paper = theirs(lambda sexual, asexual: sexual[0] / asexual[0], number)
-    return claim(f"generations_{number}" if number else "generations", statement, compare, paper=paper, margin=0.06)
-
-
-SECOND = "at the second loss of accuracy (CIFAR-10: .092)"
+    settings = {"paper": theirs(lambda sexual, asexual: sexual[0] / asexual[0], number), "margin": 0.06}
+    return above(ending("generations", number), statement, asexual, sexual, number="y / x", arms=BOTH, **settings)
 
 
 def more_efficient(what: str, kind: str, place: int, number: int = 0) -> lab.Claim:
     """Sexual against asexual synthesis by efficiency at equal accuracy."""
-
-    def compare(view: View) -> lab.Comparison:
-        sexual, asexual = (view.efficiency_at_loss(arm, view.losses[number], what) for arm in ("sexual", "asexual"))
-        return lab.paired(sexual, asexual, ours=sexual / asexual)
-
-    at = AT if number == 0 else SECOND
-    statement = f"sexual synthesis has a larger {kind} efficiency than asexual synthesis {at}"
-    paper = theirs(lambda sexual, asexual: sexual[place] / asexual[place], number)
+    statement = f"sexual synthesis has a larger {kind} efficiency than asexual synthesis {AT[number]}"
+    sides = [lambda view, arm=arm: view.efficiency_at_loss(arm, view.losses[number], what) for arm in BOTH]
     # an asexual generation more or less changes their ratio by a factor of about 1.5
-    return claim(f"{kind}_{number}" if number else kind, statement, compare, paper=paper, margin=0.5)
+    settings = {"paper": theirs(lambda sexual, asexual: sexual[place] / asexual[place], number), "margin": 0.5}
+    return above(ending(kind, number), statement, *sides, number="x / y", arms=BOTH, **settings)
 
 
 def as_efficient(arm: str, number: int = 0) -> lab.Claim:
     """The authors' efficiency, reached or not."""
     known = {name: runs[arm][number][2] for name, runs in PAPER.items() if number < len(runs[arm])}
-
-    def compare(view: View) -> lab.Comparison | None:
-        if view.published not in known or arm not in view:
-            return None
-        ours = view.efficiency_at_loss(arm, view.losses[number])
-        return lab.paired(ours, known[view.published], ours=ours)
-
     numbers = ", ".join(f"{value:g} on {name}" for name, value in known.items())
     at = "their loss of accuracy" if number == 0 else "their second loss of accuracy"
     statement = f"{arm} synthesis exceeds the authors' synaptic efficiency ({numbers}) at {at}"
-    name = f"{arm}_efficiency_{number}" if number else f"{arm}_efficiency"
-    # relative to their smallest number, one generation of asexual synthesis
-    return lab.Claim(name, statement, "seeds", compare, paper=known, margin=min(known.values()) * (STEP - 1))
+    sides = (lambda view: view.efficiency_at_loss(arm, view.losses[number]), lambda view: known[view.published])
+    where = {"arms": (arm,), "known": lambda view: view.published in known}
+    margin = min(known.values()) * (STEP - 1)  # relative to their smallest number, one generation of asexual synthesis
+    return above(
+        ending(f"{arm}_efficiency", number), statement, *sides, number="x", paper=known, margin=margin, **where
+    )
 
 
 def steeper(what: str, kind: str, place: int) -> lab.Claim:
     """Sexual against asexual synthesis by the growth of efficiency with generations."""
-
-    def compare(view: View) -> lab.Comparison:
-        sexual, asexual = (view.exponent(arm, what) for arm in ("sexual", "asexual"))
-        return lab.paired(sexual, asexual, ours=sexual / asexual)
 
     def ratio(sexual: tuple, asexual: tuple) -> float:
         exponents = [np.log(run[place]) / (run[0] - 1) for run in (sexual, asexual)]
         return exponents[0] / exponents[1]
 
     statement = f"{kind} efficiency grows more steeply with generations in sexual than in asexual synthesis"
+    sides = [lambda view, arm=arm: view.exponent(arm, what) for arm in BOTH]
     # half the spread of the authors' own three pairs of runs: 1.8 to 2.4, and 2.3 to 3.2
-    margin = {"synaptic": 0.28, "cluster": 0.43}[kind]
-    return claim(f"steeper_{kind}", statement, compare, paper=theirs(ratio), margin=margin)
+    settings = {"paper": theirs(ratio), "margin": {"synaptic": 0.28, "cluster": 0.43}[kind]}
+    return above(f"steeper_{kind}", statement, *sides, number="x / y", arms=BOTH, **settings)
 
 
 def over_control(arm: str, control: str) -> lab.Claim:
     """Synthesis against pruning."""
-
-    def compare(view: View) -> lab.Comparison | None:
-        if arm not in view.controlled or control not in view.controls:
-            return None
-        ours, other = (view.of(arm, "accuracy", row)[:, 1:].mean(axis=1) for row in (FIRST, control))
-        return lab.paired(ours, other)
-
     how = {"random": "at random", "magnitude": "by magnitude"}.get(control, f"by {control}")
     statement = (
         f"the first child of each {arm} generation is more accurate than a network pruned {how} to as many synapses, "
         "mean over generations"
     )
-    return lab.Claim(f"{arm}_{control}".replace(", ", "_"), statement, "seeds", compare)
+    sides = [lambda view, row=row: view.of(arm, "accuracy", row)[:, 1:].mean(axis=1) for row in (FIRST, control)]
+    known = lambda view: arm in view.controlled and control in view.controls  # noqa: E731
+    return above(f"{arm}_{control}".replace(", ", "_"), statement, *sides, known=known)
 
 
 PRIMARY = (
@@ -152,55 +130,41 @@ def explore(view: View) -> list[lab.Claim]:
         return of_choices(view)
     claims = [over_control(arm, name) for arm in view.controlled for name in view.controls]
     claims = [one for one in claims if one.id not in {primary.id for primary in PRIMARY}]
-    claims += [at_equal_accuracy(view, arm) for arm in view.controlled]
+    for arm in view.controlled:
+        statement = f"the first {arm} child has a larger synaptic efficiency than a network pruned by magnitude {AT[0]}"
+        sides = [view.efficiency_at_loss(arm, view.losses[0], row=row) for row in (FIRST, "magnitude")]
+        claims.append(above(f"{arm}_equal", statement, *sides))
     for number in range(1, len(view.losses)):
         claims += [fewer_generations(number), *(more_efficient(*measure, number) for measure in MEASURES)]
-        claims += [as_efficient(arm, number) for arm in ("sexual", "asexual")]
-    apart = np.abs(view.retained("sexual") - view.retained("asexual") ** 2)
+        claims += [as_efficient(arm, number) for arm in BOTH]
     statement = (
         f"the share of synapses that a sexual generation keeps differs by less than {SQUARED:g} from the square of the "
         "share that an asexual one keeps"
     )
+    apart = np.abs(view.retained("sexual") - view.retained("asexual") ** 2)
     paper = {name: lab.rounded(abs(of["sexual"] - of["asexual"] ** 2)) for name, of in RETAINED.items()}
-    squared = lab.paired(SQUARED, apart, ours=apart)
-    claims.append(lab.Claim("squared", statement, "seeds", lambda _: squared, paper=paper, margin=SQUARED))
-    return claims + of_numbers(view)
+    claims.append(above("squared", statement, SQUARED, apart, number="y", paper=paper, margin=SQUARED))
+    return claims + (of_numbers(view, view.published) if view.published else [])
 
 
-def at_equal_accuracy(view: View, arm: str) -> lab.Claim:
-    """Synthesis against pruning by magnitude, by efficiency at equal accuracy."""
-    ours, other = (view.efficiency_at_loss(arm, view.losses[0], row=row) for row in (FIRST, "magnitude"))
-    statement = f"the first {arm} child has a larger synaptic efficiency than a network pruned by magnitude {AT}"
-    return lab.Claim(f"{arm}_equal", statement, "seeds", lambda _: lab.paired(ours, other))
-
-
-def of_numbers(view: View) -> list[lab.Claim]:
+def of_numbers(view: View, data: str) -> list[lab.Claim]:
     """The authors' numbers at the generations that they report, without a direction."""
-    claims = []
-
-    def number(name: str, statement: str, ours: np.ndarray, paper: float, margin: float) -> None:
-        found = lab.measured(ours)
-        known = {view.published: paper}
-        claims.append(lab.Claim(name, statement, "seeds", lambda _: found, paper=known, margin=margin))
-
-    if not view.published:
-        return []
     # margins: .01 of accuracy; 1.5 and 1.2, the factors of one asexual generation in their numbers
     accuracy = view.of("sexual", "accuracy")[:, 0]
-    number("ancestor", "accuracy of the ancestor", accuracy, ANCESTOR[view.published], 0.01)
-    for arm, runs in PAPER[view.published].items():
-        number(f"{arm}_retained", f"share of synapses that an {arm} generation keeps".replace("an s", "a s"),
-               view.retained(arm), RETAINED[view.published][arm], SQUARED)  # fmt: skip
-        for generation, *known in runs:
+    found = [("ancestor", "accuracy of the ancestor", accuracy, ANCESTOR[data], 0.01)]
+    for arm, runs in PAPER[data].items():
+        statement = f"share of synapses that an {arm} generation keeps".replace("an s", "a s")
+        found.append((f"{arm}_retained", statement, view.retained(arm), RETAINED[data][arm], SQUARED))
+        for generation, accuracy, *efficiencies in runs:
             if generation > len(view.generations(arm)):
                 continue
-            at, place = f"{arm} synthesis at generation {generation}", generation - 1
-            number(f"{arm}_{generation}_accuracy", f"accuracy of {at}",
-                   view.of(arm, "accuracy")[:, place], known[0], 0.01)  # fmt: skip
-            for (what, kind, _), paper in zip(MEASURES, known[1:], strict=True):
+            at, place, name = f"{arm} synthesis at generation {generation}", generation - 1, f"{arm}_{generation}"
+            ours = view.of(arm, "accuracy")[:, place]
+            found.append((f"{name}_accuracy", f"accuracy of {at}", ours, accuracy, 0.01))
+            for (what, kind, _), paper in zip(MEASURES, efficiencies, strict=True):
                 ours, margin = view.efficiency(arm, what)[:, place], paper * (STEP - 1 if what == "synapses" else 0.2)
-                number(f"{arm}_{generation}_{kind}", f"{kind} efficiency of {at}", ours, paper, margin)
-    return claims
+                found.append((f"{name}_{kind}", f"{kind} efficiency of {at}", ours, paper, margin))
+    return [mean_of(name, statement, ours, {data: paper}, margin) for name, statement, ours, paper, margin in found]
 
 
 def of_choices(view: View) -> list[lab.Claim]:
@@ -208,26 +172,24 @@ def of_choices(view: View) -> list[lab.Claim]:
     pairs = {arm: (arm, "sexual") for arm in view.arms if arm != "sexual"}
     for end in ("", ", inherited"):
         pairs[f"alignment of two ancestors{end}"] = (f"two ancestors, aligned{end}", f"two ancestors{end}")
-    claims = []
-    for name, arms in pairs.items():
-        found = lab.paired(*(view.accuracy_at(arm, EQUAL) for arm in arms))
-        statement = f"{arms[0]}: more accurate than {arms[1]} at a synaptic efficiency of {EQUAL:g}"
-        key = lab.slug(name).replace("-", "_")
-        claims.append(lab.Claim(f"at_equal_{key}", statement, "seeds", lambda _, found=found: found))
-    return claims
+    text = "{}: more accurate than {} at a synaptic efficiency of " + f"{EQUAL:g}"
+    return [
+        above(f"at_equal_{identifier(name)}", text.format(*arms), *(view.accuracy_at(arm, EQUAL) for arm in arms))
+        for name, arms in pairs.items()
+    ]
 
 
 def tables(view: View) -> dict[str, list[dict[str, Any]]]:
     """Every arm at its end and, where the authors report a generation, beside their numbers; then more detail."""
-    found = {"at the end": [row for arm in view.arms for row in end_rows(view, arm)]}
+    found = {"at the end": [of for arm in view.arms for of in end_rows(view, arm)]}
     if view.study == "paper":
-        found["at equal accuracy"] = [row for loss in view.losses for row in equal_rows(view, loss)]
-        found["by generation"] = [row for arm in view.controlled for row in generation_rows(view, arm)]
+        found["at equal accuracy"] = [of for loss in view.losses for of in equal_rows(view, loss)]
+        found["by generation"] = [of for arm in view.controlled for of in generation_rows(view, arm)]
     else:
         found[f"accuracy at a synaptic efficiency of {EQUAL:g}"] = [choice_row(view, arm) for arm in view.arms]
-        found["all generations"] = [row for arm in view.arms for row in generation_rows(view, arm)]
-    found["retention"] = [row for arm in view.arms for row in retention_rows(view, arm)]
-    found["by layer, at the end"] = [row for arm in view.arms for row in layer_rows(view, arm)]
+        found["all generations"] = [of for arm in view.arms for of in generation_rows(view, arm)]
+    found["retention"] = [of for arm in view.arms for of in retention_rows(view, arm)]
+    found["by layer, at the end"] = [of for arm in view.arms for of in layer_rows(view, arm)]
     return found
 
 
@@ -236,18 +198,18 @@ def end_rows(view: View, arm: str) -> list[dict[str, Any]]:
     known = {generation: numbers for generation, *numbers in PAPER.get(view.published, {}).get(arm, ())}
     last, rows = len(view.generations(arm)), []
     for generation in sorted({1, last, *(g for g in known if g <= last)}):
-        place, row = generation - 1, {"population": arm, "generation": generation}
+        place, found = generation - 1, {"population": arm, "generation": generation}
         values = {
             "accuracy": average(view.of(arm, "accuracy")[:, place]),
             "synaptic efficiency": geometric(view.efficiency(arm)[:, place]),
             "cluster efficiency": geometric(view.efficiency(arm, "kernels")[:, place]),
         }
         for number, (name, value) in enumerate(values.items()):
-            row[name] = value
+            found[name] = value
             if view.published:
-                row[f"{name}, paper"] = known[generation][number] if generation in known else None
+                found[f"{name}, paper"] = known[generation][number] if generation in known else None
         counts = {"synapses": "synapses", "on living paths": "connected", "kernels": "kernels", "filters": "clusters"}
-        rows.append(row | {label: average(view.of(arm, name)[:, place]) for label, name in counts.items()})
+        rows.append(row(found, {label: view.of(arm, name)[:, place] for label, name in counts.items()}))
     return rows
 
 
@@ -255,9 +217,9 @@ def equal_rows(view: View, loss: float) -> list[dict[str, Any]]:
     """First children and controls at the same accuracy: medians over seeds, None where most runs end before."""
     rows = []
     for arm in view.controlled:
-        for row in view.rows(arm):
-            found = {kind: view.efficiency_at_loss(arm, loss, what, row) for what, kind, _ in MEASURES}
-            line = {"accuracy lost": loss, "population": arm, "networks": row}
+        for name in view.rows(arm):
+            found = {kind: view.efficiency_at_loss(arm, loss, what, name) for what, kind, _ in MEASURES}
+            line = {"accuracy lost": loss, "population": arm, "networks": name}
             line |= {f"{kind} efficiency": median(values) for kind, values in found.items()}
             rows.append(line | {"seeds that end before": int(np.isnan(found["synaptic"]).sum())})
     return rows
@@ -267,14 +229,13 @@ def generation_rows(view: View, arm: str) -> list[dict[str, Any]]:
     """Children and controls of one arm, generation by generation."""
     rows, (_, *controls) = [], view.rows(arm)
     for place, generation in enumerate(view.generations(arm)):
-        row: dict[str, Any] = {"population": arm, "generation": int(generation)}
-        row |= {f"{kind} efficiency": geometric(view.efficiency(arm, what)[:, place]) for what, kind, _ in MEASURES}
-        row["accuracy"] = average(view.of(arm, "accuracy")[:, place])
-        for name in view.rows(arm) if controls else ():
-            row[f"accuracy, {name}"] = average(view.of(arm, "accuracy", name)[:, place])
-        for name in controls:
-            row[f"cluster efficiency, {name}"] = geometric(view.efficiency(arm, "kernels", name)[:, place])
-        rows.append(row)
+        found: dict[str, Any] = {"population": arm, "generation": int(generation)}
+        found |= {f"{kind} efficiency": geometric(view.efficiency(arm, what)[:, place]) for what, kind, _ in MEASURES}
+        accuracy = {f"accuracy, {name}": name for name in (view.rows(arm) if controls else ())}
+        accuracy = {title: view.of(arm, "accuracy", name)[:, place] for title, name in accuracy.items()}
+        found = row(found, {"accuracy": view.of(arm, "accuracy")[:, place]} | accuracy)
+        kept = {name: view.efficiency(arm, "kernels", name)[:, place] for name in controls}
+        rows.append(found | {f"cluster efficiency, {name}": geometric(values) for name, values in kept.items()})
     return rows
 
 
@@ -286,33 +247,26 @@ def retention_rows(view: View, arm: str) -> list[dict[str, Any]]:
         for place, generation in enumerate(view.generations(arm)[1:], start=1)
     } | {"3 and on": {name: view.retained(arm, name) for name in names}}
     return [
-        {"population": arm, "generation": generation}
-        | {name: average(values) for name, values in of.items()}
-        | {"retained, paper's mean": paper}
+        row({"population": arm, "generation": generation}, of) | {"retained, paper's mean": paper}
         for generation, of in shares.items()
     ]
 
 
 def layer_rows(view: View, arm: str) -> list[dict[str, Any]]:
     """Living synapses of each layer in the last generation."""
-    rows = []
-    for row in view.rows(arm):
-        layers = view.of(arm, "layers", row)[:, -1]
-        named = {f"convolution {number}": average(layers[:, number]) for number in range(layers.shape[1])}
-        rows.append({"population": arm, "networks": row, **named})
-    return rows
+    layers = {name: view.of(arm, "layers", name)[:, -1] for name in view.rows(arm)}
+    return [
+        row({"population": arm, "networks": name}, {f"convolution {n}": of for n, of in enumerate(values.T)})
+        for name, values in layers.items()
+    ]
 
 
 def choice_row(view: View, arm: str) -> dict[str, Any]:
     """One population at equal efficiency, over the seeds that come so far."""
     found = view.accuracy_at(arm, EQUAL)
-    return {
-        "population": arm,
-        "seeds": int(np.isfinite(found).sum()),
-        "accuracy": average(found),
-        "accuracy at the end": average(view.of(arm, "accuracy")[:, -1]),
-        "synaptic efficiency at the end": geometric(view.efficiency(arm)[:, -1]),
-    }
+    numbers = {"accuracy": found, "accuracy at the end": view.of(arm, "accuracy")[:, -1]}
+    end = {"synaptic efficiency at the end": geometric(view.efficiency(arm)[:, -1])}
+    return row({"population": arm, "seeds": int(np.isfinite(found).sum())}, numbers) | end
 
 
 def geometric(values: np.ndarray) -> float | None:

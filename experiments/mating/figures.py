@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from evojax_align import plotting
-from experiments.common import finished
+from experiments.common import finished, panels
 from experiments.mating.view import View
 
 THEMES = {
@@ -42,16 +42,15 @@ def draw(view: View, folder: Path) -> None:
 def draw_generations(view: View, folder: Path) -> None:
     """Accuracy and both efficiencies, generation by generation (Figures 4 and 5)."""
     longest = max(len(view.generations(arm)) for arm in view.arms)
-    fig, axes = plotting.figure(1, 3, width=4.0)
-    for ax, (what, title) in zip(axes[0], {"accuracy": "test accuracy", **EFFICIENCIES}.items(), strict=True):
+    steps, pictures = np.arange(1, longest + 1), []
+    for what, title in {"accuracy": "test accuracy", **EFFICIENCIES}.items():
         log = what in EFFICIENCIES
         found = {arm: view.efficiency(arm, what) if log else view.of(arm, what) for arm in view.arms}
         curves = {
             arm: np.pad(of, [(0, 0), (0, longest - of.shape[1])], constant_values=np.nan) for arm, of in found.items()
         }
-        steps = np.arange(1, longest + 1)
-        plotting.plot_trend(steps, finished(curves), ax, x="generation", y=title, logarithmic=log)
-    plotting.save(fig, folder / "generations.png")
+        pictures.append((steps, curves, {"x": "generation", "y": title, "logarithmic": log}))
+    panels(folder / "generations.png", plotting.plot_trend, pictures, width=4.0)
 
 
 def draw_controls(view: View, folder: Path) -> None:

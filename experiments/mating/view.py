@@ -3,6 +3,7 @@
 import numpy as np
 
 from evojax_align import lab
+from experiments.common import ArmView
 
 FIRST = "first child"
 """Of a generation: the one that controls are compared with."""
@@ -10,20 +11,16 @@ LOSSES = {"mnist": 0.024, "cifar10": 0.037}
 """Losses of accuracy at which the paper's numbers stand (of CIFAR-10 the smaller one)."""
 
 
-class View:
+class View(ArmView):
     """The arrays of a run, with what is computed from them. NaN stands for what is not known."""
 
     def __init__(self, arrays: lab.Arrays) -> None:
-        self.arrays = arrays
-        self.arms = arrays["arms"].tolist()
+        super().__init__(arrays)
         self.controls = arrays["controls"].tolist()
         self.losses = [float(loss) for loss in np.atleast_1d(arrays["losses"])]
         self.study = str(arrays["study"])
         dataset = str(arrays["dataset"])
         self.published = dataset if self.study == "paper" and LOSSES.get(dataset) == self.losses[0] else ""
-
-    def __contains__(self, arm: str) -> bool:
-        return arm in self.arms
 
     def generations(self, arm: str) -> np.ndarray:
         """Numbers of the generations of an arm, the ancestors' 1 first."""

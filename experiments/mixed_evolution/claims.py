@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from evojax_align import lab
-from experiments.common import average
+from experiments.common import above, average, identifier, mean_of, row
 from experiments.mixed_evolution.study import TARGETS
 from experiments.mixed_evolution.view import View
 
@@ -35,30 +35,15 @@ MARGINS = {"best member": 0.005, "other members": 0.012, "other children": 0.03}
 SEEN = ("demo-clean-digits-0", "paper-code-mnist-0", "cross-clean-mnist-0")
 
 
-def claim(name: str, statement: str, arms: tuple[str, ...], compare: Callable[[View], Any], **number: Any) -> lab.Claim:
-    """A claim over seeds, None for runs without these arms; `paper` is the number of the authors' notebook."""
-
-    def compared(view: View) -> lab.Comparison | None:
-        return compare(view) if all(arm in view for arm in arms) else None
-
-    if "paper" in number:
-        number["paper"] = {"mnist": number["paper"]}
-    return lab.Claim(name, statement, "seeds", compared, **number)
-
-
 def near(arm: str) -> lab.Claim:
     """The authors' main result, that recombination neither helps nor harms."""
-
-    def compare(view: View) -> lab.Comparison:
-        apart = np.abs(view.accuracy(arm, "best") - view.accuracy(view.control(arm)))
-        return lab.paired(NEAR, apart, ours=apart)
-
     statement = (
         f"{arm}: the best member's accuracy at the paper's last generation differs by less than {NEAR:g} from that of "
         "networks trained alone for as many epochs"
     )
-    paper = abs(NOTEBOOK[arm][-1][0] / 100 - SINGLE)
-    return claim(f"{arm}_near", statement, (arm,), compare, paper=round(paper, 4), margin=NEAR)
+    apart = lambda view: np.abs(view.accuracy(arm, "best") - view.accuracy(view.control(arm)))  # noqa: E731
+    paper = round(abs(NOTEBOOK[arm][-1][0] / 100 - SINGLE), 4)
+    return above(f"{arm}_near", statement, NEAR, apart, number="y", arms=(arm,), paper=paper, margin=NEAR)
 
 
 def attack(arm: str, target: str) -> lab.Claim:
@@ -69,92 +54,77 @@ def attack(arm: str, target: str) -> lab.Claim:
         "other children": f"{arm}: untrained children classify images that fool another child better than members "
         "classify those that fool the best member",
     }
-
-    def compare(view: View) -> lab.Comparison | None:
-        if not view.were_attacked:
-            return None
-        ours = view.attacked(arm, target)
-        if target == "other children":
-            return lab.paired(ours, view.attacked(arm, "other members"), ours=ours)
-        return lab.paired(0.01 if target == "best member" else 0.05, ours, ours=ours)
-
-    name = {"best member": "own", "other members": "others", "other children": "children"}[target]
-    number = {"paper": ATTACKED[target][arm], "margin": MARGINS[target]}
-    return claim(f"{arm}_{name}", statements[target], (arm,), compare, **number)
+    ours, members = (partial(View.attacked, arm=arm, target=of) for of in (target, "other members"))
+    name, x, y = {
+        "best member": ("own", 0.01, ours),
+        "other members": ("others", 0.05, ours),
+        "other children": ("children", ours, members),
+    }[target]
+    number = {"number": "x" if x is ours else "y", "paper": ATTACKED[target][arm], "margin": MARGINS[target]}
+    attacked = lambda view: view.were_attacked  # noqa: E731
+    return above(f"{arm}_{name}", statements[target], x, y, arms=(arm,), known=attacked, **number)
 
 
 def fewest(arm: str) -> lab.Claim:
     """Where the authors see the population fall into groups."""
-
-    def compare(view: View) -> lab.Comparison:
-        groups = view.by_layer(arm, "groups")
-        return lab.paired(groups[:, 1:].min(axis=1), groups[:, 0])
-
+    groups = partial(View.by_layer, arm=arm, name="groups")
     statement = f"{arm}: the members' output layers form fewer groups (cosine .9 or more) than those of any other layer"
-    return claim(f"{arm}_fewest", statement, (arm,), compare)
+    others = lambda view: groups(view)[:, 1:].min(axis=1)  # noqa: E731
+    return above(f"{arm}_fewest", statement, others, lambda view: groups(view)[:, 0], arms=(arm,))
 
 
 def collapse(arm: str) -> lab.Claim:
     """What the authors see beyond six generations."""
-
-    def compare(view: View) -> lab.Comparison | None:
-        if len(view.marks) < 2:
-            return None
-        cosine = view.by_layer(arm, "cosine", view.marks[-1]).mean(axis=1)
-        return lab.paired(cosine, COLLAPSED, ours=cosine)
-
+    cosine = lambda view: view.by_layer(arm, "cosine", view.marks[-1]).mean(axis=1)  # noqa: E731
     statement = f"{arm}: at the last generation the mean cosine similarity of two members is above {COLLAPSED:g}"
-    return claim(f"{arm}_collapse", statement, (arm,), compare)
+    later = {"arms": (arm,), "known": lambda view: len(view.marks) > 1}
+    return above(f"{arm}_collapse", statement, cosine, COLLAPSED, number="x", **later)
 
 
-def aligned_over_naive(measure: str, view: View) -> lab.Comparison | None:
+def aligned_over_naive(name: str, statement: str, measure: str) -> lab.Claim:
     """Aligned parents against parents that are crossed as they are; in the study "cross" the mean of all kinds of
     genes, so that a seed counts once."""
-    pairs = [(arm, arm.replace("aligned", "naive")) for arm in view.populations if "s, aligned" in arm]
-    pairs = pairs or [("aligned parents", "horizontal")]
-    aligned, naive = ([getattr(view, measure)(pair[side]) for pair in pairs] for side in (0, 1))
-    return lab.paired(np.mean(aligned, axis=0), np.mean(naive, axis=0))
+
+    def side(view: View, place: int) -> np.ndarray:
+        pairs = [(arm, arm.replace("aligned", "naive")) for arm in view.populations if "s, aligned" in arm]
+        pairs = pairs or [("aligned parents", "horizontal")]
+        return np.mean([getattr(view, measure)(pair[place]) for pair in pairs], axis=0)
+
+    return above(name, statement, partial(side, place=0), partial(side, place=1))
 
 
 PRIMARY = (
     near("horizontal"),
     near("vertical"),
-    attack("horizontal", "best member"),
-    attack("horizontal", "other members"),
-    attack("horizontal", "other children"),
+    *(attack("horizontal", target) for target in ATTACKED),
     attack("vertical", "other children"),
     fewest("horizontal"),
     collapse("horizontal"),
-    claim(
+    above(
         "selection",
         "horizontal: members are more accurate with selection than with parents and survivors drawn at random",
-        ("horizontal", "random selection"),
-        lambda view: lab.paired(view.accuracy("horizontal"), view.accuracy("random selection")),
+        partial(View.accuracy, arm="horizontal"),
+        partial(View.accuracy, arm="random selection"),
+        arms=("horizontal", "random selection"),
     ),
-    lab.Claim(
+    aligned_over_naive(
         "aligned_untrained",
         "before training, children of aligned parents are more accurate than children of parents that are crossed as "
         "they are",
-        "seeds",
-        partial(aligned_over_naive, "untrained"),
+        "untrained",
     ),
 )
 
 
 def explore(view: View) -> list[lab.Claim]:
     """All other claims of the authors and of this project about the arms of a run."""
-    named = [arm for arm in NOTEBOOK if arm in view]
-    claims = [one for arm in named for one in of_population(view, arm)]
-    claims += [attack("vertical", target) for target in TARGETS[:2] if "vertical" in view]
-    claims += [of("vertical") for of in (fewest, collapse) if "vertical" in view]
+    claims = [one for arm in NOTEBOOK if arm in view for one in of_population(view, arm)]
+    if "vertical" in view:
+        claims += [attack("vertical", target) for target in TARGETS[:2]] + [fewest("vertical"), collapse("vertical")]
     statement = "after training, members are more accurate if parents are aligned than if they are crossed as they are"
-    claims.append(lab.Claim("aligned_accuracy", statement, "seeds", partial(aligned_over_naive, "accuracy")))
+    claims.append(aligned_over_naive("aligned_accuracy", statement, "accuracy"))
     claims += [one for arm in view.controls for one in of_control(view, arm)]
-    if view.study == "cross":
-        claims += of_genes(view)
-    if view.study == "cures":
-        claims += of_cures(view)
-    return claims
+    return claims + {"cross": of_genes, "cures": of_cures, "paper": lambda view: []}[view.study](view)
 
 
 def of_population(view: View, arm: str) -> list[lab.Claim]:
@@ -212,8 +182,7 @@ def of_control(view: View, arm: str) -> list[lab.Claim]:
 
 def number(name: str, statement: str, ours: np.ndarray, percent: float, margin: float = NEAR) -> lab.Claim:
     """A number of the authors' notebook without a direction; the margin is what they call alike."""
-    paper = {"mnist": round(percent / 100, 4)}
-    return lab.Claim(name, statement, "seeds", lambda _: lab.measured(ours), paper=paper, margin=margin)
+    return mean_of(name, statement, ours, round(percent / 100, 4), margin)
 
 
 def of_genes(view: View) -> list[lab.Claim]:
@@ -249,18 +218,13 @@ def of_cures(view: View) -> list[lab.Claim]:
     """Each way to keep a population diverse against the population without any."""
     usual, claims = "horizontal", []
     for arm in view.populations[1:]:
-        name = lab.slug(arm).replace("-", "_")
+        name = identifier(arm)
         statement = f"{arm}: members are less alike than without"
         claims.append(above(f"{name}_alike", statement, view.alike(usual), view.alike(arm)))
         if arm not in ("aligned parents", "random selection"):  # these two are claims of their own
             statement = f"{arm}: members are more accurate than without"
             claims.append(above(f"{name}_accuracy", statement, view.accuracy(arm), view.accuracy(usual)))
     return claims
-
-
-def above(name: str, statement: str, x: np.ndarray, y: np.ndarray | float) -> lab.Claim:
-    """A claim that x lies above y."""
-    return lab.Claim(name, statement, "seeds", lambda _: lab.paired(x, y))
 
 
 def tables(view: View) -> dict[str, list[dict[str, Any]]]:
@@ -288,7 +252,7 @@ def population_row(view: View, arm: str) -> dict[str, Any]:
     if view.were_attacked:
         numbers |= {f"{who}, attacked": view.attacked(arm, f"other {who}") for who in ("members", "children")}
     genes = str(view.arrays["genes"][view.arms.index(arm)])
-    return {"population": arm, "genes": genes} | {name: average(values) for name, values in numbers.items()}
+    return row({"population": arm, "genes": genes}, numbers)
 
 
 def control_rows(view: View, arm: str) -> list[dict[str, Any]]:
@@ -299,33 +263,33 @@ def control_rows(view: View, arm: str) -> list[dict[str, Any]]:
         if view.were_attacked:
             names = dict(zip(("attacked itself", "others, attacked"), TARGETS, strict=False))
             numbers |= {name: view.attacked(arm, target, place) for name, target in names.items()}
-        row = {"network": view.network(arm), "generation": mark}
-        rows.append(row | {name: average(values) for name, values in numbers.items()})
+        rows.append(row({"network": view.network(arm), "generation": mark}, numbers))
     return rows
 
 
 def generation_rows(view: View, arm: str) -> list[dict[str, Any]]:
     """Accuracy and diversity of one population, generation by generation."""
-    notebook = NOTEBOOK.get(arm, ()) if view.published else ()
     layers = sorted(
         {layer for of in view.populations for layer in view.layers(of)}, key=lambda of: (of == "output", of)
     )
-    rows = []
-    for generation in range(1, view.of(arm, "fitness").shape[1]):
-        row: dict[str, Any] = {"population": arm, "generation": generation}
-        for place, how in enumerate(("best", "worst")):
-            row[how] = average(view.accuracy(arm, how, generation))
-            if view.published:
-                known = generation <= len(notebook)
-                row[f"{how}, notebook"] = lab.rounded(notebook[generation - 1][place] / 100) if known else None
-        row["mean"] = average(view.accuracy(arm, "mean", generation))
-        row["children untrained"] = average(view.of(arm, "untrained")[:, generation])
-        row["cosine of genes"] = average(view.of(arm, "gene_cosine")[:, generation])
-        for title, name in (("cosine", "cosine"), ("founders", "alleles"), ("groups", "groups")):
-            known = dict(zip(view.layers(arm), view.by_layer(arm, name, generation).T, strict=True))
-            row |= {f"{title}, {layer}": average(known[layer]) if layer in known else None for layer in layers}
-        rows.append(row)
-    return rows
+    return [generation_row(view, arm, layers, number) for number in range(1, view.of(arm, "fitness").shape[1])]
+
+
+def generation_row(view: View, arm: str, layers: list[str], generation: int) -> dict[str, Any]:
+    """One generation; layers that the network does not have are empty."""
+    notebook = NOTEBOOK.get(arm, ())[generation - 1 : generation] if view.published else ()
+    found: dict[str, Any] = {"population": arm, "generation": generation}
+    for place, how in enumerate(("best", "worst")):
+        found[how] = average(view.accuracy(arm, how, generation))
+        if view.published:
+            found[f"{how}, notebook"] = lab.rounded(notebook[0][place] / 100) if notebook else None
+    found["mean"] = average(view.accuracy(arm, "mean", generation))
+    titles = {"children untrained": "untrained", "cosine of genes": "gene_cosine"}
+    found = row(found, {title: view.of(arm, name)[:, generation] for title, name in titles.items()})
+    for title, name in {"cosine": "cosine", "founders": "alleles", "groups": "groups"}.items():
+        known = dict(zip(view.layers(arm), view.by_layer(arm, name, generation).T, strict=True))
+        found |= {f"{title}, {layer}": average(known[layer]) if layer in known else None for layer in layers}
+    return found
 
 
 def attack_rows(view: View, arm: str) -> list[dict[str, Any]]:
@@ -334,12 +298,12 @@ def attack_rows(view: View, arm: str) -> list[dict[str, Any]]:
     for place, mark in enumerate(view.marks):
         clean = view.of(arm, "child_accuracy")[:, place].T
         for attack, name in enumerate(view.attacks):
-            row: dict[str, Any] = {"population": arm, "generation": mark, "attack": name}
+            found: dict[str, Any] = {"population": arm, "generation": mark, "attack": name}
             for target in TARGETS:
-                row[target] = average(view.attacked(arm, target, place, attack))
+                found[target] = average(view.attacked(arm, target, place, attack))
                 if view.published and target in ATTACKED:
                     asked = (place, attack) == (0, view.usual)
-                    row[f"{target}, notebook"] = ATTACKED[target].get(arm) if asked else None
+                    found[f"{target}, notebook"] = ATTACKED[target].get(arm) if asked else None
             titles = ("children, clean", "trained children, clean")
-            rows.append(row | {title: average(values) for title, values in zip(titles, clean, strict=True)})
+            rows.append(row(found, dict(zip(titles, clean, strict=True))))
     return rows

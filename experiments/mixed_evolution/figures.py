@@ -1,13 +1,14 @@
 """Figures of the study: accuracy, diversity, the paper's clouds and histograms, and attacks."""
 
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import plotting
 from evojax_align.evolution import diversity
-from experiments.common import finished
+from experiments.common import finished, panels
 from experiments.mixed_evolution.study import TARGETS
 from experiments.mixed_evolution.view import View
 
@@ -34,13 +35,11 @@ def draw_generations(view: View, folder: Path) -> None:
             "effective founders, mean of the layers": ("alleles", view.populations),
         },
     }
-    for name, pictures in every.items():
-        fig, axes = plotting.figure(1, 2, width=4.8, height=2.6 + 0.12 * len(view.arms))
-        for ax, (title, (what, arms)) in zip(axes[0], pictures.items(), strict=True):
-            if curves := finished(view.curves(what, arms)):
-                steps = np.arange(1, next(iter(curves.values())).shape[1] + 1)
-                plotting.plot_trend(steps, curves, ax, x="generation", y=title)
-        plotting.save(fig, folder / f"{name}.png")
+    steps = np.arange(1, view.arrays["accuracy"].shape[2])
+    size: dict[str, Any] = {"width": 4.8, "height": 2.6 + 0.12 * len(view.arms)}
+    for name, shown in every.items():
+        pictures = [(steps, view.curves(*of), {"x": "generation", "y": title}) for title, of in shown.items()]
+        panels(folder / f"{name}.png", plotting.plot_trend, pictures, **size)
 
 
 def draw_similarity(view: View, folder: Path) -> None:
@@ -68,14 +67,13 @@ def draw_attacks(view: View, folder: Path) -> None:
     """Accuracy under attack against its strength, at every mark."""
     arms = view.populations if view.study == "paper" else view.populations[:2]
     epsilons = view.arrays["epsilons"]
-    fig, axes = plotting.figure(len(view.marks), len(arms), width=3.9, height=2.4)
-    for row, mark in enumerate(view.marks):
-        for ax, arm in zip(axes[row], arms, strict=True):
-            attacked = view.of(arm, "attack")[:, row, : len(epsilons)]
-            if curves := finished({target: attacked[..., place] for place, target in enumerate(TARGETS)}):
-                title = f"{arm}, generation {mark}"
-                plotting.plot_trend(epsilons, curves, ax, x="epsilon", y="accuracy", title=title)
-    plotting.save(fig, folder / "attacks.png")
+    pictures = []
+    for place, mark in enumerate(view.marks):
+        for arm in arms:
+            attacked = view.of(arm, "attack")[:, place, : len(epsilons)]
+            curves = {target: attacked[..., number] for number, target in enumerate(TARGETS)}
+            pictures.append((epsilons, curves, {"x": "epsilon", "y": "accuracy", "title": f"{arm}, generation {mark}"}))
+    panels(folder / "attacks.png", plotting.plot_trend, pictures, columns=len(arms), width=3.9, height=2.4)
 
 
 def draw_comparison(view: View, folder: Path) -> None:

@@ -3,17 +3,16 @@
 import numpy as np
 
 from evojax_align import lab
-from experiments.common import known_mean
+from experiments.common import ArmView, known_mean
 from experiments.mixed_evolution.config import ALONE, EPSILON
 from experiments.mixed_evolution.study import LAYERS, TARGETS
 
 
-class View:
+class View(ArmView):
     """The arrays of a run, with what is computed from them. Values are [seeds]; NaN where they are not known."""
 
     def __init__(self, arrays: lab.Arrays) -> None:
-        self.arrays = arrays
-        self.arms = arrays["arms"].tolist()
+        super().__init__(arrays)
         self.populations = [arm for arm in self.arms if not arm.startswith(ALONE)]
         self.controls = [arm for arm in self.arms if arm.startswith(ALONE)]
         self.marks = arrays["marks"].tolist()
@@ -23,13 +22,6 @@ class View:
         epsilons = arrays["epsilons"].tolist()
         self.usual = epsilons.index(EPSILON)
         self.attacks = [*(f"FGSM, {epsilon:g}" for epsilon in epsilons), f"PGD, {EPSILON:g}"]
-
-    def __contains__(self, arm: str) -> bool:
-        return arm in self.arms
-
-    def of(self, arm: str, name: str) -> np.ndarray:
-        """An array of one arm, [seeds, ...]."""
-        return self.arrays[name][self.arms.index(arm)]
 
     def network(self, arm: str) -> str:
         """The name of an arm's network."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from evojax_align import lab
 from evojax_align.statistics import mcnemar, mean_interval
-from experiments.common import average
+from experiments.common import ArmView, above, average, decided, deviation, identifier, mean_of
 from experiments.padawann.config import FUTURE
 from experiments.padawann.study import PLAIN_CONTROLS, SHARED_CONTROLS
 
@@ -75,7 +75,7 @@ DESCRIBED = {
 ORDINALS = ("first", "second", "third", "fourth")
 
 
-class View:
+class View(ArmView):
     """The merged arrays of a run by name.
 
     Attributes:
@@ -86,10 +86,9 @@ class View:
     """
 
     def __init__(self, arrays: lab.Arrays) -> None:
-        self.arrays = arrays
-        self.names: list[str] = arrays["rows"].tolist()
+        super().__init__(arrays, "rows")
         self.sets: list[str] = arrays["sets"].tolist()
-        self.rows = [name for name in self.names if np.isfinite(self.of("synapses", name)).any()]
+        self.arms = self.rows = [name for name in self.names if np.isfinite(self.of(name, "synapses")).any()]
         self.variants = [name for name in arrays["variants"].tolist() if name in self.rows]
         self.published = next((key for key, count in reversed(KEYS.items()) if self.as_published(count)), "")
 
@@ -97,17 +96,13 @@ class View:
         """Whether the first so many data sets are the thesis's."""
         return self.sets[:count] == list(SETS[:count])
 
-    def of(self, measure: str, row: str) -> np.ndarray:
-        """What was measured of a network, [trials, ...]."""
-        return self.arrays[measure][self.names.index(row)]
-
     def test(self, measure: str, row: str, place: int) -> np.ndarray:
         """What was measured on the test images of a data set, [trials]."""
-        return self.of(measure, row)[:, place]
+        return self.of(row, measure)[:, place]
 
     def fitness(self, row: str) -> np.ndarray:
         """That of the champion, [trials]."""
-        return np.fmax.reduce(self.of("course_fitness", row), axis=1)
+        return np.fmax.reduce(self.of(row, "course_fitness"), axis=1)
 
     def confusion(self, row: str, place: int) -> np.ndarray:
         """How many test images of each class were taken for which one, over all trials."""
@@ -131,7 +126,7 @@ class View:
             return self.guessed(place)
         if measure == "fitness":
             return self.fitness(row)
-        return self.of(measure, row) if measure == "synapses" else self.test(measure, row, place)
+        return self.of(row, measure) if measure == "synapses" else self.test(measure, row, place)
 
 
 def parts(what: str) -> tuple[str, int]:
@@ -140,18 +135,13 @@ def parts(what: str) -> tuple[str, int]:
     return measure, int(place[0]) if place else 0
 
 
-def compared(above: str, below: str, what: str) -> lab.Claim:
+def compared(first: str, second: str, what: str) -> lab.Claim:
     """The claim that one network lies above another in something; its number is the mean difference over trials."""
     measure, place = parts(what)
-
-    def compare(view: View) -> lab.Comparison | None:
-        x, y = (view.value(row, what) for row in (above, below))
-        return None if x is None or y is None else lab.paired(x, y, ours=np.subtract(x, y))
-
-    numbers = [np.atleast_1d(getattr(THESIS.get(row, Thesis()), measure) or ()) for row in (above, below)]
+    numbers = [np.atleast_1d(getattr(THESIS.get(of, Thesis()), measure) or ()) for of in (first, second)]
     paper = {}
     if all(place < len(of) for of in numbers):
-        needed = max(2, place + 1, 3 if "three tasks" in (above, below) else 0)
+        needed = max(2, place + 1, 3 if "three tasks" in (first, second) else 0)
         number = round(float(numbers[0][place] - numbers[1][place]), 5)
         paper = {key: number for key, count in KEYS.items() if count >= needed}
     quantity = {
@@ -160,18 +150,13 @@ def compared(above: str, below: str, what: str) -> lab.Claim:
         "fitness": "fitness of the champion",
         "synapses": "number of synapses",
     }[measure]
-    first, second = (
-        DESCRIBED.get(row, GUESSING if row == GUESSING else f'PADAWANN, "{row}"') for row in (above, below)
-    )
-    name = lab.slug(f"{above} {below} {what}").replace("-", "_")
+    named = DESCRIBED | {GUESSING: GUESSING}
+    sides = [lambda view, of=of: view.value(of, what) for of in (first, second)]
+    one, other = (named.get(of, f'PADAWANN, "{of}"') for of in (first, second))
     # The thesis's own standard deviations over trials: mostly .005 to .02 in accuracy, .02 to .04 in fitness.
-    margin = 0.04 if measure == "fitness" else 0.02
-    return lab.Claim(name, f"{quantity}: {first} above {second}", "trials", compare, paper, margin)
-
-
-def left(view: View) -> lab.Comparison | None:
-    """The share of synapses that the champions of "default" have."""
-    return lab.measured(view.of("synapses", "default") / view.of("synapses", "network"))
+    settings = {"paper": paper, "margin": 0.04 if measure == "fitness" else 0.02, "unit": "trials"}
+    name = identifier(first, second, what)
+    return above(name, f"{quantity}: {one} above {other}", *sides, number="x - y", **settings)
 
 
 FIRST = (
@@ -223,21 +208,24 @@ OTHERS = (
     ("two ancestors, aligned", "two ancestors", "fitness"),
 )
 """What all other claims say."""
-FURTHER = tuple((above, below, what) for above, below, *measures in OTHERS for what in measures)
+FURTHER = tuple((first, second, what) for first, second, *measures in OTHERS for what in measures)
 EXPLORED = tuple(compared(*pair) for pair in FURTHER)
 PRIMARY = (
     *(compared(*pair) for pair in FIRST),
-    lab.Claim(
-        *("synapses_left", "share of the network's synapses that PADAWANN has", "trials", left),
-        paper=dict.fromkeys(KEYS, 0.5005),  # 600 460 of 1 199 648
-        margin=0.03,  # the thesis's standard deviation over trials
+    mean_of(
+        "synapses_left",
+        "share of the network's synapses that PADAWANN has",
+        lambda view: view.of("default", "synapses") / view.of("network", "synapses"),
+        dict.fromkeys(KEYS, 0.5005),  # 600 460 of 1 199 648
+        0.03,  # the thesis's standard deviation over trials
+        unit="trials",
     ),
 )
 
 
 def explore(view: View) -> list[lab.Claim]:
     """The other claims that a run has networks for."""
-    return [claim for claim in EXPLORED if claim.compare(view) is not None]
+    return decided(EXPLORED, view)
 
 
 def tables(view: View) -> dict[str, list[dict[str, Any]]]:
@@ -248,7 +236,7 @@ def tables(view: View) -> dict[str, list[dict[str, Any]]]:
         "fitness and shared values": [fitness_row(view, row) for row in view.variants],
         "McNemar's test, two-sided, of the first trial": list(mcnemar_rows(view)),
     }
-    again = [row for row in view.rows if np.isfinite(view.of("transfer", row)).any()]
+    again = [row for row in view.rows if np.isfinite(view.of(row, "transfer")).any()]
     found["transfer learning of the output layer"] = [transfer_row(view, row) for row in again]
     return {name: rows for name, rows in found.items() if rows}
 
@@ -265,20 +253,14 @@ def accuracy_row(view: View, row: str) -> dict[str, Any]:
             cells[f"{name}, sd"] = deviation(view.test("accuracy", row, place))
         if view.published and name in SETS:
             cells[f"{name}, thesis"] = theirs.get(name)
-    cells |= {"loss, first": average(view.test("loss", row, 0)), "synapses": average(view.of("synapses", row))}
+    cells |= {"loss, first": average(view.test("loss", row, 0)), "synapses": average(view.of(row, "synapses"))}
     # populations draw synapses by the same keys as "default": what they have lost in common says nothing
-    by_chance = 1 - view.of("synapses", "default") / view.of("synapses", "network")
-    common = {"lost in common with default": view.of("common", row), "in common by chance": by_chance}
+    by_chance = 1 - view.of("default", "synapses") / view.of("network", "synapses")
+    common = {"lost in common with default": view.of(row, "common"), "in common by chance": by_chance}
     cells |= {name: average(values) if row in CONTROLS else None for name, values in common.items()}
     if view.published:
         cells |= {"synapses, thesis": thesis.synapses, "in common, thesis": thesis.common}
     return cells
-
-
-def deviation(values: np.ndarray) -> float | None:
-    """The standard deviation over the known trials; None of fewer than two."""
-    known = values[np.isfinite(values)]
-    return lab.rounded(known.std(ddof=1)) if known.size > 1 else None
 
 
 def spread_row(view: View, row: str, place: int) -> dict[str, Any]:
@@ -299,7 +281,7 @@ def fitness_row(view: View, row: str) -> dict[str, Any]:
     cells: dict[str, Any] = {"population": row, "fitness": average(fitness), "fitness, sd": deviation(fitness)}
     if view.published:
         cells["fitness, thesis"] = THESIS.get(row, Thesis()).fitness
-    cells["generation"] = average(view.of("found", row))
+    cells["generation"] = average(view.of(row, "found"))
     for place, name in enumerate(view.sets):
         values = view.test("value", row, place)
         cells[f"value, {name}"] = ", ".join(f"{value:g}" for value in np.unique(values[np.isfinite(values)]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from evojax_align import lab, plotting
-from experiments.common import finished
+from experiments.common import finished, panels
 from experiments.padawann.claims import View
 
 SHOWN = (
@@ -27,33 +27,29 @@ def draw(view: View, folder: Path) -> None:
 
 def draw_course(view: View, variant: str, folder: Path) -> None:
     """Accuracy, loss, synapses and fitness of the best member by generation (Figures 5.3, 5.8 and B)."""
-    fig, axes = plotting.figure(2, 2, width=4.2)
     of = {
-        name: view.of(f"course_{name}", variant) for name in ("accuracy", "loss", "synapses", "fitness", "mean_fitness")
+        name: view.of(variant, f"course_{name}") for name in ("accuracy", "loss", "synapses", "fitness", "mean_fitness")
     }
     steps = np.arange(of["fitness"].shape[1])
-    for ax, name in zip(axes[0], ("accuracy", "loss"), strict=True):
-        curves = finished({task: of[name][..., place] for place, task in enumerate(view.sets)})
-        logarithmic = name == "loss"
-        plotting.plot_courses(
-            steps, curves, ax, x="generation", y=f"{name} on training images", logarithmic=logarithmic
-        )
-    fitness = {"best member": of["fitness"], "mean of members": of["mean_fitness"]}
-    for ax, name, curves in (
-        (axes[1, 0], "synapses", {"best member": of["synapses"]}),
-        (axes[1, 1], "fitness", fitness),
-    ):
-        plotting.plot_courses(steps, finished(curves), ax, x="generation", y=name)
-    plotting.save(fig, folder / f"course-{lab.slug(variant)}.png")
+    pictures = []
+    for name in ("accuracy", "loss"):
+        curves = {task: of[name][..., place] for place, task in enumerate(view.sets)}
+        settings = {"x": "generation", "y": f"{name} on training images", "logarithmic": name == "loss"}
+        pictures.append((steps, curves, settings))
+    best = {name: {"best member": of[name]} for name in ("synapses", "fitness")}
+    best["fitness"]["mean of members"] = of["mean_fitness"]
+    pictures += [(steps, curves, {"x": "generation", "y": name}) for name, curves in best.items()]
+    path = folder / f"course-{lab.slug(variant)}.png"
+    panels(path, plotting.plot_courses, pictures, columns=2, width=4.2)
 
 
 def draw_comparison(view: View, folder: Path) -> None:
     """Training accuracy of all populations on the first two tasks (Figures 6.1 and 6.2)."""
     fig, axes = plotting.figure(1, 2, width=4.4)
     for place, ax in enumerate(axes[0]):
-        curves = {name: view.of("course_accuracy", name)[..., place] for name in view.variants}
+        curves = {name: view.of(name, "course_accuracy")[..., place] for name in view.variants}
         curves |= finished(curves)  # populations that are not evolved on this task keep their colours
-        steps = np.arange(view.of("course_accuracy", "default").shape[1])
+        steps = np.arange(view.of("default", "course_accuracy").shape[1])
         y, title = "accuracy on training images", view.sets[place]
         plotting.plot_courses(steps, curves, ax, x="generation", y=y, title=title)
     plotting.save(fig, folder / "comparison.png")

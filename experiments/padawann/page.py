@@ -1,6 +1,6 @@
 """The hand-written part of the page of this study."""
 
-from experiments.store import Page
+from experiments.pages import Page
 
 PAGE = Page(
     paper=(

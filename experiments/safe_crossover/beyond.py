@@ -20,7 +20,7 @@ from evojax_align import _checks, lab
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.alignment import match, relate
 from evojax_align.data import Dataset
-from evojax_align.interpolation import bend, sweep_curve, sweep_pairs
+from evojax_align.interpolation import bezier, sweep_curve, sweep_pairs
 from evojax_align.symmetry import PermutationSpec
 from experiments.safe_crossover.config import Beyond
 
@@ -194,16 +194,25 @@ class Problem:
 
     def curves(self, a: PyTree, ways: tuple[PyTree, ...], key: Array, run: lab.Run) -> dict[str, np.ndarray]:
         """Straight and curved paths, [paths, t]: straight to each form of the other parent, then curved."""
-        config, apply = self.config, self.network.apply
-        settings = {"epochs": config.bends, "batch_size": config.batch_size, "key": key}
-        straight, curved = [], []
-        for b in ways:
-            bent = bend(apply, a, b, self.train, self.optimizer, **settings)
+        apply, straight, curved = self.network.apply, [], []
+        for number, b in enumerate(ways):
+            bent = self.bent(a, b, key, run, f"curved path {number}")
             for lines, control in ((straight, ea.crossover.arithmetic(a, b, 0.5)), (curved, bent)):
                 lines.append(sweep_curve(apply, a, control, b, *self.test, ts=self.ts))
             run.check()
         paths = straight + curved
         return {f"path_{name}": np.stack([getattr(s, name) for s in paths]) for name in ("loss", "accuracy")}
+
+    def bent(self, a: PyTree, b: PyTree, key: Array, run: lab.Run, name: str) -> PyTree:
+        """The middle point of a curved path, as `interpolation.bend` finds it, one epoch after the other."""
+        keys, settings = jax.random.split(key, self.config.bends), {"batch_size": self.config.batch_size}
+
+        def step(number: int, state: tuple[PyTree, PyTree]) -> tuple[tuple[PyTree, PyTree], dict[str, float]]:
+            found = bent_further(self.network.apply, self.optimizer, state, a, b, keys[number], self.train, **settings)
+            return found[:2], {"loss": float(found[2])}
+
+        middle = ea.crossover.arithmetic(a, b, 0.5)
+        return run.loop(name, (middle, self.optimizer.init(middle)), step, total=self.config.bends)[0]
 
 
 def merge(config: Beyond, found: Mapping[lab.Cell, lab.Arrays]) -> dict[str, np.ndarray]:
@@ -240,6 +249,31 @@ def advanced(
         return jax.lax.fori_loop(0, steps, step, state)
 
     return ea.population.map(one, pop, keys)
+
+
+@partial(jax.jit, static_argnames=("apply", "optimizer", "batch_size"))
+def bent_further(
+    apply: Apply,
+    optimizer: optax.GradientTransformation,
+    state: tuple[PyTree, PyTree],
+    a: PyTree,
+    b: PyTree,
+    key: Array,
+    data: tuple[Array, Array],
+    *,
+    batch_size: int,
+) -> tuple[PyTree, PyTree, Array]:
+    """The middle point of a path and its moments after one more epoch of `interpolation.bend`, and the mean loss."""
+    key_order, key_t = jax.random.split(key)
+    x, y = data
+
+    def child(control: PyTree, inputs: tuple[Array, Array]) -> Array:
+        samples, ts = inputs
+        return apply(bezier(a, control, b, ts[0]), samples)
+
+    inputs = x, jax.random.uniform(key_t, (len(y),))  # a batch goes by the t of its first sample
+    found = ea.training.epoch(child, optimizer, *state, inputs, y, batch_size=batch_size, key=key_order)
+    return *found[:2], found[2].loss
 
 
 evaluated = jax.jit(ea.training.evaluate, static_argnames="apply")

@@ -8,7 +8,7 @@ import numpy as np
 
 from evojax_align import lab, plotting
 from evojax_align.interpolation import Sweep, barrier
-from experiments.common import average, finished
+from experiments.common import above, finished, panels, row
 from experiments.safe_crossover.beyond import KINDS, OPERATORS
 
 WAYS = {"naive": "as they are", "aligned": "aligned"}
@@ -54,14 +54,15 @@ class View:
 
     def draw(self, folder: Path) -> None:
         """A figure for each part."""
-        drawn = {TRENDS[name][0]: trend(self, name) for name in self.trends}
-        for name, fig in (drawn | (family_figures(self) if self.families else {})).items():
-            plotting.save(fig, folder / f"{name}.png")
+        for name in self.trends:
+            draw_trend(self, name, folder)
+        if self.families:
+            draw_family(self, folder)
 
 
 def lower(name: str, statement: str, x: np.ndarray, y: np.ndarray, *, pairs: bool = True) -> lab.Claim:
     """That x is below y, in most repeats where they are paired."""
-    return lab.Claim(name, statement, "seeds", lambda _: (lab.paired if pairs else lab.unpaired)(y, x))
+    return above(name, statement, y, x, paired=pairs)
 
 
 def of_widths(view: View) -> list[lab.Claim]:
@@ -118,15 +119,14 @@ def trend_rows(view: View, name: str) -> list[dict[str, Any]]:
     """A row for each setting and way."""
     of_loss, of_accuracy = (view.barriers(name, kind) for kind in ("chord", "accuracy"))
     accuracy, half = view.arrays[f"{name}_accuracy"], len(view.arrays["ts"]) // 2
+    numbers = {
+        "barrier of the loss": of_loss,
+        "barrier of the accuracy": of_accuracy,
+        "accuracy at t=0": accuracy[..., 0],
+        "accuracy at t=.5": accuracy[..., half],
+    }
     return [
-        {
-            "setting": setting,
-            "parents": way,
-            "barrier of the loss": average(of_loss[:, i, j]),
-            "barrier of the accuracy": average(of_accuracy[:, i, j]),
-            "accuracy at t=0": average(accuracy[:, i, j, 0]),
-            "accuracy at t=.5": average(accuracy[:, i, j, half]),
-        }
+        row({"setting": setting, "parents": way}, {title: of[:, i, j] for title, of in numbers.items()})
         for i, setting in enumerate(view.settings(name).tolist())
         for j, way in enumerate(WAYS.values())
     ]
@@ -137,54 +137,52 @@ def family_tables(view: View) -> dict[str, list[dict[str, Any]]]:
     of, curves = view.arrays, view.barriers("path", "chord")
     names = {"moved": "unlike the nearer parent", "new": "unlike both", "found": "right alone", "lost": "accuracy lost"}
     averages = [
-        {"parents": count, "what": title}
-        | {name: average(of[f"average_{name}"][:, i, j]) for name in ("loss", "accuracy")}
+        row({"parents": count, "what": title}, {n: of[f"average_{n}"][:, i, j] for n in ("loss", "accuracy")})
         for j, count in enumerate(of["parents"].tolist())
         for i, title in enumerate(KINDS.values())
     ]
     offspring = [
-        {"parents": way, "operator": operator}
-        | {title: average(of[f"child_{name}"][:, i, j]) for name, title in names.items()}
+        row({"parents": way, "operator": operator}, {t: of[f"child_{name}"][:, i, j] for name, t in names.items()})
         for i, way in enumerate(WAYS.values())
         for j, operator in enumerate(OPERATORS.values())
     ]
+    ends = {
+        "barrier of the loss": curves,
+        "highest loss": of["path_loss"].max(axis=-1),
+        "lowest accuracy": of["path_accuracy"].min(axis=-1),
+    }
     paths = [
-        {
-            "path": title,
-            "barrier of the loss": average(curves[:, i]),
-            "highest loss": average(of["path_loss"][:, i].max(axis=-1)),
-            "lowest accuracy": average(of["path_accuracy"][:, i].min(axis=-1)),
-        }
-        for i, title in enumerate(PATHS.values())
+        row({"path": path}, {title: values[:, i] for title, values in ends.items()})
+        for i, path in enumerate(PATHS.values())
     ]
     return {"averages": averages, "exploration": offspring, "paths": paths}
 
 
-def trend(view: View, name: str) -> Any:
+def draw_trend(view: View, name: str, folder: Path) -> None:
     """The barriers of the loss and of the accuracy against the setting."""
-    fig, axes = plotting.figure(1, 2, width=4.6, height=2.8)
-    for ax, (kind, quantity) in zip(axes[0], {"chord": "loss", "accuracy": "accuracy"}.items(), strict=True):
+    file, title = TRENDS[name]
+    pictures = []
+    for kind, quantity in {"chord": "loss", "accuracy": "accuracy"}.items():
         found = view.barriers(name, kind)
-        curves = finished({way: found[:, :, i] for i, way in enumerate(WAYS.values())})
-        plotting.plot_trend(view.settings(name), curves, ax, x=TRENDS[name][1], y=f"barrier of the {quantity}")
-    return fig
+        curves = {way: found[:, :, i] for i, way in enumerate(WAYS.values())}
+        pictures.append((view.settings(name), curves, {"x": title, "y": f"barrier of the {quantity}"}))
+    panels(folder / f"{file}.png", plotting.plot_trend, pictures, width=4.6, height=2.8)
 
 
-def family_figures(view: View) -> dict[str, Any]:
+def draw_family(view: View, folder: Path) -> None:
     """Averages against the number of parents, each child by how far it went and what it lost, and the paths."""
-    of, drawn = view.arrays, {}
-    drawn["averages"], axes = plotting.figure(1, 2, width=4.6, height=2.8)
-    for ax, quantity in zip(axes[0], ("accuracy", "loss"), strict=True):
-        curves = finished({title: of[f"average_{quantity}"][:, i] for i, title in enumerate(KINDS.values())})
-        plotting.plot_trend(of["parents"], curves, ax, x="parents", y=quantity)
-    drawn["exploration"], axes = plotting.figure(1, 2, width=4.4, height=2.8)
+    of, averages, paths = view.arrays, [], []
+    for quantity in ("accuracy", "loss"):
+        curves = {title: of[f"average_{quantity}"][:, i] for i, title in enumerate(KINDS.values())}
+        averages.append((of["parents"], curves, {"x": "parents", "y": quantity}))
+        curves = {title: of[f"path_{quantity}"][:, i] for i, title in enumerate(PATHS.values())}
+        paths.insert(0, (of["ts"], curves, {"quantity": quantity}))
+    panels(folder / "averages.png", plotting.plot_trend, averages, width=4.6, height=2.8)
+    panels(folder / "paths.png", plotting.plot_sweeps, paths, width=4.6, height=3.0)
+    fig, axes = plotting.figure(1, 2, width=4.4, height=2.8)
     labels = {"x": "images on which the nearer parent differs", "y": "accuracy lost"}
     for i, way in enumerate(WAYS.values()):
         moved, lost = (of[f"child_{name}"][:, i] for name in ("moved", "lost"))
         clouds = finished({title: (moved[:, j], lost[:, j]) for j, title in enumerate(OPERATORS.values())})
         plotting.plot_clouds(clouds, axes[0, i], **labels, title=f"parents {way}")
-    drawn["paths"], axes = plotting.figure(1, 2, width=4.6, height=3.0)
-    for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
-        curves = finished({title: of[f"path_{quantity}"][:, i] for i, title in enumerate(PATHS.values())})
-        plotting.plot_sweeps(of["ts"], curves, ax, quantity=quantity)
-    return drawn
+    plotting.save(fig, folder / "exploration.png")

@@ -1,9 +1,8 @@
 """What a run of the paper's study says: its view, the claims, and the tables, from the stored arrays alone."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import numpy as np
 
 from evojax_align import lab, plotting, statistics
 from evojax_align.interpolation import Sweep, barrier
+from experiments.common import Measure, above, mean_of
 from experiments.safe_crossover.config import (
     FIVE_PERCENT,
     METHODS,
@@ -147,24 +147,32 @@ TITLES = METHODS | {
     "control": "the control (random partners)",
 }
 """The names of methods in statements."""
-Compare: TypeAlias = Callable[[View], lab.Comparison | None]
 
 
-def claim(
-    name: str,
-    statement: str,
-    compare: Compare,
-    paper: Mapping[str, float] | None = None,
-    margin: float | None = None,
-    where: str = "",
+def decides(where: str = "", *methods: str) -> Callable[[Any], bool]:
+    """Whether a view is that of a run of the paper's study with some methods; "CIFAR-10" and "not CIFAR-10" restrict
+    its data."""
+
+    def known(view: Any) -> bool:
+        fits = isinstance(view, View) and where in ("", "CIFAR-10" if view.dataset == "cifar10" else "not CIFAR-10")
+        return fits and view.has(*methods)
+
+    return known
+
+
+def over_pairs(
+    name: str, statement: str, x: Measure, y: Measure, *published: Any, where: str = "", **settings: Any
 ) -> lab.Claim:
-    """A claim about pairs, which only runs of the paper's study decide; "CIFAR-10" and "not CIFAR-10" restrict it."""
+    """The claim that x lies above y, which runs of the paper's study decide; with its number and margin."""
+    paper, margin = published or (None, None)
+    settings = {"known": decides(where)} | settings
+    statement = f"{where}: {statement}" if where else statement
+    return above(name, statement, x, y, unit="pairs", paper=paper, margin=margin, **settings)
 
-    def decided(view: Any) -> lab.Comparison | None:
-        known = isinstance(view, View) and where in ("", "CIFAR-10" if view.dataset == "cifar10" else "not CIFAR-10")
-        return compare(view) if known else None
 
-    return lab.Claim(name, f"{where}: {statement}" if where else statement, "pairs", decided, paper or {}, margin)
+def at(x: str, quantity: str = "loss") -> Callable[[View], np.ndarray]:
+    """What a method has at t = .5."""
+    return lambda view: view.at(x, quantity=quantity)
 
 
 def spread(share: float) -> float:
@@ -176,64 +184,53 @@ def spread(share: float) -> float:
 def below(x: str, y: str, *published: Any, where: str = "") -> lab.Claim:
     """The loss of one method at t = .5 against that of another."""
     statement = f"at t = .5 the loss of {TITLES[x]} is below that of {TITLES[y]}"
-    compare = lambda v: lab.paired(v.at(y), v.at(x)) if v.has(x, y) else None  # noqa: E731
-    return claim(f"{x}_below_{y}", statement, compare, *published, where=where)
+    known = decides(where, x, y)
+    return over_pairs(f"{x}_below_{y}", statement, at(y), at(x), *published, where=where, known=known)
 
 
 def near_parents(x: str, where: str = "") -> lab.Claim:
     """The loss at t = .5 against the parents' mean."""
     statement = f"at t = .5 the loss of {TITLES[x]} is less than {NEAR:g} above the parents' mean"
-    compare = lambda v: lab.paired(v.parents().mean(axis=0) + NEAR, v.at(x))  # noqa: E731
-    return claim(f"{x}_near_parents", statement, compare, where=where)
+    limit = lambda view: view.parents().mean(axis=0) + NEAR  # noqa: E731
+    return over_pairs(f"{x}_near_parents", statement, limit, at(x), where=where)
 
 
 def below_both_parents(x: str) -> lab.Claim:
     """The loss at t = .5 against the better parent's."""
     statement = f"at t = .5 the loss of {TITLES[x]} is below that of both parents"
-    return claim(f"{x}_below_both_parents", statement, lambda v: lab.paired(v.parents().min(axis=0), v.at(x)))
+    return over_pairs(f"{x}_below_both_parents", statement, lambda view: view.parents().min(axis=0), at(x))
 
 
 def best_below_parent(x: str) -> lab.Claim:
     """The loss of the best child between the parents against the better parent's."""
     statement = f"the best child of {TITLES[x]} strictly between the parents has a lower loss than the better parent"
-    return claim(f"{x}_best_below_parent", statement, lambda v: lab.paired(v.gain(x), 0.0))
+    return over_pairs(f"{x}_best_below_parent", statement, lambda view: view.gain(x), 0.0)
 
 
 def accuracy_above_naive(x: str) -> lab.Claim:
     """The accuracy at t = .5 against that of naive crossover."""
     statement = f"at t = .5 the accuracy of {TITLES[x]} is above naive crossover's; the number is its mean"
-    at = partial(View.at, quantity="accuracy")
-    compare = lambda v: lab.paired(at(v, x), at(v, "naive"), ours=at(v, x))  # noqa: E731
-    return claim(f"{x}_accuracy_above_naive", statement, compare, PAPER_ACCURACY.get(x), FIVE_PERCENT)
+    sides, published = (at(x, "accuracy"), at("naive", "accuracy")), (PAPER_ACCURACY.get(x), FIVE_PERCENT)
+    return over_pairs(f"{x}_accuracy_above_naive", statement, *sides, *published, number="x")
 
 
 def counted(name: str, statement: str, array: str) -> lab.Claim:
     """A number of relations or partners in all layers of a pair."""
     paper = PAPER_COUNTS.get(array)
     margin = None if paper is None else 0.05 * paper["mnist"]
-    return claim(name, f"number of {statement}", lambda v: lab.measured(v.of(array).sum(axis=-1)), paper, margin)
-
-
-def ridges(view: View) -> lab.Comparison:
-    """Ridge CCA against naive crossover, as a mean over the ridges."""
-    loss, naive = view.of("ridge_loss"), view.at("naive")
-    return lab.paired(naive, loss.mean(axis=1), ours=(loss < naive[:, None]).mean(axis=1))
-
-
-def setting(array: str, index: int) -> Compare:
-    """The loss of CCA with one setting at t = .5 against naive crossover's."""
-    return lambda view: lab.paired(view.at("naive"), view.of(array)[:, index])
+    total = lambda view: view.of(array).sum(axis=-1)  # noqa: E731
+    return mean_of(name, f"number of {statement}", total, paper, margin, unit="pairs", known=decides())
 
 
 PRIMARY = (
     below("sc_cca", "naive", {"mnist": 0.985, "cifar10": 1.0}, spread(0.985)),
-    claim(
+    over_pairs(
         "ridge_below_naive",
         "at t = .5 the loss of SC-CCA with a ridge (mean over the ridges) is below that of naive crossover; the number "
         "is the share of pairs, mean over the ridges",
-        ridges,
-        PAPER_RIDGE,
-        spread(0.965),
+        *(at("naive"), lambda view: view.of("ridge_loss").mean(axis=1)),
+        *(PAPER_RIDGE, spread(0.965)),
+        number=lambda view: (view.of("ridge_loss") < view.at("naive")[:, None]).mean(axis=1),
     ),
     below("svcca", "cca"),
     below("one_to_one", "naive"),
@@ -282,27 +279,27 @@ def further(view: View) -> list[lab.Claim]:
     ranks, values = (list(enumerate(view.arrays[name].tolist())) for name in ("ranks", "ridges"))
     widest = max(view.arrays["widths"])
     points = [
-        (f"{rank} directions", f"directions_{rank}", setting("rank_loss", i), shares.get(rank))
+        (f"{rank} directions", f"directions_{rank}", view.of("rank_loss")[:, i], shares.get(rank))
         for i, rank in ranks
         if rank not in (view.rank, widest)
     ]
-    points += [(f"ridge {value:g}", f"ridge_{value:g}", setting("ridge_loss", i), ridge) for i, value in values]
+    points += [(f"ridge {value:g}", f"ridge_{value:g}", view.of("ridge_loss")[:, i], ridge) for i, value in values]
     if view.canonical == "svcca":
-        points.append(("all directions", "cca", below("cca", "naive").compare, shares.get(widest)))
+        points.append(("all directions", "cca", view.at("cca"), shares.get(widest)))
     found = [
-        claim(
+        over_pairs(
             f"{name}_below_naive",
             f"at t = .5 the loss of SC-CCA with {title} is below that of naive crossover",
-            compare,
-            None if share is None else {view.published: share},
-            None if share is None else spread(share),
+            *(view.at("naive"), loss),
+            *(() if share is None else ({view.published: share}, spread(share))),
         )
-        for title, name, compare, share in points
+        for title, name, loss, share in points
     ]
     others = [("semi", "naive"), ("loadings", "naive"), ("weights", "naive"), ("control", "naive")]
     others += [("sc_cca", "control"), ("one_to_one", "control"), ("loadings", "sc_cca"), ("weights", "one_to_one")]
     others.append(("sc_cca", "semi") if view.dataset == "cifar10" else ("semi", "sc_cca"))  # as the paper of SC-PwC
-    naive = partial(View.at, method="naive", quantity="accuracy")
+    naive = "accuracy of naive crossover at t = .5"
+    ours = {"unit": "pairs", "known": decides()}
     return [
         *found,
         *(below(x, y) for x, y in others),
@@ -310,13 +307,7 @@ def further(view: View) -> list[lab.Claim]:
         near_parents("sc_cca"),
         best_below_parent("sc_cca"),
         accuracy_above_naive("one_to_one"),
-        claim(
-            "naive_accuracy",
-            "accuracy of naive crossover at t = .5",
-            lambda v: lab.measured(naive(v)),
-            PAPER_ACCURACY["naive"],
-            FIVE_PERCENT,
-        ),
+        mean_of("naive_accuracy", naive, at("naive", "accuracy"), PAPER_ACCURACY["naive"], FIVE_PERCENT, **ours),
         counted(
             "significant_relations_all",
             "significant canonical relations of a pair among all directions (Bartlett's test)",

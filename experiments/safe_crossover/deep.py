@@ -20,6 +20,7 @@ from evojax_align import lab, plotting
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.alignment import reestimate, repair
 from evojax_align.data import Dataset
+from experiments.common import above
 from experiments.safe_crossover.config import Deep
 
 METHODS = {"none": "naive", "correlation": "aligned by activations", "weights": "aligned by weights"}
@@ -134,28 +135,22 @@ class View:
     def explore(self) -> list[lab.Claim]:
         """The order that the literature found."""
         plain, again, repaired = REPAIRS
-        claims = (
-            ("aligned_above_naive", "above naive crossover, children as they are", plain, "none", plain),
-            (
-                "aligned_above_naive_reestimated",
+        claims = {
+            "aligned_above_naive": ("above naive crossover, children as they are", plain, "none", plain),
+            "aligned_above_naive_reestimated": (
                 "above naive crossover, both with statistics estimated again",
-                again,
-                "none",
-                again,
+                *(again, "none", again),
             ),
-            (
-                "reestimated_above_as_it_is",
+            "reestimated_above_as_it_is": (
                 "with statistics estimated again above as they are",
-                again,
-                "correlation",
-                plain,
+                *(again, "correlation", plain),
             ),
-            ("repaired_above_as_it_is", "after REPAIR above as they are", repaired, "correlation", plain),
-        )
+            "repaired_above_as_it_is": ("after REPAIR above as they are", repaired, "correlation", plain),
+        }
         text = "accuracy at t = .5, parents aligned by activations:"
         return [
-            lab.Claim(name, f"{text} {what}", "pairs", partial(above, ("correlation", x), (method, y)))
-            for name, what, x, method, y in claims
+            above(name, f"{text} {what}", self.at("correlation", x), self.at(method, y), unit="pairs")
+            for name, (what, x, method, y) in claims.items()
         ]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
@@ -185,8 +180,3 @@ class View:
                 plotting.plot_sweeps(self.ts, curves, ax, quantity=quantity, title=title)
                 ax.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
             plotting.save(fig, folder / f"{quantity}.png")
-
-
-def above(x: tuple[str, str], y: tuple[str, str], view: View) -> lab.Comparison:
-    """That the accuracy of one method and repair at t = .5 is above that of another."""
-    return lab.paired(view.at(*x), view.at(*y))

@@ -1,12 +1,12 @@
 """The claims and tables of the study: primary claims are declared before a run, all others are exploratory."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from evojax_align import lab
-from experiments.common import average
+from experiments.common import above, average, decided, row
 from experiments.wann.config import ALONE, ARMS, JOINT, LETTERS, PRUNED, RELATIVE, SWING
 from experiments.wann.view import View
 
@@ -32,175 +32,107 @@ FIRST, SECOND = "the first images (digits)", "the second images (letters)"
 SEEN = ("demo-clean-digits-0", "small-clean-mnist-0", "swing_up-clean-digits-0")
 
 
-def claim(
-    name: str,
-    statement: str,
-    arms: Iterable[str],
-    compare: Callable[[View], lab.Comparison],
-    paper: float | None = None,
-) -> lab.Claim:
-    """A claim over seeds, None for runs that lack one of its arms; `paper` is the thesis's number."""
-
-    def known(view: View) -> lab.Comparison | None:
-        return compare(view) if set(arms) <= set(view.arms) else None
-
-    number = {} if paper is None else {"paper": {"mnist": paper}, "margin": MARGIN}
-    return lab.Claim(name, statement, "seeds", known, **number)
+def best(arm: str, task: int) -> Callable[[View], np.ndarray]:
+    """The accuracy of an arm on a task, at the shared weight that was chosen for it."""
+    return lambda view: view.best(arm, task)
 
 
-def theirs(arm: str, task: int) -> float:
-    """The thesis's accuracy at the best shared weight."""
-    return max(PAPER[arm, task]) / 100
+def gap(arm: str) -> Callable[[View], np.ndarray]:
+    """How far the accuracies of an arm on both tasks are apart."""
+    return lambda view: np.abs(view.best(arm, 1) - view.best(arm, 0))
 
 
-def own_task() -> lab.Claim:
-    """Whether a network of one task classifies it."""
+def thesis(of: Callable[[float, float], float], arm: str = JOINT) -> dict[str, Any]:
+    """The thesis's number, from its accuracies on both tasks at the best shared weight, and how near to it agrees."""
+    return {"paper": of(*(max(PAPER[arm, task]) / 100 for task in (0, 1))), "margin": MARGIN}
 
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(view.best(ALONE, 0), view.best(ALONE, 1), ours=view.best(ALONE, 0))
 
-    statement = (
-        f"WANN, evolved on {FIRST}, is more accurate on them than on {SECOND} (number: its accuracy on the first)"
+def of_two(arm: str, name: str) -> tuple[lab.Claim, ...]:
+    """Whether a network of two tasks serves one of them only, which one, and what the second costs and gains."""
+    apart = f"{arm}'s accuracies on both tasks differ by more than {AHEAD:g} (number: their difference)"
+    second = f"{arm} is more accurate on {SECOND} than on {FIRST} (number: its accuracy on the second)"
+    costs = f"{arm} is less accurate on {FIRST} than WANN (number: its accuracy on the first)"
+    gains = f"{arm} is more accurate on {SECOND} than WANN"
+    numbers = (lambda x, y: y - x, lambda x, y: y, lambda x, y: x)
+    paper = [thesis(of) if arm == JOINT else {} for of in numbers]
+    one, other = best(arm, 0), best(arm, 1)
+    return (
+        above(f"{name}_favours", apart, gap(arm), AHEAD, number="x", arms=(arm,), **paper[0]),
+        above(f"{name}_second", second, other, one, number="x", arms=(arm,), **paper[1]),
+        above(f"{name}_costs", costs, best(ALONE, 0), one, number="y", arms=(arm, ALONE), **paper[2]),
+        above(f"{name}_gains", gains, other, best(ALONE, 1), arms=(arm, ALONE)),
     )
-    return claim("own_task", statement, (ALONE,), compare, theirs(ALONE, 0))
-
-
-def no_second() -> lab.Claim:
-    """Whether a network of one task knows nothing of the other."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(CHANCE + NEAR, view.best(ALONE, 1), ours=view.best(ALONE, 1))
-
-    statement = (
-        f"WANN's accuracy on {SECOND}, at the best shared weight, is below {CHANCE + NEAR:g} (number: that accuracy)"
-    )
-    return claim("no_second", statement, (ALONE,), compare, theirs(ALONE, 1))
-
-
-def favours(arm: str, name: str) -> lab.Claim:
-    """Whether a network of two tasks serves one of them only."""
-
-    def compare(view: View) -> lab.Comparison:
-        gap = np.abs(view.best(arm, 1) - view.best(arm, 0))
-        return lab.paired(gap, AHEAD, ours=gap)
-
-    paper = theirs(JOINT, 1) - theirs(JOINT, 0) if arm == JOINT else None
-    statement = f"{arm}'s accuracies on both tasks differ by more than {AHEAD:g} (number: their difference)"
-    return claim(f"{name}_favours", statement, (arm,), compare, paper)
-
-
-def second(arm: str, name: str) -> lab.Claim:
-    """Whether a network of two tasks is better on the second."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(view.best(arm, 1), view.best(arm, 0), ours=view.best(arm, 1))
-
-    statement = f"{arm} is more accurate on {SECOND} than on {FIRST} (number: its accuracy on the second)"
-    return claim(f"{name}_second", statement, (arm,), compare, theirs(JOINT, 1) if arm == JOINT else None)
-
-
-def costs(arm: str, name: str) -> lab.Claim:
-    """What the second task costs on the first."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(view.best(ALONE, 0), view.best(arm, 0), ours=view.best(arm, 0))
-
-    statement = f"{arm} is less accurate on {FIRST} than WANN (number: its accuracy on the first)"
-    return claim(f"{name}_costs", statement, (arm, ALONE), compare, theirs(JOINT, 0) if arm == JOINT else None)
-
-
-def better(name: str, statement: str, arm: str, other: str, task: int) -> lab.Claim:
-    """The claim that the networks of one arm are more accurate on a task than those of another."""
-    return claim(name, statement, (arm, other), lambda view: lab.paired(view.best(arm, task), view.best(other, task)))
-
-
-def gains(arm: str, name: str) -> lab.Claim:
-    """What judging on the second task gains there."""
-    return better(f"{name}_gains", f"{arm} is more accurate on {SECOND} than WANN", arm, ALONE, 1)
 
 
 def pruned(other: str, task: int) -> lab.Claim:
     """Pruning of a trained network against growing one."""
     statement = f"PADAWANN is more accurate on {(FIRST, SECOND)[task]} than {other}"
-    return better(f"padawann_{other}_{task}", statement, PRUNED, other, task)
-
-
-def size() -> lab.Claim:
-    """The thesis's comparison by size, which counts the cells of WANN's matrix."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(view.of(ALONE, "connections"), view.of(PRUNED, "connections"))
-
-    return claim("padawann_size", "PADAWANN has fewer connections than WANN", (PRUNED, ALONE), compare)
+    return above(f"padawann_{other}_{task}", statement, best(PRUNED, task), best(other, task), arms=(PRUNED, other))
 
 
 def own(name: str, statement: str, x: str, y: str) -> lab.Claim:
     """WANN's accuracy on its task with two kinds of weights."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(view.of(ALONE, x)[:, 0], view.of(ALONE, y)[:, 0])
-
-    return claim(name, f"WANN's accuracy on {FIRST} is higher {statement}", (ALONE,), compare)
+    sides = [lambda view, kind=kind: view.of(ALONE, kind)[:, 0] for kind in (x, y)]
+    return above(name, f"WANN's accuracy on {FIRST} is higher {statement}", *sides, arms=(ALONE,))
 
 
 PRIMARY = (
-    own_task(),
-    no_second(),
+    above(
+        "own_task",
+        f"WANN, evolved on {FIRST}, is more accurate on them than on {SECOND} (number: its accuracy on the first)",
+        *(best(ALONE, 0), best(ALONE, 1)),
+        **{"number": "x", "arms": (ALONE,), **thesis(lambda x, y: x, ALONE)},
+    ),
+    above(
+        "no_second",
+        f"WANN's accuracy on {SECOND}, at the best shared weight, is below {CHANCE + NEAR:g} (number: that accuracy)",
+        *(CHANCE + NEAR, best(ALONE, 1)),
+        **{"number": "y", "arms": (ALONE,), **thesis(lambda x, y: y, ALONE)},
+    ),
     own("drawn", "with one random weight for all connections than with one for each", "one_drawn", "each_drawn"),
     own("trained", "with trained weights than with the best shared one", "trained", "best"),
-    favours(JOINT, "joint"),
-    second(JOINT, "joint"),
-    costs(JOINT, "joint"),
-    gains(JOINT, "joint"),
+    *of_two(JOINT, "joint"),
     pruned(ALONE, 0),
     pruned(ALONE, 1),
-    size(),
+    above(  # the thesis counts the cells of WANN's matrix
+        "padawann_size",
+        "PADAWANN has fewer connections than WANN",
+        *(lambda view, arm=arm: view.of(arm, "connections") for arm in (ALONE, PRUNED)),
+        arms=(PRUNED, ALONE),
+    ),
 )
 
 
 def explore(view: View) -> list[lab.Claim]:
     """All other claims about the arms of a run."""
     claims = [own("ensemble", "with all shared weights together than with the best one", "ensemble", "best")]
-    claims += [make(RELATIVE, "relative") for make in (favours, second, costs, gains)]
+    claims += of_two(RELATIVE, "relative")
     for arm, name in ((JOINT, "joint"), (RELATIVE, "relative")):
         statement = f"{arm} is less accurate on {SECOND} than a WANN evolved on these alone"
-        claims.append(better(f"{name}_costs_second", statement, LETTERS, arm, 1))
-    claims += [scale(), pruned(JOINT, 0), pruned(JOINT, 1), *swung()]
-    return [one for one in claims if one.compare(view) is not None]
-
-
-def scale() -> lab.Claim:
-    """Whether relative losses serve both tasks more evenly."""
-
-    def compare(view: View) -> lab.Comparison:
-        return lab.paired(*(np.abs(view.best(arm, 0) - view.best(arm, 1)) for arm in (JOINT, RELATIVE)))
-
-    statement = (
-        "the accuracies on both tasks differ less for logarithms of losses (JointWANN, relative) than for their sum"
-    )
-    return claim("scale", statement, (JOINT, RELATIVE), compare)
+        sides = {"x": best(LETTERS, 1), "y": best(arm, 1), "arms": (LETTERS, arm)}
+        claims.append(above(f"{name}_costs_second", statement, **sides))
+    even = "the accuracies on both tasks differ less for logarithms of losses (JointWANN, relative) than for their sum"
+    claims.append(above("scale", even, gap(JOINT), gap(RELATIVE), arms=(JOINT, RELATIVE)))
+    return decided([*claims, pruned(JOINT, 0), pruned(JOINT, 1), *swung()], view)
 
 
 def swung() -> list[lab.Claim]:
     """Whether the pole is swung up, and whether it stays there, at the weight that did best in other rollouts."""
     half = "swing-up: the mean reward is more than half of the largest possible one"
+    stands = (
+        "swing-up: the pole is upright through the last two seconds of more than half of all rollouts, at the chosen "
+        "weight"
+    )
 
     def share(view: View) -> np.ndarray:
         return view.of(SWING, "rewards") / float(view.arrays["limit"])
 
-    ways = {
+    ways: dict[str, tuple[str, Callable[[View], np.ndarray]]] = {
         "up": (f"{half} at the chosen weight", lambda view: at_chosen(view, share(view))),
         "up_all": (f"{half} at the worst of the shared weights", lambda view: np.min(share(view), axis=1)),
-        "stands": (
-            "swing-up: the pole is upright through the last two seconds of more than half of all rollouts, at the "
-            "chosen weight",
-            lambda view: at_chosen(view, view.of(SWING, "stands")),
-        ),
+        "stands": (stands, lambda view: at_chosen(view, view.of(SWING, "stands"))),
     }
-    return [
-        claim(name, statement, (SWING,), lambda view, way=way: lab.paired(way(view), 0.5))
-        for name, (statement, way) in ways.items()
-    ]
+    return [above(name, statement, way, 0.5, arms=(SWING,)) for name, (statement, way) in ways.items()]
 
 
 def at_chosen(view: View, values: np.ndarray) -> np.ndarray:
@@ -214,8 +146,8 @@ def tables(view: View) -> dict[str, list[dict[str, Any]]]:
     """Tables 4.1 and 4.2 of the thesis, other weights, and its Table 5.7; or the rewards of the pole."""
     arms, found = [arm for arm in view.arms if arm != SWING], {}
     if arms:
-        found["test accuracy at each shared weight"] = [row for arm in view.searches for row in weight_rows(view, arm)]
-        found["champions"] = [row for arm in view.searches for row in champion_rows(view, arm)]
+        found["test accuracy at each shared weight"] = [of for arm in view.searches for of in weight_rows(view, arm)]
+        found["champions"] = [of for arm in view.searches for of in champion_rows(view, arm)]
         found["accuracy and size"] = [size_row(view, arm) for arm in arms]
     if SWING in view.arms:
         found[f"rewards of a rollout, at most {int(view.arrays['limit'])}"] = swing_rows(view)
@@ -246,19 +178,17 @@ def champion_rows(view: View, arm: str) -> list[dict[str, Any]]:
         "trained": "trained",
     }
     return [
-        {"search": arm, "images": name}
-        | {title: average(view.of(arm, column)[:, task]) for column, title in columns.items()}
+        row({"search": arm, "images": name}, {columns[of]: view.of(arm, of)[:, task] for of in columns})
         for task, name in enumerate(view.sets)
     ]
 
 
 def size_row(view: View, arm: str) -> dict[str, Any]:
     """Table 5.7, with connections counted as connections."""
-    row: dict[str, Any] = {"search": arm}
-    row |= {name: average(view.best(arm, task)) for task, name in enumerate(view.sets)}
-    row["connections"] = average(view.of(arm, "connections"))
-    row |= {title: average(view.of(arm, title)) if arm in ARMS else None for title in ("hidden", "layers")}
-    return row | {"thesis's count": CELLS.get(arm, CONNECTIONS.get(arm)), "its connections": CONNECTIONS.get(arm)}
+    numbers = {name: view.best(arm, task) for task, name in enumerate(view.sets)}
+    found = row({"search": arm}, numbers | {"connections": view.of(arm, "connections")})
+    found |= {title: average(view.of(arm, title)) if arm in ARMS else None for title in ("hidden", "layers")}
+    return found | {"thesis's count": CELLS.get(arm, CONNECTIONS.get(arm)), "its connections": CONNECTIONS.get(arm)}
 
 
 def swing_rows(view: View) -> list[dict[str, Any]]:
@@ -267,6 +197,6 @@ def swing_rows(view: View) -> list[dict[str, Any]]:
     stands = at_chosen(view, view.of(SWING, "stands"))
     for seed in np.flatnonzero(np.isfinite(stands)):
         rewards, chosen = (view.of(SWING, name)[seed] for name in ("rewards", "chosen"))
-        row = {"seed": int(seed)} | dict(zip(columns, map(lab.rounded, rewards), strict=True))
-        rows.append(row | {"weight chosen": columns[int(chosen)], "stands at the end": lab.rounded(stands[seed])})
+        of_seed = {"seed": int(seed)} | dict(zip(columns, map(lab.rounded, rewards), strict=True))
+        rows.append(of_seed | {"weight chosen": columns[int(chosen)], "stands at the end": lab.rounded(stands[seed])})
     return rows

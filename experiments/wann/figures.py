@@ -6,7 +6,7 @@ import numpy as np
 
 from evojax_align import plotting
 from evojax_align.evolution.wann.graph import ACTIVATIONS
-from experiments.common import finished
+from experiments.common import panels
 from experiments.wann.config import ARMS, SWING
 from experiments.wann.view import View
 
@@ -25,13 +25,12 @@ def draw(view: View, folder: Path) -> None:
 
 def draw_courses(view: View, arms: list[str], folder: Path) -> None:
     """Reward and size of the fittest member of each generation."""
-    fig, axes = plotting.figure(1, 3, width=3.8)
     shown = {"judged": "mean reward", "connections": "connections", "hidden": "hidden nodes"}
-    for ax, (name, label) in zip(axes[0], shown.items(), strict=True):
-        courses = finished({arm: view.of(arm, f"course_{name}") for arm in arms})
-        steps = np.arange(next(iter(courses.values())).shape[1])
-        plotting.plot_courses(steps, courses, ax, x="generation", y=label)
-    plotting.save(fig, folder / "courses.png")
+    pictures = []
+    for name, label in shown.items():
+        courses = {arm: view.of(arm, f"course_{name}") for arm in arms}
+        pictures.append((np.arange(courses[arms[0]].shape[1]), courses, {"x": "generation", "y": label}))
+    panels(folder / "courses.png", plotting.plot_courses, pictures, width=3.8)
 
 
 def draw_graphs(view: View, arms: list[str], folder: Path) -> None:
@@ -46,11 +45,11 @@ def draw_graphs(view: View, arms: list[str], folder: Path) -> None:
 
 def draw_weights(view: View, folder: Path) -> None:
     """Test accuracy at each shared weight."""
-    fig, axes = plotting.figure(1, len(view.sets), width=4.6)
-    for task, (ax, name) in enumerate(zip(axes[0], view.sets, strict=True)):
-        curves = finished({arm: view.of(arm, "accuracy")[:, task] for arm in view.searches})
-        plotting.plot_trend(np.array(view.values), curves, ax, x="shared weight", y="test accuracy", title=name)
-    plotting.save(fig, folder / "weights.png")
+    pictures = []
+    for task, name in enumerate(view.sets):
+        curves = {arm: view.of(arm, "accuracy")[:, task] for arm in view.searches}
+        pictures.append((view.values, curves, {"x": "shared weight", "y": "test accuracy", "title": name}))
+    panels(folder / "weights.png", plotting.plot_trend, pictures, width=4.6)
 
 
 def draw_pole(view: View, folder: Path) -> None:

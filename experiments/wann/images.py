@@ -23,8 +23,8 @@ from experiments.wann.config import ARMS, Config
 
 DRAWN = 10
 """Random shared weights, and random sets of weights, for each network; within the range of the shared weights."""
-BATCH, RATE = 50, 3e-3
-"""Images of a step of gradient descent, and the learning rate for weights of graphs."""
+BATCH, DESCENT = 50, optax.adam(3e-3)
+"""Images of a step of gradient descent, and the optimiser for weights of graphs."""
 LAYERS = 8
 """Programs that train weights are made for a multiple of so many layers, so that they are few."""
 
@@ -63,7 +63,7 @@ class Images:
         whole = Classification(max(y.size for _, y in data), ARMS[arm].scale)
         return whole(key, self.search(arm, graph.event.shape[-1]).forward(graph), data)
 
-    def measured(self, arm: str, champion: Graph, keys: tuple[Array, Array]) -> dict[str, np.ndarray]:
+    def measured(self, run: lab.Run, arm: str, champion: Graph, keys: tuple[Array, Array]) -> dict[str, np.ndarray]:
         """Test accuracies of a champion on both tasks: at each shared weight and the chosen one, with one random weight
         and with each weight random, of all shared weights together, and with weights trained from the best shared one.
         """
@@ -80,9 +80,7 @@ class Images:
         choosing = (right if self.config.mode == "text" else accuracy(judged, self.judge))[:, :count]
         together = [np.mean(jax.nn.softmax(of[:count]), axis=0, keepdims=True) for of in tested]
         begin = search.values[int(np.argmax(choosing[tasks].sum(axis=0)))]  # one for all tasks of the search
-        joined = jax.tree.map(lambda *of: jnp.concatenate(of), *self.data(arm))
-        start = jnp.full(search.capacity, begin)
-        trained = _trained(search.activations, layers, self.config.learnt, key_fit, champion, start, *joined)
+        trained = self.fitted(run, arm, champion, begin, layers, key_fit)
         weights = jnp.concatenate([each, trained[None]])
         _, of_own = self.by_part(_own(search.activations, layers, champion, weights, self.every))
         right_own, chosen = accuracy(of_own, self.test), np.argmax(choosing, axis=1)
@@ -94,6 +92,18 @@ class Images:
             "each_drawn": right_own[:, :DRAWN].mean(axis=1),
             "trained": right_own[:, DRAWN],
         }
+
+    def fitted(self, run: lab.Run, arm: str, champion: Graph, begin: float, layers: int, key: Array) -> Array:
+        """Weights of a champion, each of its own, trained on the tasks of its search from one shared weight on."""
+        search, keys = self.search(arm, champion.event.shape[-1]), jax.random.split(key, self.config.learnt)
+        data = jax.tree.map(lambda *of: jnp.concatenate(of), *self.data(arm))
+
+        def step(number: int, state: tuple[Array, Any]) -> tuple[tuple[Array, Any], dict[str, float]]:
+            weights, moments, loss = _trained(search.activations, layers, keys[number], champion, *state, *data)
+            return (weights, moments), {"loss": float(loss)}
+
+        start = jnp.full(search.capacity, begin)
+        return run.loop("weights", (start, DESCENT.init(start)), step, total=self.config.learnt)[0]
 
     @cached_property
     def every(self) -> Array:
@@ -122,13 +132,17 @@ class Images:
         module, search, optimizer = self.network
         key_init, key_fit, key_search = jax.random.split(key, 3)
         key_first, key_steps = jax.random.split(key_search)
-        settings = {"optimizer": optimizer, "epochs": self.config.learnt, "batch_size": BATCH, "mesh": self.mesh}
         train, judge, test = ([pruning.Task(*part) for part in of] for of in (self.train, self.judge, self.test))
-        with run.phase("training"):
-            networks = ea.population.init(partial(self._drawn, module), key_init, 1)
-            networks, _ = training.fit(module.apply, networks, self.train[0], key=key_fit, **settings)
-            params = ea.population.take(networks, 0)
-        run.check()
+
+        def train_step(number: int, members: training.Member) -> tuple[training.Member, dict[str, float]]:
+            settings = {"batch_size": BATCH, "mesh": self.mesh}
+            members = training.step_epoch(module.apply, members, self.train[0], optimizer, **settings)
+            return members, {"loss": float(members.history["loss"][0, number])}
+
+        networks = ea.population.init(partial(self._drawn, module), key_init, 1)
+        members = training.init(networks, optimizer, epochs=self.config.learnt, key=key_fit)
+        members = run.loop("training", members, train_step, total=self.config.learnt)
+        params = ea.population.take(members.params, 0)
 
         def step(number: int, state: PadawannState) -> tuple[PadawannState, dict[str, float]]:
             state, _ = search.step(jax.random.fold_in(key_steps, number), state, train)
@@ -193,21 +207,21 @@ def _own(activations: tuple[str, ...], layers: int, graph: Graph, weights: Array
     return jax.lax.map(lambda own: graphs.apply(graph, own, x, activations, layers), weights)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1))
 def _trained(
     activations: tuple[str, ...],
     layers: int,
-    epochs: int,
     key: Array,
     graph: Graph,
     weights: Array,
+    moments: Any,
     x: Array,
     y: Array,
-) -> Array:
-    """Weights of a graph, each of its own, after some epochs of gradient descent."""
+) -> tuple[Array, Any, Array]:
+    """Weights of a graph, each of its own, and moments after one more epoch of gradient descent; and the mean loss."""
 
     def logits(weights: Array, x: Array) -> Array:
         return graphs.apply(graph, weights, x, activations, layers)
 
-    settings = {"epochs": epochs, "batch_size": BATCH, "key": key}
-    return training.descend(logits, optax.adam(RATE), weights, x, y, **settings)[0]
+    found = training.epoch(logits, DESCENT, weights, moments, x, y, batch_size=BATCH, key=key)
+    return *found[:2], found[2].loss

@@ -1,6 +1,6 @@
 """The hand-written part of the page of this study."""
 
-from experiments.store import Page
+from experiments.pages import Page
 
 MAIN, POLE = "small-clean-mnist", "swing_up-clean-digits"
 PAGE = Page(

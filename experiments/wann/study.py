@@ -68,8 +68,7 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     if arm == PRUNED:
         return problem.images.pruned(run, key_search)
     found = evolve(problem, arm, run, key_search, key_judge)
-    with run.phase("weights"):
-        measures = task.measured(arm, found["champion"], (key_judge, key_measure))
+    measures = task.measured(run, arm, found["champion"], (key_judge, key_measure))
     network = express(found["champion"], task.search(arm, problem.config.hidden).activations)
     kinds = [""] * (network.inputs + 1) + [kind for layer in network.layers for kind in layer]
     edges = np.stack([network.source, network.target], axis=1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import evojax_align as ea
+from evojax_align import lab
 from evojax_align._types import Array
 from evojax_align.evolution import Wann
 from evojax_align.evolution.tasks import Pole, SwingUp
@@ -42,12 +43,13 @@ class Swing:
         """The reward at each shared weight, by which champions are chosen."""
         return SwingUp(JUDGED)(key, self._forward(graph))
 
-    def measured(self, arm: str, champion: Graph, keys: tuple[Array, Array]) -> dict[str, np.ndarray]:
+    def measured(self, run: lab.Run, arm: str, champion: Graph, keys: tuple[Array, Array]) -> dict[str, np.ndarray]:
         """Of a champion the rewards, how often its pole stands, the weight that is chosen, and one rollout at it."""
         key_judge, key_test = keys
-        rewards, stands = self._tested(champion, key_test)
-        chosen = int(np.argmax(self._chosen(champion, key_judge)))
-        states, reward = self._shown(champion, jax.random.fold_in(key_test, 1))
+        with run.phase("rollouts"):
+            rewards, stands = self._tested(champion, key_test)
+            chosen = int(np.argmax(self._chosen(champion, key_judge)))
+            states, reward = self._shown(champion, jax.random.fold_in(key_test, 1))
         pole = {"place": states.place, "angle": states.angle, "reward": reward}
         shown = {f"pole_{name}": np.asarray(array)[:, chosen, 0] for name, array in pole.items()}
         return {"rewards": np.asarray(rewards), "stands": np.asarray(stands), "chosen": np.array(chosen), **shown}

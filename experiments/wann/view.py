@@ -3,13 +3,14 @@
 import numpy as np
 
 from evojax_align import lab
+from experiments.common import ArmView
 from experiments.wann.config import ARMS, SWING, VALUES
 
 OF_ALL = {SWING: "rewards"}
 """What every finished cell has, if not "best"."""
 
 
-class View:
+class View(ArmView):
     """What a run's arrays say; NaN stands for what is not known, such as a cell that is missing.
 
     Attributes:
@@ -21,18 +22,13 @@ class View:
     """
 
     def __init__(self, arrays: lab.Arrays) -> None:
-        self.arrays = arrays
-        self._places: list[str] = arrays["arms"].tolist()
-        self.arms = [arm for arm in self._places if np.isfinite(self.of(arm, OF_ALL.get(arm, "best"))).any()]
+        super().__init__(arrays)
+        self.arms = [arm for arm in self.names if np.isfinite(self.of(arm, OF_ALL.get(arm, "best"))).any()]
         self.searches = [arm for arm in self.arms if arm in ARMS]
         self.values: list[float] = arrays["values"].tolist()
         self.sets: list[str] = arrays["sets"].tolist()
         same = self.sets == ["mnist", "emnist_10letters"] and tuple(self.values) == VALUES
         self.published = "mnist" if same else ""
-
-    def of(self, arm: str, name: str) -> np.ndarray:
-        """What was measured, [seeds, ...]."""
-        return self.arrays[name][self._places.index(arm)]
 
     def best(self, arm: str, task: int) -> np.ndarray:
         """Test accuracy at the shared weight that was chosen for the task, [seeds]."""

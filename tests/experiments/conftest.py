@@ -27,29 +27,31 @@ def load():
 
 
 @pytest.fixture
-def goes_on(monkeypatch):
-    """Breaks off a run of a script at a step, resumes it, and compares it with one that was not; returns the name of
-    the phase that it was in."""
+def stopped_between():
+    """Calls `use(run)` in a run that dies after its first step, then again in one that goes on from there; returns what
+    the second one gives, and the numbers of all steps that were done."""
 
-    def again(script, flags, folder, expected, stop):
-        loop, calls = lab.Run.loop, []
+    def again(use, folder):
+        steps = []
 
-        def breaking(self, name, state, step, **settings):
-            def counted(number, state):
-                calls.append(name)
-                if stop(calls):
-                    raise KeyboardInterrupt
-                return step(number, state)
+        class Dying(lab.Run):
+            def loop(self, name, state, step, **settings):
+                def counted(number, state):
+                    if dies and steps:
+                        raise KeyboardInterrupt
+                    steps.append(number)
+                    return step(number, state)
 
-            return loop(self, name, state, counted, **settings)
+                return super().loop(name, state, counted, **settings)
 
-        every = ["--checkpoint-every", "0", "--quiet"]
-        with monkeypatch.context() as patch:
-            patch.setattr(lab.Run, "loop", breaking)
-            assert script.main([*flags, *every, "--out", str(folder)]) == 130
-        assert script.main(["--resume", str(folder), *every]) == 0
-        for name in ("results.json", "arrays/results.npz"):
-            assert (folder / name).read_bytes() == (expected / name).read_bytes()
-        return calls[-1]
+        files = lab.RunFolder.create(folder, "toy")
+        for dies in (True, False):
+            run = Dying(files, quiet=True, every=0.0)
+            run.begin(lab.Cell("arm", 0))
+            try:
+                found = use(run)
+            except KeyboardInterrupt:
+                assert dies
+        return found, steps
 
     return again

@@ -98,6 +98,19 @@ def test_equal_keys_advance_alike_and_steps_add_up():
     assert any((p != q).any() for p, q in zip(*map(jax.tree.leaves, (after(3), other)), strict=True))
 
 
+def test_a_curved_path_that_is_stopped_between_epochs_is_that_of_bend(tmp_path, stopped_between):
+    settings = config.Beyond(width=4, widths=(4,), parents=(2,), steps=(1,), epochs=1, bends=3)
+    problem = beyond.Problem(settings, data.load("digits"))
+    init = lambda key: problem.network.init(key, problem.seen[:1])
+    a, b = ea.population.unstack(ea.population.init(init, jax.random.key(0), 2))
+    key = jax.random.key(1)
+    found, steps = stopped_between(lambda run: problem.bent(a, b, key, run, "path"), tmp_path / "run")
+    settings = {"epochs": 3, "batch_size": settings.batch_size, "key": key}
+    whole = ea.interpolation.bend(problem.network.apply, a, b, problem.train, problem.optimizer, **settings)
+    chex.assert_trees_all_close(found, whole, rtol=0, atol=1e-6)
+    assert steps == [0, 1, 2]
+
+
 def test_exploration_by_hand():
     """Five images; the numbers are the labels that each network gives them, and the true labels are all 0."""
     given = {"child": [0, 0, 1, 2, 1], "a": [0, 1, 1, 0, 0], "b": [0, 1, 2, 0, 0]}

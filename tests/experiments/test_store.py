@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from evojax_align import lab
-from experiments import recompute, store
+from experiments import pages, recompute, store, stored
 from tests.lab.conftest import CLAIM, STUDY
 
-PAGE = store.Page(
+PAGE = pages.Page(
     paper="A paper.",
     summary="Ahead is ahead in {demo-clean-digits:ahead} of seeds, p {demo-clean-digits:ahead.p}.",
     headline="demo-clean-digits",
@@ -24,14 +24,13 @@ PAGE = store.Page(
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    """The folder of experiments; both commands know one study alone."""
+    """The folder of experiments; the commands know one study alone."""
     paper = dataclasses.replace(CLAIM, paper={"": 0.5}, margin=0.1)
     study = dataclasses.replace(STUDY, claims=[paper], presets={"demo": STUDY.presets["demo"]})
-    for module in (store, recompute):
-        monkeypatch.setattr(module, "STUDIES", ("toy",))
-        monkeypatch.setattr(module, "HERE", tmp_path / "experiments")
-        monkeypatch.setattr(module, "study_of", lambda name: study)
-    monkeypatch.setattr(store, "page_of", lambda name: PAGE)
+    monkeypatch.setattr(stored, "STUDIES", ("toy",))
+    monkeypatch.setattr(stored, "HERE", tmp_path / "experiments")
+    monkeypatch.setattr(stored, "study_of", lambda name: study)
+    monkeypatch.setattr(pages, "page_of", lambda name: PAGE)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments" / "toy").mkdir(parents=True)
     flags = ["--quiet", "--compile-cache", "off"]
@@ -103,7 +102,7 @@ def test_a_run_of_other_settings_is_stored_under_a_name_that_says_so(folder, cap
 )
 def test_a_page_that_does_not_fit_the_stored_runs_is_refused(folder, monkeypatch, capsys, changes, message):
     assert keep(folder, "run", "--figures", "nothing") == 0
-    monkeypatch.setattr(store, "page_of", lambda name: dataclasses.replace(PAGE, **changes))
+    monkeypatch.setattr(pages, "page_of", lambda name: dataclasses.replace(PAGE, **changes))
     assert keep(folder) == 2
     assert message in capsys.readouterr().err
 
@@ -135,7 +134,7 @@ def test_cells_that_are_run_again_come_out_as_stored_or_are_told(folder, capsys)
     assert "arrays that differ: at" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", store.STUDIES)
+@pytest.mark.parametrize("name", stored.STUDIES)
 def test_the_stored_claims_of_every_study_follow_from_its_arrays(name, capsys):
     assert recompute.main([name]) == 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.store import STUDIES, study_of
+from experiments.stored import STUDIES, study_of
 
 ROOT = Path(__file__).parents[2] / "experiments"
 MODULES = ("__init__", "__main__", "config", "study", "claims", "figures", "page")

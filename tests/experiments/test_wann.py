@@ -2,12 +2,18 @@
 
 import json
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evojax_align import lab
+from evojax_align import data, lab, training
+from evojax_align.evolution import graph
 from experiments.wann import claims
 from experiments.wann.__main__ import STUDY
+from experiments.wann.config import Config
+from experiments.wann.images import BATCH, DESCENT, Images
 from experiments.wann.view import View
 
 TOY = [
@@ -93,6 +99,34 @@ def test_a_pole_is_swung_and_shown(tmp_path):
     assert {path.stem for path in (folder / "figures").iterdir()} == {"courses", "graphs", "pole"}
     results = json.loads((folder / "results.json").read_text())
     assert {claim["id"] for claim in results["claims"] if claim["n"]} == {"up", "up_all", "stands"}
+
+
+def test_weights_of_a_champion_are_trained_in_parts_that_can_be_stopped(tmp_path, stopped_between):
+    settings = Config(arms=("WANN",), size=4, hidden=4, samples=60, judged=20, tested=20, learnt=3)
+    sets = [data.load(name) for name in ("digits", "glyphs_10letters")]
+    images = Images(settings, sets)
+    search = images.search("WANN", 4)
+    champion = search.init(jax.random.key(0), images.data("WANN")).fittest
+    key, layers = jax.random.key(1), int(champion.layer.max())
+    found, steps = stopped_between(lambda run: images.fitted(run, "WANN", champion, 0.5, layers, key), tmp_path / "run")
+
+    def logits(weights, x):
+        return graph.apply(champion, weights, x, search.activations, layers)
+
+    how = {"epochs": 3, "batch_size": BATCH, "key": key}
+    whole, _ = training.descend(logits, DESCENT, jnp.full(search.room, 0.5), *images.train[0], **how)
+    np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
+    assert steps == [0, 1, 2]
+
+
+def test_the_network_of_padawann_is_trained_in_parts_that_can_be_stopped(tmp_path, stopped_between):
+    settings = Config(arms=("PADAWANN",), samples=60, judged=20, tested=20, learnt=2, units=2, pruned=1)
+    images = Images(settings, [data.load(name) for name in ("digits", "glyphs_10letters")])
+    whole, _ = stopped_between(lambda run: images.pruned(run, jax.random.key(0)), tmp_path / "run")
+    plain = lab.Run(lab.RunFolder.create(tmp_path / "plain", "toy"), quiet=True)
+    plain.begin(lab.Cell("PADAWANN", 0))
+    chex.assert_trees_all_equal(whole, images.pruned(plain, jax.random.key(0)))
+    assert [line["phase"] for line in plain.lines] == ["training"] * 2 + ["pruning"]
 
 
 @pytest.fixture

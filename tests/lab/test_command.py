@@ -195,6 +195,26 @@ def test_a_time_limit_stops_at_a_checkpoint_with_the_status_75(toy, tmp_path, mo
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
+def test_a_run_that_is_out_of_time_after_its_last_cell_stops_before_it_merges(toy, tmp_path, monkeypatch, capsys):
+    assert toy("--out", "whole") == 0
+    now = 0.0
+    monkeypatch.setattr("evojax_align.lab.run.STARTED", 0.0)
+    monkeypatch.setattr("evojax_align.lab.run.time.monotonic", lambda: now)
+
+    def slow(number, state):
+        nonlocal now
+        now += 10
+        return walk(number, state)
+
+    limit = str((240 + 8 + 20) / 60)  # 24 steps, what a limit reserves, and less than merging may take
+    assert toy("--out", "run", "--minutes", limit, run=lambda *of: run(*of, step=slow)) == 75
+    assert now == 240 and len(list((tmp_path / "run" / "cells").glob("*.npz"))) == 6
+    assert "stopped by the time limit; go on with: python toy.py --resume run" in capsys.readouterr().err
+    assert not list((tmp_path / "run" / "arrays").iterdir())
+    assert toy("--resume", "run", "--minutes", limit) == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
 def test_a_report_is_rebuilt_from_stored_arrays_alone(toy, tmp_path):
     assert toy("--out", "mine") == 0
     names = ("results.json", "report.html")
