@@ -50,9 +50,8 @@ class Task:
 
     def logits(self, outputs: PyTree) -> PyTree:
         """Those of the task's classes; all outputs, of any structure, where the task names none."""
-        if self.outputs is None:
-            return outputs
-        return jax.tree.map(lambda leaf: jnp.take(leaf, self.outputs, axis=-1), outputs)
+        chosen = self.outputs
+        return outputs if chosen is None else jax.tree.map(lambda leaf: jnp.take(leaf, chosen, axis=-1), outputs)
 
 
 @struct.dataclass
