@@ -120,7 +120,8 @@ def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]
 
 
 def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[Array, "n count"]:
-    """The rows of a matrix seen along their main directions; the largest entry of each column is positive.
+    """The rows of a matrix seen along their main directions, in float32 or better; the largest entry of each column is
+    positive.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -129,6 +130,7 @@ def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[A
         >>> sorted(found[:, 0].round(3).tolist())[::2]
         [-5.0, 5.0]
     """
+    matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # LAPACK has no narrower type
     centred = matrix - matrix.mean(axis=0, keepdims=True)
     left, sizes, _ = jnp.linalg.svd(centred, full_matrices=False)
     found = left[:, :count] * sizes[None, :count]

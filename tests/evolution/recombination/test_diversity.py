@@ -146,3 +146,10 @@ def test_genes_of_another_tree_are_refused():
     genes = crossover.Genes(index={"w": np.zeros(3, np.int32)}, names=("a", "b"))
     with pytest.raises(ValueError, match="no weights of 'b'"):
         diversity.cosines({"w": jnp.ones((2, 3))}, genes)
+
+
+def test_principal_components_of_bfloat16_are_those_of_the_same_values_in_float32(key):
+    rows = jax.random.normal(key, (5, 4)).astype(jnp.bfloat16)
+    found = diversity.principal_components(rows)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, diversity.principal_components(rows.astype(jnp.float32)))
