@@ -175,7 +175,7 @@ class _Canonical(Method, static=False):
 
     def has_ridge(self) -> bool:
         """Whether there is a ridge, which a traced one is taken for."""
-        return not _checks.is_concrete(self.ridge) or self.ridge != 0
+        return not _checks.is_concrete(self.ridge) or bool(self.ridge != 0)
 
 
 def _without_ridge(method: _Canonical) -> tuple[tuple, tuple]:

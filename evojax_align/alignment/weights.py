@@ -104,8 +104,8 @@ def match_weights(
     random = np.random.default_rng(0)
 
     def climb(step: _Step, orders: Orders, engine: str) -> tuple[Orders, Bool[Array, " restarts"]]:
-        sides = (tuple(leaves[path] for path in step.paths) for leaves in (leaves_a, leaves_b))
-        return _climb(step, *sides, orders, engine)
+        of_a, of_b = (tuple(leaves[path] for path in step.paths) for leaves in (leaves_a, leaves_b))
+        return _climb(step, of_a, of_b, orders, engine)
 
     if engine != "compiled" and _checks.is_concrete(a, b, orders):
         touching = [{n for n, other in enumerate(steps) if set(other.names) & set(s.names[: s.size])} for s in steps]

@@ -48,7 +48,7 @@ def fitness_of(
     def answer(part: tuple[PyTree, PyTree]) -> tuple[Any, Array]:
         inputs, targets = part
         outputs = apply(params, inputs)
-        found = training.measures(outputs, targets, loss)
+        found = training.measures(outputs, targets, loss=loss)
         if loss is not None:
             return None, -found["loss"]
         return jnp.argmax(outputs, axis=-1), found["accuracy"]

@@ -70,7 +70,9 @@ class Classification:
         if self.loss is None:
             chances = jax.nn.log_softmax(outputs)
             return -jnp.mean(jnp.take_along_axis(chances, targets[None, :, None], axis=2), axis=(1, 2))
-        return jax.vmap(lambda of_value: jnp.mean(training.measures(of_value, targets, self.loss)["loss"]))(outputs)
+        return jax.vmap(lambda of_value: jnp.mean(training.measures(of_value, targets, loss=self.loss)["loss"]))(
+            outputs
+        )
 
 
 @struct.dataclass
