@@ -320,7 +320,6 @@ def traced():
         "fit": lambda pop: fit(pop, x, y)[0],
         "finish": lambda pop: training.finish(training.init(pop, adam, epochs=1, key=key)),
         "gather": population.gather,
-        "one_to_one_batch": lambda pop: ea.matching.one_to_one_batch(jax.tree.leaves(pop)[-1][:, :2, :2]),
         "extract": lambda pop: ea.pruning.extract(NET.apply, one(pop), ea.pruning.full_masks(a), x, spec=spec),
         "init_pieces": lambda pop: training.init_pieces(piece, key, image + jax.tree.leaves(pop)[0].ravel()[0]),
         "begin_pieces": lambda pop: training.begin_pieces(piece, of(pop), adam),

@@ -70,9 +70,8 @@ class Classification:
         if self.loss is None:
             chances = jax.nn.log_softmax(outputs)
             return -jnp.mean(jnp.take_along_axis(chances, targets[None, :, None], axis=2), axis=(1, 2))
-        return jax.vmap(lambda of_value: jnp.mean(training.measures(of_value, targets, loss=self.loss)["loss"]))(
-            outputs
-        )
+        measured = jax.vmap(lambda of_value: training.measures(of_value, targets, loss=self.loss)["loss"])(outputs)
+        return jnp.mean(measured, axis=1)
 
 
 @struct.dataclass
