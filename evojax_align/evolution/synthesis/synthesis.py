@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from evojax_align import _checks, population, training
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
+from evojax_align.evolution._sharding import varying
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.parent_alignment import ParentAlignment
 from evojax_align.evolution.selection import best, failed_last
@@ -300,7 +301,8 @@ def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree
 
     if self.realigned:
         return ordered(members)
-    return jax.lax.cond(state.generation == 1, ordered, lambda members: members, members)
+    branches = [lambda members, of=of: varying(of(members), (members, x)) for of in (ordered, lambda members: members)]
+    return jax.lax.cond(state.generation == 1, *branches, members)
 
 
 def _begun(
