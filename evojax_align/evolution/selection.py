@@ -110,7 +110,8 @@ def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
         now = (above < 0.5) & (front < 0)
         return jnp.where(now, number, front), above - now.astype(jnp.float32) @ dominates, number + 1
 
-    start = jnp.full(known.shape[0], -1), jnp.sum(dominates, axis=0), jnp.array(0)
+    above = jnp.sum(dominates, axis=0)
+    start = jnp.full_like(above, -1, dtype=jnp.int32), above, jnp.array(0, jnp.int32)
     return jax.lax.while_loop(lambda state: jnp.any(state[0] < 0), peel, start)[0]
 
 

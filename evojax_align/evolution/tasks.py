@@ -8,6 +8,7 @@ from flax import struct
 
 from evojax_align import _checks, training
 from evojax_align._types import Array, Float, Loss, PRNGKey, PyTree
+from evojax_align.evolution._sharding import varying
 from evojax_align.evolution.wann.graph import Forward
 
 __all__ = [
@@ -137,8 +138,8 @@ class SwingUp:
     def trace(self, key: PRNGKey, forward: Forward) -> tuple[Pole, Float[Array, "time values starts"]]:
         """All that happens: states and rewards at [time, values, starts]."""
         begin = jnp.array([[0.0, 0.0, jnp.pi, 0.0]]) + 0.2 * jax.random.normal(key, (self.starts, 4))
-        values = jax.eval_shape(forward, jax.ShapeDtypeStruct((1, self.starts, 5), jnp.float32)).shape[0]
-        state = Pole(*(jnp.broadcast_to(column, (values, self.starts)) for column in begin.T))
+        like = forward(jnp.zeros((1, self.starts, 5), begin.dtype))  # compiled to nothing but its shape
+        state = Pole(*(jnp.broadcast_to(column, like.shape[:2]) for column in begin.T))
 
         def step(carry: tuple[Pole, Array], _: None) -> tuple[tuple[Pole, Array], tuple[Pole, Array]]:
             state, alive = carry
@@ -150,7 +151,8 @@ class SwingUp:
             reward = jnp.where(alive, upright * central, 0.0)
             return (state, alive & (jnp.abs(state.place) <= TRACK)), (state, reward)
 
-        return jax.lax.scan(step, (state, jnp.ones((values, self.starts), bool)), length=self.limit)[1]
+        start = varying((state, jnp.ones(like.shape[:2], bool)), (begin, like))
+        return jax.lax.scan(step, start, length=self.limit)[1]
 
     def moved(self, state: Pole, force: Float[Array, "..."]) -> Pole:
         """One time step later, under a force from -1 to 1."""

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, PartitionSpec
 
 from evojax_align.evolution import selection
 
@@ -77,3 +78,13 @@ def test_who_failed_is_in_the_last_front():
     objectives = jnp.array([[jnp.nan, jnp.nan], [0.0, 1.0], [jnp.nan, 0.5], [1.0, 0.0]])
     assert selection.fronts(objectives).tolist() == [2, 0, 1, 0]
     assert selection.by_dominance(objectives).tolist()[-1] == 0
+
+
+def test_fronts_are_found_inside_a_shard_map_and_in_64_bit_mode():
+    objectives = np.array([[1.0, 3.0], [2.0, 2.0], [1.0, 1.0], [0.0, 2.0]])
+    mesh, spec = jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Auto,)), PartitionSpec("devices")
+    found = jax.jit(jax.shard_map(selection.fronts, mesh=mesh, in_specs=spec, out_specs=spec))(jnp.array(objectives))
+    assert found.tolist() == [0, 0, 1, 1]
+    with jax.enable_x64(True):
+        found = selection.fronts(jnp.array(objectives))
+        assert found.tolist() == [0, 0, 1, 1] and found.dtype == jnp.int32

@@ -299,7 +299,8 @@ def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree
 
     if self.realigned:
         return ordered(members)
-    return jax.lax.cond(state.generation == 1, ordered, lambda members: members, members)
+    branches = [lambda members, of=of: varying(of(members), (members, x)) for of in (ordered, lambda members: members)]
+    return jax.lax.cond(state.generation == 1, *branches, members)
 
 
 def _begun(

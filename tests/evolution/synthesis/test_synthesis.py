@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, PartitionSpec
 
 import evojax_align as ea
 from evojax_align.alignment import CCA
@@ -251,3 +252,16 @@ def test_with_a_loss_shares_are_in_inverse_proportion_to_it():
     np.testing.assert_allclose(module._shares(s, "fitness", jnp.array([-0.1, -0.3])), [0.75, 0.25], rtol=1e-6)
     assert module._shares(s, "fitness", jnp.array([jnp.nan, -0.3])).tolist() == [0, 1]
     assert module._shares(s, "fitness", jnp.array([jnp.nan, jnp.nan])).tolist() == [0.5, 0.5]
+
+
+def test_a_shard_map_gives_each_device_its_own_children_of_aligned_parents(task, key):
+    s = algorithm(epochs=1, ancestors="several", alignment="correlation", spec=SPEC)
+    state = s.init(key, task, task)
+    mesh, spec = jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Auto,)), PartitionSpec("devices")
+
+    def children(keys, state):
+        return jax.tree.map(lambda leaf: leaf[None], s.breed(keys[0], state, task).masks)
+
+    both = jax.shard_map(children, mesh=mesh, in_specs=(spec, PartitionSpec()), out_specs=spec)
+    found = jax.tree.map(lambda leaf: leaf[0], jax.jit(both)(key[None], state))
+    jax.tree.map(np.testing.assert_array_equal, found, s.breed(key, state, task).masks)

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType, PartitionSpec
 
 from evojax_align import _checks
 from evojax_align.evolution import express
@@ -248,3 +249,38 @@ def test_inputs_and_weights_that_do_not_fit_are_refused():
 def test_expressing_a_traced_graph_is_refused_by_name():
     with pytest.raises(_checks.NeedsValues, match=r"^express looks at values, .* use graph\.forward or graph\.apply"):
         jax.jit(lambda graph: express(graph, NAMES).apply({"weights": jnp.ones(8)}, jnp.ones((1, 3))))(grown(0, 1))
+
+
+WAYS = {
+    "connect": lambda key, graph: graphs.connect(key, graph, jnp.array(EVENT)),
+    "split": lambda key, graph: graphs.split(key, graph, len(NAMES), jnp.array(EVENT)),
+    "enable": graphs.enable,
+    "change": lambda key, graph: graphs.change(key, graph, len(NAMES)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_mutations_of_graphs_stay_in_32_bits_in_64_bit_mode(way):
+    graph = grown(0, 6)
+    with jax.enable_x64(True):
+        found = WAYS[way](jax.random.key(3), graph)
+        assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.int32), jnp.dtype(bool)}
+        assert found.connections.dtype == jnp.int32
+
+
+@pytest.mark.parametrize("way", ["connect", "split"])
+def test_a_shard_map_gives_each_device_its_own_mutation_of_one_graph(way):
+    graph, mesh, spec = (
+        grown(0, 6),
+        jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Auto,)),
+        PartitionSpec("devices"),
+    )
+
+    def mutants(keys):
+        return jax.lax.map(lambda key: WAYS[way](key, graph), keys)
+
+    keys = jax.random.split(jax.random.key(3), 2)
+    found = jax.jit(jax.shard_map(mutants, mesh=mesh, in_specs=spec, out_specs=spec))(keys)
+    expected = jax.vmap(lambda key: WAYS[way](key, graph))(keys)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -27,13 +27,13 @@ def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -
     fits = (node < graph.event.shape[0]) & (place + 2 <= graph.source.shape[0])
     number = graph.inputs + 1 + graph.outputs + node
     both = place + jnp.arange(2)
-    kind = jax.random.randint(key_kind, (), 0, activations)
+    kind, event = jax.random.randint(key_kind, (), 0, activations, jnp.int32), jnp.asarray(event, jnp.int32)
     new = dataclasses.replace(
         graph,
         source=graph.source.at[both].set(jnp.stack([graph.source[gene], number]), mode="drop"),
         target=graph.target.at[both].set(jnp.stack([number, graph.target[gene]]), mode="drop"),
         enabled=graph.enabled.at[both].set(True, mode="drop").at[gene].set(False),
-        innovation=graph.innovation.at[both].set(event + jnp.arange(2), mode="drop"),
+        innovation=graph.innovation.at[both].set(event + jnp.arange(2, dtype=jnp.int32), mode="drop"),
         activation=graph.activation.at[graph.outputs + node].set(kind, mode="drop"),
         event=graph.event.at[node].set(event, mode="drop"),
         layer=graph.layer.at[number].set(graph.layer[graph.source[gene]] + 1, mode="drop"),
@@ -59,7 +59,7 @@ def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
     source, any_source = _drawn(key_source, (graph.layer >= 0) & (beyond > led))
     known = jnp.zeros(nodes, bool).at[graph.target].max(born & (graph.source == source))
     target, _ = _drawn(key_target, (graph.layer > graph.layer[source]) & ~known)
-    place = graph.genes
+    place, event = graph.genes, jnp.asarray(event, jnp.int32)
     fits = place < graph.source.shape[0]
     new = dataclasses.replace(
         graph,
@@ -100,7 +100,8 @@ def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
     key_node, key_kind = jax.random.split(key)
     node, any_hidden = _drawn(key_node, graph.event >= 0)
     place = graph.outputs + node
-    other = (graph.activation[place] + jax.random.randint(key_kind, (), 1, max(activations, 2))) % activations
+    step = jax.random.randint(key_kind, (), 1, max(activations, 2), jnp.int32)
+    other = (graph.activation[place] + step) % activations
     return dataclasses.replace(
         graph, activation=graph.activation.at[place].set(jnp.where(any_hidden, other, graph.activation[place]))
     )
@@ -134,7 +135,7 @@ def _drawn(key: PRNGKey, allowed: Bool[Array, " n"]) -> tuple[Int[Array, ""], Bo
     """A place that is allowed, all alike likely; and whether there is one."""
     count = jnp.sum(allowed)
     which = jax.random.randint(key, (), 0, jnp.maximum(count, 1))
-    return jnp.argmax(jnp.cumsum(allowed) > which), count > 0
+    return jnp.argmax(jnp.cumsum(allowed) > which).astype(jnp.int32), count > 0
 
 
 def _either(new_is_right: Bool[Array, ""], new: Graph, old: Graph) -> Graph:

@@ -44,17 +44,17 @@ class Graph:
     @property
     def connections(self) -> Int[Array, "..."]:
         """Genes that carry something."""
-        return jnp.sum(self.enabled, axis=-1)
+        return jnp.sum(self.enabled, axis=-1, dtype=jnp.int32)
 
     @property
     def genes(self) -> Int[Array, "..."]:
         """Places that are taken, enabled or not."""
-        return jnp.sum(self.innovation >= 0, axis=-1)
+        return jnp.sum(self.innovation >= 0, axis=-1, dtype=jnp.int32)
 
     @property
     def hidden(self) -> Int[Array, "..."]:
         """Hidden nodes."""
-        return jnp.sum(self.event >= 0, axis=-1)
+        return jnp.sum(self.event >= 0, axis=-1, dtype=jnp.int32)
 
     @property
     def outputs(self) -> int:
@@ -153,8 +153,8 @@ def layered(graph: Graph) -> Graph:
     def grows(state: tuple[Array, Array]) -> Array:
         return jnp.any(state[0] != state[1])
 
-    _, layer = jax.lax.while_loop(
-        grows, lambda state: (state[1], further(state[1])), (graph.layer, further(graph.layer))
-    )
+    # begun after one step: in a shard_map, what is carried varies over devices from the start, as the genes may
+    start = further(graph.layer)
+    _, layer = jax.lax.while_loop(grows, lambda state: (state[1], further(state[1])), (start, further(start)))
     last = jnp.max(layer[first + graph.outputs :], initial=0) + 1
     return dataclasses.replace(graph, layer=layer.at[first : first + graph.outputs].set(last))
