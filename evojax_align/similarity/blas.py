@@ -2,7 +2,7 @@
 
 There JAX calls LAPACK from the OpenBLAS that scipy brings. Its threads wait for each other in busy loops, and for cores
 that XLA's threads or another process hold, so that decompositions of a few hundred neurons take many times as long on
-several threads as on one (`experiments/benchmarks/core.py`).
+several threads as on one (`experiments/benchmarks/core`).
 """
 
 import contextlib

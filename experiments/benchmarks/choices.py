@@ -1,71 +1,82 @@
-"""The choices that the library makes for a machine, each against the other way.
+"""The choices that the library makes for a machine, each against the other ways.
 
-    python -m experiments.benchmarks.choices
+    python -m experiments.benchmarks.choices --out FILE
 
-How a population is lifted (`population.map`: one after the other on a CPU), and who solves assignments (the host, but
-for the smallest inside a program).
+How a population is lifted (`population.map`: one after the other on a CPU), who solves assignments (the host, but for
+the smallest inside a program), and what the fast matching by mutual best pairs loses of the largest total. What is
+called ours is the choice on a CPU.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-import evojax_align as ea
-from evojax_align.lab.report import text_table
-from evojax_align.matching import one_to_one
-from experiments.benchmarks.timing import compare, store
+from evojax_align import models, population
+from experiments.benchmarks.core import assigning, measuring
+from experiments.benchmarks.core.ways import Way
+from experiments.benchmarks.device.rows import CLASSES, networks
 
-REPEATS = 7
+SIDES, FEW_SIDES = (8, 16, 64, 256), (8,)
+MEMBERS, IMAGES = 8, 50
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table, and store it where asked."""
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", metavar="FILE", help="store the rows as JSON")
+    parser.add_argument("--minutes", type=float, default=10.0, help="time limit (default: 10)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the rows to this JSON file")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that all rows work")
     arguments = parser.parse_args(argv)
-    image = jax.random.normal(jax.random.key(0), (50, 28, 28))
-    rows = [
-        row("gradient of 8 x 784-512-10, 50 images", "scan", "vmap", *lifted(ea.models.MLP(), image)),
-        row("gradient of 8 small CNNs, 50 images", "scan", "vmap", *lifted(ea.models.VGG(((16,), (32,))), image)),
-        *(row(f"assignment {n} x {n}", "host", "compiled", *assigned(n)) for n in (8, 16, 64, 256)),
+    settings = {"minutes": arguments.minutes, "small": arguments.small}
+    rest = 0.0 if arguments.small else measuring.REST
+    session = measuring.Session(arguments.out, arguments.minutes, settings, rest=rest)
+    failed = session.run(rows(arguments.small))
+    print(session.summary())
+    return 1 if failed else 0
+
+
+def rows(small: bool) -> list[measuring.Row]:
+    """Gradients of populations, and assignments of both kinds of scores."""
+    side, hidden, channels = (8, 8, 2) if small else (28, 512, 16)
+    kinds = {
+        f"{side**2}-{hidden}-{CLASSES}": models.MLP((hidden,)),
+        "small CNNs": models.VGG(((channels,), (2 * channels,))),
+    }
+    lifted = [
+        measuring.Row(
+            f"gradient of {MEMBERS} x {name}, {IMAGES} images",
+            f"gradient, {name}",
+            (
+                Way("ours, scan", partial(_gradients, network, side, "scan")),
+                Way("vmap", partial(_gradients, network, side, "vmap")),
+            ),
+            MEMBERS,
+            "networks",
+        )
+        for name, network in kinds.items()
     ]
-    print(text_table(rows))
-    store(arguments.out, rows, {"repeats": REPEATS})
-    return 0
+    solvers = ("ours", "ours, compiled", "mutual")
+    sides = FEW_SIDES if small else SIDES
+    return lifted + [assigning.row_of(n, kind, solvers) for n in sides for kind in assigning.KINDS]
 
 
-def row(what: str, one: str, other: str, first: Callable, second: Callable) -> Mapping[str, object]:
-    """How many times longer the second way takes."""
-    found = compare(first, second, repeats=REPEATS)
-    spread = f"[{found.spread[0]:.3g}, {found.spread[1]:.3g}]"
-    times = {"ms": float(f"{1e3 * found.ours:.3g}"), "other, ms": float(f"{1e3 * found.peer:.3g}")}
-    return {"what": what, "way": one, "other": other} | times | {"times": float(f"{found.ratio:.3g}"), "spread": spread}
+def _gradients(network: Any, side: int, strategy: str) -> Callable[[], Any]:
+    pop = networks(network, MEMBERS, (side, side))
+    image = jax.random.normal(jax.random.key(0), (IMAGES, side, side))
+    labels = jnp.arange(IMAGES) % CLASSES
 
+    def loss(params: Any) -> jax.Array:
+        logits = jnp.asarray(network.apply(params, image))
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-def lifted(network: ea.models.MLP | ea.models.VGG, image: jax.Array) -> tuple[Callable, Callable]:
-    """The gradient of a population's loss, one member after the other and side by side."""
-    population = ea.population.init(lambda key: network.init(key, image[:1]), jax.random.key(1), 8)
-    labels = jnp.arange(len(image)) % 10
-
-    def loss(params: dict) -> jax.Array:
-        logits = network.apply(params, image)
-        return optax.softmax_cross_entropy_with_integer_labels(jnp.asarray(logits), labels).mean()
-
-    def both(strategy: str) -> Callable:
-        return jax.jit(partial(ea.population.map, jax.grad(loss), strategy=strategy))
-
-    return partial(both("scan"), population), partial(both("vmap"), population)
-
-
-def assigned(size: int) -> tuple[Callable, Callable]:
-    """An exact assignment by the host, and inside a compiled program."""
-    scores = jax.random.normal(jax.random.key(size), (size, size))
-    return partial(one_to_one, scores, engine="host"), partial(one_to_one, scores, engine="compiled")
+    return partial(jax.jit(partial(population.map, jax.grad(loss), strategy=strategy)), pop)
 
 
 if __name__ == "__main__":
