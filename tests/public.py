@@ -103,7 +103,7 @@ def calls(hidden=(18,)):
     x, y = jax.random.uniform(jax.random.key(1), (40, 6)), jnp.arange(40) % 3
     data, task, halves, values = (x, y), pruning.Task(x, y), jnp.full(4, 0.5), (0.5, 1.0)
     network = ea.models.MLP(hidden=hidden, classes=3)
-    apply, adam, kinds = network.apply, optax.adam(1e-3), ("linear", "tanh")
+    apply, adam, kinds = network.apply, optax.adam(1e-3, eps_root=1e-8), ("linear", "tanh")
 
     def init_fn(key):
         return network.init(key, jnp.zeros((1, 6)))
@@ -327,6 +327,6 @@ def calls(hidden=(18,)):
         "training.init": (lambda pop, key: training.init(pop, adam, epochs=1, key=key), (pop, key)),
         "training.measures": (training.measures, (jnp.zeros((5, 3)), jnp.zeros(5, int))),
         "training.score": (partial(training.score, apply), (a, x, y)),
-        "training.step": (partial(training.step, apply, adam), (a, jax.eval_shape(adam.init, a), x, y)),
+        "training.step": (lambda a, x: training.step(apply, adam, a, adam.init(a), x, y), (a, x)),
         "training.step_epoch": (one_epoch, (pop, key)),
     }

@@ -49,7 +49,8 @@ def concrete(args: Any, *, dtype: Any = jnp.float32) -> Any:
             if leaf.dtype == bool:
                 leaf = jnp.ones(leaf.shape, bool)
             elif jnp.issubdtype(leaf.dtype, jnp.integer):
-                leaf = jnp.broadcast_to(jnp.arange(leaf.shape[-1] if leaf.shape else 1, dtype=jnp.int32), leaf.shape)
+                order = jnp.arange(leaf.shape[-1], dtype=jnp.int32) if leaf.shape else jnp.zeros((), jnp.int32)
+                leaf = jnp.broadcast_to(order, leaf.shape)
             else:
                 leaf = jax.random.normal(jax.random.key(next(count)), leaf.shape)
         leaf = jnp.asarray(leaf)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks
-from evojax_align._tree import uniforms, with_leaves
+from evojax_align._tree import nothing, uniforms, with_leaves
 from evojax_align._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.pruning.synapses import Synapses, settled
 
@@ -74,7 +74,7 @@ def largest(
         tried = known | (jnp.ones((), ranks.dtype) << (bits - 1 - place).astype(ranks.dtype))
         return jnp.where(jnp.sum(alive & (ranks >= tried), dtype=jnp.int32) >= count, tried, known)
 
-    last = jax.lax.fori_loop(0, bits, settle, jnp.zeros((), ranks.dtype))
+    last = jax.lax.fori_loop(0, bits, settle, nothing((ranks, alive, count)).astype(ranks.dtype))
     above, level = alive & (ranks > last), alive & (ranks == last)
     room = count - jnp.sum(above, dtype=jnp.int32)
     return above | (level & (jnp.cumsum(level, dtype=jnp.int32) <= room))

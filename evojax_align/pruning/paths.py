@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evojax_align._tree import leaves_by_path, with_leaves
+from evojax_align._tree import leaves_by_path, nothing, with_leaves
 from evojax_align._types import Array, Bool, PyTree
 from evojax_align.pruning.synapses import Synapses
 from evojax_align.symmetry import PermutationSpec
@@ -67,7 +67,7 @@ def reached(spec: PermutationSpec, masks: PyTree, *, vectors: bool = False) -> N
         return known
 
     fed = {of.group for path, mask in feeding.items() for of in _at(spec, path, mask.shape, spec.units[path][0])}
-    return _spread(spec, more, fed)
+    return _spread(spec, more, fed, masks)
 
 
 def useful(spec: PermutationSpec, masks: PyTree) -> Neurons:
@@ -91,12 +91,13 @@ def useful(spec: PermutationSpec, masks: PyTree) -> Neurons:
         if axis != spec.units[path][0]
         for of in _at(spec, path, mask.shape, axis)
     }
-    return _spread(spec, more, read)
+    return _spread(spec, more, read, masks)
 
 
-def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], told: set[str]) -> Neurons:
+def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], told: set[str], masks: PyTree) -> Neurons:
     """What is marked once nothing new is; groups of which no leaf tells anything are marked whole."""
-    known = {group: jnp.full(size, group not in told) for group, size in _flat(spec).items()}
+    never = nothing(masks) > 0
+    known = {group: jnp.full(size, group not in told) | never for group, size in _flat(spec).items()}
 
     def going(state: tuple[Neurons, Array]) -> Array:
         return state[1]
@@ -104,9 +105,9 @@ def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], told: set
     def body(state: tuple[Neurons, Array]) -> tuple[Neurons, Array]:
         found = more(state[0])
         changed = [jnp.any(found[group] != state[0][group]) for group in found]
-        return found, jnp.any(jnp.stack(changed)) if changed else jnp.array(False)
+        return found, jnp.any(jnp.stack(changed)) if changed else never
 
-    return jax.lax.while_loop(going, body, (known, jnp.array(bool(known))))[0]
+    return jax.lax.while_loop(going, body, (known, bool(known) | never))[0]
 
 
 def _flat(spec: PermutationSpec) -> dict[str, int]:

@@ -130,7 +130,9 @@ def fit(
             metrics=metrics,
         )
         if on_epoch is not None:
-            on_epoch(number + 1, {name: np.asarray(rows[:, number]) for name, rows in members.history.items()})
+            came = np.asarray(members.epoch) > number  # members that had stopped have NaN
+            found = {name: np.asarray(rows[:, number]) for name, rows in members.history.items()}
+            on_epoch(number + 1, {name: np.where(came, values, np.nan) for name, values in found.items()})
         if patience is not None and not np.asarray(members.active).any():
             break
     return finish(members)

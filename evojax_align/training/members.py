@@ -70,7 +70,7 @@ class Member:
         best_epoch: the epoch, from 0, of that loss; the last one without validation data.
         active: False once the validation loss has not fallen for `patience` epochs.
         history: loss, accuracy and metrics of every epoch by name, those on validation data as "validation_loss" and so
-            on; NaN where it has not come, or the member had stopped.
+            on; infinite where it has not come, or the member had stopped (not NaN, for `jax_debug_nans`).
         masks: of the parameters, False where they are and stay 0; None where all may be learnt.
 
     Example:
@@ -198,7 +198,10 @@ def finish(members: Member) -> tuple[PyTree, History]:
     """
     _checks.refuse_trace("finish", "inside, take `params` and `history` of the members.", members)
     ran = max(1, int(np.max(np.asarray(members.epoch))))
-    history = {name: rows[:, :ran] for name, rows in members.history.items()}
+    came = np.asarray(members.epoch)[:, None] > np.arange(ran)[None]
+    history = {
+        name: jnp.asarray(np.where(came, np.asarray(rows[:, :ran]), np.nan)) for name, rows in members.history.items()
+    }
     return members.params if members.best_params is None else members.best_params, History(
         loss=history["loss"],
         accuracy=history.get("accuracy"),
@@ -254,7 +257,7 @@ def _init(
             best_loss=jnp.array(jnp.inf, jnp.float32),
             best_epoch=jnp.array(0, jnp.int32),
             active=jnp.array(True),
-            history={name: jnp.full(epochs, jnp.nan, jnp.float32) for name in names},
+            history={name: jnp.full(epochs, jnp.inf, jnp.float32) for name in names},
             masks=masks,
         )
 

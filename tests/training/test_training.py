@@ -334,3 +334,15 @@ def test_a_noisy_population_learns_the_same_in_every_way_of_training(network, ta
     assert any(bool((p != q).any()) for p, q in zip(jax.tree.leaves(fitted), jax.tree.leaves(still), strict=True))
     expected = training.evaluate(apply, ea.population.take(fitted, 0), *task).loss
     np.testing.assert_allclose(history.validation_loss[0, -1], expected, rtol=1e-5)
+
+
+def test_what_has_not_come_is_nan_in_the_history_and_no_program_holds_it(network, task, key):
+    apply, init = network
+    with jax.debug_nans(True):
+        members = training.init(ea.population.init(init, key, 2), ADAM, epochs=3, key=key)
+        members = training.step_epoch(apply, members, task, ADAM, batch_size=20)
+        members = members.replace(active=jnp.array([True, False]))
+        members = training.step_epoch(apply, members, task, ADAM, batch_size=20, some_idle=True)
+    _, history = training.finish(members)
+    np.testing.assert_array_equal(jnp.isnan(history.loss), [[False, False], [False, True]])
+    np.testing.assert_array_equal(jnp.isnan(history.accuracy), [[False, False], [False, True]])
