@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -35,7 +34,7 @@ def scores_of(side: int, kind: str) -> np.ndarray:
     if kind == "correlations":
         x, y = layers(1, 4 * side, side)
         return np.asarray(similarity.correlation(x[0], y[0]))
-    return np.asarray(jax.random.normal(jax.random.key(side), (side, side)))
+    return np.random.default_rng(side).standard_normal((side, side), np.float32)
 
 
 def _prepared(name: str, side: int, kind: str) -> Callable[[], Any]:

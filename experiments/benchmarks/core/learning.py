@@ -55,7 +55,7 @@ def sweep(scale: Scale) -> list[Row]:
 
 
 def _data(count: int) -> tuple[jax.Array, jax.Array]:
-    return images(count), jax.random.randint(jax.random.key(5), (count,), 0, CLASSES)
+    return images(count), jnp.asarray(np.random.default_rng(5).integers(0, CLASSES, count), jnp.int32)
 
 
 def _arrays(count: int) -> tuple[np.ndarray, np.ndarray]:

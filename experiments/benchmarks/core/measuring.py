@@ -20,7 +20,8 @@ from experiments.benchmarks.timing import REST
 ROUNDS = 7
 """Rounds of all ways after the first call, at most; at least one is made."""
 SHARE, OF_STARTS, OF_CALL = 1 / 40, 1 / 20, 1 / 10
-"""Parts of the whole time: for the rounds of a row, for starting it anew, and for one call in a fresh process."""
+"""Parts of the whole time: for the rounds of a row, for starting it anew, and for one call in a fresh
+process, which has two minutes at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Session(session.Session):
 
     @property
     def _longest(self) -> float:
-        return min(max(60.0, self.limit * OF_CALL), self.left)
+        return min(max(120.0, self.limit * OF_CALL), self.left)
 
     def _called(self, one: Here | Apart) -> Timing:
         time.sleep(self.rest)
@@ -222,7 +223,8 @@ def summed(ways: Mapping[str, Mapping[str, Any]], row: Row) -> dict[str, Any]:
     """What the ways of a row say together: ratios of medians to the first way, or exponents of the cost."""
     rounds = {"repeats": max((way.get("repeats", 0) for way in ways.values()), default=0)}
     rounds |= {"round_s": sum(way.get("median_s", 0.0) for way in ways.values())}
-    kinds = {"first": "first_s", "repeat": "median_s"}
+    kinds = {"first": "first_s"} if row.fresh else {}  # in a process that has compiled other rows it says little
+    kinds |= {"repeat": "median_s"}
     if row.sizes:
         sizes = dict(zip((way.name for way in row.ways), row.sizes, strict=True))
         found = {
@@ -242,7 +244,8 @@ def exponent(points: Sequence[tuple[float, float]]) -> float | None:
     """The slope of log seconds over log size, by least squares; None for fewer than two points."""
     if len(points) < 2:
         return None
-    return float(np.polyfit(*np.log(np.array(points)).T, 1)[0])
+    sizes, seconds = np.log(np.array(points)).T
+    return float(np.polyfit(sizes, seconds, 1)[0])
 
 
 def described(result: Mapping[str, Any]) -> str:
@@ -251,10 +254,12 @@ def described(result: Mapping[str, Any]) -> str:
         return result["status"] + (f": {result['error'][:300]}" if "error" in result else "")
     lines = [result["status"]]
     for name, way in result["ways"].items():
-        parts = [f"first {way['first_s']:.3g} s"] if "first_s" in way else []
+        parts = [f"first {way['first_s']:.3g} s"] if "first_s" in way and result["fresh"] else []
         if "median_s" in way:
             parts += [f"repeat {way['median_s']:.3g} s [{way['min_s']:.3g}, {way['max_s']:.3g}] of {way['repeats']}"]
             parts += [f"CPU {way['cpu_s']:.3g} s"]
+        if "rate" in way and result["unit"] != "calls/s":
+            parts += [f"{way['rate']:.3g} {result['unit']}", f"{way['rate_of_cpu']:.3g} of CPU time"]
         ratios = result.get("compared", {}).get(name, {})
         parts += [f"{ratio:.3g} times ours ({kind})" for kind, ratio in ratios.items()]
         parts += [f"{key} {_short(way[key])}" for key in way if key not in KNOWN]
@@ -301,7 +306,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "row": result["row"] if number == 0 else "",
             "way": name,
-            "first, s": short(way, "first_s"),
+            "first, s": short(way, "first_s") if result["fresh"] else None,
             "repeat, s": short(way, "median_s"),
             "fastest": short(way, "min_s"),
             "slowest": short(way, "max_s"),

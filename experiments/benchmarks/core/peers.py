@@ -72,7 +72,7 @@ def plain_population(params: Any, keys: jax.Array, x: jax.Array, y: jax.Array) -
     specs = PartitionSpec("members"), PartitionSpec("members"), PartitionSpec(), PartitionSpec()
 
     def all_of_them(params: Any, keys: jax.Array, x: jax.Array, y: jax.Array) -> Any:
-        return jax.lax.map(lambda member: plain_epoch(*member, x, y), (params, keys))
+        return jax.lax.map(lambda member: plain_epoch(member[0], member[1], x, y), (params, keys))
 
     placed = [
         jax.device_put(part, NamedSharding(mesh, spec)) for part, spec in zip((params, keys, x, y), specs, strict=True)

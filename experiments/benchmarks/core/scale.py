@@ -1,18 +1,23 @@
 """The sizes of all rows, and the data that several of them use."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import evojax_align as ea
 from evojax_align import population
-from experiments.benchmarks.device.rows import CLASSES, PIXELS, networks
+from experiments.benchmarks.device.rows import CLASSES, PIXELS
 
 LATENT = 64
 """Directions that images vary in, beside noise: neurons that see them correlate as those of trained networks do."""
+
+ONES = ("scale", "var")
+"""Leaves of normalisations that begin as ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Scale:
         layers: lengths of the chains of dense layers.
         chain: their width.
         gpt: vocabulary, length, width, hidden width, blocks and heads.
-        tokens: sequences and their length.
+        tokens: sequences, and their length, which is the length of the network.
         widths: of networks that are aligned, to fit an exponent.
         counts: of pairs, likewise.
         samples: likewise.
@@ -63,7 +68,7 @@ class Scale:
     restarts: int = 8
     layers: tuple[int, ...] = (4, 8, 16, 32)
     chain: int = 128
-    gpt: tuple[int, int, int, int, int, int] = (50_257, 1024, 512, 2048, 6, 8)
+    gpt: tuple[int, int, int, int, int, int] = (50_257, 64, 512, 2048, 6, 8)
     tokens: tuple[int, int] = (16, 64)
     widths: tuple[int, ...] = (128, 256, 512, 1024)
     counts: tuple[int, ...] = (4, 8, 16, 32)
@@ -100,31 +105,48 @@ SMALL = Scale(
 
 def images(count: int) -> jax.Array:
     """Random images in [0, 1] whose pixels vary together."""
-    keys = jax.random.split(jax.random.key(count), 3)
-    latent = jax.random.normal(keys[0], (count, LATENT)) @ jax.random.normal(keys[1], (LATENT, PIXELS)) / LATENT**0.5
-    return jax.nn.sigmoid(latent + 0.3 * jax.random.normal(keys[2], (count, PIXELS)))
+    random = np.random.default_rng(count)
+    mixed = random.standard_normal((count, LATENT), np.float32) @ random.standard_normal((LATENT, PIXELS), np.float32)
+    noisy = mixed / np.float32(LATENT**0.5) + np.float32(0.3) * random.standard_normal((count, PIXELS), np.float32)
+    return jnp.asarray(1 / (1 + np.exp(-noisy)))
+
+
+def drawn(network: Any, count: int, shape: Sequence[int]) -> Any:
+    """A population of untrained networks for inputs of this shape, drawn by NumPy: no program is compiled for it."""
+    random = np.random.default_rng(0)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+
+    def leaf(path: Any, of: jax.ShapeDtypeStruct) -> jax.Array:
+        if path[-1].key in ONES:
+            return jnp.ones((count, *of.shape))
+        if len(of.shape) < 2:
+            return jnp.zeros((count, *of.shape))
+        entries = random.standard_normal((count, *of.shape), np.float32)
+        return jnp.asarray(entries * np.float32((2 / math.prod(of.shape[:-1])) ** 0.5))
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
 def mlps(hidden: Sequence[int], count: int) -> tuple[ea.models.MLP, Any]:
     """A fully connected network for images, and an untrained population."""
     network = ea.models.MLP(hidden=tuple(hidden))
-    return network, networks(network, count)
+    return network, drawn(network, count, (PIXELS,))
 
 
 def resnets(scale: Scale) -> tuple[ea.models.ResNet, list[Any], jax.Array]:
     """A residual network, two sets of parameters, and images for it."""
     width, blocks, side = scale.resnet
     network, shape = ea.models.ResNet(width, blocks), (side, side, 3)
-    x = jax.random.normal(jax.random.key(3), (64, *shape))
-    return network, population.unstack(networks(network, 2, shape)), x
+    x = np.random.default_rng(1).standard_normal((64, *shape), np.float32)
+    return network, population.unstack(drawn(network, 2, shape)), jnp.asarray(x)
 
 
 def layers(pairs: int, samples: int, hidden: int) -> tuple[jax.Array, jax.Array]:
     """Activations of the hidden layers of pairs of networks on the same images: two of [pairs, samples, hidden]."""
     _, pop = mlps((hidden,), 2 * pairs)
-    first, x = pop["params"]["hidden_0"], images(samples)
-    found = [jax.nn.relu(x @ kernel + bias[None]) for kernel, bias in zip(first["kernel"], first["bias"], strict=True)]
-    return jnp.stack(found[::2]), jnp.stack(found[1::2])
+    x = np.asarray(images(samples))
+    found = [np.maximum(x @ kernel, 0) for kernel in np.asarray(pop["params"]["hidden_0"]["kernel"])]
+    return jnp.asarray(np.stack(found[::2])), jnp.asarray(np.stack(found[1::2]))
 
 
 def name_of(hidden: Sequence[int]) -> str:

@@ -153,7 +153,8 @@ class Apart:
         line = self._process.stdout.readline()
         if not line:
             self._errors.seek(0)
-            raise RuntimeError(f"the process ended: {self._errors.read().decode(errors='replace')[-600:]}")
+            said = self._errors.read().decode(errors="replace")[-600:]
+            raise RuntimeError(f"the process ended with status {self._process.wait()}: {said}")
         found = json.loads(line)
         if "error" in found:
             raise RuntimeError(found["error"])
