@@ -253,7 +253,7 @@ class Weights(Method, static=False):
     """
 
     restarts: int = 8
-    start: Method = Correlation()
+    start: Any = Correlation()  # a Method; anything else is refused with the fix
     engine: str = "auto"
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ DEAD_X, DEAD_Y = np.array([0, 1, 0, 0, 1, 0], bool), np.array([1, 0, 0, 1, 0, 0]
 
 
 def batched(scores, **dead):
-    return matching.one_to_one_batch(scores[None], **{name: mask[None] for name, mask in dead.items()})
+    return matching.one_to_one(scores[None], **{name: mask[None] for name, mask in dead.items()})
 
 
 MATCHINGS = {
@@ -18,7 +18,8 @@ MATCHINGS = {
     "greedy_index": matching.greedy_index,
     "injective": matching.injective,
     "one_to_one": matching.one_to_one,
-    "one_to_one_batch": batched,
+    "one_to_one, of a batch": batched,
+    "mutual": matching.mutual,
     "semi": matching.semi,
     "semi, of y": lambda scores, **dead: matching.semi(scores, direction="y", **dead),
 }

@@ -18,6 +18,7 @@ from evojax_align import _checks, population, training
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.alignment import Method
+from evojax_align.evolution._sharding import varying
 from evojax_align.evolution.fitness import fitness_of
 from evojax_align.evolution.parent_alignment import ParentAlignment
 from evojax_align.evolution.selection import best, failed_last
