@@ -12,7 +12,7 @@ from evojax_align.symmetry.classes import BY_DESIGN, Classes, Reason
 from evojax_align.symmetry.following import Labels, label
 from evojax_align.symmetry.layout import Factors, Layout, Segments
 from evojax_align.symmetry.naming import LeafAxis, given_names
-from evojax_align.symmetry.nesting import nested
+from evojax_align.symmetry.nesting import cut_off, nested
 from evojax_align.symmetry.spec import Frozen, PermutationSpec
 from evojax_align.symmetry.trace import trace_network
 
@@ -74,6 +74,8 @@ def describe(labels: Labels) -> PermutationSpec:
     atoms = dict.fromkeys(atom for *_, node in axes for atom in classes.atoms(node))
     inside = {inner: outer for inner, outer in nested(labels).items() if inner in atoms and outer in atoms}
     names, of_axes = given_names(labels, axes, inside)
+    left_out = cut_off(labels)
+    names = {atom: name for atom, name in names.items() if atom not in left_out}
 
     held: dict[Reason, list[tuple[str, int]]] = {}
     for leaf, axis, node in axes:

@@ -33,13 +33,33 @@ class _Place:
     run: int
 
 
+def cut_off(labels: Labels) -> set[int]:
+    """Parts of parameters that slices leave out, such as the rows of a position table beyond the length of the inputs.
+
+    No output depends on them, so that they are no neurons, whatever order they are in.
+    """
+    classes, program = labels.classes, labels.programs[0]
+    leaves = dict(zip(labels.network.params, labels.leaf_axes, strict=True))
+    elsewhere = {atom for use in labels.uses for atom in classes.atoms(use.node)}
+    for number, other in enumerate(labels.programs):
+        for value, axes in other.axes.items():
+            if number or value not in leaves:
+                elsewhere |= {atom for node in axes for atom in classes.atoms(node)}
+    for equation in program.equations:
+        for value in equation.inputs if equation.name != "slice" else ():
+            elsewhere |= {atom for node in leaves.get(value, ()) for atom in classes.atoms(node)}
+    elsewhere |= {atom for value in program.trace.outputs for n in leaves.get(value, ()) for atom in classes.atoms(n)}
+    return {atom for axes in leaves.values() for node in axes for atom in classes.atoms(node)} - elsewhere
+
+
 def nested(labels: Labels) -> dict[int, int]:
     """For each class that lies inside another, the other one; nothing lies deeper than one level."""
-    classes = labels.classes
+    classes, left_out = labels.classes, cut_off(labels)
     common: dict[int, set[int]] = {}  # what is found wherever an atom is found
     for program in labels.programs:
         for axes in program.axes.values():
             here = {atom for node in axes for atom in classes.atoms(node) if classes.why_frozen(atom) is None}
+            here -= left_out
             for atom in here:
                 others = here - {atom}
                 common[atom] = common[atom] & others if atom in common else others

@@ -260,3 +260,18 @@ def test_masks_and_optimiser_moments_are_permuted_by_the_same_call():
         moved = symmetry.permute(spec, tree, order)
         np.testing.assert_array_equal(moved["in"], np.asarray(tree["in"])[:, order["in"]])
         np.testing.assert_array_equal(moved["out"], np.asarray(tree["out"])[order["in"]])
+
+
+def test_rows_that_slices_leave_out_are_no_neurons_and_hold_nothing():
+    """The rows of a position table beyond the length of the inputs could be in any order: no output depends on them."""
+
+    def transformer(p, x):
+        stream = p["tokens"][x] + p["positions"][None, : x.shape[1]]
+        stream = stream + jnp.tanh(stream @ p["up"]) @ p["down"]
+        return stream @ p["out"]
+
+    shapes = {"tokens": (11, 6), "positions": (20, 6), "up": (6, 8), "down": (8, 6), "out": (6, 11)}
+    params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    spec = symmetry.infer(transformer, params, jax.ShapeDtypeStruct((5, 7), jnp.int32))
+    assert dict(spec.groups) == {"tokens": 6, "up": 8} and not spec.parents
+    assert spec.axes["positions"] == (None, "tokens")
