@@ -53,7 +53,7 @@ def tests_of(root: Path, path: str) -> list[str]:
     module, package = Path(path).stem.strip("_"), package_of(path)
     tests = root / "tests"
     if package != "evojax_align":
-        files = sorted((tests / package).glob("test_*.py"))
+        files = sorted((tests / package).rglob("test_*.py"))
         files += [file for file in [tests / f"test_{package}.py"] if file.exists()]
         full = re.compile(rf"\b{path.removesuffix('.py').replace('/', '[.]')}\b")
         importing = [file for file in sorted(tests.rglob("test_*.py")) if full.search(file.read_text())]

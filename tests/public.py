@@ -62,6 +62,7 @@ HOST_FUNCTIONS = {
     "population.size": "gives a Python number",
     "pruning.extract": "shapes of its result depend on the masks",
     "pruning.find": "gives names of leaves",
+    "similarity.one_blas_thread": "a context for calls on the host",
     "symmetry.infer": "gives a record that is no array",
     "training.begin_pieces": "runs one program for each piece",
     "training.evaluate_pieces": "runs one program for each piece",

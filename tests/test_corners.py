@@ -333,7 +333,7 @@ def traced():
 
 
 HOST_NAMES = (
-    *("fit", "finish", "gather", "one_to_one_batch", "extract", "align_many", "align_unequal"),
+    *("fit", "finish", "gather", "extract", "align_many", "align_unequal"),
     *("init_pieces", "begin_pieces", "train_pieces", "fit_pieces", "evaluate_pieces", "run_pieces"),
 )
 

@@ -175,7 +175,7 @@ def test_a_full_graph_stays_as_it_is_and_grows_on_once_it_is_enlarged():
     before, after = (graphs.forward(one, jnp.array(VALUES), NAMES)(x) for one in (graph, larger))
     np.testing.assert_array_equal(before, after)
     assert int(split(jax.random.key(1), larger, 3, jnp.array(5000)).hidden) == int(graph.hidden) + 1
-    with pytest.raises(ValueError, match="Room is never taken away"):
+    with pytest.raises(ValueError, match="A capacity never becomes smaller"):
         graphs.enlarge(graph, hidden=2, genes=40)
 
 
