@@ -72,7 +72,7 @@ def mutations(path: str, source: bytes) -> list[Mutation]:
 
 def package_of(path: str) -> str:
     """The package that a file belongs to; for single modules `evojax_align` itself."""
-    return Path(path).parts[:-1][-1]
+    return Path(path).parts[:-1][:2][-1]
 
 
 def drawn(found: list[Mutation], seed: int, count: int) -> list[Mutation]:
