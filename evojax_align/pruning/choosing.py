@@ -76,8 +76,8 @@ def largest(
 
     last = jax.lax.fori_loop(0, bits, settle, nothing((ranks, alive, count)).astype(ranks.dtype))
     above, level = alive & (ranks > last), alive & (ranks == last)
-    room = count - jnp.sum(above, dtype=jnp.int32)
-    return above | (level & (jnp.cumsum(level, dtype=jnp.int32) <= room))
+    left = count - jnp.sum(above, dtype=jnp.int32)
+    return above | (level & (jnp.cumsum(level, dtype=jnp.int32) <= left))
 
 
 def _ordered_bits(scores: Float[Array, " n"]) -> Array:
@@ -163,9 +163,9 @@ def lose(
         flat = jnp.concatenate([jnp.ravel(mask) for mask in alive.values()])
         open_, count = _drawn_from(flat, share, among)
         ends = np.cumsum([mask.size for mask in alive.values()])[:-1]
-        rooms = dict(zip(alive, jnp.split(open_, ends), strict=True))
-        rooms = {path: rooms[path].reshape(mask.shape) for path, mask in alive.items()}
-        gone = largest_together(uniforms(key, alive), rooms, count)
+        places = dict(zip(alive, jnp.split(open_, ends), strict=True))
+        places = {path: places[path].reshape(mask.shape) for path, mask in alive.items()}
+        gone = largest_together(uniforms(key, alive), places, count)
     return with_leaves(masks, {path: mask & ~gone[path] for path, mask in alive.items()})
 
 

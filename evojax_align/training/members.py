@@ -109,7 +109,7 @@ def init(
     Args:
         pop: the population.
         optimizer: any optax optimiser; its state starts fresh.
-        epochs: how many epochs the history has room for.
+        epochs: length of the history.
         key: split into one key per member; or an array of keys, one for each member, which then trains as it would in
             any other population.
         validated: whether there will be validation data.
