@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from evojax_align._types import Array, ArrayLike, Int, PRNGKey, PyTree
+from evojax_align._types import Array, ArrayLike, Int, Loss, PRNGKey, PyTree
 from evojax_align.training.evaluation import taken
 from evojax_align.training.scoring import measures, score, weighted
 
@@ -28,7 +28,7 @@ class Pieced(Protocol):
 
     @property
     def pieces(self) -> Mapping[str, nn.Module]:
-        """The modules, each called as `piece(x, train=...)` on the output of the one before; the last gives logits."""
+        """The modules, each called as `piece(x, train=...)` on the output of the one before it."""
         ...
 
 
@@ -67,13 +67,19 @@ class Trainee:
     """One network in training: for each piece its variables and the state of the optimiser."""
 
     def __init__(
-        self, network: Pieced, state: InTraining, key: PRNGKey, optimizer: optax.GradientTransformation
+        self,
+        network: Pieced,
+        state: InTraining,
+        key: PRNGKey,
+        optimizer: optax.GradientTransformation,
+        loss: Loss | None = None,
     ) -> None:
         self._pieces = list(network.pieces.values())
         self._names = list(network.pieces)
         self._own = [own_variables(state.variables, name) for name in self._names]
         self._opt_state = list(state.opt_state)
         self._optimizer, self._key, self._past = optimizer, key, int(np.asarray(state.epoch))
+        self._loss = loss
         self._order, self.loss = jnp.zeros((0, 0), int), jnp.zeros(())
 
     def begin(self, epoch: int, count: int, size: int) -> None:
@@ -81,14 +87,14 @@ class Trainee:
         self._order = _drawn(self._key, self._past + epoch, count, size)
         self.loss = jnp.zeros_like(self.loss)
 
-    def step(self, step: int, x: PyTree, y: Array) -> None:
+    def step(self, step: int, x: PyTree, y: PyTree) -> None:
         """Forward through all pieces, and backward."""
         value, y = _batch(self._order, step, x, y)
         pulls = []
         for number, piece in enumerate(self._pieces[:-1]):
             value, pull, new = _forward(piece, self._own[number], value, needed=number > 0)
             pulls.append((pull, new))
-        of_last, gradient, self.loss = _end(self._pieces[-1], self._own[-1]["params"], value, y, self.loss)
+        of_last, gradient, self.loss = _end(self._pieces[-1], self._own[-1]["params"], value, y, self.loss, self._loss)
         self._own[-1] = {"params": self._descended(-1, of_last)}
         for number, (pull, new) in reversed(list(enumerate(pulls))):
             of_piece, gradient = _backward(pull, gradient)
@@ -134,9 +140,9 @@ def _drawn(key: PRNGKey, epoch: ArrayLike, count: int, size: int) -> Int[Array, 
 
 
 @jax.jit
-def _batch(order: Array, step: ArrayLike, x: PyTree, y: Array) -> tuple[PyTree, Array]:
+def _batch(order: Array, step: ArrayLike, x: PyTree, y: PyTree) -> tuple[PyTree, PyTree]:
     index = order[step]
-    return taken(x, index), y[index]
+    return taken(x, index), taken(y, index)
 
 
 @partial(jax.jit, static_argnames=("piece", "needed"))
@@ -160,15 +166,17 @@ def _backward(pull: Any, gradient: Array) -> tuple[PyTree, Array | None]:
     return of_params, of_input[0] if of_input else None
 
 
-@partial(jax.jit, static_argnums=0)
-def _end(piece: nn.Module, params: PyTree, x: Array, y: Array, total: Array) -> tuple[PyTree, Array, Array]:
-    """Forward and backward through the piece that gives logits; the loss is added to the total."""
+@partial(jax.jit, static_argnames=("piece", "loss"))
+def _end(
+    piece: nn.Module, params: PyTree, x: Array, y: PyTree, total: Array, loss: Loss | None
+) -> tuple[PyTree, Array, Array]:
+    """Forward and backward through the last piece; the loss is added to the total."""
 
     def lost(params: PyTree, x: Array) -> Array:
-        return score(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y).loss
+        return score(lambda params, x: piece.apply({"params": params}, x, train=True), params, x, y, loss=loss).loss
 
-    loss, (of_params, of_input) = jax.value_and_grad(lost, argnums=(0, 1))(params, x)
-    return of_params, of_input, total + loss
+    value, (of_params, of_input) = jax.value_and_grad(lost, argnums=(0, 1))(params, x)
+    return of_params, of_input, total + value
 
 
 @partial(jax.jit, static_argnums=0)
@@ -187,8 +195,7 @@ def inferred(piece: nn.Module, own: dict[str, PyTree], x: PyTree) -> Array:
     return jnp.asarray(piece.apply(own, x, train=False))
 
 
-@jax.jit
-def judged(logits: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-    """Sums of loss and of hits."""
-    found = measures(logits, y)
-    return jnp.sum(weighted(found["loss"], weights)), jnp.sum(weighted(found["accuracy"], weights))
+@partial(jax.jit, static_argnames="loss")
+def judged(outputs: Array, y: PyTree, weights: Array, loss: Loss | None) -> dict[str, Array]:
+    """Sums of the loss, and of the hits where no loss is given, by the names of `measures`."""
+    return {name: jnp.sum(weighted(of, weights)) for name, of in measures(outputs, y, loss=loss).items()}

@@ -15,11 +15,11 @@ import numpy as np
 import optax
 
 from evojax_align import _checks
-from evojax_align._types import Array, ArrayLike, Float, Int, PRNGKey, PyTree
+from evojax_align._types import Array, Float, Loss, PRNGKey, PyTree
 from evojax_align.training._checking import check_data
 from evojax_align.training.chains import InTraining, Pieced, Trainee, inferred, initial, judged, own_variables, started
-from evojax_align.training.evaluation import batches
-from evojax_align.training.scoring import CHUNK, Score
+from evojax_align.training.evaluation import batches, taken
+from evojax_align.training.scoring import CHUNK, Score, of_means
 
 WHOLE = "inside, train the whole network, by training.descend."
 """What is said to those who trace the training of pieces."""
@@ -34,6 +34,7 @@ def fit_pieces(
     epochs: int,
     batch_size: int,
     keys: Sequence[PRNGKey],
+    loss: Loss | None = None,
     devices: Sequence[Any] = (),
 ) -> tuple[list[PyTree], Float[np.ndarray, "networks epochs"]]:
     """Train networks of any architectures together. A host function.
@@ -48,6 +49,7 @@ def fit_pieces(
         epochs: see `train_pieces`.
         batch_size: see `train_pieces`.
         keys: see `train_pieces`.
+        loss: see `train_pieces`.
         devices: see `train_pieces`.
 
     Returns:
@@ -66,7 +68,7 @@ def fit_pieces(
     _checks.refuse_trace("fit_pieces", WHOLE, variables, data, keys)
     _alike(networks, variables=variables)
     starts = [begin_pieces(network, own, optimizer) for network, own in zip(networks, variables, strict=True)]
-    settings = {"epochs": epochs, "batch_size": batch_size, "keys": keys, "devices": devices}
+    settings = {"epochs": epochs, "batch_size": batch_size, "keys": keys, "loss": loss, "devices": devices}
     states, losses = train_pieces(networks, starts, data, optimizer, **settings)
     return [state.variables for state in states], losses
 
@@ -96,6 +98,7 @@ def train_pieces(
     epochs: int,
     batch_size: int,
     keys: Sequence[PRNGKey],
+    loss: Loss | None = None,
     devices: Sequence[Any] = (),
 ) -> tuple[list[InTraining], Float[np.ndarray, "networks epochs"]]:
     """Train networks of any architectures together for some epochs, one step of each in turn. A host function.
@@ -103,7 +106,8 @@ def train_pieces(
     Main arguments:
         networks: such as `models.BlockCNN`.
         states: of each, from `begin_pieces` or an earlier call.
-        data: inputs and integer labels, shared by all; each network sees them in an order of its own.
+        data: inputs and integer labels, or whatever the loss takes, shared by all; each network sees them in an order
+            of its own.
         optimizer: any optax optimiser that treats every parameter by itself, such as Adam. Its programs are kept for
             this very object: make it once.
         epochs: passes over the data.
@@ -111,6 +115,7 @@ def train_pieces(
         keys: one for each network, the same in all calls.
 
     Other arguments:
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
         devices: networks are dealt out to these, and train in parallel. Programs are compiled for each device.
 
     Returns:
@@ -118,7 +123,8 @@ def train_pieces(
         then m give the same bits as n + m.
 
     Raises:
-        ValueError: for lists that do not fit each other, no data, and labels out of range.
+        ValueError: for lists that do not fit each other, no data, labels out of range, and a loss that does not give
+            one number for each sample.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -136,19 +142,20 @@ def train_pieces(
     _alike(networks, states=states, keys=keys)
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     for network, own in _unlike(networks, [state.variables for state in states]):
-        check_data("data", partial(_logits, network), own, x, y)
+        check_data("data", partial(_outputs, network), own, x, y, loss, batch_size=batch_size)
     places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
     shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
     trainees = []
     for network, state, key, place in zip(networks, states, keys, places, strict=True):
         start, order = (state, key) if place is None else jax.device_put((state, key), place)
-        trainees.append(Trainee(network, start, order, optimizer))
-    size = min(batch_size, y.shape[0])
+        trainees.append(Trainee(network, start, order, optimizer, loss))
+    count = jax.tree.leaves(x)[0].shape[0]
+    size = min(batch_size, count)
     losses = np.zeros((len(networks), epochs))
     for epoch in range(epochs):
         for trainee in trainees:
-            trainee.begin(epoch, y.shape[0], size)
-        steps = y.shape[0] // size
+            trainee.begin(epoch, count, size)
+        steps = count // size
         for step in range(steps):
             for trainee, place in zip(trainees, places, strict=True):
                 trainee.step(step, *shared[place])
@@ -180,9 +187,17 @@ def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
 
 
 def evaluate_pieces(
-    network: Pieced, variables: PyTree, x: ArrayLike, y: Int[ArrayLike, " n"], *, chunk: int = CHUNK
+    network: Pieced, variables: PyTree, x: PyTree, y: PyTree = None, *, loss: Loss | None = None, chunk: int = CHUNK
 ) -> Score:
-    """Mean cross-entropy and accuracy of one network on a whole data set, as `evaluate`. A host function.
+    """Mean loss and accuracy of one network on a whole data set, as `evaluate`. A host function.
+
+    Args:
+        network: such as `models.BlockCNN`.
+        variables: of the network.
+        x: inputs.
+        y: integer labels, or whatever the loss takes.
+        loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
+        chunk: samples at a time.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -193,17 +208,18 @@ def evaluate_pieces(
         ()
     """
     _checks.refuse_trace("evaluate_pieces", "inside, use training.evaluate.", variables, x, y)
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    logits = partial(_logits, network)
-    check_data("y", logits, variables, x, y)
-    index, weights = batches(jnp.arange(y.shape[0]), min(_checks.positive("chunk", chunk), y.shape[0]))
-    found = [judged(logits(variables, x[i]), y[i], w) for i, w in zip(index, weights, strict=True)]
-    loss, accuracy = np.sum(np.asarray(found, np.float64), axis=0) / y.shape[0]
-    return Score(jnp.asarray(loss, jnp.float32), jnp.asarray(accuracy, jnp.float32))
+    x, y = jax.tree.map(jnp.asarray, (x, y))
+    outputs = partial(_outputs, network)
+    check_data("y", outputs, variables, x, y, loss, chunk=chunk)
+    count = jax.tree.leaves(x)[0].shape[0]
+    index, weights = batches(jnp.arange(count), min(_checks.positive("chunk", chunk), count))
+    found = [judged(outputs(variables, taken(x, i)), taken(y, i), w, loss) for i, w in zip(index, weights, strict=True)]
+    sums = jax.tree.map(lambda *parts: np.sum(np.asarray(parts, np.float64)), *found)
+    return of_means({name: jnp.asarray(value / count, jnp.float32) for name, value in sums.items()})
 
 
 def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
-    """The output of each piece, by programs of the pieces; the last are the logits `network.apply(variables, x)`.
+    """The output of each piece, by programs of the pieces; the last are the outputs `network.apply(variables, x)`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -238,5 +254,5 @@ def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tup
     return list({list(network.pieces.values())[-1]: (network, own) for network, own in pairs}.values())
 
 
-def _logits(network: Pieced, variables: PyTree, x: PyTree) -> Array:
+def _outputs(network: Pieced, variables: PyTree, x: PyTree) -> Array:
     return list(_run(network, variables, x).values())[-1]

@@ -174,3 +174,25 @@ def test_labels_that_do_not_fit_are_refused(images, starts):
 def test_bad_input_is_refused(images, starts, argument, settings):
     with pytest.raises(ValueError, match=f"^{argument}: got"):
         fit(images, starts, **settings)
+
+
+def brightness(outputs, y):
+    return (outputs[:, 0] - y) ** 2
+
+
+def test_pieces_learn_a_regression_and_are_scored_by_its_loss(images, starts):
+    x, y = images[0], images[0].mean(axis=(1, 2))
+    found, losses = fit((x, y), starts, epochs=4, loss=brightness)
+    assert (losses[:, -1] < losses[:, 0]).all()
+    for network, variables in zip(NETWORKS, found, strict=True):
+        ours = training.evaluate_pieces(network, variables, x, y, loss=brightness, chunk=7)
+        expected = np.mean((np.asarray(network.apply(variables, x))[:, 0] - np.asarray(y)) ** 2)
+        np.testing.assert_allclose(ours.loss, expected, rtol=1e-4)
+        assert ours.accuracy is None
+    with pytest.raises(ValueError, match="loss"):
+        fit((x, y), starts, loss=lambda outputs, y: jnp.mean(outputs))
+
+
+def test_the_loss_of_pieces_is_cross_entropy_unless_another_is_given(images, starts):
+    named, _ = fit(images, starts, loss=training.cross_entropy)
+    jax.tree.map(np.testing.assert_array_equal, named, fit(images, starts)[0])

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from evojax_align import _checks, training
-from evojax_align._types import PRNGKey, PyTree
+from evojax_align._types import Loss, PRNGKey, PyTree
 from evojax_align.evolution.lamarckian.genome import Architecture, Genome, Space, draw
 from evojax_align.evolution.lamarckian.inheritance import INHERIT, inherit
 from evojax_align.evolution.lamarckian.records import (
@@ -64,6 +64,8 @@ class Lamarckian:
         crossover: the chance of a child to have two parents (see `evolution.splice`), for populations.
         matching: how blocks and filters of two parents are brought together: "correlation", or "order", as a control.
         compared: training samples on which they are compared.
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification. Fitness is
+            then minus the mean loss; the accuracy without it.
         chunk: samples judged at a time.
         devices: among which the children of a step are dealt out (see `training.fit_pieces`).
 
@@ -104,6 +106,7 @@ class Lamarckian:
     crossover: float = 0.0
     matching: str = "correlation"
     compared: int = 100
+    loss: Loss | None = None
     chunk: int = CHUNK
     devices: Sequence[Any] = ()
 
@@ -116,6 +119,8 @@ class Lamarckian:
         for name in ("niche_rate", "crossover"):
             if not 0 <= getattr(self, name) <= 1:
                 raise _checks.bad(name, getattr(self, name), "a share from 0 to 1", f"Pass {name}=0.1.")
+        if self.loss is not None:
+            _checks.network(self.loss, "loss")
         if not self.noise >= 0:
             raise _checks.bad("noise", self.noise, "a number of at least 0", "Pass noise=0.1.")
         if self.scheme == "niching" and (self.size, self.children, self.crossover) != (1, 1, 0):
@@ -136,8 +141,8 @@ class Lamarckian:
 
         Args:
             key: a random key.
-            train: inputs and labels to learn from.
-            judge: inputs and labels that fitness is measured on.
+            train: inputs and labels, or whatever the loss takes, to learn from.
+            judge: the same kind of data, which fitness is measured on.
         """
         _refuse_trace("init", key, train, judge)
         key = _checks.key("key", key)
@@ -174,8 +179,8 @@ class Lamarckian:
         Args:
             key: a random key.
             state: of the generation before.
-            train: inputs and labels to learn from.
-            judge: inputs and labels that fitness is measured on.
+            train: inputs and labels, or whatever the loss takes, to learn from.
+            judge: the same kind of data, which fitness is measured on.
 
         Returns:
             The next state, and the history of the networks that were evaluated for it.
@@ -219,6 +224,7 @@ class Lamarckian:
         networks = [self.network(child.genome.architecture) for child in offspring]
         starts, keys = [child.variables for child in offspring], [child.key for child in offspring]
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "devices": self.devices}
+        settings |= {"loss": self.loss}
         found, losses = training.fit_pieces(networks, starts, train, self.optimizer, keys=keys, **settings)
         return self.judge(offspring, found, losses[:, -1].tolist(), judge)
 
@@ -234,8 +240,9 @@ class Lamarckian:
         evaluated, data = [], tuple(judge)
         for child, variables, loss in zip(offspring, trained, losses, strict=True):
             network = self.network(child.genome.architecture)
-            found = training.evaluate_pieces(network, variables, *data, chunk=self.chunk)
-            fitness = float(found.accuracy) if np.isfinite(loss + float(found.loss)) else np.nan
+            found = training.evaluate_pieces(network, variables, *data, loss=self.loss, chunk=self.chunk)
+            fitness = float(found.accuracy if self.loss is None else -found.loss)
+            fitness = fitness if np.isfinite(loss + float(found.loss)) else np.nan
             evaluated.append((jax.device_get(variables), fitness, float(loss)))
         return evaluated
 

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._tree import masked, with_leaves
-from evojax_align._types import Apply, Array, Bool, Float, PRNGKey, PyTree
+from evojax_align._types import Apply, Array, Bool, Float, Loss, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
 from evojax_align.evolution.fitness import JOINT, joint
 from evojax_align.evolution.padawann.records import PadawannInfo, PadawannOffspring, PadawannState, Topology
@@ -38,7 +38,7 @@ class Padawann:
     """The algorithm: `state = p.init(key, ancestors, tasks)`, then `state, info = p.step(key, state, tasks)`.
 
     Main arguments:
-        apply: the network, giving logits.
+        apply: the network, giving logits, or whatever the loss takes.
         synapses: which leaves are weights, and are pruned.
 
     Other arguments:
@@ -62,6 +62,8 @@ class Padawann:
         edges: what a network gains in fitness for all that it has lost; half of it for half of its synapses.
         over: how the values become one accuracy: "best" of them for each task, their "mean", or the accuracy of their
             "ensemble".
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification. Minus its mean
+            then takes the place of the accuracy: `fitness` is "mean" or "worst", and `over` "best" or "mean".
         untouched: members of the first generation that are not pruned: none in the thesis, one in its code.
         chunk: samples judged at a time.
         mesh: shares the judging out over its devices (see `population.map`). A step is then three programs, between
@@ -101,6 +103,7 @@ class Padawann:
     fitness: str = "ratio"
     edges: float = 0.0
     over: str = "best"
+    loss: Loss | None = None
     untouched: int = 0
     chunk: int = CHUNK
     mesh: Mesh | None = None
@@ -125,6 +128,12 @@ class Padawann:
             raise _checks.bad("edges", self.edges, "a number of at least 0", "0 leaves them out.")
         if self.genes is not None and self.crossover == "none":
             raise _checks.bad("genes", "genes", "None without crossover", "Leave them out, or have a crossover.")
+        if self.loss is not None:
+            _checks.network(self.loss, "loss")
+            for name, known in (("fitness", ("mean", "worst")), ("over", ("best", "mean"))):
+                if getattr(self, name) not in known:
+                    came, expected = repr(getattr(self, name)), f"one of {known} where a loss is given"
+                    raise _checks.bad(name, came, expected, f"It needs accuracies: pass {name}={known[0]!r}.")
 
     @property
     def elites(self) -> int:
@@ -194,7 +203,7 @@ class Padawann:
             def apply(params: PyTree, x: PyTree, task: Task = task) -> Array:
                 return task.logits(self.apply(params, x))
 
-            check_data(f"tasks[{number}]", apply, params, task.x, task.y)
+            check_data(f"tasks[{number}]", apply, params, task.x, task.y, self.loss, chunk=self.chunk)
             self._check_outputs(number, params, task)
 
     def _check_outputs(self, number: int, params: PyTree, task: Task) -> None:
@@ -234,24 +243,26 @@ def _judged(self: Padawann, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]
     """How members do: rollouts, fitness and numbers of synapses."""
 
     def one(kept: PyTree, masks: PyTree) -> tuple[Rollouts, Array, Array]:
-        sparse, settings = masked(masks, kept), {"biases": self.biases, "chunk": self.chunk}
+        sparse, settings = masked(masks, kept), {"biases": self.biases, "loss": self.loss, "chunk": self.chunk}
         found = [rollouts(self.apply, self.synapses, sparse, self.values, task, **settings) for task in tasks]
         together = jax.tree.map(lambda *of: jnp.stack(of), *found)
         left = total(self.synapses, masks)
         lost = 1 - left / sum(mask.size for mask in self.synapses.of(masks).values())
-        fitness = joint(self.fitness, _accuracy(self, together), [task.y.shape[0] for task in tasks])
+        samples = [jax.tree.leaves(task.x)[0].shape[0] for task in tasks]
+        fitness = joint(self.fitness, _quality(self, together), samples)
         return together, fitness + self.edges * lost, left
 
     return population.map(one, kept, masks, mesh=self.mesh)
 
 
-def _accuracy(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
-    """One accuracy for each task; NaN where none is known."""
+def _quality(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
+    """One accuracy for each task, or minus its loss; NaN where none is known."""
     if self.over == "ensemble":
         return found.ensemble
+    quality = found.accuracy if self.loss is None else -found.loss
     if self.over == "mean":
-        return jnp.mean(found.accuracy, axis=-1)
-    most = jnp.max(failed_last(found.accuracy), axis=-1)
+        return jnp.mean(quality, axis=-1)
+    most = jnp.max(failed_last(quality), axis=-1)
     return jnp.where(jnp.isfinite(most), most, jnp.nan)
 
 

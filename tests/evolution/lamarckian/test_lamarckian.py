@@ -260,3 +260,17 @@ def test_every_method_that_looks_at_values_refuses_to_be_traced_by_name(images, 
     for name, call in calls.items():
         with pytest.raises(_checks.NeedsValues, match=rf"^Lamarckian\.{name} looks at values, and cannot be traced"):
             jax.eval_shape(call, x)
+
+
+def test_a_search_of_networks_for_a_regression_has_minus_the_loss_as_fitness(images):
+    x, y = images[0], images[0].mean(axis=(1, 2))
+    algorithm = search(budget=3, loss=lambda outputs, y: (outputs[:, 0] - y) ** 2)
+    state = algorithm.init(jax.random.key(1), (x, y), (x, y))
+    while not algorithm.done(state):
+        state, _ = algorithm.step(jax.random.key(state.epochs), state, (x, y), (x, y))
+    champion = state.champion
+    outputs = network(Genome.of(champion.genes).architecture).apply(champion.variables, x)
+    assert float(champion.fitness) == pytest.approx(-float(jnp.mean((outputs[:, 0] - y) ** 2)), rel=1e-4)
+    assert float(champion.fitness) == max(state.history.fitness)
+    with pytest.raises(TypeError, match="loss"):
+        search(loss="squares")

@@ -278,3 +278,30 @@ def test_bad_settings_are_refused_by_name(key):
         algorithm().init(key, ONE, [TASKS[0], dataclasses.replace(TASKS[0], outputs=jnp.array([0, 1, 7]))])
     with pytest.raises(ValueError, match="masks: got"):
         algorithm().init(key, ONE, TASKS, masks=pruning.full_masks(TWO))
+
+
+def squares(outputs, y):
+    return (outputs[:, 0] - y) ** 2
+
+
+def test_a_regression_has_minus_the_mean_loss_as_fitness(key):
+    tasks = Task(X, X[:, 0]), Task(-X[:20], X[:20, 1])
+    p = algorithm(loss=squares, fitness="worst")
+    state = p.init(key, ONE, tasks)
+    for number in range(2):
+        state, _ = p.step(jax.random.fold_in(key, number), state, tasks)
+    champion = state.champion
+    sparse = jax.tree.map(lambda mask, leaf: mask * leaf, champion.masks, champion.kept)
+    expected = [
+        max(
+            -float(jnp.mean(squares(NET.apply(pruning.at_value(SYNAPSES, sparse, v), task.x), task.y)))
+            for v in p.values
+        )
+        for task in tasks
+    ]
+    assert float(champion.fitness) == pytest.approx(min(expected), rel=1e-4)
+    assert champion.rollouts.accuracy is None
+    with pytest.raises(ValueError, match="fitness: got 'ratio'"):
+        algorithm(loss=squares)
+    with pytest.raises(ValueError, match="over: got 'ensemble'"):
+        algorithm(loss=squares, fitness="mean", over="ensemble")
