@@ -3,15 +3,17 @@
 The total inner product of the first network's parameters with those of the permuted second is raised group by group:
 with all other groups held, the best order of one is an exact assignment. Each step that does not raise the total is
 taken back, and the climb ends when no group gains. Where it ends depends on where it starts, so that several starts
-climb together and the highest is kept. Heads and their channels take one step together.
+climb, and the highest is kept. Heads and their channels take one step together.
 
-A step needs the leaves that run over its group, and nothing else. Its program is compiled for their shapes and layouts,
-without names, so that equal layers share one.
+A step needs the leaves that run over its group, and nothing else. It is written once, for NumPy and for JAX. On a CPU
+the host climbs by NumPy, which compiles nothing; on an accelerator and under a trace all climbs are one program.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,38 +21,69 @@ import numpy as np
 
 from evojax_align import _checks, population
 from evojax_align._tree import leaves_by_path, nothing
-from evojax_align._types import Array, Bool, Float, PyTree
+from evojax_align._types import Array, PyTree
 from evojax_align.matching import one_to_one
-from evojax_align.symmetry import PermutationSpec, compose, identity, permute, random_permutations
+from evojax_align.matching.assignment import solve
+from evojax_align.similarity import one_blas_thread
+from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.layout import Layout, groups_in
+from evojax_align.symmetry.permuting import composed, reorder
 from evojax_align.symmetry.reading import unfolded
 
 SWEEPS = 100
 """At most this often every group is looked at; in practice a climb ends within ten."""
 GAIN = 1e-6
 """A step must raise the total of the leaves that it touches by this part of its size."""
+WIDE = 128
+"""From this many neurons on, climbs share out the host's cores; with fewer they would wait for the interpreter."""
 
-Orders = Mapping[str, Array]
+Orders = Mapping[str, Any]
+Memory = dict[tuple[str, int, str], tuple[Orders, Any]]
+"""Of a leaf, an axis and a group the orders of its other groups, and the inner products for these."""
 
 
 class _Step(NamedTuple):
     """A family, that is a group and those that live inside it, and the leaves that run over any of them.
 
     Attributes:
-        spec: the symmetry of these leaves, its groups named by numbers: the family first, and then all others.
-        size: number of groups in the family.
-        paths: of the leaves.
-        names: the group that each number stands for.
+        group: the outer group.
+        inner: the groups that live inside it.
+        paths: of these leaves.
+        names: all groups that these leaves run over.
+        is_linear: whether every leaf runs over the family once, so that the total is the sum of the scores of partners.
     """
 
-    spec: PermutationSpec
-    size: int
+    group: str
+    inner: tuple[str, ...]
     paths: tuple[str, ...]
-    names: tuple[str, ...]
+    names: frozenset[str]
+    is_linear: bool
 
-    def numbered(self, orders: Orders) -> dict[str, Array]:
-        """The orders of these groups by number."""
-        return {str(number): orders[name] for number, name in enumerate(self.names)}
+
+class _Pair(NamedTuple):
+    """Two networks in float32, as arrays of NumPy or of JAX.
+
+    Attributes:
+        axes: the layouts of every leaf, by its path.
+        parents: of inner groups the outer one.
+        sizes: of all groups.
+        a: leaves of the first network.
+        b: leaves of the second.
+        numbers: `numpy` or `jax.numpy`.
+        solve: the order of largest total score; of scores with leading axes, the order of each.
+    """
+
+    axes: Mapping[str, tuple[Layout, ...]]
+    parents: Mapping[str, str]
+    sizes: Mapping[str, int]
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
+    numbers: Any
+    solve: Callable[[Any], Any]
+
+    def ordered(self, path: str, orders: Orders) -> Any:
+        """A leaf of the second network in these orders."""
+        return reorder(self.b[path], self.axes[path], orders, self.parents, self.numbers)
 
 
 def match_weights(
@@ -98,199 +131,250 @@ def match_weights(
         if not _checks.is_concrete(pairs):
             return population.map(lambda pair: one(*pair), pairs)
         return population.stack([one(*population.take(pairs, i)) for i in range(population.size(a))])
-    leaves_a, leaves_b = (leaves_by_path(jax.tree.map(jnp.asarray, tree)) for tree in (a, b))
-    steps = _steps(spec, leaves_a, groups)
-    orders = _starts(spec, start, steps, restarts)
-    random = np.random.default_rng(0)
-
-    def climb(step: _Step, orders: Orders, engine: str) -> tuple[Orders, Bool[Array, " restarts"]]:
-        of_a, of_b = (tuple(leaves[path] for path in step.paths) for leaves in (leaves_a, leaves_b))
-        return _climb(step, of_a, of_b, orders, engine)
-
-    if engine != "compiled" and _checks.is_concrete(a, b, orders):
-        touching = [{n for n, other in enumerate(steps) if set(other.names) & set(s.names[: s.size])} for s in steps]
-        stale = set(range(len(steps)))  # what the others' new orders may have changed
-        for _ in range(SWEEPS):
-            for number in random.permutation(len(steps)):
-                if number not in stale:
-                    continue
-                orders, better = climb(steps[number], orders, "host")
-                stale.discard(number)
-                if np.asarray(better).any():
-                    stale |= touching[number] - ({number} if _is_linear(*steps[number][:2]) else set())
-            if not stale:
-                break
-    else:
-        in_order = [steps[number] for number in random.permutation(len(steps))]
-
-        def sweep(state: tuple[Orders, Array, Array]) -> tuple[Orders, Array, Array]:
-            orders, _, count = state
-            gained = jnp.zeros((), bool)
-            for step in in_order:
-                orders, better = climb(step, orders, engine)
-                gained |= jnp.any(better)
-            return orders, gained, count + 1
-
-        zero = nothing((a, b, orders))
-        state = jax.tree.map(lambda order: order + zero, orders), zero == 0, zero
-        orders, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
-    best = jnp.argmax(_totals(spec, a, b, orders)) if restarts > 1 else 0
-    return population.take(orders, best)
+    names = None if groups is None else tuple(sorted(groups))
+    if engine != "compiled" and _is_on_host((a, b, dict(start))):
+        for name, tree in (("a", a), ("b", b)):
+            _check_finite(name, tree)
+        orders = _best_on_host(spec, a, b, start, restarts, names)
+        return {group: jnp.asarray(order, jnp.int32) for group, order in orders.items()}
+    return _best_compiled(spec, a, b, dict(start), restarts, engine, names)
 
 
-def _steps(spec: PermutationSpec, leaves: Mapping[str, Array], groups: Collection[str] | None) -> list[_Step]:
-    """The families to be matched, each with what its program needs to know."""
+def _is_on_host(tree: PyTree) -> bool:
+    """Whether NumPy can read all arrays where they are."""
+
+    def is_here(leaf: Any) -> bool:
+        if not isinstance(leaf, jax.Array):
+            return True
+        return leaf.is_fully_addressable and all(device.platform == "cpu" for device in leaf.devices())
+
+    return _checks.is_concrete(tree) and all(map(is_here, jax.tree.leaves(tree)))
+
+
+def _check_finite(name: str, tree: PyTree) -> None:
+    for path, leaf in leaves_by_path(tree).items():
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
+            came = f"NaN or an infinity in the leaf {path!r}"
+            raise _checks.bad(name, came, "finite parameters", "Leave out networks that have failed.")
+
+
+def _pair(spec: PermutationSpec, a: PyTree, b: PyTree, numbers: Any, solve: Callable[[Any], Any]) -> _Pair:
+    """All leaves of floating point, in float32; of a complex one the real and the imaginary part side by side."""
+    axes: dict[str, tuple[Layout, ...]] = {}
+    sides: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for side, tree in zip(sides, (a, b), strict=True):
+        for path, leaf in leaves_by_path(tree).items():
+            spec.check_leaf(path, jnp.shape(leaf))
+            kind = jnp.result_type(leaf)
+            if not jnp.issubdtype(kind, jnp.inexact):
+                continue
+            leaf, axes[path] = numbers.asarray(leaf), tuple(spec.axes[path])
+            if jnp.issubdtype(kind, jnp.complexfloating):
+                leaf, axes[path] = numbers.stack([leaf.real, leaf.imag], axis=-1), (*axes[path], None)
+            side[path] = leaf.astype(np.float32)
+    return _Pair(axes, spec.parents, spec.groups, *sides, numbers, solve)
+
+
+def _steps(pair: _Pair, groups: Collection[str] | None) -> list[_Step]:
+    """The families to be matched, each with the leaves that it touches."""
+    runs_over = {path: [name for of in layouts for name in groups_in(of)] for path, layouts in pair.axes.items()}
     steps = []
-    for group in spec.groups:
-        family = (group, *(inner for inner, outer in spec.parents.items() if outer == group))
-        if group in spec.parents or (groups is not None and not set(family) & set(groups)):
+    for group in pair.sizes:
+        inner = tuple(name for name, outer in pair.parents.items() if outer == group)
+        family = {group, *inner}
+        if group in pair.parents or (groups is not None and not family & set(groups)):
             continue
-        axes = {
-            path: spec.axes[path]
-            for path, leaf in leaves.items()
-            if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
-            and any(set(family) & set(groups_in(layout)) for layout in spec.axes[path])
-        }
-        others = (name for layouts in axes.values() for layout in layouts for name in groups_in(layout))
-        names = tuple(dict.fromkeys((*family, *others)))
-        number = {name: str(place) for place, name in enumerate(names)}
-        part = PermutationSpec(
-            groups={number[name]: spec.groups[name] for name in names},
-            axes={f"{i}": tuple(_renamed(of, number) for of in layouts) for i, layouts in enumerate(axes.values())},
-            parents={number[name]: number[spec.parents[name]] for name in names if name in spec.parents},
+        touched = {path: names for path, names in runs_over.items() if family & set(names)}
+        if not touched:
+            continue
+        names = frozenset(name for of_leaf in touched.values() for name in of_leaf)
+        is_linear = all(
+            max(own, within) <= 1 and own + within > 0
+            for own, within in ((of_leaf.count(group), sum(map(of_leaf.count, inner))) for of_leaf in touched.values())
         )
-        steps.append(_Step(part, len(family), tuple(axes), names))
-    return [step for step in steps if step.paths]
+        steps.append(_Step(group, inner, tuple(touched), names, is_linear))
+    return steps
 
 
-def _renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
-    if layout is None or isinstance(layout, str):
-        return None if layout is None else names[layout]
-    return type(layout)(tuple((_renamed(part, names), size) for part, size in layout.parts))
+def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count: int) -> list[dict[str, Any]]:
+    """The orders that climbs start from; groups that no step moves stay as in `start`."""
+    as_it_is = {
+        group: np.array(np.broadcast_to(np.arange(size), spec.shape_of(group)), np.int32)
+        for group, size in spec.groups.items()
+    }
+    random = np.random.default_rng(0)
+    drawn = [{group: random.permuted(order, axis=-1) for group, order in as_it_is.items()} for _ in range(count - 2)]
+    moved = {name for step in steps for name in (step.group, *step.inner)}
+    held = {group: order for group, order in start.items() if group not in moved}
+    return [orders | held for orders in (as_it_is | dict(start), as_it_is, *drawn)][:count]
 
 
-def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count: int) -> dict[str, Array]:
-    """The orders that all climbs start from, with a leading axis; groups that no step moves stay as in `start`."""
-    first = identity(spec) | {group: jnp.asarray(order, jnp.int32) for group, order in start.items()}
-    keys = jax.random.split(jax.random.key(0), max(count - 2, 1))
-    starts = [first, identity(spec), *(random_permutations(spec, key) for key in keys)][:count]
-    moved = {name for step in steps for name in step.names[: step.size]}
-    held = {group: order for group, order in first.items() if group not in moved}
-    return population.stack([orders | held for orders in starts])
+def _best_on_host(
+    spec: PermutationSpec, a: PyTree, b: PyTree, start: Orders, restarts: int, groups: Collection[str] | None
+) -> Orders:
+    """The highest end of all climbs, by NumPy."""
+    pair = _pair(spec, a, b, np, _solved_on_host)
+    steps = _steps(pair, groups)
+    starts = _starts(spec, {group: np.asarray(order) for group, order in start.items()}, steps, restarts)
+    if restarts == 1:
+        return _climb(pair, steps, starts[0])
+    if max(spec.groups.values()) < WIDE:
+        ends = [_climb(pair, steps, start) for start in starts]
+    else:
+        with one_blas_thread(), ThreadPoolExecutor(min(restarts, os.cpu_count() or 1)) as pool:
+            ends = list(pool.map(partial(_climb, pair, steps), starts))
+    return max(ends, key=partial(_total, pair, tuple(pair.a)))
 
 
-def _climb(
-    step: _Step, p: tuple[Array, ...], q: tuple[Array, ...], orders: Orders, engine: str
-) -> tuple[dict[str, Array], Bool[Array, " restarts"]]:
-    """The best order of one family, for every climb; and which climbs it helped."""
-    numbered = step.numbered(orders)
-    own, inside = _scores(step.spec, step.size, p, q, numbered)
-    solved = {name: _solved(scores, engine) for name, scores in inside.items()}
-    best = own + sum(totals for _, totals in solved.values())
-    outer, _ = _solved(best, engine)
-    inner = {name: order for name, (order, _) in solved.items()}
-    new, better = _moved(step.spec, step.size, p, q, numbered, own, inside, best, outer, inner)
-    return dict(orders) | {step.names[int(number)]: order for number, order in new.items()}, better
+def _climb(pair: _Pair, steps: Sequence[_Step], orders: Orders) -> Orders:
+    """One climb. A family is not looked at again before one of its neighbours has moved."""
+    memory: Memory = {}
+    near = [{n for n, other in enumerate(steps) if {other.group, *other.inner} & step.names} for step in steps]
+    stale, random = set(range(len(steps))), np.random.default_rng(0)
+    for _ in range(SWEEPS):
+        for number in random.permutation(len(steps)):
+            if number not in stale:
+                continue
+            orders, is_better = _stepped(pair, steps[number], orders, memory)
+            stale.discard(number)
+            if is_better:
+                stale |= near[number] - ({number} if steps[number].is_linear else set())
+        if not stale:
+            break
+    return orders
 
 
-def _solved(scores: Float[Array, "*batch p p"], engine: str) -> tuple[Array, Array]:
-    """Assignments for any number of leading axes, and their totals."""
-    y = one_to_one(scores, engine=engine).y
-    return y, jnp.sum(jnp.take_along_axis(scores, y[..., None], axis=-1), axis=(-2, -1))
+def _solved_on_host(scores: np.ndarray) -> np.ndarray:
+    if not np.isfinite(scores).all():  # products of huge parameters
+        return np.asarray(one_to_one(jnp.asarray(scores), engine="host").y)
+    return solve(scores)
 
 
-@partial(jax.jit, static_argnames=("spec", "size"))
-def _scores(
-    spec: PermutationSpec, size: int, p: tuple[Array, ...], q: tuple[Array, ...], orders: Orders
-) -> tuple[Array, dict[str, Array]]:
-    """Inner products of neuron i of a with neuron j of b as it is ordered so far: those of the group itself, from
-    leaves without inner groups; and those of inner groups, for every pair of outer neurons."""
-    group, *inner = tuple(spec.groups)[:size]
-
-    def one(orders: Orders) -> tuple[Array, dict[str, Array]]:
-        n = spec.groups[group]
-        own = jnp.zeros((n, n))
-        inside = {name: jnp.zeros((n, n, spec.groups[name], spec.groups[name])) for name in inner}
-        for layouts, x, y in zip(spec.axes.values(), p, permute(spec, q, orders), strict=True):
-            for axis, layout in enumerate(layouts):
-                for name in dict.fromkeys(groups_in(layout)):
-                    if name != group and name not in inner:
-                        continue
-                    outer = None if name == group else group
-                    sides = (unfolded(jnp.asarray(v, jnp.float32), layouts, axis, name, outer) for v in (x, y))
-                    for (of_x, kinds, axes), (of_y, *_) in zip(*sides, strict=True):
-                        if outer is not None:
-                            inside[name] += _products(of_x, of_y, axes)
-                        elif not {g for kind in kinds for g in groups_in(kind)}.intersection(inner):
-                            own += _products(of_x, of_y, axes)
-        return own, inside
-
-    return population.map(one, orders)
-
-
-def _products(x: Array, y: Array, axes: tuple[int, ...]) -> Array:
-    """[i, j], or [i, j, k, l] for neuron k in i of x and l in j of y."""
-    x, y = (jnp.moveaxis(leaf, axes, range(len(axes))) for leaf in (x, y))
-    shape = x.shape[: len(axes)]
-    x, y = (leaf.reshape(*shape, -1) for leaf in (x, y))
-    formula = "ir,jr->ij" if len(axes) == 1 else "ikr,jlr->ijkl"
-    return jnp.einsum(formula, x, y, precision=jax.lax.Precision.HIGHEST)
-
-
-@partial(jax.jit, static_argnames=("spec", "size"))
-def _moved(
+@partial(jax.jit, static_argnames=("spec", "restarts", "engine", "groups"))
+def _best_compiled(
     spec: PermutationSpec,
-    size: int,
-    p: tuple[Array, ...],
-    q: tuple[Array, ...],
-    orders: Orders,
-    own: Array,
-    inside: dict[str, Array],
-    best: Array,
-    outer: Array,
-    inner: dict[str, Array],
-) -> tuple[dict[str, Array], Array]:
-    """Put the family into its new order where that raises the total."""
-    family = tuple(spec.groups)[:size]
+    a: PyTree,
+    b: PyTree,
+    start: Orders,
+    restarts: int,
+    engine: str,
+    groups: tuple[str, ...] | None,
+) -> dict[str, Array]:
+    """The same by one program, all climbs at once; every family is looked at until none gains."""
+    pair = _pair(spec, a, b, jnp, lambda scores: one_to_one(scores, engine=engine).y)
+    steps = _steps(pair, groups)
+    starts = population.stack([jax.tree.map(jnp.asarray, s) for s in _starts(spec, start, steps, restarts)])
+    in_order = [steps[number] for number in np.random.default_rng(0).permutation(len(steps))]
 
-    def one(args: tuple) -> tuple[dict[str, Array], Array]:
-        old, own, inside, best, outer, inner = args
-        places = jnp.arange(outer.size)
-        step = {family[0]: outer}
-        for name, order in inner.items():  # [i, j, n]: for the pair of outer neurons (i, outer[i])
-            chosen = order[places, outer]
-            step[name] = jnp.zeros_like(chosen).at[outer].set(chosen)
-        new = compose(spec, old, step)
-        if _is_linear(spec, size):  # the scores say what every order is worth
-            before = jnp.trace(own) + sum(jnp.einsum("iikk->", scores) for scores in inside.values())
-            after = jnp.sum(best[places, outer])
+    def sweep(state: tuple[Orders, Array, Array]) -> tuple[Orders, Array, Array]:
+        orders, _, count = state
+        gained = jnp.zeros((), bool)
+        for step in in_order:
+            orders, better = population.map(partial(_stepped, pair, step), orders)
+            gained |= jnp.any(better)
+        return orders, gained, count + 1
+
+    zero = nothing((a, b, start))
+    state = jax.tree.map(lambda order: order + zero, starts), zero == 0, zero
+    ends, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
+    totals = population.map(partial(_total, pair, tuple(pair.a)), ends)
+    return population.take(ends, jnp.argmax(totals))
+
+
+def _stepped(pair: _Pair, step: _Step, orders: Orders, memory: Memory | None = None) -> tuple[dict[str, Any], Any]:
+    """The orders with one family in the best one, where that raises the total; and whether it does."""
+    numbers, family = pair.numbers, (step.group, *step.inner)
+    held = {name: order for name, order in orders.items() if name not in family} if step.is_linear else orders
+    with jax.default_matmul_precision("highest"):
+        own, inside = _scores(pair, step, held, memory)
+        solved = {name: pair.solve(scores) for name, scores in inside.items()}
+        best = own
+        for name, order in solved.items():  # what each pair of outer neurons is worth, its inner ones at their best
+            best = best + numbers.take_along_axis(inside[name], order[..., None], axis=-1).sum((-2, -1))
+        outer = pair.solve(best)
+        places = numbers.arange(outer.shape[0])
+        moves = {step.group: outer}
+        for name, order in solved.items():
+            moves[name] = order[places, outer][numbers.argsort(outer)]
+        if step.is_linear:  # the scores say what every order is worth
+            old, new = orders[step.group], moves
+            before = own[places, old].sum()
+            for name, scores in inside.items():
+                chosen = numbers.take_along_axis(scores[places, old], orders[name][old][..., None], axis=-1)
+                before = before + chosen.sum()
+            after = best[places, outer].sum()
         else:
-            before, after = _total(spec, p, q, old), _total(spec, p, q, new)
-        better = after > before + GAIN * jnp.abs(before)
-        return {name: jnp.where(better, new[name], old[name]) for name in family}, better
-
-    return population.map(one, (dict(orders), own, inside, best, outer, inner))
-
-
-def _is_linear(spec: PermutationSpec, size: int) -> bool:
-    """Whether every leaf runs over the family once, so that the total is the sum of the scores of partners."""
-    group, *inner = tuple(spec.groups)[:size]
-    for layouts in spec.axes.values():
-        named = [name for layout in layouts for name in groups_in(layout)]
-        within = sum(named.count(name) for name in inner)
-        if within > 1 or named.count(group) > 1 or within + named.count(group) == 0:
-            return False
-    return True
+            new = composed(orders, moves, pair.parents, numbers)
+            before, after = (_total(pair, step.paths, some) for some in (orders, {**orders, **new}))
+    better = after > before + GAIN * abs(before)
+    return {**orders, **{name: numbers.where(better, new[name], orders[name]) for name in family}}, better
 
 
-@partial(jax.jit, static_argnames="spec")
-def _totals(spec: PermutationSpec, a: PyTree, b: PyTree, orders: Orders) -> Float[Array, " restarts"]:
-    return population.map(lambda order: _total(spec, a, b, order), orders)
+def _scores(pair: _Pair, step: _Step, orders: Orders, memory: Memory | None) -> tuple[Any, dict[str, Any]]:
+    """Inner products of neuron i of a with neuron j of b, in these orders: those of the group itself, from leaves
+    without inner groups; and those of inner groups, for every pair of outer neurons."""
+    count, numbers = pair.sizes[step.group], pair.numbers
+    found = {step.group: numbers.zeros((count, count), np.float32)}
+    for name in step.inner:
+        found[name] = numbers.zeros((count, count, pair.sizes[name], pair.sizes[name]), np.float32)
+    for path in step.paths:
+        for axis, layout in enumerate(pair.axes[path]):
+            for name in found.keys() & set(groups_in(layout)):
+                found[name] = found[name] + _of_leaf(pair, step, path, axis, name, orders, memory)
+    return found.pop(step.group), found
 
 
-def _total(spec: PermutationSpec, a: PyTree, b: PyTree, orders: Orders) -> Float[Array, ""]:
-    leaves = zip(*(jax.tree.leaves(tree) for tree in (a, permute(spec, b, orders))), strict=True)
-    real = [(p, q) for p, q in leaves if jnp.issubdtype(jnp.result_type(p), jnp.inexact)]
-    return jnp.sum(
-        jnp.array([jnp.vdot(p, q, precision=jax.lax.Precision.HIGHEST).astype(jnp.float32) for p, q in real])
-    )
+def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: Orders, memory: Memory | None) -> Any:
+    """The inner products along one axis of one leaf, or what is remembered of them and has changed since."""
+    of_leaf = [group for layout in pair.axes[path] for group in groups_in(layout)]
+    now = {group: orders[group] for group in of_leaf if group in orders}
+    before, found = (memory or {}).get((path, axis, name), (None, None))
+    if before is not None and all(np.array_equal(before[group], now[group]) for group in now):
+        return found
+    change = None if before is None else _change(pair, path, of_leaf, before, now)
+    if change is None:
+        found = _between(pair, step, path, axis, name, pair.a[path], pair.ordered(path, orders))
+    else:
+        found = found + _between(pair, step, path, axis, name, *change)
+    if memory is not None:
+        memory[path, axis, name] = now, found
+    return found
+
+
+def _change(
+    pair: _Pair, path: str, of_leaf: Sequence[str], before: Orders, now: Orders
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The places where the order of the only other group has changed: of a its values, and of b new less old ones. None
+    where there are several other groups, or most places have changed."""
+    (group, order), *others = now.items()
+    places = np.flatnonzero(before[group] != order)
+    if others or of_leaf.count(group) > 1 or group not in pair.axes[path] or 2 * places.size > order.size:
+        return None
+    axis = pair.axes[path].index(group)
+    a, b = pair.a[path], pair.b[path]
+    return a.take(places, axis), b.take(order[places], axis) - b.take(before[group][places], axis)
+
+
+def _between(pair: _Pair, step: _Step, path: str, axis: int, name: str, a: Any, b: Any) -> Any:
+    """Inner products along one axis of a leaf of both networks."""
+    outer, found = None if name == step.group else step.group, 0
+    unfoldings = (unfolded(side, pair.axes[path], axis, name, outer) for side in (a, b))
+    for (of_a, kinds, axes), (of_b, *_) in zip(*unfoldings, strict=True):
+        if outer is not None or not {g for kind in kinds for g in groups_in(kind)}.intersection(step.inner):
+            found = found + _products(of_a, of_b, axes, pair.numbers)
+    return found
+
+
+def _products(a: Any, b: Any, axes: tuple[int, ...], numbers: Any) -> Any:
+    """[i, j], or [i, j, k, l] for neuron k in i of the first network and l in j of the second."""
+    a, b = (numbers.moveaxis(leaf, axes, range(len(axes))) for leaf in (a, b))
+    a, b = (leaf.reshape(*leaf.shape[: len(axes)], -1) for leaf in (a, b))
+    if len(axes) == 1:
+        return a @ b.T
+    return numbers.moveaxis(numbers.tensordot(a, b, axes=(2, 2)), 2, 1)
+
+
+def _total(pair: _Pair, paths: Sequence[str], orders: Orders) -> Any:
+    """The inner product of leaves of both networks, the second in these orders."""
+    with jax.default_matmul_precision("highest"):
+        return sum(pair.numbers.vdot(pair.a[path], pair.ordered(path, orders)) for path in paths)

@@ -32,6 +32,10 @@ from evojax_align.matching.records import (
 ENGINES = ("auto", "host", "compiled")
 SMALL = 16
 """Up to this many neurons a compiled program solves the matching itself."""
+LARGE = 512
+"""From this many neurons on, an auction comes before the host's solver."""
+BIDS = 12
+"""What an auction may cost: so many bids for each row."""
 
 
 def one_to_one(
@@ -151,7 +155,7 @@ def _automatic(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
 
 @jax.jit
 def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
-    """As `_solve`, for rows of no more than columns."""
+    """As `solve`, for rows of no more than columns."""
     if scores.ndim > 2:
         return population.map(_compiled, scores)
     costs = -scores
@@ -194,18 +198,56 @@ def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
 
 def _on_host(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
     if _checks.is_concrete(scores):
-        return jnp.asarray(_solve(np.asarray(scores)))
+        return jnp.asarray(solve(np.asarray(scores)))
     result = jax.ShapeDtypeStruct(scores.shape[:-1], jnp.int32)
-    return jax.pure_callback(lambda s: _solve(np.asarray(s)), result, scores, vmap_method="expand_dims")
+    return jax.pure_callback(lambda s: solve(np.asarray(s)), result, scores, vmap_method="expand_dims")
 
 
-def _solve(scores: np.ndarray) -> np.ndarray:
+def solve(scores: np.ndarray) -> np.ndarray:
     """The column of every row, of which there are no more than columns, for any number of leading batch axes."""
     flat = scores.reshape(-1, *scores.shape[-2:])
-    solve = partial(scipy.optimize.linear_sum_assignment, maximize=True)
     if len(flat) == 1:
-        columns = [solve(flat[0])[1]]
+        columns = [_columns(flat[0])]
     else:
         with ThreadPoolExecutor(min(len(flat), os.cpu_count() or 1)) as pool:  # scipy lets go of the interpreter
-            columns = [result[1] for result in pool.map(solve, flat)]
+            columns = list(pool.map(_columns, flat))
     return np.stack(columns).astype(np.int32).reshape(scores.shape[:-1])
+
+
+def _columns(scores: np.ndarray) -> np.ndarray:
+    """The column of every row. A price off every column changes no total of a bijection, and good prices leave the
+    solver little to do: with them most rows have their largest score in a column of their own."""
+    if scores.shape[0] == scores.shape[1] >= LARGE:
+        scores = scores.astype(np.float64) - _prices(scores)
+    return scipy.optimize.linear_sum_assignment(scores, maximize=True)[1]
+
+
+def _prices(scores: np.ndarray) -> np.ndarray:
+    """Prices of the columns by an auction (Bertsekas 1988), which ends when 99 in 100 rows have a column.
+
+    All rows without a column bid at once, each for the column that is worth most to it, so much that the column would
+    be worth a little less than its second best. All prices are 0 if the auction takes too long, as it does where many
+    scores are equal.
+    """
+    count = scores.shape[0]
+    prices, step, bids = np.zeros(count, scores.dtype), None, 0
+    owner, free = np.full(count, -1), np.arange(count)
+    while free.size > count // 100:
+        bids += free.size
+        if bids > BIDS * count:
+            return np.zeros_like(prices)
+        worth, each = scores[free] - prices, np.arange(free.size)
+        column = worth.argmax(axis=1)
+        most = worth[each, column]
+        worth[each, column] = -np.inf
+        margin = most - worth.max(axis=1)
+        step = 0.2 * np.median(margin) if step is None else step
+        offer = prices[column] + margin + step
+        rising, highest = np.argsort(offer), np.full(count, -1)
+        highest[column[rising]] = rising  # of several bids for one column the last one written is the highest
+        sold = np.flatnonzero(highest >= 0)
+        winner = highest[sold]
+        outbid = owner[sold]
+        owner[sold], prices[sold] = free[winner], offer[winner]
+        free = np.concatenate([np.delete(free, winner), outbid[outbid >= 0]])
+    return prices

@@ -84,19 +84,25 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
     return jax.tree_util.tree_map_with_path(gather, params)
 
 
-def reorder(array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], parents: Mapping[str, str]) -> Any:
+def reorder(
+    array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], parents: Mapping[str, str], numbers: Any = jnp
+) -> Any:
     """Gather the entries of one array whose axes run over groups; groups without an index are untouched.
 
-    An inner group is put in order first, neuron by neuron of the outer one, and then the outer group.
+    An inner group is put in order first, neuron by neuron of the outer one, and then the outer group. `numbers` is the
+    module of the arrays: `jax.numpy` or `numpy`.
     """
     shape = jnp.shape(array)
-    found = [occurrences(layout, size) for layout, size in zip(layouts, shape, strict=True)]
+    plain = [layout is None or (isinstance(layout, str) and layout not in parents) for layout in layouts]
+    found = [] if all(plain) else [occurrences(of, size) for of, size in zip(layouts, shape, strict=True)]
     late: list[tuple[int, Any]] = []
-    for axis, (layout, here) in enumerate(zip(layouts, found, strict=True)):
-        if not any(of.group in indices for of in here):
+    for axis, layout in enumerate(layouts):
+        if plain[axis]:
+            if layout in indices:
+                late.append((axis, numbers.asarray(indices[layout])))
             continue
-        if isinstance(layout, str) and layout not in parents:
-            late.append((axis, jnp.asarray(indices[layout])))
+        here = found[axis]
+        if not any(of.group in indices for of in here):
             continue
         place = np.arange(shape[axis])
         index: Any = place
@@ -104,7 +110,7 @@ def reorder(array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], p
         for of in here:
             if of.group not in indices:
                 continue
-            order = jnp.asarray(indices[of.group])
+            order = numbers.asarray(indices[of.group])
             if of.group not in parents:
                 moved = order[of.neuron]
             else:
@@ -114,19 +120,21 @@ def reorder(array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], p
                     continue
                 old = outer[1].neuron
                 if parents[of.group] in indices:
-                    old = jnp.asarray(indices[parents[of.group]])[old]
+                    old = numbers.asarray(indices[parents[of.group]])[old]
                 moved = order[old, of.neuron]
-            index = index + jnp.where(of.neuron >= 0, (moved - of.neuron) * of.step, 0)
+            index = index + numbers.where(of.neuron >= 0, (moved - of.neuron) * of.step, 0)
         for other, outer, of in across:
-            order = jnp.asarray(indices[of.group])
+            order = numbers.asarray(indices[of.group])
             moved = order[outer.neuron[:, None], of.neuron[None, :]]
             there = (outer.neuron >= 0)[:, None] & (of.neuron >= 0)[None, :]
-            inner = jnp.asarray(place)[None, :] + jnp.where(there, (moved - of.neuron[None, :]) * of.step[None, :], 0)
-            array = _take_across(array, inner, other, axis)
+            inner = numbers.asarray(place)[None, :] + numbers.where(
+                there, (moved - of.neuron[None, :]) * of.step[None, :], 0
+            )
+            array = _take_across(array, inner, other, axis, numbers)
         if index is not place:
             late.append((axis, index))
     for axis, index in late:
-        array = jnp.take(array, index, axis=axis, mode="clip")
+        array = numbers.take(array, index, axis=axis, mode="clip")
     return array
 
 
@@ -150,11 +158,13 @@ def _outer_of(
     return other, Occurrence(group, neuron, elsewhere[0][1].step)
 
 
-def _take_across(array: Any, index: Array, outer: int, inner: int) -> Array:
+def _take_across(array: Any, index: Any, outer: int, inner: int, numbers: Any) -> Any:
     """Along one axis, the entries that `index` [outer, inner] names for each place of another axis."""
     shape = [1] * array.ndim
     shape[outer], shape[inner] = index.shape
     index = (index if outer < inner else index.T).reshape(shape)
+    if numbers is np:  # which has no mode: an index out of range is an error
+        return np.take_along_axis(array, index, axis=inner)
     return jnp.take_along_axis(array, index, axis=inner, mode="clip")
 
 
@@ -181,15 +191,21 @@ def compose(spec: PermutationSpec, first: Mapping[str, Any], second: Mapping[str
         >>> bool((once["in"] == twice["in"]).all())
         True
     """
-    f, s = _complete(spec, first), _complete(spec, second)
+    return composed(_complete(spec, first), _complete(spec, second), spec.parents)
+
+
+def composed(
+    first: Mapping[str, Any], second: Mapping[str, Any], parents: Mapping[str, str], numbers: Any = jnp
+) -> dict[str, Any]:
+    """As `compose`, for the groups of `second`, by the module of the arrays."""
     found = {}
-    for group in spec.groups:
-        outer = spec.parents.get(group)
+    for group, order in second.items():
+        outer = parents.get(group)
         if outer is None:
-            found[group] = f[group][s[group]]
-        else:  # the neuron k of the outer group that `second` sees is the old one f[outer][k]
-            moved = jnp.take_along_axis(f[group][f[outer]], s[group], axis=-1)
-            found[group] = jnp.zeros_like(moved).at[f[outer]].set(moved)
+            found[group] = first[group][order]
+        else:  # the neuron k of the outer group that `second` sees is the old one first[outer][k]
+            moved = numbers.take_along_axis(first[group][first[outer]], order, axis=-1)
+            found[group] = moved[numbers.argsort(first[outer])]
     return found
 
 

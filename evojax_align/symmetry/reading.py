@@ -168,8 +168,8 @@ def _columns(
 
 
 def unfolded(
-    value: Array, layouts: Sequence[Layout], axis: int, group: str, outer: str | None
-) -> Iterator[tuple[Array, tuple[Layout, ...], tuple[int, ...]]]:
+    value: Any, layouts: Sequence[Layout], axis: int, group: str, outer: str | None
+) -> Iterator[tuple[Any, tuple[Layout, ...], tuple[int, ...]]]:
     """As `exposed`, and where the group lives in another, with an axis of its own for that one too; gives both axes."""
     for array, kinds, at in exposed(value, layouts, axis, group):
         if outer is None:
@@ -184,8 +184,8 @@ def unfolded(
 
 
 def exposed(
-    value: Array, layouts: Sequence[Layout], axis: int, group: str
-) -> Iterator[tuple[Array, tuple[Layout, ...], int]]:
+    value: Any, layouts: Sequence[Layout], axis: int, group: str
+) -> Iterator[tuple[Any, tuple[Layout, ...], int]]:
     """Cut and unfold an axis until the group has one of its own; gives the array, its layouts, and that axis."""
     layouts = tuple(layouts)
     here = layouts[axis]
@@ -195,7 +195,7 @@ def exposed(
         start = 0
         for part, size in here.parts:
             if group in groups_in(part):
-                cut = jax.lax.slice_in_dim(value, start, start + size, axis=axis)
+                cut = value[(slice(None),) * axis + (slice(start, start + size),)]
                 yield from exposed(cut, (*layouts[:axis], part, *layouts[axis + 1 :]), axis, group)
             start += size
     elif here is not None and not isinstance(here, str):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from evojax_align.matching import Matching, one_to_one
+from evojax_align.matching import Matching, assignment, one_to_one
 
 ENGINES = ["host", "compiled"]
 
@@ -231,3 +231,33 @@ def test_a_mask_of_another_length_is_refused():
         one_to_one(jnp.eye(3), None, wrong)
     with pytest.raises((ValueError, TypeError), match=r"dead_y: got shape|annotation"):
         one_to_one(jnp.eye(3)[None], dead_y=jnp.zeros((2, 3), bool))
+
+
+def large(kind):
+    random = np.random.default_rng(5)
+    draw = lambda *shape: random.normal(size=shape).astype(np.float32)
+    count = assignment.LARGE
+    return {
+        "products": draw(count, 40) @ draw(40, count),
+        "equal": np.zeros((count, count), np.float32),
+        "whole numbers": random.integers(0, 3, (count, count)).astype(np.float32),
+        "an outlier": np.where(np.eye(count)[3], 1e30, draw(count, count)).astype(np.float32),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["products", "equal", "whole numbers", "an outlier"])
+def test_prices_change_no_total_of_large_matchings(kind):
+    scores = large(kind)
+    found = one_to_one(jnp.asarray(scores))
+    rows, columns = linear_sum_assignment(scores.astype(np.float64), maximize=True)
+    best, ours = (scores.astype(np.float64)[rows, order].sum() for order in (columns, np.asarray(found.y)))
+    np.testing.assert_allclose(ours, best, rtol=1e-12)
+    assert sorted(found.y.tolist()) == list(range(len(scores)))
+
+
+def test_an_auction_settles_most_rows_and_gives_up_where_scores_are_equal():
+    scores = large("products")
+    priced = scores - assignment._prices(scores)
+    alone = lambda of: len(set(of.argmax(axis=1).tolist())) / len(of)
+    assert alone(priced) > alone(scores) + 0.1
+    assert not assignment._prices(large("equal")).any()
