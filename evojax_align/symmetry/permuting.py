@@ -98,7 +98,7 @@ def reorder(
     late: list[tuple[int, Any]] = []
     for axis, layout in enumerate(layouts):
         if plain[axis]:
-            if layout in indices:
+            if isinstance(layout, str) and layout in indices:
                 late.append((axis, numbers.asarray(indices[layout])))
             continue
         here = found[axis]
