@@ -42,6 +42,17 @@ def is_concrete(*trees: PyTree) -> bool:
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
+def on_host(tree: Any) -> bool:
+    """Whether NumPy can read all arrays where they are: on a CPU, and outside a trace."""
+
+    def is_here(leaf: Any) -> bool:
+        if not isinstance(leaf, jax.Array):
+            return True
+        return leaf.is_fully_addressable and all(device.platform == "cpu" for device in leaf.devices())
+
+    return is_concrete(tree) and all(map(is_here, jax.tree.leaves(tree)))
+
+
 def positive(argument: str, value: int) -> int:
     """Return `value` if it is an integer of at least one."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -229,6 +240,12 @@ def _population_of(apply: Callable, params: PyTree, x: PyTree) -> int | None:
     return counts.pop()[0]
 
 
+def is_finite(tree: PyTree) -> bool:
+    """Whether every inexact leaf, all on the host, holds finite values only."""
+    leaves = (leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))
+    return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in leaves)
+
+
 def all_finite(
     argument: str, tree: PyTree, fix: str = "Drop this network, or train it again with a smaller learning rate."
 ) -> None:
@@ -236,7 +253,7 @@ def all_finite(
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             continue
-        if isinstance(leaf, jax.Array) and bool(jnp.isfinite(leaf).all()):  # where the array lies, without a copy
+        if not on_host(leaf) and bool(jnp.isfinite(leaf).all()):  # where the array lies, without a copy
             continue
         count = int(np.sum(~np.isfinite(np.asarray(leaf))))
         if count:

@@ -10,6 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from evojax_align import _checks, population
@@ -303,7 +304,6 @@ def rearrange(
     )
 
 
-@partial(jax.jit, static_argnames=("spec", "bijective", "reasons"))
 def _rearranged(
     spec: PermutationSpec,
     a: PyTree,
@@ -312,12 +312,13 @@ def _rearranged(
     bijective: bool,
     reasons: tuple[tuple[str, str], ...],
 ) -> Alignment:
-    def sound(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> tuple[Array, Array]:
-        valid, finite = ([getattr(m, name) for m in matches.values()] for name in ("valid", "all_finite"))
-        return jnp.all(jnp.array(valid, bool)), jnp.all(jnp.array([all_finite(a, b), *finite]))
-
-    new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
-    valid, finite = lifted(spec.leading(a, "a"), sound, a, b, matches)
+    """The alignment by these matches. Of one pair on a CPU nothing is compiled for it."""
+    if spec.leading(a, "a") == 0 and _checks.on_host((a, b, matches)):
+        new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
+        valid, finite = (all(bool(getattr(m, name)) for m in matches.values()) for name in ("valid", "all_finite"))
+        valid, finite = jax.device_put((np.array(valid), np.array(finite and _checks.is_finite((a, b)))))
+    else:
+        new_a, new_b, valid, finite = _in_program(spec, a, b, matches, bijective)
     return Alignment(
         a=new_a,
         b=new_b,
@@ -331,6 +332,18 @@ def _rearranged(
         bijective=bijective,
         reasons=reasons,
     )
+
+
+@partial(jax.jit, static_argnames=("spec", "bijective"))
+def _in_program(
+    spec: PermutationSpec, a: PyTree, b: PyTree, matches: dict[str, GroupMatch], bijective: bool
+) -> tuple[PyTree, PyTree, Array, Array]:
+    def sound(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> tuple[Array, Array]:
+        valid, finite = ([getattr(m, name) for m in matches.values()] for name in ("valid", "all_finite"))
+        return jnp.all(jnp.array(valid, bool)), jnp.all(jnp.array([all_finite(a, b), *finite]))
+
+    new = rearrange(spec, a, b, matches, bijective=bijective)
+    return *new, *lifted(spec.leading(a, "a"), sound, a, b, matches)
 
 
 def _by_weights(

@@ -27,7 +27,7 @@ from evojax_align.matching.assignment import solve
 from evojax_align.similarity import one_blas_thread
 from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.layout import Layout, groups_in
-from evojax_align.symmetry.permuting import composed, reorder
+from evojax_align.symmetry.permuting import composed, drawn_orders, reorder
 from evojax_align.symmetry.reading import unfolded
 
 SWEEPS = 100
@@ -132,30 +132,12 @@ def match_weights(
             return population.map(lambda pair: one(*pair), pairs)
         return population.stack([one(*population.take(pairs, i)) for i in range(population.size(a))])
     names = None if groups is None else tuple(sorted(groups))
-    if engine != "compiled" and _is_on_host((a, b, dict(start))):
+    if engine != "compiled" and _checks.on_host((a, b, dict(start))):
         for name, tree in (("a", a), ("b", b)):
-            _check_finite(name, tree)
+            _checks.all_finite(name, tree)
         orders = _best_on_host(spec, a, b, start, restarts, names)
         return {group: jnp.asarray(order, jnp.int32) for group, order in orders.items()}
     return _best_compiled(spec, a, b, dict(start), restarts, engine, names)
-
-
-def _is_on_host(tree: PyTree) -> bool:
-    """Whether NumPy can read all arrays where they are."""
-
-    def is_here(leaf: Any) -> bool:
-        if not isinstance(leaf, jax.Array):
-            return True
-        return leaf.is_fully_addressable and all(device.platform == "cpu" for device in leaf.devices())
-
-    return _checks.is_concrete(tree) and all(map(is_here, jax.tree.leaves(tree)))
-
-
-def _check_finite(name: str, tree: PyTree) -> None:
-    for path, leaf in leaves_by_path(tree).items():
-        if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
-            came = f"NaN or an infinity in the leaf {path!r}"
-            raise _checks.bad(name, came, "finite parameters", "Leave out networks that have failed.")
 
 
 def _pair(spec: PermutationSpec, a: PyTree, b: PyTree, numbers: Any, solve: Callable[[Any], Any]) -> _Pair:
@@ -203,7 +185,7 @@ def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count:
         for group, size in spec.groups.items()
     }
     random = np.random.default_rng(0)
-    drawn = [{group: random.permuted(order, axis=-1) for group, order in as_it_is.items()} for _ in range(count - 2)]
+    drawn = [drawn_orders(spec, random) for _ in range(count - 2)]
     moved = {name for step in steps for name in (step.group, *step.inner)}
     held = {group: order for group, order in start.items() if group not in moved}
     return [orders | held for orders in (as_it_is | dict(start), as_it_is, *drawn)][:count]

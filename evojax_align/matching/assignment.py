@@ -9,6 +9,7 @@ solve every matching themselves.
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from evojax_align._types import Array, Bool, Float, Int
 from evojax_align.matching.records import (
     Injection,
     Matching,
+    are_numbers,
     below,
     check_dead,
     check_scores,
@@ -78,6 +80,8 @@ def one_to_one(
     _checks.one_of("engine", engine, ENGINES)
     check_dead("dead_x", dead_x, *batch, p)
     check_dead("dead_y", dead_y, *batch, p)
+    if engine != "compiled" and _checks.is_concrete(scores, dead_x, dead_y):
+        return _exact(np.asarray(scores), *(None if dead is None else np.asarray(dead) for dead in (dead_x, dead_y)))
     prepared = prepare(scores, dead_x, dead_y, leading=len(batch))
     if engine == "auto":
         y = _automatic(prepared)
@@ -85,6 +89,19 @@ def one_to_one(
         y = _compiled(prepared) if engine == "compiled" else _on_host(prepared)
     x = jnp.broadcast_to(jnp.arange(p, dtype=jnp.int32), y.shape)
     return checked(x, y, numbers_chosen(scores, x, y, dead_x, dead_y))
+
+
+def _exact(scores: np.ndarray, dead_x: np.ndarray | None, dead_y: np.ndarray | None) -> Matching:
+    """The host's solution, by NumPy from end to end, which compiles nothing."""
+    *batch, p, _ = scores.shape
+    prepared = np.empty(scores.shape, jnp.promote_types(scores.dtype, np.float32))
+    for one in np.ndindex(*batch):
+        prepared[one] = settled(scores[one], *(None if d is None else d[one] for d in (dead_x, dead_y)), np)
+    y = solve(prepared)
+    x = np.array(np.broadcast_to(np.arange(p, dtype=np.int32), y.shape))
+    known = np.asarray(are_numbers(scores, x, y, dead_x, dead_y, np))
+    refuse_unknown(known, "scores")
+    return Matching(*jax.device_put((x, y, known)))
 
 
 def injective(
@@ -132,16 +149,21 @@ def prepare(scores: Array, dead_x: Array | None, dead_y: Array | None, *, leadin
     """Finite scores by which as many dead as both sides have take each other, in index order."""
     if leading:
         return jax.vmap(partial(prepare, leading=leading - 1))(scores, dead_x, dead_y)
-    scores = jax.lax.stop_gradient(cleaned(scores))  # indices have no derivative, and the solvers allow none
+    return settled(jax.lax.stop_gradient(scores), dead_x, dead_y, jnp)  # indices have no derivative
+
+
+def settled(scores: Any, dead_x: Any, dead_y: Any, numbers: Any) -> Any:
+    """As `prepare`, of one pair, by the module of the arrays."""
+    scores = cleaned(scores, numbers)
     if dead_x is None or dead_y is None:
         return scores
-    both = jnp.minimum(jnp.sum(dead_x), jnp.sum(dead_y))
-    order_x, order_y = (jnp.where(dead, jnp.cumsum(dead), 0) for dead in (dead_x, dead_y))
-    order_x, order_y = (jnp.where(order <= both, order, 0) for order in (order_x, order_y))
-    settled = (order_x > 0)[:, None] | (order_y > 0)[None, :]
+    both = numbers.minimum(numbers.sum(dead_x), numbers.sum(dead_y))
+    order_x, order_y = (numbers.where(dead, numbers.cumsum(dead), 0) for dead in (dead_x, dead_y))
+    order_x, order_y = (numbers.where(order <= both, order, 0) for order in (order_x, order_y))
+    paired = (order_x > 0)[:, None] | (order_y > 0)[None, :]
     partners = order_x[:, None] == order_y[None, :]
-    lowest, highest = jnp.min(scores), jnp.max(scores)
-    return jnp.where(settled, jnp.where(partners, highest, below(lowest, highest)), scores)
+    lowest, highest = numbers.min(scores), numbers.max(scores)
+    return numbers.where(paired, numbers.where(partners, highest, below(lowest, highest)), scores)
 
 
 def _automatic(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:

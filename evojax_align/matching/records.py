@@ -1,12 +1,14 @@
 """What a matching is: `x[i]` and `y[i]` are partners. Bijections, injections and many-to-one matches differ in type."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from evojax_align import _checks
-from evojax_align._types import Array, Bool, Float, Int
+from evojax_align._types import Array, ArrayLike, Bool, Float, Int
 
 
 @struct.dataclass
@@ -87,7 +89,7 @@ def checked(
     return Matching(x=x.astype(jnp.int32), y=y.astype(jnp.int32), valid=valid & known)
 
 
-def refuse_unknown(known: Bool[Array, "*batch"], argument: str) -> None:
+def refuse_unknown(known: Bool[ArrayLike, "*batch"], argument: str) -> None:
     """Where values are known, refuse a matching that NaN decided."""
     if _checks.is_concrete(known) and not np.asarray(known).all():
         fix = "Look for NaN in the activations or parameters that they come from."
@@ -103,12 +105,18 @@ def numbers_chosen(
     dead_y: Bool[Array, "*batch q"] | None,
 ) -> Bool[Array, "*batch"]:
     """Whether the score of every pair of partners is a number; dead neurons that are paired need none."""
-    rows = jnp.take_along_axis(jnp.asarray(scores), x[..., :, None], axis=-2)
-    known = ~jnp.isnan(jnp.take_along_axis(rows, y[..., :, None], axis=-1)[..., 0])
+    return are_numbers(jnp.asarray(scores), x, y, dead_x, dead_y, jnp)
+
+
+def are_numbers(scores: Any, x: Any, y: Any, dead_x: Any, dead_y: Any, numbers: Any) -> Any:
+    """As `numbers_chosen`, by the module of the arrays."""
+    rows = numbers.take_along_axis(scores, x[..., :, None], axis=-2)
+    known = ~numbers.isnan(numbers.take_along_axis(rows, y[..., :, None], axis=-1)[..., 0])
     if dead_x is not None and dead_y is not None:
-        known |= jnp.take_along_axis(jnp.asarray(dead_x), x, axis=-1) & jnp.take_along_axis(
-            jnp.asarray(dead_y), y, axis=-1
+        of_x, of_y = (
+            numbers.take_along_axis(numbers.asarray(dead), side, axis=-1) for dead, side in ((dead_x, x), (dead_y, y))
         )
+        known |= of_x & of_y
     return known.all(axis=-1)
 
 
@@ -132,17 +140,21 @@ def check_dead(name: str, dead: Bool[Array, "*shape"] | None, *shape: int) -> No
         raise _checks.bad(name, f"shape {jnp.shape(dead)}", str(shape), "Give one flag for each neuron.")
 
 
-def cleaned(scores: Float[Array, "p q"]) -> Float[Array, "p q"]:
-    """Finite scores, in float32 or wider: infinities become the extreme finite scores, and NaN lies below all."""
-    scores = jnp.asarray(scores, jnp.promote_types(jnp.result_type(scores), jnp.float32))
-    finite = jnp.isfinite(scores)
-    lowest = jnp.min(scores, where=finite, initial=np.inf)
-    highest = jnp.max(scores, where=finite, initial=-np.inf)
-    lowest, highest = (jnp.where(jnp.isfinite(v), v, 0.0) for v in (lowest, highest))
-    return jnp.where(jnp.isnan(scores), below(lowest, highest), jnp.clip(scores, lowest, highest))
+def cleaned(scores: Any, numbers: Any = jnp) -> Any:
+    """Finite scores [p, q], in float32 or wider: infinities become the extreme finite scores, and NaN lies below all.
+
+    `numbers` is the module of the array: `jax.numpy` or `numpy`.
+    """
+    scores = numbers.asarray(scores, jnp.promote_types(jnp.result_type(scores), jnp.float32))
+    finite = numbers.isfinite(scores)
+    lowest = numbers.min(scores, where=finite, initial=np.inf)
+    highest = numbers.max(scores, where=finite, initial=-np.inf)
+    lowest, highest = (numbers.where(numbers.isfinite(v), v, 0.0) for v in (lowest, highest))
+    clipped = numbers.clip(scores, lowest, highest)
+    return numbers.where(numbers.isnan(scores), below(lowest, highest), clipped)
 
 
-def below(lowest: Float[Array, ""], highest: Float[Array, ""]) -> Float[Array, ""]:
+def below(lowest: Any, highest: Any) -> Any:
     """A score so low that a best matching takes no pair of it that exchanging two partners would avoid."""
     return lowest - (highest - lowest) - 1.0
 

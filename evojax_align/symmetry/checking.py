@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import jax
@@ -13,13 +14,15 @@ from jax.sharding import AxisType, NamedSharding, reshard
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, PyTree
 from evojax_align.symmetry.inference import infer
-from evojax_align.symmetry.permuting import permute, random_permutations
+from evojax_align.symmetry.permuting import drawn_orders, permute
 from evojax_align.symmetry.spec import PermutationSpec
 
 SAMPLES = 4
 """Samples that the network is tried on."""
 Shape: TypeAlias = tuple[tuple[int, ...], Any, NamedSharding | None]
 """Shape, type, and layout over an explicit mesh, of an array that is drawn."""
+FAST = {"xla_backend_optimization_level": 0}
+"""How a program is compiled that runs a few times."""
 LIMIT = 1e-3
 """Outputs may move by this part of the largest (in float32, for sums in another order; more in narrower types)."""
 
@@ -61,7 +64,7 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
     whole = jax.tree.unflatten(structure, [_struct(*shape) for shape in shapes])
     structs = (whole[0], _few(whole[1])) if cut else whole
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=FAST)
     def run(params: PyTree, x: PyTree) -> PyTree:
         return apply(*jax.tree.map(_placed, (params, x), structs))
 
@@ -70,18 +73,21 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
         params, x = jax.tree.unflatten(structure, leaves)
         x = jax.tree.map(lambda leaf: leaf[:SAMPLES], x) if cut else x
         spec = spec or infer(apply, *structs)
-        expected = run(params, x)
-        if not _checks.is_concrete(expected):
+        try:
+            expected = run(params, x)
+        except ValueError as error:  # a network that closes over tracers is part of another program
+            if "compiler_options" not in str(error):
+                raise
             return
         if all(np.isfinite(out).all() for out in _numbers(expected)):
             break
     else:
         return  # such parameters mean nothing to this network
-    orders = random_permutations(spec, jax.random.key(0))
-    if _moved(expected, run(_permuted(spec, params, orders), x)) <= 1:
+    orders = drawn_orders(spec, random)
+    if _moved(expected, run(permute(spec, params, orders), x)) <= 1:
         return
     for group, order in orders.items():
-        change = _moved(expected, run(_permuted(spec, params, {group: order}), x))
+        change = _moved(expected, run(permute(spec, params, {group: order}), x))
         if change > 1 or len(orders) == 1:
             raise _checks.bad(
                 "spec",
@@ -91,9 +97,6 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
             )
     came = "groups that move the outputs when they are permuted together"
     raise _checks.bad("spec", came, "a symmetry of the network", "Look at its `parents`.")
-
-
-_permuted = jax.jit(permute, static_argnums=0)
 
 
 def _takes_few(apply: Apply, structure: Any, shapes: tuple[Shape, ...]) -> bool:
@@ -135,14 +138,14 @@ def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, posi
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0), shape)
     if not jnp.issubdtype(dtype, jnp.inexact):
-        return jnp.asarray(random.integers(0, 2, shape), dtype)
+        return random.integers(0, 2, shape).astype(dtype)
     if len(shape) < 2:
-        return jnp.asarray(random.uniform(0.5, 1.5, shape), dtype)
+        return random.uniform(0.5, 1.5, shape).astype(dtype)
     fan = np.prod(shape) / max(shape[0], shape[-1], 1)
     entries = random.random(shape, np.float32)
     entries -= 0.5
     entries *= np.sqrt(12 / max(fan, 1))  # of variance 1 / fan
-    return jnp.asarray(np.abs(entries) + 1e-3 if positive else entries, dtype)
+    return (np.abs(entries) + 1e-3 if positive else entries).astype(dtype)
 
 
 def _numbers(outputs: PyTree) -> Iterator[np.ndarray]:

@@ -75,11 +75,18 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
     """
     for group, index in indices.items():
         _check_index(spec, group, index)
+    on_host = _checks.on_host((params, dict(indices)))  # by NumPy, which compiles nothing
+    given = {group: np.asarray(index) for group, index in indices.items()} if on_host else indices
 
     def gather(path: tuple[Any, ...], leaf: Any) -> Any:
         name = _checks.path_string(path)
         spec.check_leaf(name, jnp.shape(leaf))
-        return reorder(leaf, spec.axes[name], indices, spec.parents)
+        if not on_host:
+            return reorder(leaf, spec.axes[name], given, spec.parents)
+        new = reorder(leaf, spec.axes[name], given, spec.parents, np)
+        return (
+            leaf if new is leaf else jax.device_put(new, leaf.sharding if getattr(leaf, "committed", False) else None)
+        )
 
     return jax.tree_util.tree_map_with_path(gather, params)
 
@@ -130,11 +137,11 @@ def reorder(
             inner = numbers.asarray(place)[None, :] + numbers.where(
                 there, (moved - of.neuron[None, :]) * of.step[None, :], 0
             )
-            array = _take_across(array, inner, other, axis, numbers)
+            array = _take_across(numbers.asarray(array), inner, other, axis, numbers)
         if index is not place:
             late.append((axis, index))
     for axis, index in late:
-        array = numbers.take(array, index, axis=axis, mode="clip")
+        array = numbers.take(numbers.asarray(array), index, axis=axis, mode="clip")
     return array
 
 
@@ -264,6 +271,14 @@ def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]
     return {
         group: _random_order(of_group, spec.shape_of(group)) for of_group, group in zip(keys, spec.groups, strict=False)
     }
+
+
+def drawn_orders(spec: PermutationSpec, random: np.random.Generator) -> dict[str, np.ndarray]:
+    """One random permutation of every group, by NumPy, which compiles nothing."""
+    in_place = {group: np.empty(spec.shape_of(group), np.int32) for group in spec.groups}
+    for order in in_place.values():
+        order[...] = np.arange(order.shape[-1])
+    return {group: random.permuted(order, axis=-1) for group, order in in_place.items()}
 
 
 def _random_order(key: PRNGKey, shape: tuple[int, ...]) -> Array:
