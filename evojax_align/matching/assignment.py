@@ -96,7 +96,8 @@ def _exact(scores: np.ndarray, dead_x: np.ndarray | None, dead_y: np.ndarray | N
     *batch, p, _ = scores.shape
     prepared = np.empty(scores.shape, jnp.promote_types(scores.dtype, np.float32))
     for one in np.ndindex(*batch):
-        prepared[one] = settled(scores[one], *(None if d is None else d[one] for d in (dead_x, dead_y)), np)
+        of_x, of_y = (None if dead is None else dead[one] for dead in (dead_x, dead_y))
+        prepared[one] = settled(scores[one], of_x, of_y, np)
     y = solve(prepared)
     x = np.array(np.broadcast_to(np.arange(p, dtype=np.int32), y.shape))
     known = np.asarray(are_numbers(scores, x, y, dead_x, dead_y, np))
