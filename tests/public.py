@@ -37,7 +37,7 @@ CLASSES = {
         evolution.SynthesisOffspring evolution.SynthesisState evolution.Topology evolution.WannInfo
         evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Pole
         interpolation.Sweep matching.Injection matching.Matching matching.SemiMatching pruning.Answers pruning.Census
-        pruning.Extract pruning.Rollouts pruning.Task similarity.CCA similarity.Moments training.History
+        pruning.Extract pruning.Rollouts pruning.Task similarity.CanonicalDirections similarity.Moments training.History
         training.InTraining training.Member training.Score
         """,
     "settings, fixed when a program is traced": """

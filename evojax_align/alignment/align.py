@@ -233,8 +233,10 @@ def match(relations: Mapping[str, Relation], method: str | Method = "correlation
         return _matched(method, relations)
     with one_blas_thread() if method.within else contextlib.nullcontext():
         if not by_assignment(method) or method.engine == "compiled":
-            return jax.block_until_ready(_matched(method, relations))
-        scores = jax.block_until_ready(_scored(method, relations))
+            found = _matched(method, relations)
+            return jax.block_until_ready(found) if method.within else found  # while LAPACK has one thread
+        scores = _scored(method, relations)
+        scores = jax.block_until_ready(scores) if method.within else scores
     partners = {}
     for group, (of_group, dead_x, dead_y) in scores.items():  # the host solves assignments between two programs
         partners[group] = sides(one_to_one(of_group, dead_x=dead_x, dead_y=dead_y, engine=method.engine))

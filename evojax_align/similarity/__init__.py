@@ -1,12 +1,12 @@
 """How alike the neurons of two networks are: matrices of activations in, matrices of scores out."""
 
 from evojax_align.similarity.blas import one_blas_thread
-from evojax_align.similarity.canonical import CCA, cca, cca_of, deflated, structure_scores
+from evojax_align.similarity.canonical import CanonicalDirections, cca, cca_of, deflated, structure_scores
 from evojax_align.similarity.moments import Moments, merge, moments, pool
 from evojax_align.similarity.pairwise import correlation, correlation_of, within_correlations
 
 __all__ = [
-    "CCA",
+    "CanonicalDirections",
     "Moments",
     "cca",
     "cca_of",

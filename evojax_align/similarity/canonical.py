@@ -28,7 +28,7 @@ FLOOR = {"float32": 1e-6, "float64": 1e-12}
 
 
 @struct.dataclass
-class CCA:
+class CanonicalDirections:
     """Canonical directions, on centred columns of unit variance, in falling order of correlation.
 
     Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
@@ -66,7 +66,9 @@ class CCA:
     all_finite: Bool[Array, "*batch"]
 
 
-def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
+def cca(
+    x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None, ridge: float | Array = 0.0
+) -> CanonicalDirections:
     """The linear combinations of x and of y that correlate most.
 
     With C the correlation matrices, it solves (C_xx + ridge)^(-1/2) C_xy (C_yy + ridge)^(-1/2) = U S V^T, and the
@@ -79,7 +81,7 @@ def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None,
         ridge: added to the diagonal of the correlation matrices.
 
     Returns:
-        A `CCA` with k = min(p, q), or k = `rank`. Without a ridge the variates `standardised(x) @ weights_x` have
+        `CanonicalDirections` with k = min(p, q), or k = `rank`. Without a ridge the variates `standardised(x) @ weights_x` have
         unit variance, are uncorrelated, and correlate with those of y by `correlations`. The sign of each
         direction is such that the largest weight of x is positive.
 
@@ -107,7 +109,7 @@ def cca(x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None,
         return jax.block_until_ready(_cca_of(m, rank, ridge))
 
 
-def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CCA:
+def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CanonicalDirections:
     """As `cca`, from moments that may have been streamed.
 
     Example:
@@ -129,7 +131,7 @@ def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> C
     weights_x = product(whiten_x.basis, u)
     largest = jnp.take_along_axis(weights_x, jnp.argmax(jnp.abs(weights_x), axis=0, keepdims=True), axis=0)
     sign = jnp.where(largest < 0, -1.0, 1.0)  # [1, k]
-    return CCA(
+    return CanonicalDirections(
         weights_x=weights_x * sign,
         weights_y=product(whiten_y.basis, v) * sign,
         correlations=jnp.where(real, jnp.clip(s, 0.0, 1.0), 0.0),
@@ -143,7 +145,7 @@ def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> C
     )
 
 
-def structure_scores(result: CCA) -> Float[Array, "p q"]:
+def structure_scores(result: CanonicalDirections) -> Float[Array, "p q"]:
     """How alike two neurons are in the space of canonical variates: sum over k of rho_k l_x[:, k] l_y[:, k]^T.
 
     Loadings are stable where weights are not (collinear neurons), so that these scores, matched by `one_to_one`,

@@ -19,7 +19,7 @@ from evojax_align._types import Array, PyTree
 from evojax_align.alignment import GroupMatch, Loadings, Relation, Semi, match, relate
 from evojax_align.data import Dataset
 from evojax_align.interpolation import sweep_pairs
-from evojax_align.similarity import CCA
+from evojax_align.similarity import CanonicalDirections
 from evojax_align.symmetry import PermutationSpec
 from experiments.safe_crossover.config import CIFAR, METHODS, MNIST, Config
 
@@ -277,7 +277,7 @@ def by_chance(config: Config, relations: dict[str, Relation], pairs: Array) -> O
 
 
 @partial(jax.jit, static_argnames="rank")
-def cca_pairs(relation: Relation, rank: int) -> CCA:
+def cca_pairs(relation: Relation, rank: int) -> CanonicalDirections:
     """CCA of every pair, of some directions."""
     return ea.population.map(lambda r: ea.similarity.cca_of(r.moments, rank), relation)
 

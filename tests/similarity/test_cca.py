@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from evojax_align.similarity import CCA, cca, cca_of, correlation, deflated, merge, moments, structure_scores
+from evojax_align.similarity import (
+    CanonicalDirections,
+    cca,
+    cca_of,
+    correlation,
+    deflated,
+    merge,
+    moments,
+    structure_scores,
+)
 from evojax_align.similarity.canonical import FLOOR, _svd_by_eigh
 
 
@@ -314,7 +323,7 @@ def test_no_more_samples_than_neurons_are_refused_unless_a_ridge_or_a_rank_makes
         cca(x, y, rank=min(4, samples)) if samples == 3 else cca(x, y, ridge=0.0)
     assert np.isfinite(cca(x, y, ridge=0.1).correlations).all()
     assert np.isfinite(cca(x, y, rank=2).correlations).all()
-    assert isinstance(cca(*small(n=6)), CCA)
+    assert isinstance(cca(*small(n=6)), CanonicalDirections)
 
 
 @pytest.mark.parametrize("rank", [0, -1, 5, 2.0, True])
