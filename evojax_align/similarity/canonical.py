@@ -81,9 +81,9 @@ def cca(
         ridge: added to the diagonal of the correlation matrices.
 
     Returns:
-        `CanonicalDirections` with k = min(p, q), or k = `rank`. Without a ridge the variates `standardised(x) @ weights_x` have
-        unit variance, are uncorrelated, and correlate with those of y by `correlations`. The sign of each
-        direction is such that the largest weight of x is positive.
+        `CanonicalDirections` with k = min(p, q), or k = `rank`. Without a ridge the variates
+        `standardised(x) @ weights_x` have unit variance, are uncorrelated, and correlate with those of y by
+        `correlations`. The sign of each direction is such that the largest weight of x is positive.
 
     Raises:
         ValueError: for at most as many samples as neurons (every correlation would be 1), unless `ridge` is
