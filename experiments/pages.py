@@ -35,7 +35,8 @@ NUMBERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """What is written by hand on the page of a study. Texts may hold `{RUN:CLAIM}` or `{RUN:CLAIM.FIELD}`.
+    """What is written by hand on the page of a study. Texts may hold `{RUN:CLAIM}` or `{RUN:CLAIM.FIELD}`, and for a
+    value of a table `{RUN#TABLE#COLUMN=VALUE#COLUMN}`, with commas between several columns that name the row.
 
     Attributes:
         paper: citation and link.
@@ -161,18 +162,26 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
 
 
 def filled(text: str, runs: Mapping[str, Kept]) -> str:
-    """A text with numbers of claims in the place of `{RUN:CLAIM}` and `{RUN:CLAIM.FIELD}`."""
+    """A text with numbers of claims and of tables in place of their names (see `Page`)."""
+
+    def kept(run: str) -> Kept:
+        if run not in runs:
+            raise ValueError(f"a page names the run {run!r}, which is not stored. There are {list(runs)}.")
+        return runs[run]
+
+    def value(match: re.Match[str]) -> str:
+        run, name, row, column = match.groups()
+        return shown(kept(run).cell(name, dict(part.split("=") for part in row.split(",")), column))
 
     def number(match: re.Match[str]) -> str:
         run, _, name = match[1].partition(":")
         name, dot, field = name.rpartition(".") if match[1].endswith(tuple(f".{f}" for f in FIELDS)) else (name, "", "")
-        if run not in runs:
-            raise ValueError(f"a page names the run {run!r}, which is not stored. There are {list(runs)}.")
-        claim = runs[run].claim(name)
+        claim = kept(run).claim(name)
         if dot:
             return shown(claim["p_corrected"] if field == "p" else claim[field])
         return f"{shown(claim['ours'])} (n = {claim['n']} {claim['unit']})"
 
+    text = re.sub(r"\{([\w.-]+)#([^{}#]+)#([^{}#]+)#([^{}#]+)\}", value, text)
     return re.sub(r"\{([\w.-]+:[^{}\s]+)\}", number, text)
 
 

@@ -30,6 +30,14 @@ class Kept:
             raise ValueError(f"{self.name} has no claim {name!r}. Correct the page of the study.")
         return found[0]
 
+    def cell(self, table: str, row: Mapping[str, str], column: str) -> Any:
+        """A value of one of its tables, in the row that has these values."""
+        rows = self.results["tables"].get(table, [])
+        found = [of for of in rows if all(str(of.get(name)) == value for name, value in row.items())]
+        if len(found) != 1 or column not in found[0]:
+            raise ValueError(f"{self.name} has no {column!r} for {row} in {table!r}. Correct the page of the study.")
+        return found[0][column]
+
 
 def study_of(name: str) -> lab.Study:
     """A study by its name."""

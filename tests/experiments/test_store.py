@@ -92,6 +92,8 @@ def test_a_run_of_other_settings_is_stored_under_a_name_that_says_so(folder, cap
     [
         ({"summary": "{demo-clean-digits:nobody}"}, "has no claim 'nobody'"),
         ({"summary": "{other:ahead}"}, "names the run 'other', which is not stored"),
+        ({"summary": "{other#toys#arm=a#mean}"}, "names the run 'other', which is not stored"),
+        ({"summary": "{demo-clean-digits#nothing#arm=a#mean}"}, "has no 'mean' for {'arm': 'a'} in 'nothing'"),
         ({"headline": "other"}, "shows the run 'other', which is not stored"),
         ({"summary": "word " * 81}, "a paragraph of 81 words"),
         (
