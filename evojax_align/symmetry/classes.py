@@ -283,7 +283,7 @@ class Classes:
         try:
             parts = self._refined(of_a, of_b) if of_a and of_b else self._filled(of_a or of_b)
         except Conflict:
-            parts = of_a
+            parts = self._filled(of_a)
             for root in roots:
                 self.freeze(root, self.at)
                 reasons.append(self._frozen.pop(root))

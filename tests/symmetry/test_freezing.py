@@ -158,3 +158,17 @@ def test_parameters_written_to_memory_are_frozen(outside):
     assert "swap" in {freeze.primitive for freeze in spec.frozen}
     if not outside:  # and what is evaluated from the trace still does what the network does
         assert symmetry.activations(spec, apply, params, X) == {}
+
+
+@pytest.mark.parametrize("between", [lambda v: v, lambda v: v.reshape(4, 2, 6).max(1, keepdims=True)])
+def test_what_was_equal_along_an_axis_is_fixed_once_the_axis_meets_its_own_neighbours(between):
+    """Repeated entries can be exchanged, but not after a step that treats one of them otherwise."""
+    params = {"w": RNG.normal(size=np.prod(between(np.zeros((4, 12))).shape)).astype(np.float32)}
+
+    def apply(p, x, moved):
+        repeated = jnp.repeat(x, 3, axis=1)
+        return jnp.vdot(between(repeated + jnp.roll(repeated, moved, axis=1)), p["w"])
+
+    assert dict(symmetry.infer(lambda p, x: apply(p, x, 1), params, X).groups) == {}
+    spec = symmetry.infer(lambda p, x: jnp.vdot(jnp.repeat(x, 3, axis=1), p["w"]), {"w": np.zeros(48, np.float32)}, X)
+    assert list(spec.groups.values()) == [3]
