@@ -200,7 +200,12 @@ def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
             return at, shortest[column], shortest, back, seen, column
 
         start = row + 0 * no_row[0], costs[0, 0] * 0, costs[0] * 0 + jnp.inf, no_row, no_row > 0, no_row[0]
-        _, least, shortest, back, seen, last = jax.lax.while_loop(lambda path: path[0] != nobody, look, start)
+
+        def goes_on(path: tuple[Array, ...]) -> Array:
+            """In a batch, a member without rows left runs beside the others, and would never find a free column."""
+            return (path[0] != nobody) & ~path[4].all()
+
+        _, least, shortest, back, seen, last = jax.lax.while_loop(goes_on, look, start)
         gained = jnp.where(seen, least - shortest, 0)
         of_columns = of_columns - gained
         of_rows = of_rows.at[jnp.where(seen & (row_of >= 0), row_of, costs.shape[0])].add(gained, mode="drop")
@@ -215,8 +220,13 @@ def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
         _, row_of, column_of, _ = jax.lax.while_loop(lambda found: found[3] != row, turn, start)
         return of_rows, of_columns, row_of, column_of
 
-    state = costs[:, 0] * 0, costs[0] * 0, no_row, no_column
-    return jax.lax.fori_loop(0, costs.shape[0], lambda row, state: assign(row.astype(jnp.int32), state), state)[3]
+    # rows begin in the column of their least cost, where no other row has it, and the others follow one by one
+    rows, least = jnp.arange(costs.shape[0], dtype=jnp.int32), jnp.argmin(costs, axis=1)
+    row_of = no_row.at[least].max(rows)
+    column_of = jnp.where(row_of[least] == rows, least.astype(jnp.int32), no_column)
+    free = jnp.argsort(column_of >= 0).astype(jnp.int32)
+    state = jnp.min(costs, axis=1), costs[0] * 0, row_of, column_of
+    return jax.lax.fori_loop(0, jnp.sum(column_of < 0), lambda number, state: assign(free[number], state), state)[3]
 
 
 def _on_host(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
