@@ -33,7 +33,7 @@ EXPLAINED = Path(__file__).with_name("mutants_explained.json")
 SEED_0 = Path(__file__).with_name("mutants_seed_0.json")
 """Sixty mutants of seed 0, and what was found; kept so that the same ones are run after the source changed."""
 SURVIVED = "survived"
-FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+\.py(?:::[^\s\[]+(?:\[.*?\](?= |$))?)?)", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/[^\s:]+\.py(?:::[^\s\[]+(?:\[.*?\](?= |$))?)?)", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
