@@ -167,3 +167,13 @@ def test_bad_populations_are_refused_with_the_leaf_and_the_mend():
 
 def test_what_lies_on_one_device_is_gathered_as_it_is():
     chex.assert_trees_all_equal(population.gather(POPULATION), POPULATION)
+
+
+def test_a_function_whose_loop_begins_with_a_constant_is_shared_out_over_a_mesh():
+    mesh = jax.make_mesh((1,), ("members",), devices=jax.devices()[:1])
+
+    def three_times(value):
+        return jax.lax.fori_loop(0, 3, lambda _, total: total + value, 0.0)
+
+    found = jax.jit(lambda values: population.map(three_times, values, mesh=mesh))(jnp.arange(4.0))
+    np.testing.assert_allclose(found, 3 * np.arange(4.0))

@@ -244,6 +244,10 @@ def test_students_test_of_equal_differences_is_the_sign_test():
     assert statistics.paired_t([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], alternative="greater").p == 1 / 8
     assert statistics.paired_t([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], alternative="less").p == 1
     assert statistics.paired_t([2.0, 3.0], [2.0, 3.0], alternative="two-sided").p == 1
+    for one, other in (([1.0, 9.0], [0.0, 8.0]), ([9.0, 1.0], [8.0, 0.0])):
+        assert statistics.paired_t(one, other, alternative="greater").statistic == np.inf
+        assert statistics.paired_t(other, one, alternative="less").statistic == -np.inf
+        assert statistics.paired_t(one, one, alternative="two-sided").statistic == 0
     with pytest.raises(ValueError, match="infinite"):
         statistics.paired_t([np.inf, 3.0], [2.0, 3.0], alternative="two-sided")
 

@@ -112,6 +112,12 @@ def test_two_tasks_of_ten_letters_are_cut_from_all_letters(small, tmp_path):
     assert (first.class_names[0], second.class_names[0]) == ("a", "k")
 
 
+def test_a_task_of_ten_letters_is_not_cut_from_files_that_do_not_say_what_they_are(tmp_path, write_mnist):
+    write_mnist(tmp_path)
+    as_they_are = data.load("kmnist", data_dir=tmp_path).train.y
+    np.testing.assert_array_equal(data.load("emnist_another10", data_dir=tmp_path).train.y, as_they_are)
+
+
 def test_letters_that_are_counted_from_one_are_refused_before_a_task_is_cut_from_them(small, tmp_path):
     save(tmp_path / "emnist_letters.npz", small, y_train=1 + np.arange(60) % 26)
     with pytest.raises(ValueError, match=r"emnist_letters\.npz: train labels: got the label 26; expected .* 0 to 25"):

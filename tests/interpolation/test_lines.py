@@ -194,8 +194,12 @@ def test_bad_input_to_a_sweep_is_named(network, task, key, change, message):
     apply, init = network
     a = init(key)
     given = {"x": task[0], "y": task[1], "ts": TS} | change
+    x, y = given.pop("x"), given.pop("y")
     with pytest.raises(ValueError, match=message):
-        sweep(apply, a, a, given.pop("x"), given.pop("y"), **given)
+        sweep(apply, a, a, x, y, **given)
+    pair = jax.tree.map(lambda leaf: leaf[None], a)
+    with pytest.raises(ValueError, match=message):
+        sweep_pairs(apply, pair, pair, x, y, **given)
 
 
 def test_parents_of_different_structure_are_refused_by_leaf(network, task, key):

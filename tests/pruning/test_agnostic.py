@@ -91,6 +91,13 @@ def test_random_magnitudes_are_those_of_normal_draws_with_the_signs_that_were():
     assert float((kept**2).mean()) == pytest.approx(1, rel=0.01)
 
 
+def test_random_signs_say_nothing_of_random_magnitudes():
+    wide = {"kernel": jax.random.normal(jax.random.key(4), (200, 300))}
+    both = {"signs": "random", "magnitudes": "random", "key": jax.random.key(5)}
+    kept = np.asarray(pruning.basis(pruning.find(wide), wide, **both)["kernel"])
+    assert np.abs(kept[kept > 0]).mean() == pytest.approx(np.abs(kept[kept < 0]).mean(), rel=0.02)
+
+
 def test_outputs_of_a_task_can_be_fewer_others_or_in_another_order():
     kept = pruning.basis(SYNAPSES, PARAMS)
     order = jnp.array([2, 0, 3, 1])
