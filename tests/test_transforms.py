@@ -9,8 +9,8 @@ import pytest
 from tests.public import calls
 
 PACKAGES = sorted({name.partition(".")[0] for name in calls()})
-QUICK = ("crossover", "matching", "symmetry")
-"""Packages that take a minute of processor time or less; the others are for the nightly lane."""
+QUICK = ("matching", "symmetry")
+"""Packages that take less than a minute of processor time; the others are for the nightly lane."""
 ENV = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",

@@ -72,7 +72,7 @@ def test_small_rows_are_measured_stored_and_printed(tmp_path, capsys):
     assert "times ours" in printed.out and "failed: 0" in printed.out and "CPU" in printed.err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_small_rows_are_measured(tmp_path):
     file = tmp_path / "core.json"
     assert main(["--small", "--minutes", "60", "--out", str(file)]) == 0
