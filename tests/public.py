@@ -315,11 +315,11 @@ def calls(hidden=(18,)):
         "symmetry.verify": (lambda a, key: symmetry.verify(spec, apply, a, x, key=key, draws=2), (a, key)),
         "training.cross_entropy": (training.cross_entropy, (jnp.zeros((5, 3)), jnp.zeros(5, int))),
         "training.descend": (
-            lambda a, key: training.descend(apply, adam, a, x, y, epochs=1, batch_size=20, key=key),
+            lambda a, key: training.descend(apply, a, x, y, adam, epochs=1, batch_size=20, key=key),
             (a, key),
         ),
         "training.epoch": (
-            lambda a, key: training.epoch(apply, adam, a, adam.init(a), x, y, batch_size=20, key=key),
+            lambda a, key: training.epoch(apply, a, adam.init(a), x, y, adam, batch_size=20, key=key),
             (a, key),
         ),
         "training.evaluate": (partial(training.evaluate, apply), (a, x, y)),
@@ -328,6 +328,6 @@ def calls(hidden=(18,)):
         "training.init": (lambda pop, key: training.init(pop, adam, epochs=1, key=key), (pop, key)),
         "training.measures": (training.measures, (jnp.zeros((5, 3)), jnp.zeros(5, int))),
         "training.score": (partial(training.score, apply), (a, x, y)),
-        "training.step": (lambda a, x: training.step(apply, adam, a, adam.init(a), x, y), (a, x)),
+        "training.step": (lambda a, x: training.step(apply, a, adam.init(a), x, y, adam), (a, x)),
         "training.step_epoch": (one_epoch, (pop, key)),
     }

@@ -177,7 +177,7 @@ def test_a_sweep_over_permutations_of_one_side_leaves_the_other_in_place():
 KEYED = {
     "population.init": lambda key: population.init(lambda k: NET.init(k, jnp.zeros((1, 5))), key, 2),
     "fit": lambda key: fit(population.stack(drawn()[2:]), *drawn()[:2], key=key)[0],
-    "descend": lambda key: training.descend(NET.apply, SGD, drawn()[2], *drawn()[:2], epochs=1, batch_size=8, key=key),
+    "descend": lambda key: training.descend(NET.apply, drawn()[2], *drawn()[:2], SGD, epochs=1, batch_size=8, key=key),
     "bend": lambda key: interpolation.bend(NET.apply, *drawn()[2:], drawn()[:2], SGD, epochs=1, batch_size=8, key=key),
     "crossover.uniform": lambda key: crossover.uniform(key, *drawn()[2:]),
     "crossover.layers": lambda key: crossover.layers(key, *drawn()[2:]),

@@ -129,7 +129,7 @@ def _bend(
             key_t, jax.tree.leaves(x)[0].shape[:1]
         )  # one for each sample; a batch goes by its first
         inputs, settings = (x, ts), {"batch_size": batch_size, "key": key_order, "loss": loss}
-        control, opt_state, _ = training.epoch(child, optimizer, *state, inputs, y, **settings)
+        control, opt_state, _ = training.epoch(child, *state, inputs, y, optimizer, **settings)
         return (control, opt_state), None
 
     middle = jax.tree.map(lambda p, q: lerp(p, q, 0.5), a, b)

@@ -13,11 +13,11 @@ from evojax_align.training.scoring import Score, score
 
 def step(
     apply: Apply,
-    optimizer: optax.GradientTransformation,
     params: PyTree,
     opt_state: PyTree,
     x: PyTree,
     y: PyTree,
+    optimizer: optax.GradientTransformation,
     *,
     weights: Float[Array, " n"] | None = None,
     masks: PyTree = None,
@@ -35,7 +35,7 @@ def step(
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
         >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
         >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
-        >>> params, opt_state, score = ea.training.step(apply, sgd, params, sgd.init(params), x, y)
+        >>> params, opt_state, score = ea.training.step(apply, params, sgd.init(params), x, y, sgd)
         >>> bool(jnp.isclose(score.loss, jnp.log(3)))  # before the step: three classes, equal logits
         True
     """
@@ -58,11 +58,11 @@ def step(
 
 def epoch(
     apply: Apply,
-    optimizer: optax.GradientTransformation,
     params: PyTree,
     opt_state: PyTree,
     x: PyTree,
     y: PyTree,
+    optimizer: optax.GradientTransformation,
     *,
     batch_size: int,
     key: PRNGKey,
@@ -85,7 +85,7 @@ def epoch(
         >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
         >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
         >>> settings = {"batch_size": 2, "key": jax.random.key(0)}
-        >>> params, opt_state, score = ea.training.epoch(apply, sgd, params, sgd.init(params), x, y, **settings)
+        >>> params, opt_state, score = ea.training.epoch(apply, params, sgd.init(params), x, y, sgd, **settings)
         >>> score.loss.shape
         ()
     """
@@ -99,7 +99,7 @@ def epoch(
         inputs, targets = taken((x, y), index)
         settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None}
         settings |= {"loss": loss, "metrics": metrics}
-        params, opt_state, found = step(apply, optimizer, *state, inputs, targets, **settings)
+        params, opt_state, found = step(apply, *state, inputs, targets, optimizer, **settings)
         return (params, opt_state), jax.tree.map(lambda mean: mean * jnp.sum(of_sample).astype(mean.dtype), found)
 
     noise = [jax.random.split(k, order.shape[0]) for k in of_noise]
@@ -109,10 +109,10 @@ def epoch(
 
 def descend(
     apply: Apply,
-    optimizer: optax.GradientTransformation,
     params: PyTree,
     x: PyTree,
     y: PyTree,
+    optimizer: optax.GradientTransformation,
     *,
     epochs: int,
     batch_size: int,
@@ -132,7 +132,7 @@ def descend(
         >>> apply, sgd = lambda params, x: x @ params["w"], optax.sgd(0.1)
         >>> params, x, y = {"w": jnp.zeros((4, 3))}, jnp.ones((6, 4)), jnp.arange(6) % 3
         >>> settings = {"epochs": 5, "batch_size": 2, "key": jax.random.key(0)}
-        >>> params, loss = ea.training.descend(apply, sgd, params, x, y, **settings)
+        >>> params, loss = ea.training.descend(apply, params, x, y, sgd, **settings)
         >>> params["w"].shape, loss.shape
         ((4, 3), ())
     """
@@ -140,7 +140,7 @@ def descend(
 
     def one(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
         settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": masks, "noisy": noisy}
-        params, opt_state, means = epoch(apply, optimizer, *found, x, y, **settings, loss=loss)
+        params, opt_state, means = epoch(apply, *found, x, y, optimizer, **settings, loss=loss)
         return (params, opt_state), means.loss
 
     (params, _), losses = jax.lax.scan(one, (params, optimizer.init(params)), jax.random.split(key, epochs))

@@ -300,7 +300,7 @@ def _step_epoch(
         key = jax.random.fold_in(member.key, member.epoch)
         settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle}
         settings |= {"masks": member.masks, "noisy": noisy, "loss": loss, "metrics": dict(metrics)}
-        params, opt_state, score = epoch(apply, optimizer, member.params, member.opt_state, x, y, **settings)
+        params, opt_state, score = epoch(apply, member.params, member.opt_state, x, y, optimizer, **settings)
         found = _by_name(score)
         if validation is not None:
             judged = evaluate(apply, params, *validation, loss=loss, metrics=dict(metrics))

@@ -284,7 +284,7 @@ def trained(problem: Problem, apply: Apply, keys: Array, children: PyTree, train
 
     def one(key: Array, params: PyTree) -> PyTree:
         how = {"key": key, "shuffle": problem.clean, **settings}
-        return ea.training.descend(apply, problem.optimizer, params, *train, **how)[0]
+        return ea.training.descend(apply, params, *train, problem.optimizer, **how)[0]
 
     return ea.population.map(one, keys, children, mesh=problem.mesh)
 

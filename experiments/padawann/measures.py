@@ -143,7 +143,7 @@ def learnt(apply: Any, epochs: int, params: PyTree, data: tuple[Array, Array], k
     labels = {"params": {name: "learns" if name == OUTPUT else "stays" for name in params["params"]}}
     rules: dict[Any, Any] = {"learns": optax.sgd(0.001, momentum=0.9), "stays": optax.set_to_zero()}
     settings = {"epochs": epochs, "batch_size": BATCH, "key": key, "noisy": True}
-    return ea.training.descend(apply, optax.multi_transform(rules, labels), params, *data, **settings)[0]
+    return ea.training.descend(apply, params, *data, optax.multi_transform(rules, labels), **settings)[0]
 
 
 @partial(jax.jit, static_argnums=0)

@@ -244,7 +244,7 @@ def advanced(
     def one(state: tuple[PyTree, PyTree], key: Array) -> tuple[PyTree, PyTree]:
         def step(number: Array, state: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             index = jax.random.randint(jax.random.fold_in(key, number), (batch_size,), 0, len(y))
-            return ea.training.step(apply, optimizer, *state, x[index], y[index])[:2]
+            return ea.training.step(apply, *state, x[index], y[index], optimizer)[:2]
 
         return jax.lax.fori_loop(0, steps, step, state)
 

@@ -223,5 +223,5 @@ def _trained(
     def logits(weights: Array, x: Array) -> Array:
         return graphs.apply(graph, weights, x, activations, layers)
 
-    found = training.epoch(logits, DESCENT, weights, moments, x, y, batch_size=BATCH, key=key)
+    found = training.epoch(logits, weights, moments, x, y, DESCENT, batch_size=BATCH, key=key)
     return *found[:2], found[2].loss

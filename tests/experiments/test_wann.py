@@ -114,7 +114,7 @@ def test_weights_of_a_champion_are_trained_in_parts_that_can_be_stopped(tmp_path
         return graph.apply(champion, weights, x, search.activations, layers)
 
     how = {"epochs": 3, "batch_size": BATCH, "key": key}
-    whole, _ = training.descend(logits, DESCENT, jnp.full(search.capacity, 0.5), *images.train[0], **how)
+    whole, _ = training.descend(logits, jnp.full(search.capacity, 0.5), *images.train[0], DESCENT, **how)
     np.testing.assert_allclose(found, whole, rtol=0, atol=1e-6)
     assert steps == [0, 1, 2]
 

@@ -29,7 +29,7 @@ def test_a_member_does_not_depend_on_the_population_around_it(network, task, key
     alone, opt_state = ea.population.take(pop, 1), ADAM.init(ea.population.take(pop, 1))
     for number in range(2):
         of_epoch = jax.random.fold_in(keys[1], number)
-        alone, opt_state, _ = training.epoch(apply, ADAM, alone, opt_state, *task, batch_size=32, key=of_epoch)
+        alone, opt_state, _ = training.epoch(apply, alone, opt_state, *task, ADAM, batch_size=32, key=of_epoch)
     chex.assert_trees_all_close(ea.population.take(together, 1), alone, atol=1e-6)
 
 
@@ -47,7 +47,7 @@ def test_every_sample_is_seen_once_an_epoch(task, key):
     expected = training.evaluate(apply, params, *task)
     for batch_size in (1, 7, 120, 500):
         *_, metrics = training.epoch(
-            apply, optax.sgd(0.0), params, optax.sgd(0.0).init(params), *task, batch_size=batch_size, key=key
+            apply, params, optax.sgd(0.0).init(params), *task, optax.sgd(0.0), batch_size=batch_size, key=key
         )
         chex.assert_trees_all_close(metrics, expected, rtol=1e-5)
 
@@ -57,7 +57,7 @@ def test_the_last_small_batch_takes_a_step_of_its_own_mean(key):
     apply, optimizer = (lambda p, x: x @ p), optax.sgd(0.1)
     x, y = jax.random.normal(key, (5, 4)), jnp.array([0, 1, 2, 1, 0])
     params = jax.random.normal(jax.random.key(1), (4, 3))
-    trained, _, _ = training.epoch(apply, optimizer, params, optimizer.init(params), x, y, batch_size=4, key=key)
+    trained, _, _ = training.epoch(apply, params, optimizer.init(params), x, y, optimizer, batch_size=4, key=key)
     order = jax.random.permutation(key, 5)
     for batch in (order[:4], order[4:]):
         gradient = jax.grad(lambda p, i: training.score(apply, p, x[i], y[i]).loss)(params, batch)
@@ -184,7 +184,7 @@ def test_without_shuffling_samples_are_taken_as_they_lie(network, task, key):
     chex.assert_trees_all_equal(*ea.population.unstack(trained))
     params, moments = init(key), sgd.init(init(key))
     for start in (0, 50, 100) * 2:
-        params, moments, _ = training.step(apply, sgd, params, moments, *(of[start : start + 50] for of in task))
+        params, moments, _ = training.step(apply, params, moments, *(of[start : start + 50] for of in task), sgd)
     chex.assert_trees_all_close(ea.population.take(trained, 0), params, atol=1e-5)
 
 
@@ -308,8 +308,8 @@ def test_a_noisy_network_is_given_another_key_at_every_step(network, task, key):
         return apply(params, x)
 
     settings = {"batch_size": 40, "key": key, "shuffle": False}
-    ours = training.epoch(noisy, ADAM, params, ADAM.init(params), *task, noisy=True, **settings)
-    plain = training.epoch(apply, ADAM, params, ADAM.init(params), *task, **settings)
+    ours = training.epoch(noisy, params, ADAM.init(params), *task, ADAM, noisy=True, **settings)
+    plain = training.epoch(apply, params, ADAM.init(params), *task, ADAM, **settings)
     jax.effects_barrier()
     chex.assert_trees_all_close(ours[0], plain[0], atol=1e-6)
     assert len(set(seen)) == 3
@@ -323,10 +323,10 @@ def test_a_noisy_population_learns_the_same_in_every_way_of_training(network, ta
 
     params = init(key)
     settings = {"batch_size": 40, "noisy": True}
-    alone, _ = training.descend(noisy, ADAM, params, *task, epochs=2, key=key, **settings)
+    alone, _ = training.descend(noisy, params, *task, ADAM, epochs=2, key=key, **settings)
     moments, again = ADAM.init(params), params
     for of_epoch in jax.random.split(key, 2):
-        again, moments, _ = training.epoch(noisy, ADAM, again, moments, *task, key=of_epoch, **settings)
+        again, moments, _ = training.epoch(noisy, again, moments, *task, ADAM, key=of_epoch, **settings)
     chex.assert_trees_all_close(alone, again, atol=1e-6)
     pop = ea.population.stack([params])
     fitted, history = training.fit(noisy, pop, task, ADAM, epochs=2, key=key, validation=task, **settings)

@@ -122,7 +122,7 @@ def _losses(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     """Before each of some training steps."""
 
     def step(state: tuple[Any, Any], _: Any) -> tuple[tuple[Any, Any], jax.Array]:
-        params, opt_state, score = training.step(NETWORK.apply, SGD, *state, x, y)
+        params, opt_state, score = training.step(NETWORK.apply, *state, x, y, SGD)
         return (params, opt_state), score.loss
 
     return jax.lax.scan(step, (params, SGD.init(params)), length=STEPS)[1]

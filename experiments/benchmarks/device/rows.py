@@ -122,7 +122,7 @@ def training(scale: Scale) -> list[Row]:
         pop, keys = networks(network, members), jax.random.split(jax.random.key(2), members)
 
         def one(params: Any, key: Any) -> Any:
-            return descent.descend(network.apply, ADAM, params, x, y, epochs=1, batch_size=peers.BATCH, key=key)[1]
+            return descent.descend(network.apply, params, x, y, ADAM, epochs=1, batch_size=peers.BATCH, key=key)[1]
 
         run = jax.jit(partial(population.map, one, strategy=strategy))
         return lambda: run(pop, keys)
@@ -325,7 +325,7 @@ def convolution(scale: Scale) -> list[Row]:
         pop = networks(network, members, (28, 28, 1))
 
         def one(params: Any) -> Any:
-            return descent.step(network.apply, ADAM, params, ADAM.init(params), x, y)[0]
+            return descent.step(network.apply, params, ADAM.init(params), x, y, ADAM)[0]
 
         run = jax.jit(partial(population.map, one, strategy=strategy))
         return lambda: run(pop)
