@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from evojax_align import _checks, population
+from evojax_align import _checks
 from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
+from evojax_align.alignment._checking import check_call, member_shapes
 from evojax_align.alignment.groups import chosen, tell, unmatched
 from evojax_align.alignment.methods import Identity, Method, Weights, by_assignment, named, sides
 from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_orders, resolve
@@ -24,7 +25,7 @@ from evojax_align.alignment.weights import match_weights
 from evojax_align.matching import one_to_one
 from evojax_align.similarity.blas import one_blas_thread
 from evojax_align.symmetry import PermutationSpec, compose, inverse, permute, select
-from evojax_align.symmetry.checking import check_spec, ensure_symmetry
+from evojax_align.symmetry.checking import ensure_symmetry
 from evojax_align.symmetry.inference import remembered
 
 
@@ -386,19 +387,3 @@ def _by_orders(
 ) -> dict[str, GroupMatch]:
     leading = next(order.ndim - len(spec.shape_of(group)) for group, order in orders.items())
     return lifted(leading, partial(by_orders, spec), relations, orders)
-
-
-def check_call(apply: Apply, a: PyTree, b: PyTree, x: PyTree, spec: PermutationSpec | None) -> None:
-    """Refuse what is no network, no parameters, no inputs or no specification, each by its name."""
-    _checks.same_trees("a", a, "b", b)
-    _checks.network(apply)
-    check_spec(spec)
-    for name, tree in (("a", a), ("b", b)):
-        _checks.arrays(name, tree)
-    _checks.inputs("x", x)
-
-
-def member_shapes(networks: PyTree) -> PyTree:
-    """The shapes of one network of a population."""
-    population.size(networks)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), networks)

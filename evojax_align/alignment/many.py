@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, Int, PyTree
-from evojax_align.alignment.align import align, check_call, match, member_shapes
+from evojax_align.alignment._checking import check_call, member_shapes
+from evojax_align.alignment.align import align, match
 from evojax_align.alignment.groups import tell
 from evojax_align.alignment.methods import NAMES, Method, named
 from evojax_align.alignment.statistics import Relation, relate
