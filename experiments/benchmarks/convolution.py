@@ -98,7 +98,7 @@ def run(rounds: int, batch: int, steps: int) -> list[dict[str, Any]]:
 
 def in_scan(module: nn.Module, params: Any, x: jax.Array, y: jax.Array) -> Callable[[], jax.Array]:
     """All steps in one compiled loop."""
-    step = partial(ea.training.step, module.apply, ADADELTA)
+    step = partial(ea.training.step, module.apply, optimizer=ADADELTA)
 
     @jax.jit
     def steps(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -113,7 +113,7 @@ def in_scan(module: nn.Module, params: Any, x: jax.Array, y: jax.Array) -> Calla
 
 def on_host(module: nn.Module, params: Any, x: jax.Array, y: jax.Array) -> Callable[[], jax.Array]:
     """One compiled step, called again and again."""
-    step = jax.jit(partial(ea.training.step, module.apply, ADADELTA))
+    step = jax.jit(partial(ea.training.step, module.apply, optimizer=ADADELTA))
 
     def steps() -> jax.Array:
         state: list[Any] = [params, ADADELTA.init(params)]

@@ -272,7 +272,7 @@ def bent_further(
         return apply(bezier(a, control, b, ts[0]), samples)
 
     inputs = x, jax.random.uniform(key_t, (len(y),))  # a batch goes by the t of its first sample
-    found = ea.training.epoch(child, optimizer, *state, inputs, y, batch_size=batch_size, key=key_order)
+    found = ea.training.epoch(child, *state, inputs, y, optimizer, batch_size=batch_size, key=key_order)
     return *found[:2], found[2].loss
 
 

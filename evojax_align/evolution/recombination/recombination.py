@@ -234,7 +234,8 @@ class Recombination:
         """
         key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "loss": self.loss}
-        return training.descend(self.apply, params, *train, self.optimizer, key=key, **settings)
+        x, y = train
+        return training.descend(self.apply, params, x, y, self.optimizer, key=key, **settings)
 
 
 _drawn = jax.jit(population.init, static_argnums=(0, 2))  # shared by all algorithms of one network

@@ -223,7 +223,8 @@ class Synthesis:
         key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
         settings |= {"loss": self.loss}
-        return training.descend(self.apply, params, *train, self.optimizer, key=key, **settings)
+        x, y = train
+        return training.descend(self.apply, params, x, y, self.optimizer, key=key, **settings)
 
     def admit(
         self, offspring: SynthesisOffspring, trained: PyTree, fitness: Float[Array, " n"], *, generation: Int[Array, ""]
