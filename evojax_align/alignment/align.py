@@ -317,6 +317,7 @@ def _rearranged(
 ) -> Alignment:
     """The alignment by these matches. Of one pair on a CPU nothing is compiled for it."""
     if spec.leading(a, "a") == 0 and _checks.on_host((a, b, matches)):
+        a, b = jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf), (a, b))
         new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
         valid, finite = (all(bool(getattr(m, name)) for m in matches.values()) for name in ("valid", "all_finite"))
         valid, finite = jax.device_put((np.array(valid), np.array(finite and _checks.is_finite((a, b)))))

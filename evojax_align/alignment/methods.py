@@ -249,7 +249,8 @@ class Weights(Method, static=False):
         restarts: number of climbs, of which the best end is kept: one from the order that `start` finds, one from
             the networks as they are, and all others from random orders.
         start: a bijective method, which compares activations.
-        engine: what solves the assignments (see `matching.one_to_one`).
+        engine: what solves the assignments (see `matching.one_to_one`). "auto" is the host for arrays on a CPU outside
+            a trace, and one program elsewhere.
     """
 
     restarts: int = 8

@@ -24,10 +24,9 @@ from evojax_align._tree import leaves_by_path, nothing
 from evojax_align._types import Array, PyTree
 from evojax_align.matching import one_to_one
 from evojax_align.matching.assignment import solve
-from evojax_align.similarity import one_blas_thread
 from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.layout import Layout, groups_in
-from evojax_align.symmetry.permuting import composed, drawn_orders, reorder
+from evojax_align.symmetry.permuting import check_order, composed, drawn_orders, reorder
 from evojax_align.symmetry.reading import unfolded
 
 SWEEPS = 100
@@ -111,6 +110,10 @@ def match_weights(
     Returns:
         For each group an index array.
 
+    Raises:
+        ValueError: for a start that is no permutation, and, on a CPU and outside a trace, for parameters along the
+            groups to be matched that are not finite. Elsewhere the orders then mean nothing.
+
     Example:
         >>> import jax, evojax_align as ea
         >>> network, x = ea.models.MLP(hidden=(4, 4), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
@@ -131,11 +134,12 @@ def match_weights(
         if not _checks.is_concrete(pairs):
             return population.map(lambda pair: one(*pair), pairs)
         return population.stack([one(*population.take(pairs, i)) for i in range(population.size(a))])
+    for group, order in start.items():
+        check_order(spec, group, order, "start")
     names = None if groups is None else tuple(sorted(groups))
     if engine != "compiled" and _checks.on_host((a, b, dict(start))):
-        for name, tree in (("a", a), ("b", b)):
-            _checks.all_finite(name, tree)
-        orders = _best_on_host(spec, a, b, start, restarts, names)
+        with np.errstate(over="ignore", invalid="ignore"):  # products of huge parameters
+            orders = _best_on_host(spec, a, b, start, restarts, names)
         return {group: jnp.asarray(order, jnp.int32) for group, order in orders.items()}
     return _best_compiled(spec, a, b, dict(start), restarts, engine, names)
 
@@ -179,7 +183,7 @@ def _steps(pair: _Pair, groups: Collection[str] | None) -> list[_Step]:
 
 
 def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count: int) -> list[dict[str, Any]]:
-    """The orders that climbs start from; groups that no step moves stay as in `start`."""
+    """The orders that climbs start from; groups that no step moves stay as in `start`, or as they are."""
     as_it_is = {
         group: np.array(np.broadcast_to(np.arange(size), spec.shape_of(group)), np.int32)
         for group, size in spec.groups.items()
@@ -187,8 +191,13 @@ def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count:
     random = np.random.default_rng(0)
     drawn = [drawn_orders(spec, random) for _ in range(count - 2)]
     moved = {name for step in steps for name in (step.group, *step.inner)}
-    held = {group: order for group, order in start.items() if group not in moved}
-    return [orders | held for orders in (as_it_is | dict(start), as_it_is, *drawn)][:count]
+    first = as_it_is | {group: _int32(order) for group, order in start.items()}
+    held = {group: order for group, order in first.items() if group not in moved}
+    return [orders | held for orders in (first, as_it_is, *drawn)][:count]
+
+
+def _int32(order: Any) -> Any:
+    return np.asarray(order, np.int32) if _checks.is_concrete(order) else order.astype(jnp.int32)
 
 
 def _best_on_host(
@@ -197,13 +206,16 @@ def _best_on_host(
     """The highest end of all climbs, by NumPy."""
     pair = _pair(spec, a, b, np, _solved_on_host)
     steps = _steps(pair, groups)
+    touched = {path for step in steps for path in step.paths}
+    for name, leaves in (("a", pair.a), ("b", pair.b)):
+        _checks.all_finite(name, {path: leaf for path, leaf in leaves.items() if path in touched})
     starts = _starts(spec, {group: np.asarray(order) for group, order in start.items()}, steps, restarts)
     if restarts == 1:
         return _climb(pair, steps, starts[0])
     if max(spec.groups.values()) < WIDE:
         ends = [_climb(pair, steps, start) for start in starts]
     else:
-        with one_blas_thread(), ThreadPoolExecutor(min(restarts, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(restarts, os.cpu_count() or 1)) as pool:
             ends = list(pool.map(partial(_climb, pair, steps), starts))
     return max(ends, key=partial(_total, pair, tuple(pair.a)))
 
@@ -313,7 +325,8 @@ def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: 
     before, found = (memory or {}).get((path, axis, name), (None, None))
     if before is not None and all(np.array_equal(before[group], now[group]) for group in now):
         return found
-    change = None if before is None else _change(pair, path, of_leaf, before, now)
+    family = {step.group, *step.inner}
+    change = None if before is None or family & now.keys() else _change(pair, path, of_leaf, before, now)
     if change is None:
         found = _between(pair, step, path, axis, name, pair.a[path], pair.ordered(path, orders))
     else:

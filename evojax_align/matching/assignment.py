@@ -81,7 +81,8 @@ def one_to_one(
     check_dead("dead_x", dead_x, *batch, p)
     check_dead("dead_y", dead_y, *batch, p)
     if engine != "compiled" and _checks.is_concrete(scores, dead_x, dead_y):
-        return _exact(np.asarray(scores), *(None if dead is None else np.asarray(dead) for dead in (dead_x, dead_y)))
+        masks = (None if dead is None else np.asarray(dead, bool) for dead in (dead_x, dead_y))
+        return _exact(np.asarray(scores), *masks)
     prepared = prepare(scores, dead_x, dead_y, leading=len(batch))
     if engine == "auto":
         y = _automatic(prepared)

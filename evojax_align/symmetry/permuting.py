@@ -43,9 +43,7 @@ def permute(spec: PermutationSpec, params: PyTree, permutations: Mapping[str, An
         True
     """
     for group, index in permutations.items():
-        _check_index(spec, group, index)
-        if _checks.is_concrete(index):
-            _check_bijection(group, np.asarray(index))
+        check_order(spec, group, index)
     return select(spec, params, permutations)
 
 
@@ -331,27 +329,34 @@ def verify(
     return jnp.max(population.map(change, keys))
 
 
-def _check_index(spec: PermutationSpec, group: str, index: Any) -> None:
-    _checks.one_of("permutations", group, spec.groups)
+def check_order(spec: PermutationSpec, group: str, index: Any, argument: str = "permutations") -> None:
+    """Refuse what is no permutation of a group; under a trace the values cannot be seen."""
+    _check_index(spec, group, index, argument)
+    if _checks.is_concrete(index):
+        _check_bijection(f"{argument}[{group!r}]", np.asarray(index))
+
+
+def _check_index(spec: PermutationSpec, group: str, index: Any, argument: str = "permutations") -> None:
+    _checks.one_of(argument, group, spec.groups)
     shape, size = spec.shape_of(group), spec.groups[group]
     dtype = getattr(index, "dtype", None)
     if dtype is None or not jnp.issubdtype(dtype, jnp.integer) or jnp.shape(index) != shape:
         came = type(index).__name__ if dtype is None else f"{dtype} of shape {jnp.shape(index)}"
         wanted = f"an array of {size} integers" if len(shape) == 1 else f"integers of shape {shape}"
-        raise _checks.bad(f"permutations[{group!r}]", came, wanted, "Pass the `x` or the `y` of a matching.")
+        raise _checks.bad(f"{argument}[{group!r}]", came, wanted, "Pass the `x` or the `y` of a matching.")
     if _checks.is_concrete(index):
         values = np.asarray(index)
         if values.min() < 0 or values.max() >= size:
             came = f"indices from {values.min()} to {values.max()}"
-            raise _checks.bad(f"permutations[{group!r}]", came, f"0 to {size - 1}", "Number the neurons from 0.")
+            raise _checks.bad(f"{argument}[{group!r}]", came, f"0 to {size - 1}", "Number the neurons from 0.")
 
 
-def _check_bijection(group: str, index: np.ndarray) -> None:
+def _check_bijection(argument: str, index: np.ndarray) -> None:
     for line in index.reshape(-1, index.shape[-1]):
         repeated = np.flatnonzero(np.bincount(line, minlength=line.size) > 1)
         if repeated.size:
             raise _checks.bad(
-                f"permutations[{group!r}]",
+                argument,
                 f"an index array that repeats neurons {repeated[:3].tolist()}",
                 f"each of 0 to {line.size - 1} once",
                 "A semi-matching is no permutation: apply it with `select`, or match with `one_to_one`.",

@@ -39,7 +39,7 @@ def step(
         >>> bool(jnp.isclose(score.loss, jnp.log(3)))  # before the step: three classes, equal logits
         True
     """
-
+    _checks.descent("optimizer", optimizer)
     noise: tuple = () if key is None else (_checks.key("key", key),)
 
     def network(params: PyTree, x: PyTree) -> PyTree:
@@ -89,6 +89,7 @@ def epoch(
         >>> score.loss.shape
         ()
     """
+    _checks.descent("optimizer", optimizer)
     key, count = _checks.key("key", key), jax.tree.leaves(x)[0].shape[0]
     key, *of_noise = jax.random.split(key) if noisy else (key,)
     order = jax.random.permutation(key, count) if shuffle else jnp.arange(count)
@@ -136,6 +137,7 @@ def descend(
         >>> params["w"].shape, loss.shape
         ((4, 3), ())
     """
+    _checks.descent("optimizer", optimizer)
     key = _checks.key("key", key)
 
     def one(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:

@@ -357,3 +357,11 @@ def test_the_mode_of_the_authors_deflates_weights_and_does_not_set_dead_neurons_
     out = ea.align(apply, a, b, x, method=CCA(mode="code", ridge=ridge))
     np.testing.assert_array_equal(out.permutations_a[group], expected.x)
     np.testing.assert_array_equal(out.permutations_b[group], expected.y)
+
+
+def test_networks_of_numpy_become_arrays_that_share_nothing_with_them():
+    random = np.random.default_rng(0)
+    a = {"in": random.normal(size=(3, 4)), "out": random.normal(size=(4, 2)), "bias": random.normal(size=2)}
+    x = random.normal(size=(20, 3)).astype(np.float32)
+    out = ea.align(lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"] + p["bias"][None], a, a, x)
+    assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((out.a, out.b)))

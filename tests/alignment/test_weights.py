@@ -153,3 +153,66 @@ def test_every_neuron_of_a_permuted_copy_is_found_by_correlation(kind):
             out.permutations_a[group]
         )
         assert right[found].all() and found.sum() + int(out.dead_a[group]) == found.size
+
+
+def recurrent(p, x):
+    step = lambda h, row: (jnp.tanh(h @ p["w"] + row @ p["in"] + p["b"]), None)
+    return jax.vmap(lambda rows: jax.lax.scan(step, jnp.zeros(16), rows)[0])(x) @ p["out"]
+
+
+def test_a_recurrent_network_is_matched_from_a_start_that_is_nearly_right():
+    random = np.random.default_rng(0)
+    w = lambda *shape: random.normal(size=shape).astype(np.float32) / 4
+    a = {"in": w(5, 16), "w": w(16, 16), "b": w(16), "out": w(16, 3)}
+    x = random.normal(size=(20, 6, 5)).astype(np.float32)
+    spec = symmetry.infer(recurrent, a, x)
+    for seed in range(5):
+        noise = np.random.default_rng(seed)
+        b = {name: leaf + 0.1 * noise.normal(size=leaf.shape).astype(np.float32) for name, leaf in a.items()}
+        start = np.arange(16)
+        start[:6] = noise.permutation(start[:6])
+        (group,) = spec.groups
+        for engine in ("auto", "compiled"):
+            found = match_weights(spec, a, b, {group: start}, restarts=1, engine=engine)[group]
+            assert found.tolist() == list(range(16))
+
+
+@pytest.mark.parametrize("engine", ["auto", "compiled"])
+def test_groups_that_are_not_asked_for_stay_as_they_are(engine):
+    network = models.MLP(hidden=(8, 7))
+    a, b = (network.init(jax.random.key(seed), X) for seed in (0, 1))
+    spec = symmetry.infer(network.apply, a, X)
+    found = match_weights(spec, a, b, {}, restarts=5, groups=["hidden_0"], engine=engine)
+    assert found["hidden_1"].tolist() == list(range(7)) and sorted(found["hidden_0"].tolist()) == list(range(8))
+    with jax.enable_x64(True):
+        start = {"hidden_1": jnp.arange(7)[::-1]}
+        found = match_weights(spec, a, b, start, restarts=5, groups=["hidden_0"], engine=engine)
+    assert found["hidden_1"].tolist() == list(range(7))[::-1] and found["hidden_1"].dtype == jnp.int32
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ({"hidden": np.arange(8)}, "start: got 'hidden'"),
+        ({"hidden_0": np.arange(7)}, r"start\['hidden_0'\]: got"),
+        ({"hidden_0": np.zeros(8, int)}, r"start\['hidden_0'\]: got .* repeats neurons"),
+    ],
+)
+def test_a_start_that_is_no_permutation_is_refused(start, message):
+    network = models.MLP(hidden=(8, 7))
+    a = network.init(jax.random.key(0), X)
+    with pytest.raises(ValueError, match=message):
+        match_weights(symmetry.infer(network.apply, a, X), a, a, start, restarts=1)
+
+
+def test_parameters_that_are_not_finite_are_refused_where_they_count():
+    network = models.MLP(hidden=(8, 7, 6))
+    a = network.init(jax.random.key(0), X)
+    spec = symmetry.infer(network.apply, a, X)
+    failed = jax.tree.map(jnp.asarray, a)
+    failed["params"]["hidden_2"]["bias"] = failed["params"]["hidden_2"]["bias"].at[0].set(jnp.nan)
+    assert match_weights(spec, a, failed, {}, restarts=1, groups=["hidden_0"])["hidden_0"].tolist() == list(range(8))
+    with pytest.raises(ValueError, match=r"b: .*hidden_2/bias"):
+        match_weights(spec, a, failed, {}, restarts=1)
+    huge = jax.tree.map(lambda leaf: leaf * 1e30, a)
+    assert sorted(match_weights(spec, huge, huge, {}, restarts=1)["hidden_0"].tolist()) == list(range(8))

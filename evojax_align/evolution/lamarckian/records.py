@@ -24,7 +24,8 @@ class Individual:
     Attributes:
         genes: its genome (see `Genome.of`).
         variables: trained parameters and statistics, on the host.
-        fitness: accuracy on the judging samples; NaN if its training failed.
+        fitness: accuracy on the judging samples, or minus the mean loss if the search has one; NaN if its training
+            failed.
         number: its place in the history.
 
     Example:
