@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,10 @@ LONGEST = 80
 """Words of a paragraph, at most."""
 ROWS = 40
 """Longer tables are not shown on a page."""
+LEVEL = 0.05
+MANN_WHITNEY = "Mann-Whitney"
+BOTH = " on both sides together"
+"""What is said of units that are not paired."""
 FIELDS = ("ours", "n", "paper", "interval", "p")
 READING = (
     "*Direction* is decided by a one-sided test over the units that n counts: Wilcoxon's signed-rank test, or the "
@@ -132,8 +137,8 @@ def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
 def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
     """The page of one study."""
     claims = headline(study, told, runs)
-    counts = {unit: lab.units_needed(len(claims)) for unit in dict.fromkeys(claim["unit"] for _, claim in claims)}
-    needed = " and ".join(f"{count} {unit}" for unit, count in counts.items())
+    tests = dict.fromkeys((claim["unit"], claim["test"] == MANN_WHITNEY) for _, claim in claims if claim["test"])
+    needed = " or ".join(f"{units_needed(len(claims), both)} {unit}{BOTH if both else ''}" for unit, both in tests)
     parts = [
         f"# {stored.study_of(study).title}",
         told.paper,
@@ -143,7 +148,7 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         table([claim_row(claim) | {"run": run} for run, claim in claims]),
         NUMBERS,
         *READING,
-        f"The {len(claims)} primary claims are corrected together, so a paired test needs at least {needed} to show "
+        f"The {len(claims)} primary claims are corrected together, so a test needs at least {needed} to show "
         "one of them. " + declared([claim for _, claim in claims]),
         "## Scale",
         table([scale_row(runs[name], text) for name, text in told.scale.items()]),
@@ -159,6 +164,16 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         *(details(study, run, told.hidden) for run in runs.values()),
     ]
     return checked(f"the page of {study}", "\n\n".join(filled(part, runs) for part in parts)) + "\n"
+
+
+def units_needed(claims: int, both: bool) -> int:
+    """The smallest number of units with which a test can show one of so many claims, corrected."""
+    if not both:
+        return lab.units_needed(claims)
+    side = 2
+    while claims / math.comb(2 * side, side) >= LEVEL:  # the least p of the Mann-Whitney test
+        side += 1
+    return 2 * side
 
 
 def filled(text: str, runs: Mapping[str, Kept]) -> str:
@@ -260,7 +275,7 @@ def claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
     """What a page shows of a claim."""
     ours = shown(claim["ours"]) + (f" ({shown(claim['interval'])})" if claim["interval"] else "")
     row = {"claim": claim["statement"], "paper": claim["paper"], "ours (95 % interval)": ours}
-    both = " on both sides together" if claim["test"] == "Mann-Whitney" else ""
+    both = BOTH if claim["test"] == MANN_WHITNEY else ""
     p = claim["p_corrected"]
     if claim["verdict"] == "reversed":
         p = f"{shown(claim['p_reverse_corrected'])} of the opposite"

@@ -65,7 +65,7 @@ PAGE = Page(
         (
             "PADAWANN is not more accurate on letters than WANN",
             "Both are near guessing. Ours prunes a network of 64 hidden units for 10 generations; the study `padawann` "
-            "prunes the thesis's network.",
+            "prunes larger ones.",
         ),
     ),
     terms={
