@@ -137,7 +137,8 @@ def index(known: Mapping[str, Mapping[str, Kept]]) -> str:
 def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
     """The page of one study."""
     claims = headline(study, told, runs)
-    tests = dict.fromkeys((claim["unit"], claim["test"] == MANN_WHITNEY) for _, claim in claims if claim["test"])
+    tested = [claim for _, claim in claims if claim["test"]] or [claim for _, claim in claims]
+    tests = dict.fromkeys((claim["unit"], claim["test"] == MANN_WHITNEY) for claim in tested)
     needed = " or ".join(f"{units_needed(len(claims), both)} {unit}{BOTH if both else ''}" for unit, both in tests)
     parts = [
         f"# {stored.study_of(study).title}",
