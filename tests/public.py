@@ -130,7 +130,8 @@ def calls(hidden=(18,)):
         return graph.minimal(key, 6, 3, hidden=4, genes=40, enabled=0.5)
 
     def module(module, x):
-        return module.apply, (jax.eval_shape(module.init, key, x), x)
+        shapes = jax.eval_shape(module.init, key, x)  # not drawn, which would compile; variances are above 0
+        return module.apply, (jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1, leaf.dtype), shapes), x)
 
     mixing = evolution.Recombination(
         apply, init_fn, genes, adam, size=4, batch_size=20, alignment="correlation", spec=spec
