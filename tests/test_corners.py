@@ -274,7 +274,10 @@ def wrong():
             lambda: alignment.repair(Unhashable(), a, a, b, x),
             "apply: got an object without",
         ),
-        "one that is mended": (lambda: alignment.reestimate(Unhashable(), a, x), "apply: got an object without a hash"),
+        "one whose statistics are estimated again": (
+            lambda: alignment.reestimate(Unhashable(), a, x),
+            "apply: got an object without a hash",
+        ),
         "one that is trained": (lambda: fit(pop, x, y, apply=Unhashable()), "apply: got an object without a hash"),
         "NaN in the inputs": (lambda: align(a, b, x.at[0, 0].set(jnp.nan)), "x: got 1 values that are NaN"),
         "lists of networks": (lambda: align([a], [b], x), "apply, params, x: got params of structure"),

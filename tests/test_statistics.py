@@ -25,7 +25,7 @@ def rng():
 
 @pytest.fixture
 def unchecked(monkeypatch):
-    """Signatures are not enforced, as for a user: what is refused then is refused at the door."""
+    """Signatures are not enforced, as for a user: what is refused then is refused by the function itself."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 

@@ -3,7 +3,7 @@
 On a CPU the host's solver (scipy) is several times faster than one inside a compiled program, but for the smallest,
 where a call from the program to the host costs more than it saves (`experiments/benchmarks/choices.py`). So the host
 solves all but those, in a pool of threads over a batch, and CPU programs call back to it. Programs for other platforms
-solve every matching themselves.
+solve every matching themselves. Before a large matching an auction finds prices that leave the solver little to do.
 """
 
 import os

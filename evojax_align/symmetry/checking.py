@@ -22,7 +22,7 @@ SAMPLES = 4
 Shape: TypeAlias = tuple[tuple[int, ...], Any, NamedSharding | None]
 """Shape, type, and layout over an explicit mesh, of an array that is drawn."""
 FAST = {"xla_backend_optimization_level": 0}
-"""How a program is compiled that runs a few times."""
+"""How a program is compiled that runs a few times on a CPU, where optimising takes most of the time."""
 LIMIT = 1e-3
 """Outputs may move by this part of the largest (in float32, for sums in another order; more in narrower types)."""
 
@@ -64,7 +64,7 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
     whole = jax.tree.unflatten(structure, [_struct(*shape) for shape in shapes])
     structs = (whole[0], _few(whole[1])) if cut else whole
 
-    @partial(jax.jit, compiler_options=FAST)
+    @partial(jax.jit, compiler_options=FAST if jax.default_backend() == "cpu" else None)
     def run(params: PyTree, x: PyTree) -> PyTree:
         return apply(*jax.tree.map(_placed, (params, x), structs))
 
