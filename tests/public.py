@@ -41,9 +41,10 @@ CLASSES = {
         training.InTraining training.Member training.Score
         """,
     "settings, fixed when a program is traced": """
-        alignment.CCA alignment.Correlation alignment.Greedy alignment.Identity alignment.Loadings alignment.Method
-        alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding evolution.Genome
-        evolution.LamarckianOffspring evolution.ParentAlignment evolution.Space evolution.encoding.Encoding
+        alignment.CCA alignment.Correlation alignment.DeadOnly alignment.Greedy alignment.Identity alignment.Loadings
+        alignment.Method alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding
+        evolution.Genome evolution.LamarckianOffspring evolution.ParentAlignment evolution.Space
+        evolution.encoding.Encoding
         pruning.Synapses symmetry.Frozen symmetry.PermutationSpec training.Pieced
         """,
     "exception": "evolution.Exhausted",

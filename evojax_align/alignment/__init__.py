@@ -2,7 +2,18 @@
 
 from evojax_align.alignment.align import Alignment, align, align_pairs, match, rearrange
 from evojax_align.alignment.many import ManyAlignment, Reordered, align_many, align_to
-from evojax_align.alignment.methods import CCA, Correlation, Greedy, Identity, Loadings, Method, Mutual, Semi, Weights
+from evojax_align.alignment.methods import (
+    CCA,
+    Correlation,
+    DeadOnly,
+    Greedy,
+    Identity,
+    Loadings,
+    Method,
+    Mutual,
+    Semi,
+    Weights,
+)
 from evojax_align.alignment.nested import GroupMatch
 from evojax_align.alignment.repair import reestimate, repair
 from evojax_align.alignment.statistics import Relation, relate
@@ -13,6 +24,7 @@ __all__ = [
     "CCA",
     "Alignment",
     "Correlation",
+    "DeadOnly",
     "Greedy",
     "GroupMatch",
     "Identity",

@@ -18,7 +18,8 @@ from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
 from evojax_align.alignment._checking import check_call, member_shapes
 from evojax_align.alignment.groups import chosen, tell, unmatched
-from evojax_align.alignment.methods import Identity, Method, Weights, by_assignment, named, sides
+from evojax_align.alignment.method import Method, by_assignment, sides
+from evojax_align.alignment.methods import Identity, Weights, named
 from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_orders, resolve
 from evojax_align.alignment.statistics import Relation, all_finite, lifted, relate
 from evojax_align.alignment.weights import match_weights
@@ -47,6 +48,15 @@ class Alignment:
         all_finite: whether all parameters and activations were finite; outside a trace anything else is an error.
         bijective: whether the method keeps both functions; "semi" does not.
         reasons: groups that were left as they are, and why (see `unmatched`).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a, b = (network.init(jax.random.key(seed), x) for seed in (1, 2))
+        >>> out = ea.align(network.apply, a, b, x)
+        >>> child = ea.crossover.arithmetic(out.a, out.b, 0.5)
+        >>> out.scores["hidden_0"].shape, out.unmatched, bool(out.valid)
+        ((4,), {}, True)
     """
 
     a: PyTree

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from evojax_align import _checks
 from evojax_align._tree import leaves_by_path
 from evojax_align._types import PyTree
-from evojax_align.alignment.methods import Method
+from evojax_align.alignment.method import Method
 from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.layout import groups_in
 

@@ -17,7 +17,8 @@ from evojax_align._types import Apply, Array, Float, Int, PyTree
 from evojax_align.alignment._checking import check_call, member_shapes
 from evojax_align.alignment.align import align, match
 from evojax_align.alignment.groups import tell
-from evojax_align.alignment.methods import NAMES, Method, named
+from evojax_align.alignment.method import Method
+from evojax_align.alignment.methods import NAMES, named
 from evojax_align.alignment.statistics import Relation, relate
 from evojax_align.similarity import Moments, correlation_of
 from evojax_align.symmetry import PermutationSpec, compose, identity, inverse, permute
@@ -38,6 +39,14 @@ class ManyAlignment:
         scores: mean correlation of the neuron at each place with those of all other networks there.
         rounds: how often all networks were looked at.
         converged: whether none moved in the last round; otherwise more rounds would change the result.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> pop = ea.population.init(lambda key: network.init(key, x), jax.random.key(1), 3)
+        >>> found = ea.alignment.align_many(network.apply, pop, x)
+        >>> found.scores["hidden_0"].shape, found.converged
+        ((3, 4), True)
     """
 
     networks: PyTree
@@ -79,6 +88,17 @@ def align_many(
 
     Raises:
         ValueError: for fewer than two networks, and as `align`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> spec, orders = ea.symmetry.infer(network.apply, a, x), jnp.array([[0, 1, 2, 3], [3, 1, 0, 2], [1, 2, 3, 0]])
+        >>> copies = [ea.symmetry.permute(spec, a, {"hidden_0": order}) for order in orders]
+        >>> found = ea.alignment.align_many(network.apply, ea.population.stack(copies), x)
+        >>> mean = ea.crossover.average(found.networks)
+        >>> bool(jnp.allclose(network.apply(mean, x), network.apply(a, x), atol=1e-5))
+        True
     """
     _checks.refuse_trace("align_many", "inside, match with one network: alignment.align_to.", networks, x)
     if isinstance(networks, list | tuple):
@@ -131,6 +151,14 @@ class Reordered:
         networks: the population.
         permutations: for each group and network, the old index of the neuron at each place, as `symmetry.permute` takes
             it.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> pop = ea.population.init(lambda key: network.init(key, x), jax.random.key(1), 3)
+        >>> found = ea.alignment.align_to(network.apply, ea.population.take(pop, 0), pop, x)
+        >>> found.permutations["hidden_0"][0].tolist()  # the reference itself
+        [0, 1, 2, 3]
     """
 
     networks: PyTree
@@ -166,6 +194,17 @@ def align_to(
 
     Raises:
         ValueError: for a method that is no bijection, and as `align`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> shuffled = ea.symmetry.permute(
+        ...     ea.symmetry.infer(network.apply, a, x), a, {"hidden_0": jnp.array([2, 0, 3, 1])}
+        ... )
+        >>> found = ea.alignment.align_to(network.apply, a, ea.population.stack([shuffled]), x)
+        >>> found.permutations["hidden_0"].tolist()
+        [[1, 3, 0, 2]]
     """
     method = bijective("method", method)
     known = spec or remembered(apply, reference, x)

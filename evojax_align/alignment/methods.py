@@ -16,59 +16,15 @@ import jax
 import jax.numpy as jnp
 
 from evojax_align import _checks
-from evojax_align._types import Array, Bool, Float
+from evojax_align._types import Array, Float
+from evojax_align.alignment.method import Method
 from evojax_align.alignment.statistics import Relation
-from evojax_align.matching import Matching, SemiMatching, canonical, greedy_index, mutual, one_to_one, semi
+from evojax_align.matching import Matching, SemiMatching, canonical, greedy_index, mutual, semi
 from evojax_align.matching.assignment import ENGINES
 from evojax_align.matching.best import DIRECTIONS
 from evojax_align.matching.canonical import MODES
 from evojax_align.similarity import cca_of, deflated, structure_scores
 from evojax_align.similarity.canonical import check_rank, check_ridge, check_samples
-
-
-class Method:
-    """How the neurons of two networks are matched. A subclass defines `scores` or `match`, both of one pair.
-
-    Instances are static under JAX's transformations: they must be hashable, as frozen dataclasses are.
-
-    Attributes:
-        within: whether the method needs the covariances inside each network (`relation.moments.within_x`).
-        bijective: whether every neuron has one partner, so that both networks keep their function.
-        engine: what solves the assignments (see `matching.one_to_one`).
-
-    Example:
-        >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
-        >>> @dataclasses.dataclass(frozen=True)
-        ... class Absolute(ea.alignment.Method):
-        ...     def scores(self, relation):
-        ...         return abs(relation.correlations)
-        >>> apply = lambda p, x: (x @ p["in"]) ** 2 @ p["out"]
-        >>> a = {"in": jnp.array([[1.0, 2.0], [0.0, 1.0]]), "out": jnp.array([[1.0], [2.0]])}
-        >>> b = {"in": -a["in"][:, ::-1], "out": a["out"][::-1]}
-        >>> out = ea.align(apply, a, b, jax.random.normal(jax.random.key(0), (8, 2)), method=Absolute())
-        >>> bool((out.a["out"] == out.b["out"]).all())
-        True
-    """
-
-    within: ClassVar[bool] = False
-    bijective: ClassVar[bool] = True
-    engine: Any = "auto"
-
-    def __init_subclass__(cls, *, static: bool = True) -> None:
-        if static:
-            jax.tree_util.register_static(cls)
-
-    def scores(self, relation: Relation) -> Float[Array, "p q"]:
-        """How alike every neuron of the first network is to every neuron of the second; larger is more alike."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither `scores` nor `match`")
-
-    def match(self, relation: Relation) -> Matching | SemiMatching:
-        """The partners in one group; by default the one-to-one matching of largest total score."""
-        return one_to_one(self.scores(relation), dead_x=relation.dead_x, dead_y=relation.dead_y, engine=self.engine)
-
-    def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
-        """The partners in a group that others live in, such as heads, by the total scores of what is inside."""
-        return one_to_one(totals, engine=self.engine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +33,16 @@ class Correlation(Method):
 
     Attributes:
         engine: what solves the assignment (see `matching.one_to_one`).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Correlation(engine="compiled"))
+        >>> bool((out.a["params"]["hidden_0"]["kernel"] == out.b["params"]["hidden_0"]["kernel"]).all())
+        True
     """
 
     engine: str = "auto"
@@ -95,6 +61,16 @@ class Semi(Method):
 
     Attributes:
         direction: the side of which every neuron is kept: "x" the first network, "y" the second.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Semi(direction="y"))
+        >>> out.permutations_a["hidden_0"].tolist(), out.permutations_b["hidden_0"].tolist()
+        ([2, 0, 3, 1], [0, 1, 2, 3])
     """
 
     bijective: ClassVar[bool] = False
@@ -111,7 +87,18 @@ class Semi(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Greedy(Method):
-    """The neurons of the second network choose in index order, as the authors' program for SC-PwC does."""
+    """The neurons of the second network choose in index order, as the authors' program for SC-PwC does.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Greedy())
+        >>> bool((out.a["params"]["hidden_0"]["kernel"] == out.b["params"]["hidden_0"]["kernel"]).all())
+        True
+    """
 
     def match(self, relation: Relation) -> Matching:
         """The best neuron that is still free."""
@@ -120,7 +107,18 @@ class Greedy(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Mutual(Method):
-    """One to one, the pair of largest correlation first: near `Correlation`, and fast for many pairs in a program."""
+    """One to one, the pair of largest correlation first: near `Correlation`, and fast for many pairs in a program.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Mutual())
+        >>> bool((out.a["params"]["hidden_0"]["kernel"] == out.b["params"]["hidden_0"]["kernel"]).all())
+        True
+    """
 
     def match(self, relation: Relation) -> Matching:
         """See `matching.mutual`."""
@@ -133,7 +131,18 @@ class Mutual(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Identity(Method):
-    """Every neuron stays at its place: the control of naive crossover."""
+    """Every neuron stays at its place: the control of naive crossover.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Identity())
+        >>> out.permutations_b["hidden_0"].tolist()
+        [0, 1, 2, 3]
+    """
 
     def match(self, relation: Relation) -> Matching:
         """Each neuron with the one at the same place."""
@@ -142,6 +151,28 @@ class Identity(Method):
     def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
         """Each neuron with the one at the same place."""
         return _in_place(totals)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeadOnly(Method):
+    """Dead neurons are matched with dead ones, and as many others as can stay at their places: a control.
+
+    It tells how much of what an alignment gains comes from dead neurons alone.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.DeadOnly())
+        >>> out.permutations_b["hidden_0"].tolist()  # none is dead
+        [0, 1, 2, 3]
+    """
+
+    def scores(self, relation: Relation) -> Float[Array, "p q"]:
+        """1 for neurons at the same place."""
+        return jnp.eye(*relation.correlations.shape, dtype=relation.correlations.dtype)
 
 
 def _in_place(scores: Array) -> Matching:
@@ -200,6 +231,16 @@ class CCA(_Canonical):
         ridge: what is added to the diagonal of the correlation matrices.
         mode: "text" or "code" (see `matching.canonical`). As the authors' program, "code" does not set dead neurons
             apart, and takes the weights of `similarity.deflated` unless there is a ridge.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.CCA(rank=3, ridge=0.1))
+        >>> bool((out.a["params"]["hidden_0"]["kernel"] == out.b["params"]["hidden_0"]["kernel"]).all())
+        True
     """
 
     mode: str = "text"
@@ -228,6 +269,16 @@ class Loadings(_Canonical):
         rank: number of main directions kept first (SVCCA); all by default.
         ridge: what is added to the diagonal of the correlation matrices.
         engine: what solves the assignment (see `matching.one_to_one`).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Loadings(ridge=0.1))
+        >>> bool((out.a["params"]["hidden_0"]["kernel"] == out.b["params"]["hidden_0"]["kernel"]).all())
+        True
     """
 
     engine: str = "auto"
@@ -251,6 +302,16 @@ class Weights(Method, static=False):
         start: a bijective method, which compares activations.
         engine: what solves the assignments (see `matching.one_to_one`). "auto" is the host for arrays on a CPU outside
             a trace, and one program elsewhere.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> order = {"hidden_0": jnp.array([2, 0, 3, 1])}
+        >>> b = ea.symmetry.permute(ea.symmetry.infer(network.apply, a, x), a, order)
+        >>> out = ea.align(network.apply, a, b, x, method=ea.alignment.Weights(restarts=2, start=ea.alignment.Mutual()))
+        >>> bool((out.a["params"]["hidden_0"]["kernel"] == out.b["params"]["hidden_0"]["kernel"]).all())
+        True
     """
 
     restarts: int = 8
@@ -313,13 +374,3 @@ def named(method: Any) -> Method:
         fix = "Make it a frozen dataclass: @dataclasses.dataclass(frozen=True)."
         raise _checks.bad("method", f"a {type(method).__name__} without a hash", "a hashable method", fix)
     return method
-
-
-def by_assignment(method: Method) -> bool:
-    """Whether the match is the exact assignment of scores, which the host solves for a whole batch at once."""
-    return type(method).match is Method.match
-
-
-def sides(m: Matching | SemiMatching) -> tuple[Array, Array, Bool[Array, "*batch"]]:
-    """Both sides of a match, and whether it is what it should be."""
-    return m.x, m.y, m.valid if isinstance(m, Matching) else jnp.array(True)

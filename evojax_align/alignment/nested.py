@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from evojax_align._types import Array, Bool, Float, Int
-from evojax_align.alignment.methods import Method
+from evojax_align.alignment.method import Method
 from evojax_align.alignment.statistics import Relation
 from evojax_align.similarity import Moments, correlation_of
 from evojax_align.similarity.moments import finite
@@ -33,6 +33,15 @@ class GroupMatch:
         dead_y: number of dead neurons of the second.
         valid: whether a matching that should be a bijection is one.
         all_finite: whether all activations were finite.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a = network.init(jax.random.key(1), x)
+        >>> relations = ea.alignment.relate(ea.symmetry.infer(network.apply, a, x), network.apply, a, a, x)
+        >>> found = ea.alignment.match(relations)["hidden_0"]
+        >>> found.y.tolist(), found.score.round(2).tolist(), int(found.dead_x), bool(found.valid)
+        ([0, 1, 2, 3], [1.0, 1.0, 1.0, 1.0], 0, True)
     """
 
     x: Int[Array, "..."]

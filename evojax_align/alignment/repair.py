@@ -38,6 +38,17 @@ def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
 
     Raises:
         ValueError: for a network in whose trace no statistics are used.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> def apply(params, x):
+        ...     h = (x @ params["w"] - params["mean"][None]) / jnp.sqrt(params["variance"][None] + 1e-5)
+        ...     return jnp.tanh(h) @ params["out"]
+        >>> x, ones = jax.random.normal(jax.random.key(0), (50, 2)), jnp.ones(3)
+        >>> child = {"w": jnp.full((2, 3), 4.0), "mean": ones, "variance": ones, "out": jnp.ones((3, 1))}
+        >>> new = ea.alignment.reestimate(apply, child, x)
+        >>> bool(jnp.allclose(new["variance"], (x @ child["w"]).var(axis=0), rtol=1e-4))
+        True
     """
     return _reestimate(_checks.network(apply), params, x)
 
@@ -82,6 +93,17 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
 
     Raises:
         ValueError: for parents of different structure, and for networks without a layer that can be rescaled.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(64,), classes=2), jax.random.normal(jax.random.key(0), (200, 3))
+        >>> a, b = (network.init(jax.random.key(seed), x) for seed in (1, 2))
+        >>> deviation = lambda net: (x @ net["params"]["hidden_0"]["kernel"]).std(axis=0)
+        >>> child = ea.crossover.arithmetic(a, b, 0.5)
+        >>> repaired = ea.alignment.repair(network.apply, child, a, b, x)
+        >>> goal = (deviation(a) + deviation(b)) / 2
+        >>> bool((deviation(child) < goal).all()), bool(jnp.allclose(deviation(repaired), goal, rtol=1e-3))
+        (True, True)
     """
     _checks.same_trees("a", a, "b", b)
     _checks.same_trees("a", a, "child", child)

@@ -30,6 +30,14 @@ class Relation:
         samples: rows of activations that went in.
         parent: the group that this one lives in, if it does; neurons are then those of every outer neuron, end to end.
         outer: number of neurons of that group.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(4,), classes=2), jax.random.normal(jax.random.key(0), (20, 3))
+        >>> a, b = (network.init(jax.random.key(seed), x) for seed in (1, 2))
+        >>> found = ea.alignment.relate(ea.symmetry.infer(network.apply, a, x), network.apply, a, b, x)["hidden_0"]
+        >>> found.correlations.shape, found.samples, found.dead_x.tolist()
+        ((4, 4), 20, [False, False, False, False])
     """
 
     moments: Moments

@@ -24,8 +24,19 @@ class UnequalAlignment:
     """Two networks of equal shapes, with corresponding neurons at the same places.
 
     Attributes:
+        a: parameters of the first network.
+        b: parameters of the second.
         places_a: for each group, the old index of the neuron of a at each place; -1 where there is none.
+        places_b: likewise of b.
         scores: correlation of the two neurons that share a place; 0 where there is only one.
+
+    Example:
+        >>> import jax, evojax_align as ea
+        >>> x, small, large = jax.random.normal(jax.random.key(0), (20, 3)), ea.models.MLP((2,)), ea.models.MLP((5,))
+        >>> a, b = small.init(jax.random.key(1), x), large.init(jax.random.key(2), x)
+        >>> found = ea.alignment.align_unequal(small.apply, a, large.apply, b, x)
+        >>> sorted(found.places_a["hidden_0"].tolist()), sorted(found.places_b["hidden_0"].tolist())
+        ([-1, -1, -1, 0, 1], [0, 1, 2, 3, 4])
     """
 
     a: PyTree
@@ -72,6 +83,14 @@ def align_unequal(
     Raises:
         ValueError: for parents of other differences than the widths of groups, for groups inside others that differ in
             number, and as `align`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, small, large = jax.random.normal(jax.random.key(0), (20, 3)), ea.models.MLP((2,)), ea.models.MLP((5,))
+        >>> a, b = small.init(jax.random.key(1), x), large.init(jax.random.key(2), x)
+        >>> found = ea.alignment.align_unequal(small.apply, a, large.apply, b, x)
+        >>> bool(jnp.allclose(large.apply(found.a, x), small.apply(a, x), atol=1e-5))
+        True
     """
     _checks.one_of("unmatched", unmatched, UNMATCHED)
     _checks.refuse_trace("align_unequal", "shapes of its result depend on the matching.", a, b, x)

@@ -133,3 +133,20 @@ def test_from_align_to_the_assignment_are_three_calls(apply, x, shallow, monkeyp
         ea.align(apply, *shallow, x)
     own = [frame.name for frame in traceback.extract_tb(error.tb) if "evojax_align/" in frame.filename]
     assert own[: own.index("one_to_one") + 1][-3:] == ["align", "match", "one_to_one"]
+
+
+def test_the_control_of_dead_neurons_moves_nothing_else(apply, x, shallow):
+    a, b = (jax.tree.map(jnp.asarray, params) for params in shallow)
+    spec = symmetry.infer(apply, a, x)
+    relation = alignment.relate(spec, apply, a, b, x)
+    (group,) = relation
+    of_group, m = relation[group], relation[group].moments
+    dead_x, dead_y = jnp.array([True, False, False, False, False, True]), jnp.array([False] * 3 + [True] * 2 + [False])
+    moments = dataclasses.replace(
+        m, square_x=jnp.where(dead_x, 0.0, m.square_x), square_y=jnp.where(dead_y, 0.0, m.square_y)
+    )
+    partners = alignment.DeadOnly().match(dataclasses.replace(of_group, moments=moments))
+    pairs = dict(zip(partners.x.tolist(), partners.y.tolist(), strict=True))
+    assert {pairs[0], pairs[5]} == {3, 4}
+    assert (pairs[1], pairs[2]) == (1, 2)
+    assert {pairs[3], pairs[4]} == {0, 5}

@@ -1,0 +1,65 @@
+"""What a method that matches neurons is, and what its results have in common."""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from evojax_align._types import Array, Bool, Float
+from evojax_align.alignment.statistics import Relation
+from evojax_align.matching import Matching, SemiMatching, one_to_one
+
+
+class Method:
+    """How the neurons of two networks are matched. A subclass defines `scores` or `match`, both of one pair.
+
+    Instances are static under JAX's transformations: they must be hashable, as frozen dataclasses are.
+
+    Attributes:
+        within: whether the method needs the covariances inside each network (`relation.moments.within_x`).
+        bijective: whether every neuron has one partner, so that both networks keep their function.
+        engine: what solves the assignments (see `matching.one_to_one`).
+
+    Example:
+        >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Absolute(ea.alignment.Method):
+        ...     def scores(self, relation):
+        ...         return abs(relation.correlations)
+        >>> apply = lambda p, x: (x @ p["in"]) ** 2 @ p["out"]
+        >>> a = {"in": jnp.array([[1.0, 2.0], [0.0, 1.0]]), "out": jnp.array([[1.0], [2.0]])}
+        >>> b = {"in": -a["in"][:, ::-1], "out": a["out"][::-1]}
+        >>> out = ea.align(apply, a, b, jax.random.normal(jax.random.key(0), (8, 2)), method=Absolute())
+        >>> bool((out.a["out"] == out.b["out"]).all())
+        True
+    """
+
+    within: ClassVar[bool] = False
+    bijective: ClassVar[bool] = True
+    engine: Any = "auto"
+
+    def __init_subclass__(cls, *, static: bool = True) -> None:
+        if static:
+            jax.tree_util.register_static(cls)
+
+    def scores(self, relation: Relation) -> Float[Array, "p q"]:
+        """How alike every neuron of the first network is to every neuron of the second; larger is more alike."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither `scores` nor `match`")
+
+    def match(self, relation: Relation) -> Matching | SemiMatching:
+        """The partners in one group; by default the one-to-one matching of largest total score."""
+        return one_to_one(self.scores(relation), dead_x=relation.dead_x, dead_y=relation.dead_y, engine=self.engine)
+
+    def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
+        """The partners in a group that others live in, such as heads, by the total scores of what is inside."""
+        return one_to_one(totals, engine=self.engine)
+
+
+def by_assignment(method: Method) -> bool:
+    """Whether the match is the exact assignment of scores, which the host solves for a whole batch at once."""
+    return type(method).match is Method.match
+
+
+def sides(m: Matching | SemiMatching) -> tuple[Array, Array, Bool[Array, "*batch"]]:
+    """Both sides of a match, and whether it is what it should be."""
+    return m.x, m.y, m.valid if isinstance(m, Matching) else jnp.array(True)
