@@ -236,6 +236,25 @@ def calls(hidden=(18,)):
         "evolution.graph.minimal": (a_graph, (key,)),
         "evolution.graph.split": (lambda key, event: graph.split(key, a_graph(key), 2, event), (key, y[0])),
         "evolution.mutation.gaussian": (lambda key, a: mutation.gaussian(key, a, genes, scale=0.1), (key, a)),
+        "evolution.mutation.isotropic": (partial(mutation.isotropic, scale=0.1), (key, a)),
+        "evolution.mutation.mean_square": (mutation.mean_square, (x, x**2)),
+        "evolution.mutation.safe_gradient": (
+            lambda key, a: mutation.safe_gradient(key, apply, a, x, scale=0.1),
+            (key, a),
+        ),
+        "evolution.mutation.safe_gradient, second": (
+            lambda key, a: mutation.safe_gradient(key, apply, a, x, scale=0.1, kind="second"),
+            (key, a),
+        ),
+        "evolution.mutation.safe_rescaling": (
+            lambda key, a: mutation.safe_rescaling(key, apply, a, x, divergence=0.1),
+            (key, a),
+        ),
+        "evolution.mutation.sensitivity": (partial(mutation.sensitivity, apply, chunk=2), (a, x)),
+        "evolution.mutation.sensitivity, absolute": (
+            partial(mutation.sensitivity, apply, kind="absolute", chunk=7),
+            (a, x),
+        ),
         "evolution.selection.attraction": (lambda s, first: selection.attraction(s, first), (x, y[0])),
         "evolution.selection.best": (lambda f: selection.best(f, 2), (halves,)),
         "evolution.selection.by_dominance": (selection.by_dominance, (x,)),
