@@ -60,10 +60,18 @@ def positive(argument: str, value: int) -> int:
     return int(value)
 
 
-def above_zero(argument: str, value: float) -> float:
-    """Return `value` if it is a finite number above zero."""
-    if not (value > 0 and np.isfinite(value)):
+def above_zero(argument: str, value: Any) -> Any:
+    """Return `value` if it is a finite number above zero, as far as its value is known."""
+    if is_concrete(value) and not (value > 0 and np.isfinite(value)):
         raise bad(argument, repr(value), "a finite number above 0", f"Pass, for example, {argument}=0.1.")
+    return value
+
+
+def deviation(argument: str, value: Any) -> Any:
+    """Return `value` if it is one finite number of at least zero, such as a standard deviation."""
+    number(argument, value, "one finite number of at least 0", f"Pass, for example, {argument}=0.1.")
+    if is_concrete(value) and value < 0:
+        raise bad(argument, repr(value), "one finite number of at least 0", f"Pass {argument}={-value}.")
     return value
 
 

@@ -1,6 +1,6 @@
 """Tools for trees of parameters, by the paths of their leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -55,6 +55,43 @@ def uniforms(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
     return {
         path: lots[end - of.size : end].reshape(of.shape) for end, (path, of) in zip(ends, like.items(), strict=True)
     }
+
+
+def normals(key: PRNGKey, like: Sequence[Array]) -> list[Array]:
+    """Standard normal numbers, one for each entry of the arrays, in float32 or better; drawn together as `uniforms`."""
+    sizes = [leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in like]
+    drawn = jax.random.normal(key, (sum(sizes),))
+    found = []
+    for end, size, leaf in zip(np.cumsum(sizes, dtype=int), sizes, like, strict=True):
+        part = drawn[end - size : end]
+        if jnp.iscomplexobj(leaf):
+            part = jax.lax.complex(part[: leaf.size], part[leaf.size :]) / np.sqrt(2)
+        found.append(part.reshape(leaf.shape))
+    return found
+
+
+def floats(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Any]], PyTree]]:
+    """The leaves of floating point, complex ones too, and a function that puts others in their place."""
+    leaves, structure = jax.tree.flatten(tree)
+    places = [n for n, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+
+    def put(new: Sequence[Any]) -> PyTree:
+        given = dict(zip(places, new, strict=True))
+        return structure.unflatten([given.get(n, leaf) for n, leaf in enumerate(leaves)])
+
+    return [jnp.asarray(leaves[n]) for n in places], put
+
+
+def positions(tree: PyTree) -> tuple[PyTree, int]:
+    """The place of each entry among all entries in the order of the leaves, and their number."""
+    leaves, structure = jax.tree.flatten(tree)
+    sizes = [int(np.prod(jnp.shape(leaf))) for leaf in leaves]
+    starts = np.cumsum([0, *sizes])
+    places = [
+        start + jnp.arange(size, dtype=jnp.int32).reshape(jnp.shape(leaf))
+        for start, size, leaf in zip(starts[:-1].tolist(), sizes, leaves, strict=True)
+    ]
+    return structure.unflatten(places), int(starts[-1])
 
 
 def home(path: str) -> str:

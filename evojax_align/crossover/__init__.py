@@ -11,6 +11,9 @@ from evojax_align.crossover.genes import (
     neuron_genes,
     neurons,
 )
+from evojax_align.crossover.line import line
+from evojax_align.crossover.one_point import one_point
+from evojax_align.crossover.spherical import spherical, spherical_split
 from evojax_align.crossover.uniform import uniform
 
 __all__ = [
@@ -22,8 +25,12 @@ __all__ = [
     "layer_genes",
     "layers",
     "lerp",
+    "line",
     "mix",
     "neuron_genes",
     "neurons",
+    "one_point",
+    "spherical",
+    "spherical_split",
     "uniform",
 ]

@@ -4,17 +4,23 @@ import jax
 import jax.numpy as jnp
 
 from evojax_align import _checks
-from evojax_align._types import Array, Float, Int, PRNGKey
+from evojax_align._types import Array, ArrayLike, Bool, Float, Int, PRNGKey
 
 __all__ = [
+    "attraction",
     "best",
     "by_dominance",
+    "competition",
     "couples",
     "crowding",
     "failed_last",
     "fronts",
+    "proportional",
+    "survivors",
     "tournaments",
 ]
+
+Scores = Float[Array, "n samples"] | Int[Array, "n samples"] | Bool[Array, "n samples"]
 
 
 def failed_last(fitness: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -91,6 +97,36 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], tournament: int, coun
     return jnp.where(jnp.isnan(fitness[winners]), jnp.argmax(known), winners)
 
 
+def proportional(key: PRNGKey, fitness: Float[Array, " n"], count: int) -> Int[Array, " count"]:
+    """Members drawn with replacement, each with a probability in proportion to its fitness, which is at least 0.
+
+    Who failed (NaN) is never drawn, unless all failed. Where no fitness is above 0, all who did not fail are equally
+    likely.
+
+    Args:
+        key: a random key.
+        fitness: of those who may be drawn, such as by `competition`.
+        count: how many are drawn.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> fitness = jnp.array([1.0, 0.0, 4.0, jnp.nan])
+        >>> drawn = ea.evolution.selection.proportional(jax.random.key(0), fitness, 1000)
+        >>> [round(float(share), 1) for share in jnp.bincount(drawn, length=4) / 1000]
+        [0.2, 0.0, 0.8, 0.0]
+    """
+    key = _checks.key("key", key)
+    _checks.positive("count", count)
+    if _checks.is_concrete(fitness) and bool(jnp.any(fitness < 0)):
+        fix = "Subtract the smallest, or choose by `tournaments`."
+        raise _checks.bad("fitness", f"{float(jnp.nanmin(fitness))}", "at least 0", fix)
+    failed, endless = jnp.isnan(fitness), fitness == jnp.inf
+    known = jnp.where(failed, 0, jnp.maximum(fitness, 0)).astype(jnp.promote_types(fitness.dtype, jnp.float32))
+    known = jnp.where(jnp.any(endless), endless, known)
+    shares = _shares(known, ~failed)
+    return jax.random.choice(key, fitness.shape[0], (count,), p=shares).astype(jnp.int32)
+
+
 def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
     """How many layers of others lie above: 0 for those that nobody dominates, 1 once these are gone, and so on.
 
@@ -153,3 +189,140 @@ def by_dominance(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
     """
     front = fronts(objectives)
     return jnp.lexsort((-crowding(objectives, front), front))
+
+
+def survivors(objectives: Float[Array, "n k"], count: int) -> Int[Array, " count"]:
+    """The indices of those who survive by NSGA-II, best first: whole fronts, and of the last one the least crowded.
+
+    Members with an objective that is NaN have failed, and come last.
+
+    Args:
+        objectives: of parents and children together; all are to be large.
+        count: how many survive.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> objectives = jnp.array([[0.0, 0.0], [0.0, 4.0], [1.0, 3.0], [4.0, 0.0], [9.0, jnp.nan]])
+        >>> ea.evolution.selection.survivors(objectives, 3).tolist()
+        [1, 3, 2]
+
+    References:
+        Deb, K., Pratap, A., Agarwal, S. and Meyarivan, T. (2002). A fast and elitist multiobjective genetic algorithm:
+        NSGA-II. IEEE Transactions on Evolutionary Computation 6.
+    """
+    total = objectives.shape[0]
+    if _checks.positive("count", count) > total:
+        raise _checks.bad("count", count, f"at most {total}", "Choose among more.")
+    failed = jnp.any(jnp.isnan(objectives), axis=1)
+    known = jnp.where(failed[:, None], jnp.nan, objectives)
+    front = fronts(known)
+    return jnp.lexsort((-crowding(known, front), front, failed))[:count]
+
+
+def competition(
+    scores: Scores,
+    *,
+    alpha: ArrayLike = 1.0,
+    capacity: Float[Array, " samples"] | None = None,
+) -> Float[Array, " n"]:
+    """The fitness of members that share what each sample has to give (M2N2).
+
+    With the score s_ij of member i on sample j, and the capacity c_j of the sample,
+
+        fitness_i = sum over j of s_ij c_j / (sum over k of s_kj)^alpha
+
+    so that a sample that few members solve is worth more to each of them. What nobody scores on is worth nothing.
+
+    Args:
+        scores: at least 0, for each member on each sample, such as whether its class is right. One that is NaN counts
+            as 0 for the others.
+        alpha: the strength of the competition; 0 is none, with which fitness is the plain sum for scores of 0 and 1.
+        capacity: what each sample has to give; by default the largest score on it, which is 1 for scores of 0 and 1.
+
+    Returns:
+        The fitness, NaN for a member with a score that is NaN. With alpha = 1 it adds up to the total capacity of the
+        samples that somebody scores on.
+
+    Raises:
+        ValueError: for scores below 0, or an alpha that is not one finite number of at least 0.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> solved = jnp.array([[True, True, False], [True, True, False], [False, False, True]])
+        >>> ea.evolution.selection.competition(solved).tolist()
+        [1.0, 1.0, 1.0]
+        >>> ea.evolution.selection.competition(solved, alpha=0).tolist()
+        [2.0, 2.0, 1.0]
+
+    References:
+        Abrantes, J., Lange, R. T. and Tang, Y. (2025). Competition and attraction improve model fusion. GECCO.
+    """
+    known, failed, worth = _resources(scores, alpha, capacity)
+    return jnp.where(failed, jnp.nan, jnp.sum(known * worth[None], axis=1))
+
+
+def attraction(
+    scores: Scores,
+    first: Int[ArrayLike, ""],
+    *,
+    alpha: ArrayLike = 1.0,
+    capacity: Float[Array, " samples"] | None = None,
+) -> Float[Array, " n"]:
+    """The probability of each member to become the second parent, by what it can do and the first cannot (M2N2).
+
+    In proportion to the attraction, with the terms of `competition`,
+
+        attraction_b = sum over j of c_j / (sum over k of s_kj)^alpha max(s_bj - s_first,j, 0)
+
+    Args:
+        scores: as in `competition`.
+        first: the index of the first parent.
+        alpha: the strength of the competition.
+        capacity: what each sample has to give.
+
+    Returns:
+        Probabilities, which add up to 1; that of the first parent is 0, and that of a member with a score that is NaN,
+        too. Where no member adds anything to the first, all others are equally likely; where no other is left, the
+        first parent is its own mate. Draw one by `jax.random.choice(key, n, p=probabilities)`.
+
+    Raises:
+        ValueError: for scores below 0, or an alpha that is not one finite number of at least 0.
+
+    Example:
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> solved = jnp.array([[True, True, False, False], [True, False, True, False], [False, False, True, True]])
+        >>> ea.evolution.selection.attraction(solved, 0).round(2).tolist()  # 0, 1/2 and 1/2 + 1
+        [0.0, 0.25, 0.75]
+
+    References:
+        Abrantes, J., Lange, R. T. and Tang, Y. (2025). Competition and attraction improve model fusion. GECCO.
+    """
+    known, failed, worth = _resources(scores, alpha, capacity)
+    is_first = jnp.arange(known.shape[0]) == jnp.asarray(first)
+    others = ~failed & ~is_first
+    more = jnp.sum(jnp.maximum(known - known[first][None], 0) * worth[None], axis=1)
+    return jnp.where(jnp.any(others), _shares(jnp.where(others, more, 0), others), is_first)
+
+
+def _resources(scores: Array, alpha: ArrayLike, capacity: Array | None) -> tuple[Array, Array, Array]:
+    """Scores without NaN, who has one that is NaN, and what a score of 1 on each sample is worth."""
+    _checks.deviation("alpha", alpha)
+    if _checks.is_concrete(scores) and bool(jnp.any(scores < 0)):
+        fix = "Subtract the smallest score on each sample."
+        raise _checks.bad("scores", "scores below 0", "at least 0", fix)
+    wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    lost = jnp.isnan(wide)
+    known = jnp.where(lost, 0, wide)
+    if capacity is None:
+        capacity = jnp.max(known, axis=0, initial=0)
+    total = jnp.sum(known, axis=0)
+    used = total > 0
+    worth = jnp.where(used, capacity / jnp.where(used, total, 1) ** alpha, 0)
+    return known, jnp.any(lost, axis=1), worth
+
+
+def _shares(amounts: Array, able: Array) -> Array:
+    """Amounts as shares of their sum; where it is 0, equal shares of those who are able."""
+    total = jnp.sum(amounts)
+    equal = able / jnp.maximum(jnp.sum(able), 1)
+    return jnp.where(total > 0, amounts / jnp.where(total > 0, total, 1), equal)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evojax_align import crossover
+from evojax_align import crossover, population
 
 
 @pytest.mark.parametrize("t", [-0.25, 0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 3])
@@ -89,3 +89,13 @@ def test_leaves_of_integers_let_gradients_of_the_others_pass():
 def test_parents_of_two_types_have_derivatives_too():
     gradient = jax.grad(lambda q: crossover.lerp(jnp.bfloat16(1), q, 0.25).astype(jnp.float32))(jnp.float32(3))
     assert float(gradient) == 0.25
+
+
+def test_t_may_be_drawn_for_each_pair():
+    def cross(key, a, b):
+        return crossover.arithmetic(a, b, jax.random.uniform(key, minval=-0.25, maxval=1.25))
+
+    keys, pop = jax.random.split(jax.random.key(0), 500), jnp.zeros((500, 2))
+    children = jax.jit(lambda keys: population.map(cross, keys, pop, pop + 1))(keys)
+    assert (children[:, 0] == children[:, 1]).all()
+    assert np.abs(np.histogram(children[:, 0], bins=5, range=(-0.25, 1.25))[0] - 100).max() < 40

@@ -40,9 +40,20 @@ OPERATORS = {
     "neurons": lambda key, a, b, rate=0.5: crossover.neurons(key, a, b, spec=SPEC, rate=rate),
     "layers": lambda key, a, b, rate=0.5: crossover.layers(key, a, b, rate=rate),
     "blocks": lambda key, a, b, rate=0.5: crossover.blocks(key, a, b, block=2, rate=rate),
+    "spherical": lambda key, a, b, rate=0.3: crossover.spherical(a, b, rate),
 }
+"""Operators with a rate or a t, at 0 of which the child is a, and at 1 b."""
+DRAWN = {
+    "one_point": crossover.one_point,
+    "one_point, layers": lambda key, a, b: crossover.one_point(key, a, b, between="layers"),
+    "spherical_split": crossover.spherical_split,
+    "line": crossover.line,
+    "line, no noise": lambda key, a, b: crossover.line(key, a, b, iso=0.0),
+}
+EVERY = OPERATORS | DRAWN
 CHOOSING = ("uniform", "neurons", "layers", "blocks")
-every_operator = pytest.mark.parametrize("name", OPERATORS)
+every_operator = pytest.mark.parametrize("name", EVERY)
+every_operator_with_a_rate = pytest.mark.parametrize("name", OPERATORS)
 every_choosing_operator = pytest.mark.parametrize("name", CHOOSING)
 
 
@@ -54,38 +65,46 @@ def assert_same_bits(a, b):
 
 @every_operator
 def test_a_child_has_the_structure_shapes_and_types_of_its_parents(name, key):
-    chex.assert_trees_all_equal_shapes_and_dtypes(OPERATORS[name](key, A, B), A)
+    chex.assert_trees_all_equal_shapes_and_dtypes(EVERY[name](key, A, B), A)
 
 
-@every_operator
+@every_operator_with_a_rate
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9, 1.0])
 def test_crossing_two_equal_parents_gives_that_parent_bit_for_bit(name, rate, key):
     special = jnp.array([-0.0, 1e-45, 3e38, jnp.inf, -jnp.inf])
     same = dict(A, a=dict(A["a"], bias=special[None]))
-    assert_same_bits(OPERATORS[name](key, same, same, rate), same)
+    assert_same_bits(EVERY[name](key, same, same, rate), same)
 
 
-@every_operator
+@pytest.mark.parametrize("name", [name for name in DRAWN if name != "line"])
+@pytest.mark.parametrize("seed", range(3))
+def test_crossing_two_equal_parents_at_a_drawn_place_gives_that_parent_bit_for_bit(name, seed):
+    special = jnp.array([-0.0, 1e-45, 3e38, jnp.inf, -jnp.inf])
+    same = dict(A, a=dict(A["a"], bias=special[None]))
+    assert_same_bits(EVERY[name](jax.random.key(seed), same, same), same)
+
+
+@every_operator_with_a_rate
 def test_rate_or_t_zero_gives_the_first_parent_and_one_the_second(name, key):
     first = dict(A, a=dict(A["a"], bias=-jnp.zeros((1, 5))))
-    assert_same_bits(OPERATORS[name](key, first, B, 0), first)
-    assert_same_bits(OPERATORS[name](key, first, B, 1), B)
-    assert_same_bits(OPERATORS[name](key, B, first, 1.0), first)
+    assert_same_bits(EVERY[name](key, first, B, 0), first)
+    assert_same_bits(EVERY[name](key, first, B, 1), B)
+    assert_same_bits(EVERY[name](key, B, first, 1.0), first)
 
 
-@every_operator
+@every_operator_with_a_rate
 @pytest.mark.parametrize("worst", [jnp.nan, jnp.inf])
 def test_nan_of_a_parent_that_is_not_chosen_does_not_get_through(name, worst, key):
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, worst) if leaf.dtype != jnp.int32 else leaf, B)
-    assert_same_bits(OPERATORS[name](key, A, broken, 0.0), A)
-    assert_same_bits(OPERATORS[name](key, broken, A, 1.0), A)
+    assert_same_bits(EVERY[name](key, A, broken, 0.0), A)
+    assert_same_bits(EVERY[name](key, broken, A, 1.0), A)
 
 
 @every_operator
 def test_the_same_key_gives_the_same_bits_and_jit_changes_nothing(name, key):
-    child = OPERATORS[name](key, A, B)
-    assert_same_bits(OPERATORS[name](key, A, B), child)
-    chex.assert_trees_all_close(jax.jit(OPERATORS[name])(key, A, B), child, rtol=1e-6)
+    child = EVERY[name](key, A, B)
+    assert_same_bits(EVERY[name](key, A, B), child)
+    chex.assert_trees_all_close(jax.jit(EVERY[name])(key, A, B), child, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -97,7 +116,7 @@ def test_the_same_key_gives_the_same_bits_in_another_process(key):
 
 
 def all_children(key):
-    return " ".join(digest(cross(key, A, B)) for cross in OPERATORS.values())
+    return " ".join(digest(cross(key, A, B)) for cross in EVERY.values())
 
 
 def digest(tree):
@@ -106,7 +125,7 @@ def digest(tree):
 
 @every_choosing_operator
 def test_other_keys_give_other_children(name):
-    children = {digest(OPERATORS[name](jax.random.key(seed), A, B)) for seed in range(8)}
+    children = {digest(EVERY[name](jax.random.key(seed), A, B)) for seed in range(8)}
     assert len(children) >= (4 if name == "layers" else 8)  # of four layers there are 16 children
 
 
@@ -114,15 +133,15 @@ def test_other_keys_give_other_children(name):
 def test_a_lifted_crossover_gives_every_pair_its_own_child(name):
     keys = jax.random.split(jax.random.key(5), 3)
     firsts, seconds = [parent(seed) for seed in (1, 2, 3)], [parent(seed) for seed in (4, 5, 6)]
-    lifted = population.map(OPERATORS[name], keys, population.stack(firsts), population.stack(seconds), strategy="vmap")
-    alone = [OPERATORS[name](*pair) for pair in zip(keys, firsts, seconds, strict=True)]
+    lifted = population.map(EVERY[name], keys, population.stack(firsts), population.stack(seconds), strategy="vmap")
+    alone = [EVERY[name](*pair) for pair in zip(keys, firsts, seconds, strict=True)]
     chex.assert_trees_all_close(population.unstack(lifted), alone, rtol=1e-6)
 
 
 @every_choosing_operator
 @pytest.mark.parametrize("seed", range(3))
 def test_every_entry_comes_from_one_of_the_parents_at_the_same_place(name, seed):
-    child = OPERATORS[name](jax.random.key(seed), A, B)
+    child = EVERY[name](jax.random.key(seed), A, B)
     for c, p, q in zip(*map(jax.tree.leaves, (child, A, B)), strict=True):
         assert bool(jnp.all((c == p) | (c == q)))
 
@@ -144,7 +163,7 @@ def test_the_rate_is_the_share_that_comes_from_the_second_parent(name, key):
 @pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), np.ones(2)])
 def test_a_rate_that_is_no_chance_is_refused(name, rate, key):
     with pytest.raises(ValueError, match=r"rate: got .*from 0 to 1"):
-        OPERATORS[name](key, A, B, rate)
+        EVERY[name](key, A, B, rate)
 
 
 WRONG = {
@@ -160,4 +179,4 @@ WRONG = {
 def test_parents_that_differ_are_refused_with_the_leaf(name, wrong, key):
     other, message = WRONG[wrong]
     with pytest.raises(ValueError, match=message):
-        OPERATORS[name](key, A, other)
+        EVERY[name](key, A, other)

@@ -1,16 +1,13 @@
-"""Mutation: noise on genes."""
+"""Gaussian noise: on genes, as a share of the size of the weights, or the same on every weight."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from evojax_align import _checks
+from evojax_align._tree import floats, normals
 from evojax_align._types import Array, ArrayLike, Float, PRNGKey, PyTree
 from evojax_align.crossover import Genes
-
-__all__ = [
-    "gaussian",
-]
 
 
 def gaussian(
@@ -66,3 +63,39 @@ def gaussian(
     indices = jax.tree.leaves(genes.index)
     mutants = [mutant(*of_leaf) for of_leaf in zip(keys, map(jnp.asarray, leaves), indices, strict=False)]
     return jax.tree.unflatten(structure, mutants)
+
+
+def isotropic(key: PRNGKey, params: PyTree, *, scale: ArrayLike) -> PyTree:
+    """Add to every weight of one network Gaussian noise of the same standard deviation: params + scale N(0, I).
+
+    Args:
+        key: a random key.
+        params: the network.
+        scale: standard deviation of the noise.
+
+    Returns:
+        A tree like the parameters. Leaves that are not of floating point stay as they are; with a scale of 0 all do,
+        bit for bit.
+
+    Raises:
+        ValueError: for a scale below 0.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> params = {"w": jnp.full(10_000, 5.0), "steps": jnp.array(3)}
+        >>> mutant = ea.evolution.mutation.isotropic(jax.random.key(0), params, scale=0.1)
+        >>> round(float(mutant["w"].std()), 2), int(mutant["steps"])
+        (0.1, 3)
+    """
+    key = _checks.key("key", key)
+    _checks.arrays("params", params)
+    _checks.deviation("scale", scale)
+    leaves, put = floats(params)
+    return put(
+        [added(leaf, jnp.asarray(scale) * noise) for leaf, noise in zip(leaves, normals(key, leaves), strict=True)]
+    )
+
+
+def added(leaf: Array, step: Array) -> Array:
+    """The sum in the precision of the step, rounded to the type of the leaf; the leaf itself, -0 too, where it is 0."""
+    return jnp.where(step == 0, leaf, (leaf + step).astype(leaf.dtype))

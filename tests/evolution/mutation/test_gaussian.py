@@ -1,3 +1,5 @@
+"""Gaussian noise, as a share of the size of the weights or the same on all."""
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -57,3 +59,33 @@ def test_what_cannot_be_is_refused(key, settings):
 def test_genes_of_another_network_are_refused(key):
     with pytest.raises(ValueError, match="genes: got genes of another network"):
         mutation.gaussian(key, {"a": PARAMS["a"]}, GENES, scale=0.1)
+
+
+def test_isotropic_noise_is_the_same_on_all_weights_and_independent(key):
+    mutant = mutation.isotropic(key, PARAMS, scale=0.2)
+    noise = {name: np.asarray(mutant[name] - PARAMS[name]) for name in ("a", "b")}
+    assert np.std(noise["a"]) == pytest.approx(0.2, rel=0.05) and np.std(noise["b"]) == pytest.approx(0.2, rel=0.1)
+    assert abs(np.corrcoef(noise["a"].ravel()[:1200], noise["b"].ravel())[0, 1]) < 0.1
+    assert mutant["n"] == 3
+
+
+def test_without_isotropic_noise_nothing_changes_bit_for_bit(key):
+    params = {"w": jnp.array([-0.0, jnp.inf, 1e-45]), "key": jax.random.key(1)}
+    mutant = mutation.isotropic(key, params, scale=0.0)
+    assert np.asarray(mutant["w"]).tobytes() == np.asarray(params["w"]).tobytes()
+    assert (mutant["key"] == params["key"]).all()
+
+
+def test_isotropic_noise_keeps_types_and_is_rounded_once(key):
+    params = {"w": jnp.ones((4, 4), jnp.bfloat16), "z": jnp.zeros(4000, jnp.complex64)}
+    mutant = mutation.isotropic(key, params, scale=0.1)
+    wide = mutation.isotropic(key, dict(params, w=jnp.ones((4, 4))), scale=0.1)
+    assert mutant["w"].dtype == jnp.bfloat16
+    assert jnp.array_equal(mutant["w"], wide["w"].astype(jnp.bfloat16))
+    assert np.std(mutant["z"]) == pytest.approx(0.1, rel=0.05) and np.std(mutant["z"].imag) > 0.06
+
+
+@pytest.mark.parametrize("scale", [-0.1, float("inf"), np.ones(2)])
+def test_an_isotropic_scale_that_cannot_be_is_refused(scale, key):
+    with pytest.raises(ValueError, match=r"scale: got .*one finite number of at least 0"):
+        mutation.isotropic(key, PARAMS, scale=scale)
