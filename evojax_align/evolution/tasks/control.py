@@ -33,8 +33,8 @@ class Control:
     - `advance(state, action)`: the next state, the reward of this step [starts], and whether the episode goes on
       [starts], from actions [starts, outputs].
 
-    It may have two more: `total`, and `links(state)`, lines that show the system, [..., links, 2 ends, 2]. Episodes end
-    early, and no gradient passes through them.
+    It may have two more: `total`, and `links(state)`, lines that show the system, [..., links, 2 ends, 2]. The number of
+    steps is not fixed, so that `jax.grad` cannot differentiate a fitness.
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
@@ -84,7 +84,11 @@ class Control:
         return Fitness(self, policy, visited)
 
     def trace(self, key: PRNGKey, act: Callable[[Any], Any]) -> tuple[Any, Float[Array, "time starts"]]:
-        """All that happens under `act`, from observations [starts, inputs] to actions [starts, outputs].
+        """All that happens to a policy without memory, whose parameters are bound.
+
+        Args:
+            key: a random key.
+            act: from observations [starts, inputs] to actions [starts, outputs].
 
         Returns:
             The states after each step, with leading axes [time, starts], and its rewards. Of an episode that has ended
@@ -130,6 +134,7 @@ class Fitness:
     visited: int = 64
 
     def __post_init__(self) -> None:
+        _hashable("task", self.task, "Write @dataclasses.dataclass(frozen=True) above its class.")
         check_policy(self.policy)
         check_visited(self.visited)
 
@@ -176,11 +181,15 @@ def check_policy(policy: Any) -> None:
             "a function apply(params, observations), or an object with start(n) and advance(params, memory, x)",
             "Pass module.apply, or models.Recurrent(...).",
         )
+    _hashable("policy", policy, "Make its class a frozen dataclass, or wrap it once: def policy(params, x): ...")
+
+
+def _hashable(argument: str, value: Any, fix: str) -> None:
+    """Require what can be the key of a compiled program."""
     try:
-        hash(policy)
+        hash(value)
     except TypeError as error:
-        fix = "Make its class a frozen dataclass, or wrap it once: def policy(params, observations): ..."
-        raise _checks.bad("policy", f"an object without a hash ({error})", "one that can be hashed", fix) from error
+        raise _checks.bad(argument, f"an object without a hash ({error})", "one that can be hashed", fix) from error
 
 
 def bound(policy: Any, params: PyTree) -> tuple[Callable[[int], PyTree], Advance]:
@@ -217,9 +226,7 @@ class Episodes:
     alive: Bool[Array, " starts"]
 
 
-def rollout(
-    task: Control, policy: Any, params: PyTree, begin: Any, *, visited: int = 0
-) -> tuple["Episodes", Float[Array, "..."] | None]:
+def rollout(task: Control, policy: Any, params: PyTree, begin: Any, *, visited: int = 0) -> tuple["Episodes", Any]:
     """Episodes when all of them have ended, and observations as `Fitness` describes them."""
     memory, advance = bound(policy, params)
     sequences = _recurrent(policy)
@@ -268,7 +275,8 @@ def _begun(task: Control, advance: Advance, memory: PyTree, begin: Any) -> Episo
             f"[{starts}, {task.OUTPUTS}]",
             f"Give the network {task.OUTPUTS} output(s) for the {len(task.INPUTS)} inputs of this task.",
         )
-    rewards, steps = jnp.zeros(starts, seen.dtype), jnp.zeros(starts, jnp.int32)
+    rewards = jnp.zeros(starts, jnp.promote_types(seen.dtype, jnp.float32))
+    steps = jnp.zeros(starts, jnp.int32)
     episodes = Episodes(begin, memory, rewards, steps, jnp.ones(starts, bool))
     return varying(episodes, (begin, memory, remembered, action))
 
@@ -279,9 +287,9 @@ def _stepped(task: Control, advance: Advance, episodes: Episodes, seen: Array) -
     memory, action = advance(episodes.memory, seen)
     memory = jax.tree.map(lambda new, old: new.astype(old.dtype), memory, episodes.memory)
     failed = alive & not_finite(action, alive.shape[0])
-    after, reward, on = task.advance(episodes.state, action.astype(seen.dtype))
+    after, reward, on = task.advance(episodes.state, action.astype(episodes.rewards.dtype))
     state = jax.tree.map(partial(_where, alive & ~failed), after, episodes.state)
-    reward = jnp.where(alive, jnp.where(failed, jnp.nan, reward), 0.0)
+    reward = jnp.where(alive, jnp.where(failed, jnp.nan, reward), 0.0).astype(episodes.rewards.dtype)
     steps = episodes.steps + alive.astype(jnp.int32)
     return Episodes(state, memory, episodes.rewards + reward, steps, alive & on & ~failed), reward
 

@@ -7,8 +7,9 @@ stride are kept and no row has to be moved.
 """
 
 import jax.numpy as jnp
+from jaxtyping import Num
 
-from evojax_align._types import Array, Bool, Float, Int
+from evojax_align._types import Array, Bool, Int
 
 
 def rows_for(visited: int, *, sequences: bool) -> int:
@@ -17,14 +18,14 @@ def rows_for(visited: int, *, sequences: bool) -> int:
 
 
 def written(
-    rows: Float[Array, "rows starts inputs"],
-    seen: Float[Array, "starts inputs"],
+    rows: Num[Array, "rows starts inputs"],
+    seen: Num[Array, "starts inputs"],
     step: Int[Array, ""],
     stride: Int[Array, ""],
     alive: Bool[Array, " starts"],
     *,
     sequences: bool,
-) -> tuple[Float[Array, "rows starts inputs"], Int[Array, ""]]:
+) -> tuple[Num[Array, "rows starts inputs"], Int[Array, ""]]:
     """The rows with the observations of one more step of the episodes that are alive, and the stride.
 
     Args:
@@ -45,8 +46,8 @@ def written(
 
 
 def chosen(
-    rows: Float[Array, "rows starts inputs"], steps: Int[Array, " starts"], visited: int, *, sequences: bool
-) -> Float[Array, "starts visited inputs"]:
+    rows: Num[Array, "rows starts inputs"], steps: Int[Array, " starts"], visited: int, *, sequences: bool
+) -> Num[Array, "starts visited inputs"]:
     """So many observations of each episode: of the first steps, or spread over all.
 
     Args:

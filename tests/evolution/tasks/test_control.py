@@ -195,6 +195,30 @@ def test_a_trace_shows_what_the_fitness_adds_up(key):
     np.testing.assert_array_equal(same, rewards)
 
 
+@dataclasses.dataclass(frozen=True)
+class Corridor(Control):
+    """Steps to the right until the end; what is seen is the place, an integer."""
+
+    limit: int = 9
+
+    INPUTS, OUTPUTS = ("place",), 1
+
+    def begin(self, key):
+        return jnp.zeros(1, jnp.int32)
+
+    def observe(self, state):
+        return state[:, None]
+
+    def advance(self, state, action):
+        state = state + (action[:, 0] > 0.3)
+        return state, -jnp.ones(1, jnp.int32), state < 4
+
+
+def test_states_observations_and_rewards_may_be_integers(key):
+    found = Corridor().fitness(lambda params, seen: params + 0.0 * seen, visited=3)(key, 0.5)
+    assert float(found.fitness) == -4 and found.states[:, 0].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_parameters_may_have_few_bits(key, dtype):
     found = tasks.DoublePole().fitness(lambda params, seen: seen.astype(dtype) @ params)(key, jnp.ones((6, 1), dtype))
@@ -227,6 +251,7 @@ def test_episodes_run_where_the_key_or_the_network_varies_over_devices(key, recu
 BAD = {
     "no function": (lambda: Climb().fitness("climb"), "policy: got 'climb'; expected a function apply"),
     "no hash": (lambda: Climb().fitness(Unhashable()), "policy: got an object without a hash"),
+    "task": (lambda: Thawed().fitness(by), r"task: got an object without a hash.*Write @dataclasses.dataclass\("),
     "visited": (lambda: Climb().fitness(by, visited=-1), "visited: got -1; expected an integer of at least 0"),
     "shape": (
         lambda: Climb().fitness(lambda params, seen: seen)(jax.random.key(0), None),
@@ -238,6 +263,13 @@ BAD = {
     ),
     "key": (lambda: Climb().fitness(by)(3, 1.0), "key: got int; expected one random key"),
 }
+
+
+@dataclasses.dataclass
+class Thawed(Control):
+    """A task whose class is no frozen dataclass."""
+
+    limit: int = 3
 
 
 @dataclasses.dataclass
