@@ -33,8 +33,8 @@ class Control:
     - `advance(state, action)`: the next state, the reward of this step [starts], and whether the episode goes on
       [starts], from actions [starts, outputs].
 
-    It may have two more: `total`, and `links(state)`, lines that show the system, [..., links, 2 ends, 2]. The number of
-    steps is not fixed, so that `jax.grad` cannot differentiate a fitness.
+    It may have two more: `total`, and `links(state)`, lines that show the system, [..., links, 2 ends, 2]. The number
+    of steps is not fixed, so that `jax.grad` cannot differentiate a fitness.
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
