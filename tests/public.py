@@ -31,21 +31,22 @@ HOST_PACKAGES = {
 CLASSES = {
     "record of arrays": """
         alignment.Alignment alignment.GroupMatch alignment.ManyAlignment alignment.Relation alignment.Reordered
-        alignment.UnequalAlignment crossover.Genes evolution.Individual evolution.LamarckianState
+        alignment.UnequalAlignment crossover.Genes evolution.Evaluation evolution.Individual evolution.LamarckianState
         evolution.PadawannInfo evolution.PadawannOffspring evolution.PadawannState evolution.RecombinationInfo
         evolution.RecombinationOffspring evolution.RecombinationState evolution.SearchHistory evolution.SynthesisInfo
         evolution.SynthesisOffspring evolution.SynthesisState evolution.Topology evolution.WannInfo
-        evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Pole
-        interpolation.Sweep matching.Injection matching.Matching matching.SemiMatching pruning.Answers pruning.Census
-        pruning.Extract pruning.Rollouts pruning.Task similarity.CanonicalDirections similarity.Moments training.History
-        training.InTraining training.Member training.Score
+        evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Links
+        evolution.tasks.Pole evolution.tasks.Poles interpolation.Sweep matching.Injection matching.Matching
+        matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts pruning.Task
+        similarity.CanonicalDirections similarity.Moments training.History training.InTraining training.Member
+        training.Score
         """,
     "settings, fixed when a program is traced": """
         alignment.CCA alignment.Correlation alignment.DeadOnly alignment.Greedy alignment.Identity alignment.Loadings
         alignment.Method alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding
         evolution.Genome evolution.LamarckianOffspring evolution.ParentAlignment evolution.Space
-        evolution.encoding.Encoding
-        pruning.Synapses symmetry.Frozen symmetry.PermutationSpec training.Pieced
+        evolution.encoding.Encoding evolution.tasks.Control pruning.Synapses symmetry.Frozen symmetry.PermutationSpec
+        training.Pieced
         """,
     "exception": "evolution.Exhausted",
     "host loop over networks of different shapes": "evolution.Lamarckian",
@@ -74,6 +75,11 @@ HOST_FUNCTIONS = {
     "training.run_pieces": "runs one program for each piece",
     "training.train_pieces": "runs one program for each piece",
 }
+
+
+def product(w, x):
+    """A network of one layer."""
+    return x @ w
 
 
 def public_names():
@@ -131,6 +137,8 @@ def calls(hidden=(18,)):
 
     def a_graph(key):
         return graph.minimal(key, 6, 3, hidden=4, genes=40, enabled=0.5)
+
+    remembering = ea.models.Recurrent(4)
 
     def module(module, x):
         shapes = jax.eval_shape(module.init, key, x)  # not drawn, which would compile; variances are above 0
@@ -267,9 +275,29 @@ def calls(hidden=(18,)):
         "evolution.selection.proportional": (lambda key, f: selection.proportional(key, f, 3), (key, halves)),
         "evolution.selection.survivors": (lambda f: selection.survivors(f, 9), (x,)),
         "evolution.selection.tournaments": (lambda key, f: selection.tournaments(key, f, 2, 3), (key, halves)),
+        "evolution.tasks.Acrobot": (
+            lambda key, w: tasks.Acrobot(limit=4).fitness(product)(key, w),
+            (key, jnp.ones((6, 1))),
+        ),
         "evolution.tasks.Classification": (
             lambda key: tasks.Classification(20)(key, graph.forward(a_graph(key), halves, kinds), data),
             (key,),
+        ),
+        "evolution.tasks.DoublePole": (
+            lambda key, w: tasks.DoublePole(velocities=False, limit=4).fitness(product)(key, w),
+            (key, jnp.ones((3, 1))),
+        ),
+        "evolution.tasks.Fitness": (
+            lambda key, p: tasks.SwingUp(limit=5).fitness(remembering)(key, p),
+            (key, jax.eval_shape(remembering.init, key, jnp.zeros((1, 1, 5)))),
+        ),
+        "evolution.tasks.Supervised": (
+            lambda key, a: tasks.Supervised(batch=10).fitness(apply, visited=4)(key, a, data),
+            (key, a),
+        ),
+        "evolution.tasks.SupervisedFitness": (
+            lambda key, a: tasks.Supervised(loss=training.cross_entropy).fitness(apply)(key, a, data),
+            (key, a),
         ),
         "evolution.tasks.SwingUp": (
             lambda key, w: tasks.SwingUp(limit=5)(key, lambda seen: seen @ w),
@@ -299,6 +327,7 @@ def calls(hidden=(18,)):
         "models.LeNet5": module(ea.models.LeNet5(), jnp.zeros((2, 28, 28, 1))),
         "models.MLP": (apply, (a, x)),
         "models.MnistNet": module(ea.models.MnistNet(), jnp.zeros((2, 28, 28, 1))),
+        "models.Recurrent": module(ea.models.Recurrent(4, 2), jnp.zeros((2, 5, 3))),
         "models.ResNet": module(ea.models.ResNet(width=4, blocks=1), image),
         "models.SplitMLP": module(ea.models.SplitMLP(8, (4, 4), 3), x),
         "models.VGG": module(ea.models.VGG(((4,),)), image),

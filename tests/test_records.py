@@ -75,5 +75,5 @@ def test_a_field_without_a_description_would_be_seen():
 
 def test_records_are_found_in_modules_and_in_folders():
     found = records("evolution")
-    assert {"evolution.padawann.records.PadawannState", "evolution.tasks.Pole"} <= set(found)
+    assert {"evolution.padawann.records.PadawannState", "evolution.tasks.swing_up.Pole"} <= set(found)
     assert evojax_align.evolution.Encoding in found.values()

@@ -1,6 +1,7 @@
 """Evolutionary algorithms, each a pair of pure functions `init` and `step`, and the operators they are made of."""
 
 from evojax_align.evolution import fitness, mutation, selection, tasks
+from evojax_align.evolution.evaluation import Evaluation
 from evojax_align.evolution.lamarckian import (
     Block,
     Exhausted,
@@ -36,6 +37,7 @@ from evojax_align.evolution.wann import Expressed, Wann, WannInfo, WannState, ex
 __all__ = [
     "Block",
     "Encoding",
+    "Evaluation",
     "Exhausted",
     "Expressed",
     "Genome",

@@ -1,4 +1,4 @@
-"""The papers' networks, as Flax modules, and the convolution and pooling that they are made of."""
+"""Networks of the papers and a recurrent one, as Flax modules; the convolution and pooling that they are made of."""
 
 from evojax_align.models.block_cnn import BlockCNN
 from evojax_align.models.convolution import Conv, conv, max_pool
@@ -6,6 +6,7 @@ from evojax_align.models.deep import VGG, VGG11, ResNet
 from evojax_align.models.lenet import LeNet, LeNet5
 from evojax_align.models.mlp import MLP, SplitMLP
 from evojax_align.models.mnist_net import MnistNet
+from evojax_align.models.recurrent import Recurrent
 
 __all__ = [
     "MLP",
@@ -16,6 +17,7 @@ __all__ = [
     "LeNet",
     "LeNet5",
     "MnistNet",
+    "Recurrent",
     "ResNet",
     "SplitMLP",
     "conv",

@@ -15,6 +15,7 @@ Example:
 from evojax_align.plotting.canvas import figure, save
 from evojax_align.plotting.confusion import plot_confusion
 from evojax_align.plotting.correlations import color_bar, plot_correlations
+from evojax_align.plotting.frames import plot_frames
 from evojax_align.plotting.graphs import plot_graph
 from evojax_align.plotting.poles import plot_swing
 from evojax_align.plotting.shares import plot_win_share
@@ -30,6 +31,7 @@ __all__ = [
     "plot_correlations",
     "plot_courses",
     "plot_exchange",
+    "plot_frames",
     "plot_graph",
     "plot_histogram",
     "plot_points",
