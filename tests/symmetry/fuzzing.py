@@ -25,6 +25,9 @@ from tests.symmetry.operations import ANY, EASY, OPERATIONS, Builder, Program
 
 TOLERANCE = 1e-7
 """Relative change of an output that is still rounding: steps may amplify an error of 1e-16 by cancellation."""
+NEAR = 16
+"""So many changes of the parameters by rounding are tried: a program that branches on the sign of a sum that is 0 but for
+rounding changes under about half of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +86,7 @@ def check(made: Program, draws: int = 2) -> Finding:
             back = run(permute, moved, run(functools.partial(symmetry.inverse, spec), orders))
             undone &= all(np.array_equal(params[path], back[path]) for path in params)
             change = _difference(expected, outputs(moved))
-            if not change < TOLERANCE:
+            for _ in range(0 if change < TOLERANCE else NEAR):
                 near = {k: v * (1 + 1e-13 * numbers.normal(size=v.shape)) for k, v in params.items()}
                 unstable |= not _difference(expected, outputs(near)) < TOLERANCE / 10
             worst = max(worst, change)
