@@ -26,8 +26,8 @@ from tests.symmetry.operations import ANY, EASY, OPERATIONS, Builder, Program
 TOLERANCE = 1e-7
 """Relative change of an output that is still rounding: steps may amplify an error of 1e-16 by cancellation."""
 NEAR = 16
-"""So many changes of the parameters by rounding are tried: a program that branches on the sign of a sum that is 0 but for
-rounding changes under about half of them."""
+"""So many changes of the parameters by rounding are tried: a program that branches on the sign of a sum that is 0 but
+for rounding changes under about half of them."""
 
 
 @dataclasses.dataclass(frozen=True)

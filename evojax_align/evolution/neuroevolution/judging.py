@@ -1,0 +1,122 @@
+"""Fitness functions as programs that are compiled once for the same code, whichever object it comes in."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from evojax_align import _checks
+from evojax_align._types import Array, PRNGKey, PyTree
+from evojax_align.evolution.evaluation import Evaluation
+
+KEPT = 32
+"""So many traces are remembered."""
+
+_traces: OrderedDict[Any, tuple["Program", list[Any]]] = OrderedDict()
+
+
+class Program:
+    """A traced fitness function, which is equal to others of the same operations.
+
+    What the function closes over is not part of it: arrays are handed over at each call.
+
+    Attributes:
+        shapes: an `Evaluation` of shapes.
+    """
+
+    def __init__(self, jaxpr: Any, out: Any) -> None:
+        self.jaxpr, self.out, self.shapes = jaxpr, jax.tree.structure(out), out
+        text = str(jaxpr)
+        # a callback is printed without what it closes over, so that equal texts say nothing
+        self.key = (text, self.out, jaxpr if "callback" in text else None)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.key == other.key
+
+    @property
+    def dtype(self) -> Any:
+        """Of the fitness."""
+        return self.shapes.fitness.dtype
+
+    def __call__(self, constants: list[Any], key: PRNGKey, params: PyTree, data: PyTree) -> Evaluation:
+        """Evaluate one network."""
+        run = core.jaxpr_as_fun(core.ClosedJaxpr(self.jaxpr, constants))
+        return jax.tree.unflatten(self.out, run(*jax.tree.leaves((key, params, data))))
+
+
+def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTree) -> tuple[Program, list[Any]]:
+    """The program of a fitness function for networks of these shapes, and the arrays that the function closes over.
+
+    Raises:
+        ValueError: for a function that is not traceable, and one that gives neither a number nor an `Evaluation`.
+    """
+    if not callable(fitness):
+        fix = "Pass fitness(key, params) or fitness(key, params, data)."
+        raise _checks.bad("fitness", repr(fitness)[:80], "a function", fix)
+    given = key, params, data
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), given)
+    leaves, structure = jax.tree.flatten(shapes)
+    known = (_identity(fitness), structure, *((leaf.shape, leaf.dtype) for leaf in leaves), _wide())
+    if known in _traces:
+        _traces.move_to_end(known)
+        return _traces[known]
+
+    def evaluate(key: PRNGKey, params: PyTree, data: PyTree) -> Evaluation:
+        return evaluation(fitness(key, params) if data is None else fitness(key, params, data))
+
+    try:
+        closed, out = jax.make_jaxpr(evaluate, return_shape=True)(*shapes)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        fix = "Evaluate it outside: population, state = ask(key, state), then tell(key, population, values, state)."
+        came = f"a function that looks at values ({str(error).splitlines()[0][:120]})"
+        raise _checks.bad("fitness", came, "a function that JAX can trace", fix) from error
+    found = Program(closed.jaxpr, out), list(closed.consts)
+    if _checks.is_concrete(closed.consts):
+        _traces[known] = found
+        if len(_traces) > KEPT:
+            _traces.popitem(last=False)
+    return found
+
+
+def _wide() -> bool:
+    """Whether 64-bit numbers are enabled, which a trace depends on."""
+    return jnp.zeros(()).dtype == jnp.float64
+
+
+def _identity(fitness: Callable) -> Any:
+    try:
+        hash(fitness)
+    except TypeError as error:
+        fix = "Wrap it once: def fitness(key, params): ..."
+        raise _checks.bad("fitness", f"an object without a hash ({error})", "a function", fix) from error
+    return fitness
+
+
+def evaluation(found: Any) -> Evaluation:
+    """What a fitness function gave, as an `Evaluation` of one number in at least 32 bits."""
+    if not isinstance(found, Evaluation):
+        found = Evaluation(found)
+    value = found.fitness
+    shape = jnp.shape(value) if isinstance(value, int | float) or hasattr(value, "dtype") else None
+    if shape != ():
+        came = f"{type(value).__name__}" if shape is None else f"an array of shape {shape}"
+        fix = "Take a mean, or return evolution.Evaluation(fitness=number, scores=..., states=...)."
+        raise _checks.bad("fitness", came, "one number, or an Evaluation", fix)
+    dtype = jnp.promote_types(jnp.result_type(value), jnp.float32)
+    return Evaluation(jnp.asarray(value, dtype), found.scores, found.states)
+
+
+def mean(evaluations: Evaluation) -> Evaluation:
+    """One evaluation of several of the same network: means of the numbers, and the states of the first."""
+
+    def over(leaf: Array) -> Array:
+        return jnp.mean(leaf, axis=0)
+
+    states = jax.tree.map(lambda leaf: leaf[0], evaluations.states)
+    return Evaluation(over(evaluations.fitness), jax.tree.map(over, evaluations.scores), states)

@@ -1,0 +1,121 @@
+"""Crossover by name, and which parents are aligned before they recombine."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from evojax_align import _checks, crossover
+from evojax_align._types import Array, Int, PRNGKey, PyTree
+from evojax_align.alignment import Identity, Method
+from evojax_align.alignment.many import bijective
+from evojax_align.symmetry import PermutationSpec
+
+Crossover: TypeAlias = Callable[[PRNGKey, PyTree, PyTree], PyTree]
+"""`crossover(key, a, b) -> child`, of one pair."""
+
+RANDOM = "random"
+"""The control that puts the second parent's neurons into a random order."""
+
+OF = ("pairs", "population", "founders")
+
+
+def crossovers(spec: PermutationSpec | None) -> dict[str, Crossover]:
+    """All of them by name, with their default settings."""
+
+    def arithmetic(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
+        return crossover.arithmetic(a, b, jax.random.uniform(key))
+
+    def neurons(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
+        assert spec is not None  # read where the name is looked up
+        return crossover.neurons(key, a, b, spec=spec)
+
+    return {
+        "none": lambda key, a, b: a,
+        "arithmetic": arithmetic,
+        "spherical": crossover.spherical_split,
+        "uniform": crossover.uniform,
+        "neurons": neurons,
+        "layers": crossover.layers,
+        "blocks": crossover.blocks,
+        "one_point": crossover.one_point,
+        "line": crossover.line,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Aligned:
+    """When parents are aligned before they recombine, and how.
+
+    Attributes:
+        method: a bijective method of `align`, by name or as a value; or "random", the control that gives the second
+            parent's neurons a random order.
+        share: how many of the matings. At 0.1 every tenth second parent is aligned, on average.
+        every: generations between two in which any are aligned.
+        of: "pairs", the second parent of a mating with the first; "population", all members with the fittest one,
+            before they mate; or "founders", the same in the first generation alone.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> x, network = jnp.ones((20, 3)), ea.models.MLP(hidden=(4,), classes=2)
+        >>> alignment = ea.evolution.Aligned("mutual", share=0.1)
+        >>> ga = ea.evolution.Neuroevolution(network.apply, size=20, crossover="neurons", alignment=alignment, probe=x)
+        >>> state = ga.init(jax.random.key(0), lambda key: network.init(key, x))
+        >>> for seed in range(2):
+        ...     state, info = ga.step(jax.random.key(seed), state, lambda key, params: network.apply(params, x).mean())
+        >>> int(info.births.aligned.sum())
+        2
+    """
+
+    method: str | Method = "correlation"
+    share: float = 1.0
+    every: int = 1
+    of: str = "pairs"
+
+    def __post_init__(self) -> None:
+        if self.method != RANDOM:
+            object.__setattr__(self, "method", bijective("alignment", self.method))
+        if not 0 < self.share <= 1:
+            fix = "Pass alignment='none' to align nobody."
+            raise _checks.bad("share", self.share, "a share above 0, at most 1", fix)
+        _checks.positive("every", self.every)
+        _checks.one_of("of", self.of, OF)
+        if self.share < 1 and self.of != "pairs":
+            raise _checks.bad("share", self.share, f"1 with of={self.of!r}", "Leave it out, or align pairs.")
+
+    def __bool__(self) -> bool:
+        return not isinstance(self.method, Identity)
+
+    @property
+    def compares(self) -> bool:
+        """Whether neurons are compared, which needs inputs."""
+        return bool(self) and self.method != RANDOM
+
+    def most(self, children: int) -> int:
+        """The largest number of matings that are aligned in one generation."""
+        return math.ceil(self.share * children - 1e-9) if self and self.of == "pairs" else 0
+
+    def drawn(self, key: PRNGKey, children: int, generation: Int[Array, ""]) -> tuple[Array, Array]:
+        """Which matings of a generation are aligned: places, and whether each of them counts."""
+        most, count = self.most(children), self.share * children
+        key_places, key_last = jax.random.split(key)
+        places = jnp.arange(children)
+        if most < children:
+            places = jax.random.choice(key_places, children, (most,), replace=False)
+        last = jax.random.bernoulli(key_last, min(1.0, count - (most - 1)))
+        counts = jnp.arange(most) < most - 1 + last
+        return places, counts & (generation % self.every == 0)
+
+
+def named(crossing: str | Crossover, spec: PermutationSpec | None) -> Crossover:
+    """The crossover of a name; a function is returned as it is."""
+    known = crossovers(spec)
+    if not isinstance(crossing, str):
+        if not callable(crossing):
+            fix = "Pass a name, or functools.partial(crossover.blocks, block=32)."
+            raise _checks.bad("crossover", repr(crossing)[:80], "a name, or crossover(key, a, b)", fix)
+        return crossing
+    return known[_checks.one_of("crossover", crossing, known)]

@@ -1,0 +1,317 @@
+"""A genetic algorithm of network weights, for any fitness, whose parents can be aligned before they recombine.
+
+Safe crossover in genetic algorithms is what Uriot & Izzo (2020, section 6) propose as further work. Each part of the
+algorithm is a value that can be replaced: selection, crossover, alignment, mutation, islands.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from evojax_align import _checks, population
+from evojax_align._types import Apply, Array, PRNGKey, PyTree
+from evojax_align.alignment import Method
+from evojax_align.evolution.evaluation import Evaluation
+from evojax_align.evolution.neuroevolution import generation, lineage
+from evojax_align.evolution.neuroevolution.choosing import Selection, Truncation
+from evojax_align.evolution.neuroevolution.islands import Islands
+from evojax_align.evolution.neuroevolution.judging import Program, evaluation, traced
+from evojax_align.evolution.neuroevolution.mating import Aligned, Crossover
+from evojax_align.evolution.neuroevolution.mutating import Mutation
+from evojax_align.evolution.neuroevolution.records import NeuroevolutionInfo, NeuroevolutionState
+from evojax_align.evolution.neuroevolution.settings import INPUTS, Settings, settings
+from evojax_align.symmetry import PermutationSpec
+from evojax_align.symmetry.checking import ensure_symmetry
+from evojax_align.symmetry.inference import remembered
+
+Fitness: TypeAlias = Callable[..., Any]
+"""`fitness(key, params)` or `fitness(key, params, data)`: one number, larger is better, or an `Evaluation`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Neuroevolution:
+    """The algorithm: `state = ga.init(key, init_fn)`, then `state, info = ga.step(key, state, fitness)`.
+
+    All of them are pure functions. A generation is one program, and several can be one `jax.lax.scan`.
+    A network whose fitness is NaN has failed, and is never selected.
+
+    Main arguments:
+        apply: the network, for parts that look into it: alignment, crossover of neurons, safe mutation.
+        size: members.
+        selection: who survives and who has children (`Truncation`, `Tournament`, `Fronts`, `Niches`).
+        crossover: "none", "arithmetic", "spherical", "uniform", "neurons", "layers", "blocks", "one_point", "line", or
+            a function `crossover(key, a, b)` of one pair.
+        alignment: how the second parent is aligned with the first before they recombine: "none", a bijective method of
+            `align` by name or as a value, "random" (a control), or `Aligned(...)`, which says when.
+        mutation: of every child: the standard deviation of Gaussian noise, a function `mutation(key, params)`, or a
+            value (`Gaussian`, `SafeGradient`, `SafeRescaling`).
+        probe: inputs on which neurons are compared: an array, "visited" for the states that both parents visited
+            (`Evaluation.states`), or "data" for samples of `data`, a pair of inputs and targets.
+
+    Other arguments:
+        children: networks that are bred in a generation; by default as many as there are members, less the elites if
+            these are evaluated again.
+        elites: members that compete with the children; all others are dropped. With elites=size, parents and children
+            compete as equals.
+        reevaluate: whether elites are evaluated again in every generation, for fitness that is noisy.
+        crossover_rate: the chance of a child to have two parents.
+        samples: how often each network is evaluated; its fitness is the mean.
+        probe_size: samples of `data` on which neurons are compared, drawn in each generation.
+        spec: the symmetry of the network, if it is known already.
+        islands: parts that breed apart: their number, or `Islands(...)`.
+        lineages: whether the last common ancestors of all pairs are recorded, which takes `size` squared integers.
+        chunk: networks at once (see `population.map`).
+        mesh: shares evaluation and breeding out over its devices (see `population.map`).
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.MLP(hidden=(8,), classes=1), jnp.linspace(-1, 1, 20)[:, None]
+        >>> fitness = lambda key, params: -jnp.mean((network.apply(params, x) - jnp.sin(3 * x)) ** 2)
+        >>> ga = ea.evolution.Neuroevolution(network.apply, size=32, crossover="neurons", alignment="mutual", probe=x)
+        >>> state = ga.init(jax.random.key(0), lambda key: network.init(key, x))
+        >>> keys = jax.random.split(jax.random.key(1), 20)
+        >>> state, infos = jax.lax.scan(lambda state, key: ga.step(key, state, fitness), state, keys)
+        >>> bool(infos.best[-1] > infos.best[0]), int(state.evaluations)
+        (True, 640)
+
+    References:
+        Uriot, T. and Izzo, D. Safe crossover of neural networks through neuron alignment. GECCO 2020.
+    """
+
+    apply: Apply | None = None
+    _: dataclasses.KW_ONLY
+    size: int = 64
+    selection: Selection = dataclasses.field(default_factory=Truncation)
+    crossover: str | Crossover = "uniform"
+    alignment: str | Method | Aligned = "none"
+    mutation: float | Callable | Mutation = 0.05
+    probe: PyTree = None
+    children: int | None = None
+    elites: int = 1
+    reevaluate: bool = False
+    crossover_rate: float = 1.0
+    samples: int = 1
+    probe_size: int = 256
+    spec: PermutationSpec | None = None
+    islands: int | Islands = 1
+    lineages: bool = True
+    chunk: int | None = None
+    mesh: Mesh | None = None
+    _settings: Settings = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_settings", settings(self))
+
+    def init(
+        self,
+        key: PRNGKey,
+        init_fn: Callable[[PRNGKey], PyTree] | PyTree,
+        fitness: Fitness | None = None,
+        data: PyTree = None,
+    ) -> NeuroevolutionState:
+        """The founders.
+
+        Args:
+            key: a random key.
+            init_fn: `init_fn(key) -> params` of one network; or a population of founders.
+            fitness: evaluates the founders at once. Without it the first step does. Inside a `scan` it is needed where
+                parts use scores or visited states, and where `children` is not `size`.
+            data: as in `step`.
+
+        Returns:
+            The state.
+        """
+        s = self._settings
+        key_draw, key_judge = jax.random.split(_checks.key("key", key))
+        members = population.init(init_fn, key_draw, s.size) if callable(init_fn) else init_fn
+        _checks.arrays("init_fn", members)
+        if (count := population.size(members)) != s.size:
+            fix = f"Pass size={count}, or a function that draws one network."
+            raise _checks.bad("init_fn", f"a population of {count}", f"{s.size} founders", fix)
+        members = jax.tree.map(jnp.asarray, members)
+        self._check_network(members)
+        state = NeuroevolutionState(
+            members=members,
+            fitness=jnp.full(s.size, jnp.nan, jnp.float32),
+            scores=None,
+            states=None,
+            champion=population.take(members, 0),
+            champion_fitness=jnp.array(-jnp.inf, jnp.float32),
+            generation=jnp.array(0, jnp.int32),
+            evaluations=jnp.array(0, jnp.int32),
+            ancestors=lineage.unrelated(s.size) if s.lineages else None,
+            births=generation.founders(s, s.asked),
+        )
+        if fitness is None:
+            return state
+        program, constants = traced(fitness, key_judge, population.take(members, 0), data)
+        state = _with_room(s, dataclasses.replace(state, evaluated=True), program)
+        state, _ = generation.first_step(s, program, key_judge, state, self._given, data, constants)
+        _refuse_failure(state.fitness)
+        return state
+
+    def step(
+        self, key: PRNGKey, state: NeuroevolutionState, fitness: Fitness, data: PyTree = None
+    ) -> tuple[NeuroevolutionState, NeuroevolutionInfo]:
+        """One generation: breed, evaluate, and choose who stays; in the first one the founders are evaluated.
+
+        The same as `ask`, the evaluation, and `tell`, with the keys of `jax.random.split(key, 3)`. It is compiled once
+        for each algorithm, shapes, and operations of the fitness function, which may be a new object at every call. A
+        new object is traced again, however: pass the same one where that takes time.
+
+        Args:
+            key: a random key.
+            state: of the generation before.
+            fitness: `fitness(key, params)`, or `fitness(key, params, data)`: one number, larger is better, or an
+                `Evaluation`. All networks of a generation get the same key, and so the same samples or starts.
+            data: what the fitness function takes besides, so that it is no constant of the program.
+
+        Returns:
+            The next state, and what happened.
+        """
+        s, key = self._settings, _checks.key("key", key)
+        program, constants = traced(fitness, key, population.take(state.members, 0), data)
+        if state.fitness.dtype != program.dtype:  # float64, where that is enabled
+            numbers = {name: getattr(state, name).astype(program.dtype) for name in ("fitness", "champion_fitness")}
+            state = dataclasses.replace(state, **numbers)
+        concrete = _checks.is_concrete(state)
+        first = concrete and int(state.generation) == 0
+        if not state.evaluated:
+            if not concrete:
+                self._check_evaluated(state)
+            state = _with_room(s, state, program)
+        run = generation.first_step if first else generation.step
+        found = run(s, program, key, state, self._given, data, constants)
+        if first:
+            _refuse_failure(found[0].fitness)
+        return found
+
+    def ask(self, key: PRNGKey, state: NeuroevolutionState, data: PyTree = None) -> tuple[PyTree, NeuroevolutionState]:
+        """The networks to evaluate: the founders at first, and then children, after elites that are evaluated again.
+
+        Args:
+            key: a random key.
+            state: of the generation before.
+            data: a pair of inputs and targets, where `probe` is "data".
+
+        Returns:
+            A population, and the state to give to `tell`.
+        """
+        s, key = self._settings, _checks.key("key", key)
+        if _checks.is_concrete(state):
+            if int(state.generation) == 0:
+                return state.members, state
+        elif not state.evaluated:
+            self._check_evaluated(state)
+        return generation.ask(s, key, state, self._given, data)
+
+    def tell(
+        self,
+        key: PRNGKey,
+        population: PyTree,
+        values: Array | Evaluation | Sequence[Any],
+        state: NeuroevolutionState,
+        data: PyTree = None,
+    ) -> tuple[NeuroevolutionState, NeuroevolutionInfo]:
+        """Take the fitness of the networks that `ask` gave, and choose who stays.
+
+        Args:
+            key: a random key.
+            population: what `ask` gave; weights may have been changed, by training for example.
+            values: a number for each network, or an `Evaluation`; with a leading axis, or a list.
+            state: what `ask` gave.
+            data: as in `ask`.
+
+        Returns:
+            The next state, and what happened.
+        """
+        s, key = self._settings, _checks.key("key", key)
+        first = _checks.is_concrete(state) and int(state.generation) == 0
+        count = s.size if first else s.asked
+        _check_asked(population, state.members, count)
+        values = _evaluations(values, count)
+        if first:
+            state = _like(s, state, values)
+        found = generation.tell(s, key, population, values, state, self._given, data)
+        _refuse_failure(values.fitness)
+        return found
+
+    @property
+    def _given(self) -> PyTree:
+        return self.probe if self._settings.probe == INPUTS else None
+
+    def _check_evaluated(self, state: NeuroevolutionState) -> None:
+        """Refuse to run in a trace what can only be known after the founders were evaluated."""
+        s = self._settings
+        if s.asked != s.size:
+            came = f"{s.asked} networks to evaluate in a generation, for {s.size} founders"
+            raise _checks.bad("fitness", came, "founders that were evaluated", "In a trace, pass fitness to init too.")
+        if (s.selection.uses_scores and state.scores is None) or (s.uses_states and state.states is None):
+            came = "none of the scores or visited states of the founders, which selection or probe use"
+            raise _checks.bad("fitness", came, "founders that were evaluated", "In a trace, pass fitness to init too.")
+
+    def _check_network(self, members: PyTree) -> None:
+        """Read the symmetry, and try it, where the inputs are known."""
+        s = self._settings
+        if not s.permutes or s.probe != INPUTS or s.apply is None:
+            return
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), members)
+        generation.require_groups(s, s.spec or remembered(s.apply, one, self.probe))
+        ensure_symmetry(s.spec, s.apply, one, self.probe)
+
+
+def _with_room(s: Settings, state: NeuroevolutionState, program: Program) -> NeuroevolutionState:
+    """The state with places for scores and states, where parts use them."""
+    shapes = generation.kept(s, program.shapes)
+    if jax.tree.structure(shapes) == jax.tree.structure((state.scores, state.states)):
+        return state
+    scores, states = jax.tree.map(lambda of: jnp.zeros((s.size, *of.shape), of.dtype), shapes)
+    return dataclasses.replace(state, scores=scores, states=states)
+
+
+def _like(s: Settings, state: NeuroevolutionState, values: Evaluation) -> NeuroevolutionState:
+    """The same for evaluations that were made elsewhere."""
+    scores, states = jax.tree.map(jnp.zeros_like, generation.kept(s, values))
+    dtype = values.fitness.dtype
+    fitness, champion = state.fitness.astype(dtype), state.champion_fitness.astype(dtype)
+    return dataclasses.replace(state, scores=scores, states=states, fitness=fitness, champion_fitness=champion)
+
+
+def _check_asked(asked: PyTree, members: PyTree, count: int) -> None:
+    """Require networks like the members, as many as `ask` gave."""
+    fix = "Pass what ask returned."
+    if jax.tree.structure(asked) != jax.tree.structure(members):
+        raise _checks.bad("population", "networks of another structure", "the networks that ask gave", fix)
+    if (came := population.size(asked)) != count:
+        raise _checks.bad("population", f"{came} networks", f"the {count} that ask gave", fix)
+    for (path, new), old in zip(jax.tree_util.tree_leaves_with_path(asked), jax.tree.leaves(members), strict=True):
+        if jnp.shape(new)[1:] != old.shape[1:]:
+            came = f"shape {jnp.shape(new)[1:]} at the leaf {_checks.path_string(path)!r}"
+            raise _checks.bad("population", came, f"{old.shape[1:]}", fix)
+
+
+def _evaluations(values: Any, count: int) -> Evaluation:
+    """Evaluations with a leading axis, from what a user gives."""
+    fix = "Pass one number, or one Evaluation, for each network."
+    if isinstance(values, list | tuple):
+        if len(values) != count:
+            raise _checks.bad("values", f"{len(values)} values", f"{count}, one for each network", fix)
+        values = population.stack([evaluation(value) for value in values])
+    if not isinstance(values, Evaluation):
+        values = Evaluation(jnp.asarray(values))
+    if jnp.shape(values.fitness) != (count,):
+        raise _checks.bad("values", f"shape {jnp.shape(values.fitness)}", f"({count},), one for each network", fix)
+    fitness = jnp.asarray(values.fitness)
+    return dataclasses.replace(values, fitness=fitness.astype(jnp.promote_types(fitness.dtype, jnp.float32)))
+
+
+def _refuse_failure(fitness: Array) -> None:
+    """Refuse a generation in which every evaluation failed, where values can be looked at."""
+    if _checks.is_concrete(fitness) and np.isnan(np.asarray(fitness)).all():
+        fix = "Look for a division by zero, or for outputs that are not finite, in one call fitness(key, params)."
+        raise _checks.bad("fitness", "NaN for all networks", "a number for some", fix)

@@ -1,0 +1,186 @@
+"""The settings of the algorithm, checked and in one form each: what its programs are compiled for."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jax.sharding import Mesh
+
+from evojax_align import _checks
+from evojax_align._types import Apply, PyTree
+from evojax_align.evolution.neuroevolution.choosing import Selection
+from evojax_align.evolution.neuroevolution.islands import Islands
+from evojax_align.evolution.neuroevolution.mating import Aligned, named
+from evojax_align.evolution.neuroevolution.mutating import Function, Gaussian, Mutation
+from evojax_align.symmetry import PermutationSpec
+
+VISITED, DATA, INPUTS = "visited", "data", "inputs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """As in `Neuroevolution`, in one form each; arrays are left out, so that equal settings are equal.
+
+    Attributes:
+        apply: the network, if any part looks into it.
+        size: members.
+        children: networks that are bred in a generation.
+        elites: members that compete with the children.
+        reevaluate: whether elites are evaluated again.
+        selection: who survives and has children.
+        crossover: a name, or a function of one pair.
+        crossover_rate: the chance of two parents.
+        alignment: which second parents are aligned.
+        mutation: of every child.
+        probe: "visited", "data", "inputs" for an array that is handed over at each call, or "" for none.
+        probe_size: samples of data on which neurons are compared.
+        samples: evaluations of each network.
+        spec: the symmetry, if it is known.
+        islands: parts that breed apart.
+        lineages: whether common ancestors are recorded.
+        chunk: networks at once.
+        mesh: devices.
+    """
+
+    apply: Apply | None
+    size: int
+    children: int
+    elites: int
+    reevaluate: bool
+    selection: Selection
+    crossover: str | Callable
+    crossover_rate: float
+    alignment: Aligned
+    mutation: Mutation
+    probe: str
+    probe_size: int
+    samples: int
+    spec: PermutationSpec | None
+    islands: Islands
+    lineages: bool
+    chunk: int | None
+    mesh: Mesh | None
+
+    @property
+    def asked(self) -> int:
+        """Networks that are evaluated in a generation after the first."""
+        return self.children + (self.elites if self.reevaluate else 0)
+
+    @property
+    def aligned(self) -> int:
+        """The largest number of matings that are aligned in one generation."""
+        return self.alignment.most(self.children)
+
+    @property
+    def aligns_migrants(self) -> bool:
+        """Whether migrants are aligned where they arrive."""
+        return self.islands.exchange and self.islands.align
+
+    @property
+    def compares(self) -> bool:
+        """Whether networks are run on the probe."""
+        return self.alignment.compares or self.mutation.compares or self.aligns_migrants
+
+    @property
+    def permutes(self) -> bool:
+        """Whether the symmetry of the network is used."""
+        return bool(self.alignment) or self.crossover == "neurons" or self.aligns_migrants
+
+    @property
+    def uses_states(self) -> bool:
+        """Whether fitness functions have to give `Evaluation.states`."""
+        return self.probe == VISITED and (self.compares or self.permutes)
+
+
+def settings(given: Any) -> Settings:
+    """The settings of a `Neuroevolution`.
+
+    Raises:
+        ValueError: for what cannot be; the error names the argument.
+    """
+    for name in ("size", "samples", "probe_size"):
+        _checks.positive(name, getattr(given, name))
+    if given.size < 2:
+        raise _checks.bad("size", given.size, "at least 2 members", "One alone has nobody to compete with.")
+    elites = given.elites
+    if isinstance(elites, bool) or not isinstance(elites, int) or not 0 <= elites <= given.size:
+        raise _checks.bad("elites", elites, f"0 to {given.size}, the size", "Pass elites=1.")
+    children = given.children
+    if children is None:
+        children = given.size - elites if given.reevaluate else given.size
+        if not children:
+            raise _checks.bad("elites", elites, f"fewer than the {given.size} members", "Or say how many children.")
+    _checks.positive("children", children)
+    if elites + children < given.size:
+        came = f"{elites} and {children} for {given.size} members"
+        raise _checks.bad("elites, children", came, "enough for all members", f"Pass children={given.size}.")
+    if not 0 <= given.crossover_rate <= 1:
+        raise _checks.bad("crossover_rate", given.crossover_rate, "a chance from 0 to 1", "Pass 1 for all children.")
+    if not isinstance(given.selection, Selection):
+        fix = "Pass, for example, Truncation(0.5); one of your own inherits from evolution.Selection."
+        raise _checks.bad("selection", repr(given.selection)[:80], "a Selection", fix)
+    named(given.crossover, None)
+    found = Settings(
+        **{
+            name: getattr(given, name)
+            for name in (
+                *("apply", "size", "elites", "reevaluate", "selection", "crossover", "crossover_rate"),
+                *("probe_size", "samples", "spec", "lineages", "chunk", "mesh"),
+            )
+        },
+        children=children,
+        alignment=given.alignment if isinstance(given.alignment, Aligned) else Aligned(given.alignment),
+        mutation=_mutation(given.mutation),
+        islands=given.islands if isinstance(given.islands, Islands) else Islands(given.islands),
+        probe=_probe(given.probe),
+    )
+    _check_islands(found)
+    _check_network(found)
+    return found
+
+
+def _mutation(given: Any) -> Mutation:
+    if isinstance(given, Mutation):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return Function(given)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        came = f"the class {given.__name__}" if isinstance(given, type) else repr(given)[:80]
+        expected = "a number, a function mutation(key, params), or a Mutation"
+        raise _checks.bad("mutation", came, expected, "Pass, for example, mutation=0.05.")
+    if not given >= 0:
+        raise _checks.bad("mutation", given, "a standard deviation of at least 0", "Pass 0 to change nothing.")
+    return Gaussian(float(given))
+
+
+def _probe(given: PyTree) -> str:
+    """What kind of probe there is."""
+    if given is None:
+        return ""
+    if isinstance(given, str):
+        return _checks.one_of("probe", given, (VISITED, DATA))
+    _checks.inputs("probe", given)
+    return INPUTS
+
+
+def _check_islands(found: Settings) -> None:
+    count = found.islands.count
+    for name in ("size", "elites", "children"):
+        if getattr(found, name) % count:
+            came = f"{count} for {name}={getattr(found, name)}"
+            raise _checks.bad("islands", came, f"a number that divides {name}", f"Change {name}, or the islands.")
+    if found.islands.exchange and found.islands.migrants >= found.size // count:
+        came = f"{found.islands.migrants} of {found.size // count} members an island"
+        raise _checks.bad("migrants", came, "fewer than live on an island", "Pass migrants=1.")
+
+
+def _check_network(found: Settings) -> None:
+    if not found.compares and not found.permutes:
+        return
+    if found.apply is None:
+        fix = "Alignment, safe mutation and crossover of neurons look into it."
+        raise _checks.bad("apply", None, "the network", fix)
+    _checks.network(found.apply)
+    if not found.probe and (found.compares or found.spec is None):
+        fix = "Pass inputs of the network, or 'visited' for the states that parents visited."
+        raise _checks.bad("probe", None, "inputs on which neurons are compared", fix)
