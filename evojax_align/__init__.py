@@ -3,8 +3,8 @@
 A network is `apply(params, x)` and a pytree `params`; a population is one pytree with a leading axis.
 """
 
-import importlib
-from types import ModuleType
+import importlib as _importlib
+from types import ModuleType as _ModuleType
 
 from evojax_align import (
     alignment,
@@ -49,8 +49,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> _ModuleType:
     """Import `lab` and `plotting`, which need the extra `experiments`, when they are first used."""
     if name in ("lab", "plotting"):
-        return importlib.import_module(f"evojax_align.{name}")
+        return _importlib.import_module(f"evojax_align.{name}")
     raise AttributeError(f"module 'evojax_align' has no attribute {name!r}")

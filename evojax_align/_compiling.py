@@ -4,6 +4,7 @@ JAX keeps a compiled program for the very function or optimiser that it was comp
 `lambda` inside a loop is a new object each time, and each time everything is compiled anew.
 """
 
+import functools
 import types
 import warnings
 from typing import Any
@@ -56,19 +57,37 @@ def _code(value: Any) -> Any:
     if isinstance(value, tuple):
         codes = tuple(_code(part) for part in value)
         return None if None in codes else codes
-    return _contents(value) if isinstance(value, types.FunctionType) else None
+    contents = _contents(value)
+    return contents if isinstance(contents, tuple) else None
 
 
 def _contents(value: Any, depth: int = 0) -> Any:
     """The code of a function, with what it closes over; of what is no number and no function only the type."""
     if isinstance(value, bool | int | float | str | None):
         return value
-    if isinstance(value, tuple | list) and depth < DEEPEST:
+    if depth >= DEEPEST:
+        return type(value)
+    if isinstance(value, tuple | list):
         return tuple(_contents(part, depth + 1) for part in value)
-    if isinstance(value, types.FunctionType) and depth < DEEPEST:
-        cells = (cell.cell_contents for cell in value.__closure__ or ())
-        return value.__code__, tuple(_contents(cell, depth + 1) for cell in cells)
+    if isinstance(value, functools.partial):
+        parts = value.func, *value.args, *value.keywords.items()
+        return functools.partial, *(_contents(part, depth + 1) for part in parts)
+    if isinstance(value, types.MethodType):
+        return _contents(value.__func__, depth + 1), type(value.__self__)
+    if isinstance(value, types.FunctionType):
+        cells = (_contents(_inside(cell), depth + 1) for cell in value.__closure__ or ())
+        return value.__code__, tuple(cells)
+    if callable(getattr(value, "__wrapped__", None)):  # of jax.jit
+        return type(value), _contents(value.__wrapped__, depth + 1)
     return type(value)
+
+
+def _inside(cell: types.CellType) -> Any:
+    """What a function closes over; None for a name that has no value yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 
 def forget() -> None:

@@ -108,9 +108,14 @@ def size(population: PyTree) -> int:
     leaves = jax.tree_util.tree_leaves_with_path(population)
     if not leaves:
         raise _checks.bad("population", "a tree without leaves", "leaves with a leading axis", "Build it with `init`.")
+    _checks.arrays("population", population)
     first = jnp.shape(leaves[0][1])[:1]
     for path, leaf in leaves:
         if not jnp.shape(leaf) or jnp.shape(leaf)[:1] != first:
+            if isinstance(population, list | tuple) and len({jax.tree.structure(part) for part in population}) == 1:
+                came = f"a {type(population).__name__} of {len(population)} networks"
+                fix = "Stack them: population.stack([a, b])."
+                raise _checks.bad("population", came, "one tree, whose leaves have a leading axis", fix)
             raise _checks.bad(
                 "population",
                 f"shape {jnp.shape(leaf)} at the leaf {_checks.path_string(path)!r}",

@@ -19,6 +19,9 @@ def chosen(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
         return set(spec.groups)
     if isinstance(groups, str):
         raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups=[{groups!r}].")
+    if not isinstance(groups, Collection):
+        fix = f"Pass groups={sorted(spec.groups)[:1]!r}."
+        raise _checks.bad("groups", repr(groups), "a list of names", fix)
     groups = set(groups)
     for group in groups:
         _checks.one_of("groups", group, spec.groups)
@@ -56,7 +59,7 @@ def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
             where = repr(path) if path else "the parameters"
             source = f" ({held.source})" if held.source else ""
             why = f"axis {axis} of {where} is held by {held.primitive}{source}"
-            if held.primitive == "output":
+            if any(of.primitive == "output" for of in spec.fixed):
                 why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
         warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=3)
     for group, reason in reasons.items():

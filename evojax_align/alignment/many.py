@@ -16,10 +16,11 @@ from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, Int, PyTree
 from evojax_align.alignment._checking import check_call, member_shapes
 from evojax_align.alignment.align import align, match
-from evojax_align.alignment.groups import tell
+from evojax_align.alignment.groups import tell, unmatched
 from evojax_align.alignment.method import Method
 from evojax_align.alignment.methods import NAMES, named
 from evojax_align.alignment.statistics import Relation, relate
+from evojax_align.alignment.weights import match_weights
 from evojax_align.similarity import Moments, correlation_of
 from evojax_align.symmetry import PermutationSpec, compose, identity, inverse, permute
 from evojax_align.symmetry.checking import ensure_symmetry
@@ -38,6 +39,7 @@ class ManyAlignment:
         permutations: for each group and network, the old index of the neuron at each place.
         scores: mean correlation of the neuron at each place with those of all other networks there.
         rounds: how often all networks were looked at.
+        reasons: groups that were left as they are, and why (see `unmatched`).
         converged: whether none moved in the last round; otherwise more rounds would change the result.
 
     Example:
@@ -54,6 +56,12 @@ class ManyAlignment:
     scores: dict[str, Float[Array, "networks neurons"]]
     rounds: int = struct.field(pytree_node=False)
     converged: bool = struct.field(pytree_node=False, default=True)
+    reasons: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
+
+    @property
+    def unmatched(self) -> dict[str, str]:
+        """Groups that there was nothing to match by, with the reason; empty if all were matched."""
+        return dict(self.reasons)
 
 
 def align_many(
@@ -70,8 +78,8 @@ def align_many(
     """Bring the neurons of many networks into one order.
 
     All are matched one to one with the first, by correlation; then, in turns, each with all the others as they stand,
-    which raises the total correlation of all pairs, until nothing moves. A host function: it looks at values to know
-    when to stop.
+    which raises the total correlation of all pairs, until nothing moves. Groups that no activations tell of are matched
+    at last, by the weights, with those of the first network. A host function: it looks at values to know when to stop.
 
     Args:
         apply: the network.
@@ -119,13 +127,16 @@ def align_many(
     if verify:
         ensure_symmetry(spec, apply, member_shapes(networks), x)
     relations = relate(spec, apply, *sides, x, covariances=False, chunk=chunk, positions=positions)
-    read = {*relations, *spec.parents.values()}
-    tell(spec, {group: "no activations of it are read" for group in spec.groups if group not in read})
+    rest = set(spec.groups) - {*relations, *spec.parents.values()}
+    reasons = unmatched(spec, networks, rest, NAMES["correlation"])
+    tell(spec, reasons)
     with_first = population.take(relations, slice(0, count - 1))  # the pairs (0, 1), (0, 2), ...
     found = {group: m.y for group, m in match(with_first).items()}
-    orders = [identity(spec), *(identity(spec) | order for order in population.unstack(found))]
+    orders = [dict(identity(spec)) for _ in range(count)]
+    for number in range(1, count) if found else ():
+        orders[number] |= population.take(found, number - 1)
     between = _Correlations(relations, left, right, count)
-    turns, moved = 0, True
+    turns, moved = 0, bool(relations)
     while moved and turns < rounds:
         turns, moved = turns + 1, False
         for number in range(count):
@@ -133,6 +144,11 @@ def align_many(
             new = orders[number] | {group: m.y for group, m in matches.items()}
             if between.total(number, new, orders) > between.total(number, orders[number], orders) + GAIN:
                 orders[number], moved = new, True
+    if by_weights := tuple(sorted(rest - reasons.keys())):
+        first = permute(spec, population.take(networks, 0), orders[0])
+        for number in range(1, count):
+            network = population.take(networks, number)
+            orders[number] |= match_weights(spec, first, network, orders[number], restarts=8, groups=by_weights)
     stacked = population.stack(orders)
     return ManyAlignment(
         networks=population.map(lambda params, order: permute(spec, params, order), networks, stacked),
@@ -140,6 +156,7 @@ def align_many(
         scores=between.scores(orders),
         rounds=turns,
         converged=not moved,
+        reasons=tuple(reasons.items()),
     )
 
 
@@ -207,6 +224,7 @@ def align_to(
         [[1, 3, 0, 2]]
     """
     method = bijective("method", method)
+    _checks.network(apply)
     known = spec or remembered(apply, reference, x)
 
     def one(network: PyTree) -> Reordered:

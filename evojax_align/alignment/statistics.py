@@ -130,6 +130,7 @@ def relate(
     """
     if chunk is not None:
         _checks.positive("chunk", chunk)
+    _checks.network(apply)
     _checks.same_trees("a", a, "b", b)
     relations, healths = _relate(spec, apply, a, b, jax.tree.map(jnp.asarray, x), covariances, chunk, positions)
     if _checks.is_concrete(healths):
@@ -247,16 +248,22 @@ def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> N
             if not flags.all():
                 _checks.all_finite("x", x, "Leave these samples out, or fill them in.")
                 came = f"activations in group {group!r}{_of_pair(flags)} that are not finite, or beyond 1e19"
-                raise _checks.bad(name, came, "activations whose squares are finite", FIX)
+                argument, fix = (name, FIX) if _moderate(x) else ("x", "Scale the inputs.")
+                raise _checks.bad(argument, came, "activations whose squares are finite", fix)
         for group, flags in health.alive.items():
             if not flags.all():
                 dead = "only dead neurons (constant over the samples, or below 1e-19)"
-                raise _checks.bad(
-                    name,
-                    f"{dead} in group {group!r}{_of_pair(flags)}",
-                    "at least one whose activation differs between samples",
-                    "Use more samples, or drop this network: a layer without live neurons has nothing to align.",
-                )
+                fix = "Use more samples, or drop this network: a layer without live neurons has nothing to align."
+                argument, fix = (name, fix) if _moderate(x) else ("x", "Scale the inputs.")
+                came = f"{dead} in group {group!r}{_of_pair(flags)}"
+                raise _checks.bad(argument, came, "at least one whose activation differs between samples", fix)
+
+
+def _moderate(x: PyTree) -> bool:
+    """Whether the inputs are of a size that networks are made for."""
+    floats = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    sizes = [float(jnp.max(jnp.abs(leaf))) for leaf in floats]
+    return all(1e-9 < size < 1e9 for size in sizes)
 
 
 def _of_pair(flags: Any) -> str:

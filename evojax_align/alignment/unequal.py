@@ -9,6 +9,7 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
+from evojax_align.alignment.groups import tell
 from evojax_align.alignment.statistics import Relation, examine, refuse, relate_networks
 from evojax_align.matching import injective
 from evojax_align.similarity import correlation_of
@@ -29,6 +30,7 @@ class UnequalAlignment:
         places_a: for each group, the old index of the neuron of a at each place; -1 where there is none.
         places_b: likewise of b.
         scores: correlation of the two neurons that share a place; 0 where there is only one.
+        reasons: groups that were left as they are, and why (see `unmatched`).
 
     Example:
         >>> import jax, evojax_align as ea
@@ -44,6 +46,12 @@ class UnequalAlignment:
     places_a: Mapping[str, Int[Array, " n"]]
     places_b: Mapping[str, Int[Array, " n"]]
     scores: Mapping[str, Float[Array, " n"]]
+    reasons: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
+
+    @property
+    def unmatched(self) -> dict[str, str]:
+        """Groups that there was nothing to match by, with the reason; empty if all were matched."""
+        return dict(self.reasons)
 
 
 def align_unequal(
@@ -103,6 +111,9 @@ def align_unequal(
         (spec_a, apply_a, a), (spec_b, apply_b, b), x, covariances=False, chunk=chunk, positions=positions
     )
     refuse(examine(a, b, relations), a, b, x)
+    read = {*relations, *spec_a.parents.values()}
+    reasons = {group: "no activations of it are read" for group in spec_a.groups if group not in read}
+    tell(spec_a, reasons)
     places_a, places_b, scores = {}, {}, {}
     for group, relation in relations.items():
         if group not in spec_a.parents:
@@ -113,6 +124,7 @@ def align_unequal(
         places_a=places_a,
         places_b=places_b,
         scores=scores,
+        reasons=tuple(reasons.items()),
     )
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, PyTree
+from evojax_align.population import size
 
 
 def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
@@ -44,6 +45,7 @@ def average(population: PyTree) -> PyTree:
         >>> ea.crossover.average(pop)["w"].tolist()
         [1.0, 3.0]
     """
+    size(population)  # refuses what is no population
 
     def mean(leaf: ArrayLike) -> Array:
         leaf = jnp.asarray(leaf)

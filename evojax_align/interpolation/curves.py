@@ -103,7 +103,11 @@ def bend(
         _checks.positive(name, value)
     check_data("data", apply, a, x, y, loss, batch_size=batch_size)
     watch("interpolation.bend", (a, x), apply=apply, optimizer=_checks.descent("optimizer", optimizer), loss=loss)
-    return _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key, loss)
+    control = _bend(apply, optimizer, a, b, x, y, epochs, batch_size, key, loss)
+    if _checks.is_concrete(control):
+        fix = "Lower the learning rate, or look for values in the data that are not finite."
+        _checks.all_finite("data, optimizer", control, fix)
+    return control
 
 
 @partial(jax.jit, static_argnames=("apply", "optimizer", "epochs", "batch_size", "loss"))
@@ -184,6 +188,7 @@ def sweep_curve(
     x, y = jax.tree.map(jnp.asarray, (x, y))
     check_data("x, y", apply, a, x, y, loss, metrics, chunk=chunk)
     ts = jnp.asarray(ts, jnp.float32)
+    watch("interpolation.sweep_curve", (a, x, ts), apply=apply, loss=loss, metrics=tuple((metrics or {}).values()))
     found = _sweep_curve(apply, a, control, b, x, y, ts, loss, tuple((metrics or {}).items()), chunk)
     return Sweep(ts, found.loss, found.accuracy, found.metrics)
 

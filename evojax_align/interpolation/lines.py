@@ -131,7 +131,7 @@ def sweep(
     else:
         of_a, of_b = _of_every_group(spec, of_a, of_b)
     functions = loss, tuple((metrics or {}).items())
-    watch("interpolation.sweep", (a, x, ts), apply=apply, loss=loss)
+    watch("interpolation.sweep", (a, x, ts), apply=apply, loss=loss, metrics=tuple((metrics or {}).values()))
     means = _sweep(apply, a, b, x, y, ts, spec, of_a, of_b, functions, chunk, strategy)
     found = of_means(means if all(given) else {name: values[0] for name, values in means.items()})
     return Sweep(ts, found.loss, found.accuracy, found.metrics, True if spec is None else _bijective(of_a, of_b))
@@ -191,6 +191,7 @@ def sweep_pairs(
     check_data("x, y", apply, population.take(a, 0), x, y, loss, metrics, chunk=chunk)
     functions = loss, tuple((metrics or {}).items())
     ts = jnp.asarray(ts, jnp.float32)
+    watch("interpolation.sweep_pairs", (a, x, ts), apply=apply, loss=loss, metrics=tuple((metrics or {}).values()))
     return _sweep_pairs(apply, a, b, x, y, ts, functions, chunk, strategy, spec, permutations_a, permutations_b)
 
 

@@ -68,6 +68,7 @@ class Interval:
 
 
 def vector(argument: str, values: Values, *, least: int = 1) -> Float[np.ndarray, "n"]:
+    _checks.refuse_trace("a test of evojax_align.statistics", "pass NumPy arrays.", values)
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < least:
         fix = "Pass one value for each." if least else "Flatten it first."

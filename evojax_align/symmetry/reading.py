@@ -133,6 +133,8 @@ def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> 
     found: dict[str, dict[str, list[_Place]]] = {group: {} for group in spec.groups}
 
     def add(place: _Place, kind: str) -> None:
+        if not jnp.issubdtype(labels.programs[place.loop or 0].trace.dtypes[place.value], jnp.inexact):
+            return  # what a median asks of its values: whether any is NaN
         node = labels.programs[place.loop or 0].axes[place.value][place.axis]
         for atom in labels.classes.atoms(node):
             if atom in names:
@@ -147,7 +149,7 @@ def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> 
     from_data = depends_on(trace, labels.network.data)
     for equation in labels.programs[0].equations:
         for value in equation.outputs if equation.name in ("scan", "while", "cond") else ():
-            if value in from_data and jnp.issubdtype(trace.dtypes[value], jnp.inexact):
+            if value in from_data:
                 for axis in range(len(trace.shapes[value])):
                     add(_Place(value, axis), "passage")
     holding = set(spec.parents.values())
@@ -212,6 +214,8 @@ def _as_columns(value: Array, layouts: Sequence[Layout], neurons: tuple[int, ...
     averaged = [i for i, kind in enumerate(layouts) if kind is not None and i not in neurons]
     value = jnp.mean(value, averaged, keepdims=True) if averaged else value
     value = jnp.moveaxis(value, neurons, range(-len(neurons), 0))
+    if jnp.iscomplexobj(value):  # both parts, as twice as many samples
+        value = jnp.concatenate([value.real, value.imag]) if value.ndim > len(neurons) else value.real
     samples, shape = value.shape[: -len(neurons)], value.shape[-len(neurons) :]
     count = math.prod(samples[1:])
     if positions is not None and count > positions:

@@ -160,6 +160,6 @@ class PermutationSpec:
                 members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
                 rows.append(("fixed", freeze.primitive, f"{members}{f' ({freeze.source})' if freeze.source else ''}"))
         if len(rows) == 1:
-            return "no axis can be permuted"
+            return "no axis can be permuted: the outputs depend on no parameter"
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         return "\n".join(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows)

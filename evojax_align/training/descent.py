@@ -1,10 +1,13 @@
 """Gradient descent of one network: a step, and an epoch of steps; what masks hold at 0 stays there."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from evojax_align import _checks
+from evojax_align._compiling import watch
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.training.evaluation import batches, taken
@@ -137,9 +140,31 @@ def descend(
         >>> params["w"].shape, loss.shape
         ((4, 3), ())
     """
+    _checks.network(apply)
     _checks.descent("optimizer", optimizer)
+    _checks.arrays("params", params)
+    _checks.positive("epochs", epochs)
+    watch("training.descend", (params, x, y), apply=apply, optimizer=optimizer, loss=loss)
+    x, y = jax.tree.map(jnp.asarray, (x, y))
     key = _checks.key("key", key)
+    return _descend(apply, params, x, y, optimizer, key, masks, epochs, batch_size, shuffle, noisy, loss)
 
+
+@partial(jax.jit, static_argnames=("apply", "optimizer", "epochs", "batch_size", "shuffle", "noisy", "loss"))
+def _descend(
+    apply: Apply,
+    params: PyTree,
+    x: PyTree,
+    y: PyTree,
+    optimizer: optax.GradientTransformation,
+    key: PRNGKey,
+    masks: PyTree,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    noisy: bool,
+    loss: Loss | None,
+) -> tuple[PyTree, Float[Array, ""]]:
     def one(found: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], Array]:
         settings = {"batch_size": batch_size, "key": key, "shuffle": shuffle, "masks": masks, "noisy": noisy}
         params, opt_state, means = epoch(apply, *found, x, y, optimizer, **settings, loss=loss)

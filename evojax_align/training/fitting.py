@@ -81,7 +81,8 @@ def fit(
         >>> history.loss.shape
         (2, 3)
     """
-    _checks.refuse_trace("fit", "inside, use training.descend for one network, and population.map for many.", pop, data)
+    inside = "inside, use training.descend for one network, and population.map for many."
+    _checks.refuse_trace("fit", inside, pop, data, key)
     _checks.network(apply)
     _checks.descent("optimizer", optimizer)
     key, member = _checks.key("key", key), population.take(pop, 0)

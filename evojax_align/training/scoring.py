@@ -182,7 +182,10 @@ def chunk_size(count: int, chunk: int = CHUNK) -> int:
 
 
 def refuse_names(metrics: Metrics | None) -> None:
-    """Refuse names of metrics that records use otherwise."""
+    """Refuse metrics without names, and names that records use otherwise."""
+    if metrics is not None and not isinstance(metrics, Mapping):
+        fix = "Pass metrics={'name': function}."
+        raise _checks.bad("metrics", f"a {type(metrics).__name__}", "functions by name", fix)
     for name in ("loss", "accuracy"):
         if name in (metrics or {}):
             raise _checks.bad("metrics", f"the name {name!r}", "other names", "The record has a field of this name.")
@@ -194,10 +197,10 @@ def _by_sample(values: Array) -> Float[Array, " n"]:
 
 
 def not_finite(outputs: PyTree, count: int) -> Bool[Array, " n"]:
-    """Which samples have an output that is NaN or +infinity."""
+    """Which samples have an output that is NaN or +infinity; what has no axis of samples tells of none."""
     lost = jnp.zeros(count, bool)
     for leaf in jax.tree.leaves(outputs):
-        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.shape[:1] == (count,):
             fine = jnp.isfinite(leaf) if jnp.iscomplexobj(leaf) else leaf < jnp.inf
             lost |= ~fine.reshape(count, -1).all(axis=1)
     return lost

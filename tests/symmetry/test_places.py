@@ -61,6 +61,22 @@ def best_three(params, x):
     return jax.lax.top_k(hidden, 3)[0] @ params["told"] + hidden @ params["out"]
 
 
+def medians(params, x):
+    """Nothing but medians tells of the layer: of parts of three, and of all of it."""
+    hidden = jnp.tanh(x @ params["w"])
+    return jnp.median(hidden.reshape(-1, 4, 2), axis=2) @ params["out"]
+
+
+def median_alone(params, x):
+    return jnp.median(jnp.tanh(x @ params["w"]), axis=1, keepdims=True) * params["told"][None]
+
+
+def spectral(params, x):
+    """A product of complex numbers between two transforms over positions."""
+    hidden = jnp.fft.rfft(jnp.tanh(x.reshape(N, 3, 2) @ params["w"]), axis=1)
+    return jnp.fft.irfft(hidden @ (params["real"] + 1j * params["imaginary"]), n=3, axis=1).mean(axis=1) @ params["out"]
+
+
 def along(params, x):
     """The gradient of a choice along an axis: a scatter with batching dimensions into zeros."""
 
@@ -107,6 +123,13 @@ NETWORKS = {
     "transformed": (transformed, {"w": (2, 7), "out": (7, 2)}, {"w": 7}),
     "statistics": (statistics, LAYER | {"told": (3, 2)}, {"w": 8}),
     "best three": (best_three, LAYER | {"told": (3, 2)}, {"w": 8}),
+    "medians": (medians, {"w": (FEATURES, 8), "out": (4, 2)}, {"w": 4, "w[1].inner": 2}),
+    "median alone": (median_alone, {"w": (FEATURES, 8), "told": (2,)}, {"w": 8}),
+    "spectral": (
+        spectral,
+        {"w": (2, 7), "real": (7, 8), "imaginary": (7, 8), "out": (8, 2)},
+        {"w": 7, "imaginary": 8},
+    ),
     "along": (along, LAYER, {"w": 8}),
     "each its own": (each_its_own, LAYER, {"w": 8}),
     "centred": (centred, LAYER, {"w": 8}),
