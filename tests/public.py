@@ -31,7 +31,8 @@ HOST_PACKAGES = {
 CLASSES = {
     "record of arrays": """
         alignment.Alignment alignment.GroupMatch alignment.ManyAlignment alignment.Relation alignment.Reordered
-        alignment.UnequalAlignment crossover.Genes evolution.Evaluation evolution.Individual evolution.LamarckianState
+        alignment.UnequalAlignment crossover.Genes evolution.Births evolution.Evaluation evolution.Individual
+        evolution.LamarckianState evolution.NeuroevolutionInfo evolution.NeuroevolutionState
         evolution.PadawannInfo evolution.PadawannOffspring evolution.PadawannState evolution.RecombinationInfo
         evolution.RecombinationOffspring evolution.RecombinationState evolution.SearchHistory evolution.SynthesisInfo
         evolution.SynthesisOffspring evolution.SynthesisState evolution.Topology evolution.WannInfo
@@ -43,8 +44,11 @@ CLASSES = {
         """,
     "settings, fixed when a program is traced": """
         alignment.CCA alignment.Correlation alignment.DeadOnly alignment.Greedy alignment.Identity alignment.Loadings
-        alignment.Method alignment.Mutual alignment.Semi alignment.Weights evolution.Block evolution.Encoding
-        evolution.Genome evolution.LamarckianOffspring evolution.ParentAlignment evolution.Space
+        alignment.Method alignment.Mutual alignment.Semi alignment.Weights evolution.Aligned evolution.Block
+        evolution.Encoding evolution.Fronts evolution.Gaussian evolution.Genome evolution.Islands
+        evolution.LamarckianOffspring evolution.Mutation evolution.Niches evolution.ParentAlignment
+        evolution.SafeGradient evolution.SafeRescaling evolution.Selection evolution.Space evolution.Tournament
+        evolution.Truncation
         evolution.encoding.Encoding evolution.tasks.Control pruning.Synapses symmetry.Frozen symmetry.PermutationSpec
         training.Pieced
         """,
@@ -156,6 +160,11 @@ def calls(hidden=(18,)):
         kept = jax.tree.map(lambda leaf: leaf[None], pruning.basis(synapses, a))
         return padawann.step(key, padawann.init(key, kept, [task]), [task])
 
+    ga = evolution.Neuroevolution(apply, size=4, crossover="neurons", alignment="mutual", probe=x)
+
+    def small(key, params):
+        return -jnp.mean(apply(params, x) ** 2)
+
     def one_epoch(pop, key):
         members = training.init(pop, adam, epochs=1, key=key)
         return training.step_epoch(apply, members, data, adam, batch_size=20)
@@ -211,6 +220,7 @@ def calls(hidden=(18,)):
         "crossover.spherical_split": (crossover.spherical_split, (key, a, a)),
         "crossover.uniform": (crossover.uniform, (key, a, a)),
         "evolution.Expressed": (expressed.apply, ({"weights": jnp.ones(3)}, x[:, :2])),
+        "evolution.Neuroevolution": (lambda key, pop: ga.step(key, ga.init(key, pop, small), small), (key, pop)),
         "evolution.Padawann": (generation_of_padawann, (key, a)),
         "evolution.Recombination": (lambda key: mixing.step(key, mixing.init(key, data), data, data), (key,)),
         "evolution.Synthesis": (lambda key: sparse.step(key, sparse.init(key, data, data), data, data), (key,)),

@@ -26,10 +26,11 @@ GROUPS = "needs at least one group"
 NO_KEY = "no randomness"
 REASONS = (HOST, DISCRETE, GROUPS, NO_KEY)
 """Why a cell need not pass; no other reason counts."""
-GROUPED = ("alignment.repair",)
-"""Functions that rescale a layer, and refuse a network without one."""
+GROUPED = ("alignment.repair", "evolution.Neuroevolution")
+"""Functions that rescale a layer, or recombine aligned neurons, and refuse a network without any."""
 NOT_SMOOTH = """
     crossover.block_genes crossover.layer_genes crossover.neuron_genes evolution.Padawann evolution.Recombination
+    evolution.Neuroevolution
     evolution.Synthesis evolution.Wann evolution.encoding.conceive evolution.graph evolution.selection evolution.tasks
     evolution.diversity.clusters evolution.diversity.disagreement evolution.diversity.effective_alleles
     evolution.diversity.principal_components evolution.fitness matching pruning.at_random pruning.census

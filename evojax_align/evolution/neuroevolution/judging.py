@@ -59,10 +59,10 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
     if not callable(fitness):
         fix = "Pass fitness(key, params) or fitness(key, params, data)."
         raise _checks.bad("fitness", repr(fitness)[:80], "a function", fix)
-    given = key, params, data
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), given)
-    leaves, structure = jax.tree.flatten(shapes)
-    known = (_identity(fitness), structure, *((leaf.shape, leaf.dtype) for leaf in leaves), _wide())
+    key, params, data = jax.tree.map(jnp.asarray, (key, params, data))
+    leaves, structure = jax.tree.flatten((key, params, data))
+    types = (str(jax.typeof(leaf)) for leaf in leaves)  # inside a `shard_map` with the devices that they vary over
+    known = (_identity(fitness), structure, *types, _wide())
     if known in _traces:
         _traces.move_to_end(known)
         return _traces[known]
@@ -71,7 +71,7 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
         return evaluation(fitness(key, params) if data is None else fitness(key, params, data))
 
     try:
-        closed, out = jax.make_jaxpr(evaluate, return_shape=True)(*shapes)
+        closed, out = jax.make_jaxpr(evaluate, return_shape=True)(key, params, data)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         fix = "Evaluate it outside: population, state = ask(key, state), then tell(key, population, values, state)."
         came = f"a function that looks at values ({str(error).splitlines()[0][:120]})"

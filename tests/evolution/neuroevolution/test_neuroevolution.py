@@ -39,11 +39,19 @@ ALIGNMENTS = {
 }
 
 
+FAST = ("neurons", "spherical", "correlation", "a tenth", "the population")
+
+
+def some(names):
+    """The further cases are for the slow lane."""
+    return [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def run(ga, state, fitness, keys):
     return jax.lax.scan(lambda state, key: ga.step(key, state, fitness), state, keys)[0]
 
 
-@pytest.mark.parametrize("crossover", CROSSOVERS)
+@pytest.mark.parametrize("crossover", some(CROSSOVERS))
 def test_ten_steps_are_four_and_six_after_a_checkpoint(tmp_path, same, network, x, curve, draw, crossover):
     ga = Neuroevolution(network.apply, size=6, crossover=crossover, probe=x)
     keys = jax.random.split(jax.random.key(1), 10)
@@ -57,7 +65,7 @@ def test_ten_steps_are_four_and_six_after_a_checkpoint(tmp_path, same, network, 
     assert int(whole.evaluations) == 60
 
 
-@pytest.mark.parametrize("name", ALIGNMENTS)
+@pytest.mark.parametrize("name", some(ALIGNMENTS))
 def test_ask_and_tell_do_what_a_step_does(same, network, x, curve, draw, name):
     ga = Neuroevolution(network.apply, size=6, crossover="neurons", alignment=ALIGNMENTS[name], probe=x)
     state = told = ga.init(jax.random.key(0), draw)
@@ -276,9 +284,8 @@ def _evaluated(ga, founders):
     return ga.step(jax.random.key(1), ga.init(jax.random.key(0), founders), lambda key, params: jnp.zeros(()))[0]
 
 
-@pytest.mark.parametrize("selection", [Tournament(3), Tournament(1)], ids=str)
-def test_it_solves_a_small_problem(curve, draw, network, x, selection):
-    ga = Neuroevolution(network.apply, size=32, selection=selection, elites=4, mutation=0.1)
+def test_it_solves_a_small_problem(curve, draw, network, x):
+    ga = Neuroevolution(network.apply, size=32, selection=Tournament(3), elites=4, mutation=0.1)
     state = run(ga, ga.init(jax.random.key(0), draw), curve, jax.random.split(jax.random.key(1), 60))
     assert float(state.champion_fitness) > -0.12
     assert float(curve(None, state.champion)) == pytest.approx(float(state.champion_fitness), abs=1e-6)
