@@ -103,5 +103,7 @@ def test_what_is_left_by_families_and_by_many_parents_is_told():
     with pytest.warns(UserWarning, match=r"the group 'A\[2\]' is left as it is: no activations of it are read, but"):
         out = ea.align(heads, init(1), init(4), X)
     np.testing.assert_allclose(heads(out.b, X), heads(init(4), X), atol=1e-5)
-    with pytest.warns(UserWarning, match="the group 'A' is left as it is: no activations of it are read"):
-        ea.align_many(lora, ea.population.stack([low_rank(1), low_rank(4)]), X)
+    with pytest.warns(UserWarning, match=r"the group 'A\[2\]' is left as it is: no activations of it are read, but"):
+        many = ea.align_many(heads, ea.population.stack([init(1), init(4)]), X)
+    assert list(many.unmatched) == ["A[2]"]
+    assert ea.align_many(lora, ea.population.stack([low_rank(1), low_rank(4)]), X).unmatched == {}

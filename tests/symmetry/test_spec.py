@@ -82,7 +82,7 @@ def test_a_specification_that_names_a_group_without_a_size_is_refused():
 
 def test_a_printed_specification_is_a_table_of_groups_and_their_axes():
     assert str(symmetry.infer(apply, PARAMS, X)) == "group  neurons  axes\na      5        a[1], b[0]"
-    assert str(PermutationSpec(groups={}, axes={"a": (None,)})) == "no axis can be permuted"
+    assert str(PermutationSpec(groups={}, axes={"a": (None,)})).startswith("no axis can be permuted")
 
 
 def test_a_printed_specification_says_what_was_frozen_by_what():
