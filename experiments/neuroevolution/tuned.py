@@ -3,8 +3,8 @@
 python -m experiments.neuroevolution.tuned --task digits swing-up      # prints the entries of `TUNED`
 
 Each arm is run with each pair of settings of `GRID`, on the same seeds, which are not those of the study, and scored on
-validation data or fresh episodes. The pair of the largest mean area under the curve is taken. Arms without crossover and strategies have no crossover rate; all have
-the same scales.
+validation data or fresh episodes. The pair of the largest mean area under the curve is taken. Arms without crossover
+and strategies have no crossover rate; all have the same scales.
 """
 
 import argparse
