@@ -1,6 +1,7 @@
 """The populations that are compared: eight arms, and factors that are changed one at a time."""
 
 import dataclasses
+from typing import Any
 
 NAIVE, ALIGNED = "naive", "aligned"
 
@@ -56,7 +57,7 @@ ARMS = {
 """The arms of part 2."""
 
 
-def both(label: str, **changes: object) -> dict[str, Arm]:
+def both(label: str, **changes: Any) -> dict[str, Arm]:
     """The naive and the aligned arm with the same changes."""
     arms = {NAIVE: Arm(), ALIGNED: BASE}
     return {f"{name}, {label}": dataclasses.replace(arm, **changes) for name, arm in arms.items()}
@@ -72,24 +73,23 @@ def factors(width: int, children: int) -> dict[str, dict[str, Arm]]:
     widths = [both(f"width {wide}", width=wide) for wide in (16, 64, 256) if wide != width]
     rates = [both(f"rate {rate:g}", rate=rate) for rate in (0.25, 0.5, 1.0)]
     kinds = [both(kind, crossover=kind) for kind in ("uniform", "neurons", "arithmetic")]
-    few = {"children": max(4, children)}
-    aligned = dataclasses.replace
+    few: dict[str, Any] = {"children": max(4, children)}
     return {
         "share of matings aligned": {
-            "aligned in a tenth": aligned(BASE, share=0.1),
-            "founders aligned once": aligned(BASE, of="founders"),
+            "aligned in a tenth": dataclasses.replace(BASE, share=0.1),
+            "founders aligned once": dataclasses.replace(BASE, of="founders"),
         },
         "founders": both("one founder", founders=1) | both("two founders", founders=2),
         "islands": {
-            "naive, one island": Arm(**few),
+            **({"naive, one island": Arm(**few)} if children < few["children"] else {}),
             "naive, 4 islands": Arm(islands=4, **few),
             "naive, 4 islands, migrants aligned": Arm(islands=4, migrants=True, **few),
         },
         "width": {name: arm for part in widths for name, arm in part.items()},
         "crossover rate": {name: arm for part in rates for name, arm in part.items()},
         "probe and controls": {
-            "aligned, random states": aligned(BASE, probe="random"),
-            "dead neurons only": aligned(BASE, alignment="dead"),
+            "aligned, random states": dataclasses.replace(BASE, probe="random"),
+            "dead neurons only": dataclasses.replace(BASE, alignment="dead"),
             "random search": Arm(mutation="redraw", crossover="none"),
         },
         "kind of crossover": {name: arm for part in kinds for name, arm in part.items()},

@@ -90,7 +90,7 @@ def of_factors(task: str) -> list[tuple[str, str]]:
             elif name == "naive, 4 islands, migrants aligned":
                 pairs.append((name, "naive, 4 islands"))
             elif name == "naive, 4 islands":
-                pairs.append((name, "naive, one island"))
+                pairs.append((name, "naive, one island" if "naive, one island" in group else NAIVE))
             elif not name.startswith(f"{NAIVE}, "):
                 pairs.append((name, NAIVE))
     return pairs

@@ -15,7 +15,7 @@ from experiments.neuroevolution.view import View, band
 
 COLOURS = dict(zip(ARMS, (7, 1, 0, 2, 3, 5, 4, 6), strict=True))
 """By arm: its place in the palette."""
-METHOD_COLOURS = dict(
+METHOD_COLOURS: dict[str, int] = dict(
     zip(
         ("naive", "aligned, visited", "aligned, random states", "aligned by weights", "random order", "dead only"),
         (1, 0, 5, 2, 3, 7),
@@ -58,6 +58,8 @@ def draw_transfer(view: View, folder: Path) -> None:
                 ax.scatter(place + shift, values, s=12, color=colour, alpha=0.7, linewidths=0)
                 ax.plot([place - 0.3, place + 0.3], [values.mean()] * 2, color=colour, linewidth=2.0)
             ax.axhline(1.0, color=_style.INK, linewidth=0.6, linestyle=(0, (3, 2)))
+            low, high = ax.get_ylim()
+            ax.set_ylim(min(low, -0.05), max(high, 1.05))
             names = view.methods if row == len(KINDS) - 1 else [""] * len(view.methods)
             y = f"share of the parents' score\n{LABELS[kind]}" if column == 0 else ""
             _style.dress(ax, y=y, title=TASKS[task].title if row == 0 else None)

@@ -55,6 +55,7 @@ class Task:
 
 
 GENETIC: dict[str, Any] = {"size": 64, "children": 64, "elites": 4, "every": 256, "width": 32}
+RECURRENT: dict[str, Any] = GENETIC | {"every": 512, "width": 16}
 TASKS = {
     "digits": Task("handwritten digits", 5000, 200, 20, 1, 20, 256, threshold=0.6, floor=0.1, top=1.0),
     "images": Task("images", 12_800, 512, 64, 64, 4, 32, threshold=0.6, floor=0.1, top=1.0, noisy=True),
@@ -90,7 +91,7 @@ TASKS = {
     "double pole, no velocities": Task(
         "double pole, no velocities",
         12_800,
-        **(GENETIC | {"every": 512, "width": 16}),
+        **RECURRENT,
         threshold=0.1,
         floor=0.0,
         top=1.0,
@@ -121,7 +122,7 @@ class Judge:
             self.fitness: Any = train.fitness(policy, visited=SPECIES)
             self.unseen = train.fitness(policy, visited=0)
             self.like = jnp.zeros((1, 1, inputs) if self.recurrent else (1, inputs))
-            self._score = test.fitness(policy, visited=0)
+            self._score: Any = test.fitness(policy, visited=0)
         else:
             self.data = tuple(map(jnp.asarray, data.train))
             self.test, self.validation = (tuple(map(jnp.asarray, part)) for part in (data.test, data.validation))

@@ -3,10 +3,10 @@
 import numpy as np
 
 from evojax_align import lab
-from evojax_align.statistics import Interval, interquartile_mean, stratified_interval
+from evojax_align.statistics import Interval, bootstrap_interval, interquartile_mean
 from experiments.common import ArmView
 
-RESAMPLES = 500
+RESAMPLES = 2000
 
 
 class View(ArmView):
@@ -127,7 +127,7 @@ def middle(values: np.ndarray) -> Interval | None:
     values = values[np.isfinite(values)]
     if not values.size:
         return None
-    return stratified_interval(values[None], seed=0, resamples=RESAMPLES)
+    return bootstrap_interval(values, seed=0, statistic=interquartile_mean, resamples=RESAMPLES)
 
 
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -194,6 +194,7 @@ def test_a_threshold_that_is_never_reached_counts_as_never():
     assert (rows["naive"]["at the threshold, share"], rows["aligned"]["at the threshold, share"]) == (1, 0)
 
 
+@pytest.mark.slow
 def test_cells_that_are_missing_are_unknown_and_all_the_rest_is_drawn(tmp_path):
     arrays = made(0.2, 0.1)
     arrays["score"][:, 7:] = np.nan
