@@ -30,7 +30,9 @@ class Config:
         budget: share of a task's evaluations that a population gets.
         factors: that are changed one at a time.
         factor_tasks: where they are.
-        size: members of the populations of all tasks; 0 for those of each task.
+        size: members of the populations of tasks of control; 0 for those of each task.
+        width: of the networks of tasks of control; 0 for that of each task.
+        matcher: how neurons are matched by correlation: "correlation", exact; or "mutual", faster in large populations.
     """
 
     dataset: str = "digits"
@@ -48,6 +50,8 @@ class Config:
     factors: tuple[str, ...] = (NONE,)
     factor_tasks: tuple[str, ...] = ("digits", "swing-up")
     size: int = 0
+    width: int = 0
+    matcher: str = "correlation"
 
     def __post_init__(self) -> None:
         for name, known in (("transfer", TASKS), ("tasks", TASKS), ("factor_tasks", TASKS), ("factors", FACTORS)):
@@ -59,6 +63,9 @@ class Config:
             _checks.positive(name, getattr(self, name))
         for name in ("champions", "budget"):
             _checks.above_zero(name, getattr(self, name))
+        _checks.one_of("matcher", self.matcher, ("correlation", "mutual"))
+        if self.width < 0:
+            raise _checks.bad("width", self.width, "a number of neurons, or 0", "0 takes that of each task.")
         if self.repeats % self.block:
             fix = "Choose a block that divides the repeats."
             raise _checks.bad("block", self.block, f"a divisor of {self.repeats} repeats", fix)
@@ -80,6 +87,16 @@ def populations(config: Config) -> dict[str, tuple[str, str, Arm]]:
             own |= {name: arm for factor in known(config.factors) for name, arm in groups[factor].items()}
         found |= {f"{task}: {name}": (task, name, arm) for name, arm in own.items()}
     return found
+
+
+def interval(config: Config, task: str) -> int:
+    """Evaluations between two scores, at least one generation."""
+    return max(TASKS[task].every, config.size if TASKS[task].control else 0)
+
+
+def points(config: Config, task: str, share: float) -> int:
+    """How often a population is scored that gets this share of the evaluations of its task."""
+    return max(1, round(share * TASKS[task].evaluations / interval(config, task)))
 
 
 def known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -69,7 +69,9 @@ class Genetic:
         return self.ga._settings.asked
 
 
-def algorithm(judge: Judge, arm: Arm, tuned: tuple[float, float], size: int = 0) -> Any:
+def algorithm(
+    judge: Judge, arm: Arm, tuned: tuple[float, float], *, size: int = 0, matcher: str = "correlation"
+) -> Any:
     """The algorithm of an arm; None if it needs a package that is missing.
 
     Args:
@@ -77,6 +79,7 @@ def algorithm(judge: Judge, arm: Arm, tuned: tuple[float, float], size: int = 0)
         arm: how it evolves.
         tuned: mutation scale and crossover rate.
         size: members, where they are not those of the task.
+        matcher: how neurons are matched by correlation.
     """
     task = judge.task
     scale, rate = tuned
@@ -89,7 +92,7 @@ def algorithm(judge: Judge, arm: Arm, tuned: tuple[float, float], size: int = 0)
         mutation = SafeGradient(scale)
     elif arm.mutation == "redraw":
         mutation = partial(redrawn, judge.draw)
-    method = METHODS.get(arm.alignment, arm.alignment)
+    method = matcher if arm.alignment == "correlation" else METHODS.get(arm.alignment, arm.alignment)
     aligning: Any = "none" if method == "none" else Aligned(method, share=arm.share, of=arm.of)
     looks = method not in ("none", "random") or arm.mutation == "safe" or arm.migrants
     probe: Any = None
@@ -143,11 +146,11 @@ def advance(
     return ea.population.map(one, keys, states)
 
 
-def generations_between(found: Any, judge: Judge) -> int:
-    """Generations between two scores."""
-    every, rest = divmod(judge.task.every, found.asked)
-    if rest or not every:
+def generations_between(found: Any, evaluations: int) -> int:
+    """Generations between two scores that are so many evaluations apart."""
+    count, rest = divmod(evaluations, found.asked)
+    if rest or not count:
         came = f"{found.asked} evaluations in a generation"
         fix = "Choose a size that divides the evaluations between two scores."
-        raise _checks.bad("size", came, f"a divisor of {judge.task.every}", fix)
-    return every
+        raise _checks.bad("size", came, f"a divisor of {evaluations}", fix)
+    return count

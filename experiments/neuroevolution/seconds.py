@@ -66,7 +66,7 @@ def measured(problem: Problem, task: str, arms: dict[str, Arm], turns: int) -> d
         algorithm = problem.algorithm(task, arm)
         if algorithm is not None:
             judge = problem.judge(task, arm.width)
-            every = evolving.generations_between(algorithm, judge)
+            every = evolving.generations_between(algorithm, judge.task.every)
             states = evolving.begin(algorithm, keys, judge.data)
             running[name] = advanced(judge, algorithm, every, keys, states)
     spent: dict[str, list[float]] = {name: [] for name in running}

@@ -15,7 +15,7 @@ from evojax_align._types import Array, PyTree
 from evojax_align.data import Dataset
 from experiments.neuroevolution import evolving, transfer
 from experiments.neuroevolution.arms import ARMS, Arm
-from experiments.neuroevolution.config import METHODS, Config, known, populations
+from experiments.neuroevolution.config import METHODS, Config, interval, known, points, populations
 from experiments.neuroevolution.tasks import TASKS, Judge
 from experiments.neuroevolution.tuned import setting
 
@@ -56,6 +56,7 @@ class Problem:
 
     def judge(self, task: str, width: int = 0) -> Judge:
         """A task with a network of some width."""
+        width = width or (self.config.width if TASKS[task].control else 0)
         if (task, width) not in self._judges:
             self._judges[task, width] = Judge(task, self.data, width)
         return self._judges[task, width]
@@ -64,8 +65,8 @@ class Problem:
         """The algorithm of an arm; None if it needs a package that is missing."""
         if (task, arm) not in self._algorithms:
             judge = self.judge(task, arm.width)
-            size = self.config.size if TASKS[task].control else 0
-            self._algorithms[task, arm] = evolving.algorithm(judge, arm, setting(task, arm.tuned), size)
+            settings = {"size": self.config.size if TASKS[task].control else 0, "matcher": self.config.matcher}
+            self._algorithms[task, arm] = evolving.algorithm(judge, arm, setting(task, arm.tuned), **settings)
         return self._algorithms[task, arm]
 
     def keys(self, name: str, seeds: Any) -> Array:
@@ -80,7 +81,7 @@ class Problem:
         judge, found = self.judge(task, arm.width), self.algorithm(task, arm)
         if found is None:
             return None
-        generations = evolving.generations_between(found, judge)
+        generations = evolving.generations_between(found, interval(self.config, task))
 
         def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
             states, told = evolving.advance(
@@ -104,7 +105,7 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
     config = problem.config
     task, _, arm = problem.arms[cell.arm]
     keys = problem.keys(task, cell.seed * config.block + np.arange(config.block))
-    found = problem.evolved(run, "evolution", task, arm, keys, points(task, config.budget))
+    found = problem.evolved(run, "evolution", task, arm, keys, points(config, task, config.budget))
     if found is None:
         run.say(f"{cell.arm}: left out, because evosax is not installed")
         return unknown(config, cell) | {"left_out": np.ones(config.block, np.float32)}
@@ -114,18 +115,15 @@ def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]
 def run_pair(problem: Problem, task: str, pair: int, run: lab.Run) -> dict[str, np.ndarray]:
     """The champions of two seeds that no other pair has, crossed."""
     keys = problem.keys(task, 10_000 + 2 * pair + np.arange(2))
-    found = problem.evolved(run, "champions", task, ARMS[CHAMPION], keys, points(task, problem.config.champions))
+    found = problem.evolved(
+        run, "champions", task, ARMS[CHAMPION], keys, points(problem.config, task, problem.config.champions)
+    )
     assert found is not None  # it needs no other package
     states, _, algorithm = found
     champions = jax.vmap(algorithm.fittest)(states)
     judge, key = problem.judge(task), jax.random.fold_in(keys[0], 1)
     with run.phase("crossing"):
         return transfer.plain(transfer.crossed(judge, problem.config.children, key, champions, judge.held_out))
-
-
-def points(task: str, share: float) -> int:
-    """How often a population is scored."""
-    return max(1, round(share * TASKS[task].evaluations / TASKS[task].every))
 
 
 def unknown(config: Config, cell: lab.Cell) -> dict[str, np.ndarray]:
@@ -135,7 +133,9 @@ def unknown(config: Config, cell: lab.Cell) -> dict[str, np.ndarray]:
         shapes |= {name: (len(METHODS),) for name in ("halfway", "exchanged")}
     else:
         task = populations(config)[cell.arm][0]
-        shapes = {name: (config.block, points(task, config.budget)) for name in SHARES} | {"left_out": (config.block,)}
+        shapes = {name: (config.block, points(config, task, config.budget)) for name in SHARES} | {
+            "left_out": (config.block,)
+        }
     return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
 
 
@@ -151,7 +151,8 @@ def merge(config: Config, found: Mapping[lab.Cell, Mapping[str, np.ndarray]]) ->
         "names": [name for _, name, _ in arms.values()],
         "seconds": [seconds_of(task, name) for task, name, _ in arms.values()],
     }
-    for name in ("every", "size", "floor", "top", "threshold"):
+    merged["every"] = [float(interval(config, task)) for task, *_ in arms.values()]
+    for name in ("floor", "top", "threshold"):
         merged[name] = [float(getattr(TASKS[task], name)) for task, *_ in arms.values()]
     for name in ("floor", "top"):
         merged[f"transfer_{name}"] = [float(getattr(TASKS[task], name)) for task in known(config.transfer)]

@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from evojax_align import data
     from experiments.neuroevolution import evolving
     from experiments.neuroevolution.arms import ARMS
-    from experiments.neuroevolution.config import Config
-    from experiments.neuroevolution.study import Problem, points
+    from experiments.neuroevolution.config import Config, points
+    from experiments.neuroevolution.study import Problem
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", default=["digits", "swing-up", "double pole", "acrobot"])
@@ -57,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 algorithm = evolving.algorithm(judge, arm, (scale, rate))
                 if algorithm is None:
                     break
-                every = evolving.generations_between(algorithm, judge)
+                every = evolving.generations_between(algorithm, judge.task.every)
                 states, scores = evolving.begin(algorithm, keys, judge.data), []
-                for _ in range(points(task, arguments.share)):
+                for _ in range(points(problem.config, task, arguments.share)):
                     states, told = evolving.advance(algorithm, judge, every, keys, states, judge.data, judge.kept)
                     scores.append(np.asarray(told["score"]))
                 found[scale, rate] = float(np.mean(scores))

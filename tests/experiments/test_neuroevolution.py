@@ -59,7 +59,7 @@ def test_a_run_has_all_parts_and_names_the_arms_that_were_left_out(run, arrays):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(digits, stopped_between, tmp_path):
     problem = study.Problem(config.Config(tasks=("digits",), budget=0.12), digits)
     keys = problem.keys("digits", [0, 1])
-    whole = study.points("digits", 0.12)
+    whole = config.points(problem.config, "digits", 0.12)
 
     def use(run):
         return problem.evolved(run, "evolution", "digits", arms.ARMS["aligned"], keys, whole)[1]
@@ -84,7 +84,7 @@ def test_arms_of_a_task_begin_with_the_same_keys_and_champions_have_their_own(di
 def test_founders_are_copies_of_so_many_networks(digits, name):
     judge = Judge("acrobot", digits)
     arm = arms.both(name, founders=1 if name.startswith("one") else 2)[f"naive, {name}"]
-    algorithm = evolving.algorithm(judge, arm, (0.1, 1.0), 16)
+    algorithm = evolving.algorithm(judge, arm, (0.1, 1.0), size=16)
     state = evolving.begin(algorithm, jax.random.split(jax.random.key(0), 1), None)
     kernel = np.asarray(state.members["params"]["output"]["kernel"])[0, :, :, 0]
     assert len(np.unique(kernel, axis=0)) == arm.founders
@@ -99,7 +99,7 @@ def test_every_arm_of_every_factor_can_be_made_and_has_scores_at_equal_evaluatio
         if found is None:
             assert arm.strategy, name
             continue
-        every = evolving.generations_between(found, problem.judge(task, arm.width))
+        every = evolving.generations_between(found, TASKS[task].every)
         assert every * found.asked == TASKS[task].every, name
 
 
@@ -111,6 +111,8 @@ def test_every_arm_of_every_factor_can_be_made_and_has_scores_at_equal_evaluatio
         ({"arms": ("best",)}, "arms: got 'best'"),
         ({"block": 3}, "block: got 3; expected a divisor of 20"),
         ({"size": 1}, "size: got 1"),
+        ({"width": -1}, "width: got -1"),
+        ({"matcher": "cca"}, "matcher: got 'cca'"),
         ({"budget": 0.0}, "budget: got 0.0"),
         ({"tasks": ("images",)}, "tasks: got 'images' with the data set 'digits'"),
     ],
@@ -122,9 +124,9 @@ def test_settings_that_cannot_be_are_refused(settings, complaint):
 
 def test_a_size_that_gives_other_points_is_refused(digits):
     judge = Judge("acrobot", digits)
-    found = evolving.algorithm(judge, arms.ARMS["naive"], (0.1, 1.0), 48)
+    found = evolving.algorithm(judge, arms.ARMS["naive"], (0.1, 1.0), size=48)
     with pytest.raises(ValueError, match="size: got 48 evaluations in a generation; expected a divisor of 256"):
-        evolving.generations_between(found, judge)
+        evolving.generations_between(found, judge.task.every)
 
 
 SETTINGS = config.Config(
@@ -208,6 +210,12 @@ def test_cells_that_are_missing_are_unknown_and_all_the_rest_is_drawn(tmp_path):
     assert {path.stem for path in tmp_path.iterdir()} == names
     for rows in claims.tables(view).values():
         assert "NaN" not in json.dumps(rows) and all(list(row) == list(rows[0]) for row in rows)
+
+
+def test_a_large_population_is_scored_once_in_a_generation():
+    large = config.Config(size=1024)
+    assert config.interval(large, "swing-up") == 1024 and config.interval(large, "digits") == 200
+    assert config.points(large, "swing-up", 1.0) == 6 and config.points(large, "digits", 0.2) == 5
 
 
 def test_cells_of_primary_claims_come_first():
