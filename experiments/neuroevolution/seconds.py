@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", default=["digits", "swing-up", "double pole", "acrobot"])
+    parser.add_argument("--arm", nargs="+", default=list(ARMS))
     parser.add_argument("--factors", action="store_true", help="their arms too")
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-dir")
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     problem = Problem(Config(dataset=arguments.dataset), data.load(arguments.dataset, data_dir=arguments.data_dir))
     known = json.loads(SECONDS.read_text()) if SECONDS.is_file() else {"seconds": {}, "made": {}}
     for task in arguments.task:
-        arms = dict(ARMS)
+        arms = {name: ARMS[name] for name in arguments.arm}
         if arguments.factors:
             groups = factors(TASKS[task].width, TASKS[task].children)
             arms |= {name: arm for group in groups.values() for name, arm in group.items()}

@@ -18,7 +18,20 @@ SEEDS, SHARE = 3, 0.2
 OFFSET = 20_000
 """The first of these seeds."""
 DEFAULT = (0.1, 1.0)
-TUNED: dict[str, dict[str, tuple[float, float]]] = {}
+TUNED: dict[str, dict[str, tuple[float, float]]] = {
+    "digits": {
+        "mutation only": (0.03, 1.0),
+        "naive": (0.1, 0.5),
+        "aligned": (0.03, 0.5),
+        "aligned by weights": (0.3, 1.0),
+        "random order": (0.1, 0.5),
+    },
+    "swing-up": {
+        "mutation only": (0.3, 1.0),
+        "naive": (0.3, 1.0),
+        "aligned": (0.3, 0.5),
+    },
+}
 """By task and arm: mutation scale and crossover rate."""
 
 
