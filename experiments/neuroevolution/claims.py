@@ -181,7 +181,7 @@ def speed_row(view: View, arm: str) -> dict[str, Any]:
         "at the threshold, share": lab.rounded(np.mean(np.isfinite(known))),
         "median evaluations to it": lab.finite(half),
         "score at equal seconds": None if timed is None else average(timed),
-        "unrelated parents, first part": average(related[:, 0]),
+        "unrelated parents, first part": average(related[:, 1]),
         "unrelated parents, last part": average(related[:, -1]),
     }
 

@@ -130,6 +130,16 @@ def begin(found: Any, keys: PRNGKey, data: PyTree) -> PyTree:
     return ea.population.map(lambda key: found.init(key, data), keys)
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def founding(found: Any, judge: Judge, keys: PRNGKey, states: PyTree, test: PyTree) -> Array:
+    """The scores of the fittest founders of several seeds, on the data or episodes of `advance`."""
+
+    def one(key: PRNGKey, state: PyTree) -> Array:
+        return judge.score(jax.random.split(key)[1], found.fittest(state), test)
+
+    return ea.population.map(one, keys, states)
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def advance(
     found: Any, judge: Judge, generations: int, keys: PRNGKey, states: PyTree, data: PyTree, test: PyTree

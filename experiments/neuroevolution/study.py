@@ -77,7 +77,7 @@ class Problem:
     def evolved(
         self, run: lab.Run, title: str, task: str, arm: Arm, keys: Array, points: int
     ) -> tuple[PyTree, dict[str, np.ndarray], Any] | None:
-        """The last states of a population, one for each key, and curves [seeds, points]."""
+        """The last states of a population, one for each key, and curves [seeds, 1 + points], that of the founders first."""
         judge, found = self.judge(task, arm.width), self.algorithm(task, arm)
         if found is None:
             return None
@@ -89,11 +89,14 @@ class Problem:
             )
             curves = state["curves"]
             for name in SHARES:
-                curves[name][:, number] = np.asarray(told[name])
-            return {"states": states, "curves": curves}, {"score": float(curves["score"][:, number].mean())}
+                curves[name][:, number + 1] = np.asarray(told[name])
+            return {"states": states, "curves": curves}, {"score": float(curves["score"][:, number + 1].mean())}
 
-        curves = {name: np.full((len(keys), points), np.nan, np.float32) for name in SHARES}
-        start = {"states": evolving.begin(found, keys, judge.data), "curves": curves}
+        curves = {name: np.full((len(keys), points + 1), np.nan, np.float32) for name in SHARES}
+        states = evolving.begin(found, keys, judge.data)
+        curves["score"][:, 0] = np.asarray(evolving.founding(found, judge, keys, states, judge.held_out))
+        curves["unrelated"][:, 0] = 1.0
+        start = {"states": states, "curves": curves}
         last = run.loop(title, start, step, total=points)
         return last["states"], last["curves"], found
 
@@ -133,7 +136,7 @@ def unknown(config: Config, cell: lab.Cell) -> dict[str, np.ndarray]:
         shapes |= {name: (len(METHODS),) for name in ("halfway", "exchanged")}
     else:
         task = populations(config)[cell.arm][0]
-        shapes = {name: (config.block, points(config, task, config.budget)) for name in SHARES} | {
+        shapes = {name: (config.block, points(config, task, config.budget) + 1) for name in SHARES} | {
             "left_out": (config.block,)
         }
     return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}

@@ -59,7 +59,7 @@ class View(ArmView):
 
     def evaluations(self, arm: str) -> np.ndarray:
         """How many networks had been evaluated at each point of a curve, the founders not counted."""
-        return self.number(arm, "every") * np.arange(1, self.curve(arm).shape[1] + 1)
+        return self.number(arm, "every") * np.arange(self.curve(arm).shape[1])
 
     def final(self, arm: str) -> np.ndarray:
         """The last score, [seeds]."""
@@ -67,7 +67,7 @@ class View(ArmView):
 
     def area(self, arm: str) -> np.ndarray:
         """The area under the curve, divided by its length: the mean score, [seeds]."""
-        return self.curve(arm).mean(axis=1)
+        return self.curve(arm)[:, 1:].mean(axis=1)
 
     def reached(self, arm: str) -> np.ndarray:
         """Evaluations until the score is at the threshold for the first time, [seeds]; infinite if it never is."""
@@ -84,15 +84,12 @@ class View(ArmView):
         return min(known) if known else np.nan
 
     def in_time(self, arm: str) -> np.ndarray | None:
-        """The score after the seconds of `budget`, [seeds]; None where they are not known.
-
-        A score before the first point of the curve is not known either.
-        """
+        """The score after the seconds of `budget`, [seeds]; None where they are not known."""
         seconds = self.budget(self.task(arm)) / self.number(arm, "seconds")
         steps = self.evaluations(arm)
         if not np.isfinite(seconds):
             return None
-        return np.array([np.interp(seconds, steps, of) if seconds >= steps[0] else np.nan for of in self.curve(arm)])
+        return np.array([np.interp(seconds, steps, of) for of in self.curve(arm)])
 
     def scaled(self, arm: str) -> np.ndarray:
         """The last score on a scale from 0 (the floor of the task) to 1, [seeds]."""

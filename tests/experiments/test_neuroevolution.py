@@ -44,7 +44,7 @@ def digits():
 def test_a_run_has_all_parts_and_names_the_arms_that_were_left_out(run, arrays):
     view = View(arrays)
     assert view.crossed == ["acrobot"] and view.arms == ["acrobot: naive"]
-    assert arrays["score"].shape == (2, 2, 2) and np.isfinite(arrays["score"][0]).all()
+    assert arrays["score"].shape == (2, 2, 3) and np.isfinite(arrays["score"][0]).all()
     assert not (arrays["score"][0, 0] == arrays["score"][0, 1]).all()
     results = json.loads((run / "results.json").read_text())
     if outside.strategy("open_es", lambda key: jnp.zeros(2), None, size=4, scale=0.1) is None:
@@ -173,7 +173,7 @@ def test_a_claim_says_what_the_arrays_say(gain, verdict):
 def test_at_equal_seconds_a_slow_arm_is_read_off_earlier():
     """A curve that rises by .01 at each point; an arm that takes five times as long has a fifth of its points."""
     arrays = made(seconds=5.0)
-    rising = 0.01 * np.arange(1, 26)
+    rising = 0.01 * np.arange(26)
     arrays["score"][:] = rising
     view = View(arrays)
     np.testing.assert_allclose(view.in_time("digits: naive"), 0.25)
@@ -185,7 +185,7 @@ def test_at_equal_seconds_a_slow_arm_is_read_off_earlier():
 
 def test_a_threshold_that_is_never_reached_counts_as_never():
     arrays = made()
-    arrays["score"][:] = 0.01 * np.arange(1, 26)
+    arrays["score"][:] = 0.01 * np.arange(26)
     place = arrays["arms"].tolist().index("digits: naive")
     arrays["threshold"][place] = 0.095
     view = View(arrays)
