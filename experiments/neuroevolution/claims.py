@@ -14,7 +14,7 @@ from experiments.neuroevolution.tasks import TASKS
 from experiments.neuroevolution.view import View, middle
 
 SEEN = ()
-VISITED = "aligned, visited"
+VISITED = "aligned on visited states"
 BY = {"halfway": "at t = 0.5", "neurons": "by the exchange of neurons"}
 MEASURES: dict[str, tuple[str, Callable[[View, str], Any]]] = {
     "area": ("a larger area under the curve", View.area),
@@ -37,11 +37,8 @@ def transfers(task: str, method: str = VISITED, other: str = NAIVE, kind: str = 
 
 def phrase(method: str) -> str:
     """A method in a sentence."""
-    return {
-        "naive": "without alignment",
-        "random order": "in random order",
-        "dead only": "with dead neurons matched",
-    }.get(method, method.replace("aligned, visited", "aligned on visited states").replace("aligned, r", "aligned on r"))
+    words = {NAIVE: "without alignment", "random order": "in random order", "dead only": "with dead neurons matched"}
+    return words.get(method, method)
 
 
 def speeds(task: str, arm: str = ALIGNED, other: str = NAIVE, measure: str = "area") -> lab.Claim:
@@ -67,7 +64,7 @@ def explore(view: View) -> list[lab.Claim]:
         transfers(task, method, other, kind)
         for task in view.crossed
         for kind in KINDS
-        for method, other in (*((m, NAIVE) for m in view.methods if m != NAIVE), (VISITED, "aligned, random states"))
+        for method, other in (*((m, NAIVE) for m in view.methods if m != NAIVE), (VISITED, "aligned on random states"))
     ]
     for task in view.tasks:
         names = view.within(task)

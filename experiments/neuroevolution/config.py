@@ -8,7 +8,14 @@ from experiments.neuroevolution.tasks import SUPERVISED, TASKS
 
 NONE = "none"
 FACTORS = tuple(factors(32, 64))
-METHODS = ("naive", "aligned, visited", "aligned, random states", "aligned by weights", "random order", "dead only")
+METHODS = (
+    "naive",
+    "aligned on visited states",
+    "aligned on random states",
+    "aligned by weights",
+    "random order",
+    "dead only",
+)
 """What is done to the second champion before the two are crossed."""
 KINDS = ("halfway", "neurons")
 """Arithmetic crossover at t = 0.5, and the exchange of whole neurons."""

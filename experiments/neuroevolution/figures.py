@@ -15,9 +15,17 @@ from experiments.neuroevolution.view import View, band
 
 COLOURS = dict(zip(ARMS, (7, 1, 0, 2, 3, 5, 4, 6), strict=True))
 """By arm: its place in the palette."""
+DASHES = dict(zip(ARMS, (1, 0, 0, 2, 3, 2, 1, 3), strict=True))
 METHOD_COLOURS: dict[str, int] = dict(
     zip(
-        ("naive", "aligned, visited", "aligned, random states", "aligned by weights", "random order", "dead only"),
+        (
+            "naive",
+            "aligned on visited states",
+            "aligned on random states",
+            "aligned by weights",
+            "random order",
+            "dead only",
+        ),
         (1, 0, 5, 2, 3, 7),
         strict=True,
     )
@@ -40,8 +48,7 @@ def draw(view: View, folder: Path) -> None:
 
 def look(name: str) -> dict[str, Any]:
     """Colour and line style of an arm."""
-    place = COLOURS[name]
-    return {"color": _style.PALETTE[place], "linestyle": _style.DASHES[0 if name in (NAIVE, ALIGNED) else place % 4]}
+    return {"color": _style.PALETTE[COLOURS[name]], "linestyle": _style.DASHES[DASHES[name]]}
 
 
 def draw_transfer(view: View, folder: Path) -> None:

@@ -9,7 +9,22 @@ PAGE = Page(
         "genetic algorithms that evolve weights? The protocol of handwritten digits is that of João Abrantes, Robert "
         "Lange and Yujin Tang (2025), *Competition and Attraction Improve Model Fusion*, GECCO (M2N2)."
     ),
-    summary="SUMMARY",
+    summary=(
+        "Only the demo is stored: small, on two tasks. It says where to look, not what holds on all tasks.\n\n"
+        "Part 1, swing-up: children of champions crossed halfway keep more of their parents' score when aligned, but "
+        "among ten primary claims this is not significant (p = {demo-clean-digits:transfer_swing_up.p}, n = "
+        "{demo-clean-digits:transfer_swing_up.n} pairs). The interquartile mean is "
+        "{demo-clean-digits#part 1: what children keep#method=naive#halfway, interquartile mean} naive, "
+        "{demo-clean-digits#part 1: what children keep#method=aligned on visited states#halfway, interquartile mean} "
+        "aligned on visited states and "
+        "{demo-clean-digits#part 1: what children keep#method=aligned on random states#halfway, interquartile mean} on "
+        "random states.\n\n"
+        "Part 2, handwritten digits: with aligned crossover the mean score over the run is higher than with naive "
+        "crossover at equal evaluations, by {demo-clean-digits:speed_digits} (p = "
+        "{demo-clean-digits:speed_digits.p}). At equal seconds we found no significant difference "
+        "({demo-clean-digits:seconds_digits}, p = {demo-clean-digits:seconds_digits.p}): an evaluation takes longer "
+        "where neurons are matched."
+    ),
     headline="demo-clean-digits",
     control=(
         "The controls of alignment are naive crossover of the same parents, crossover after a random order of neurons, "
@@ -55,8 +70,8 @@ PAGE = Page(
         "share of the parents' score": "a child's score divided by the mean of its parents', after the floor of the "
         "task is subtracted from all: 0 for swing-up and double pole, the chance of 0.1 for digits, -200 for acrobot. "
         "A pair whose parents are no better than the floor is left out",
-        "aligned": "the second parent takes the order of neurons of the first, matched by correlation on samples of the "
-        "data, or on states that both parents visited",
+        "aligned": "the second parent takes the order of neurons of the first, matched by correlation on samples of "
+        "the data, or on states that both parents visited",
         "area under the curve": "the mean score over the run",
         "equal seconds": "each arm is read off where the cheapest whole run of the task ends, by the stored table of "
         "seconds per evaluation",

@@ -77,7 +77,7 @@ class Problem:
     def evolved(
         self, run: lab.Run, title: str, task: str, arm: Arm, keys: Array, points: int
     ) -> tuple[PyTree, dict[str, np.ndarray], Any] | None:
-        """The last states of a population, one for each key, and curves [seeds, 1 + points], that of the founders first."""
+        """The last states of a population, one for each key, and curves [seeds, 1 + points], founders first."""
         judge, found = self.judge(task, arm.width), self.algorithm(task, arm)
         if found is None:
             return None
