@@ -10,7 +10,7 @@ from typing import Any
 from evojax_align import lab
 
 HERE = Path(__file__).parent
-STUDIES = ("safe_crossover", "mixed_evolution", "mating", "padawann", "wann", "lamarckian")
+STUDIES = ("safe_crossover", "mixed_evolution", "mating", "padawann", "wann", "lamarckian", "neuroevolution")
 NOT_SETTINGS = ("dataset", "mode", "seed")
 """Fields of a configuration that have flags of their own."""
 

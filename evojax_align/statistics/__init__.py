@@ -6,6 +6,12 @@ first: `wilcoxon(aligned, naive, alternative="less")` asks whether the aligned l
 """
 
 from evojax_align.statistics._values import Interval, Test
+from evojax_align.statistics.aggregate import (
+    interquartile_mean,
+    performance_profile,
+    rank_biserial,
+    stratified_interval,
+)
 from evojax_align.statistics.canonical import Bartlett, bartlett
 from evojax_align.statistics.intervals import bootstrap_interval, mean_interval, proportion_interval, win_share
 from evojax_align.statistics.multiple import holm
@@ -18,12 +24,16 @@ __all__ = [
     "bartlett",
     "bootstrap_interval",
     "holm",
+    "interquartile_mean",
     "mann_whitney",
     "mcnemar",
     "mean_interval",
     "paired_t",
+    "performance_profile",
     "proportion_interval",
+    "rank_biserial",
     "sign_test",
+    "stratified_interval",
     "wilcoxon",
     "win_share",
 ]

@@ -71,7 +71,7 @@ def ask(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) ->
 def founders(s: Settings, count: int) -> Births:
     """How networks came about that have no parents."""
     own, none = jnp.arange(count, dtype=jnp.int32) % s.size, jnp.zeros(count, bool)
-    return Births(jnp.stack([own, own], axis=1), none, none, jnp.where(none, 0, 0 if s.lineages else -1))
+    return Births(jnp.stack([own, own], axis=1), none, none, jnp.full(count, 0 if s.lineages else -1, jnp.int32))
 
 
 def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) -> tuple[PyTree, State]:

@@ -307,3 +307,12 @@ def test_it_runs_for_many_seeds_in_one_program(same, network, x, curve, draw):
 
     many = jax.jit(jax.vmap(whole))(jnp.arange(2))
     assert bool(jnp.allclose(many[1], whole(1), atol=1e-5))
+
+
+def test_a_step_keeps_the_types_of_the_founders_state():
+    """A weakly typed leaf would compile every program of several generations twice."""
+    ga = ea.evolution.Neuroevolution(size=4, children=2, elites=4)
+    fitness = lambda key, params: params["w"]
+    first = ga.init(jax.random.key(0), {"w": jnp.arange(4.0)}, fitness)
+    second, _ = ga.step(jax.random.key(1), first, fitness)
+    assert jax.tree.map(lambda leaf: str(leaf.aval), first) == jax.tree.map(lambda leaf: str(leaf.aval), second)

@@ -1,0 +1,151 @@
+"""Several seeds on several tasks as one number: interquartile means, their intervals, and performance profiles."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy
+from jaxtyping import ArrayLike, Real
+
+from evojax_align import _checks
+from evojax_align._types import Float
+from evojax_align.statistics._values import Interval, Values, paired, probability, vector
+
+
+def interquartile_mean(values: Sequence[Any] | Real[ArrayLike, "..."], *, axis: int | None = None) -> Any:
+    """The mean of the middle half of the values: a quarter at each end is left out, rounded down.
+
+    Args:
+        values: finite, such as [tasks, seeds].
+        axis: that is reduced; None reduces all.
+
+    Returns:
+        A number, or an array without that axis.
+
+    Raises:
+        ValueError: a value is NaN or infinite, or there is none.
+
+    Example:
+        >>> float(interquartile_mean([0.0, 1.0, 2.0, 100.0]))
+        1.5
+
+    References:
+        Agarwal, R., Schwarzer, M., Castro, P. S., Courville, A. and Bellemare, M. G. (2021). Deep reinforcement
+        learning at the edge of the statistical precipice. NeurIPS.
+    """
+    values = _finite("values", values)
+    return scipy.stats.trim_mean(values, 0.25, axis=axis)
+
+
+def stratified_interval(
+    values: Sequence[Any] | Real[ArrayLike, "tasks seeds"],
+    *,
+    seed: int,
+    statistic: Callable[..., Any] = interquartile_mean,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """The percentile bootstrap interval of a statistic over tasks and seeds, where seeds are drawn within each task.
+
+    Args:
+        values: of each seed on each task, finite.
+        seed: the same seed gives the same interval in every process.
+        statistic: of all values, called as `statistic(array [tasks, seeds])`.
+        level: confidence of the interval.
+        resamples: number of draws.
+
+    Returns:
+        An `Interval` whose n is the number of values; it is a point where all values of each task are equal.
+
+    Raises:
+        ValueError: a value is NaN or infinite, or there are not two axes.
+
+    Example:
+        >>> found = stratified_interval([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], seed=0)
+        >>> found.estimate, found.low, found.high, found.n
+        (0.5, 0.5, 0.5, 6)
+
+    References:
+        Agarwal, R., Schwarzer, M., Castro, P. S., Courville, A. and Bellemare, M. G. (2021). Deep reinforcement
+        learning at the edge of the statistical precipice. NeurIPS.
+    """
+    probability("level", level)
+    _checks.positive("resamples", resamples)
+    values = _finite("values", values)
+    if values.ndim != 2:
+        raise _checks.bad("values", f"shape {values.shape}", "[tasks, seeds]", "Pass values[None] for one task.")
+    tasks, seeds = values.shape
+    generator = np.random.default_rng(seed)
+    rows = np.arange(tasks)[:, None]
+    drawn = [statistic(values[rows, generator.integers(seeds, size=values.shape)]) for _ in range(resamples)]
+    low, high = np.quantile(np.asarray(drawn, float), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(values)), float(low), float(high), values.size, level)
+
+
+def performance_profile(
+    values: Sequence[Any] | Real[ArrayLike, "tasks seeds"], thresholds: Values
+) -> Float[np.ndarray, " thresholds"]:
+    """The share of runs whose value is above each threshold, all tasks counting the same.
+
+    Args:
+        values: of each seed on each task, on one scale; NaN for a run that is not known, which is left out.
+        thresholds: where the profile is read.
+
+    Returns:
+        Shares, which never rise with an ascending threshold.
+
+    Raises:
+        ValueError: there are not two axes, or nothing is known of a task.
+
+    Example:
+        >>> performance_profile([[0.2, 0.8], [0.6, 0.7]], [0.0, 0.5, 0.9]).tolist()
+        [1.0, 0.75, 0.0]
+
+    References:
+        Agarwal, R., Schwarzer, M., Castro, P. S., Courville, A. and Bellemare, M. G. (2021). Deep reinforcement
+        learning at the edge of the statistical precipice. NeurIPS.
+    """
+    values, levels = np.asarray(values, float), vector("thresholds", thresholds)
+    known = np.isfinite(values)
+    if values.ndim != 2 or not values.size or not known.any(axis=1).all():
+        came = f"shape {values.shape}, or a task without a known value"
+        raise _checks.bad("values", came, "[tasks, seeds] with a value for each task", "Leave that task out.")
+    above = (values[..., None] > levels) & known[..., None]
+    return np.mean(above.sum(axis=1) / known.sum(axis=1)[:, None], axis=0)
+
+
+def rank_biserial(x: Values, y: Values) -> float:
+    """The effect size of Wilcoxon's signed-rank test: the share of rank sums for x above y, less the share against it.
+
+    Args:
+        x: one value per pair.
+        y: the values that they are paired with.
+
+    Returns:
+        From -1 (x is below y in every pair) to 1; 0 where all pairs tie. (y, x) gives minus the same.
+
+    Raises:
+        ValueError: a value is NaN, there are no pairs, or their numbers differ.
+
+    Example:
+        >>> rank_biserial([3.0, 2.0, 1.0], [0.0, 0.0, 2.0])
+        0.5
+
+    References:
+        Kerby, D. S. (2014). The simple difference formula: an approach to teaching nonparametric correlation.
+        Comprehensive Psychology 3.
+    """
+    x, y = paired(x, y)
+    differences = (x - y)[x != y]
+    if not differences.size:
+        return 0.0
+    ranks = scipy.stats.rankdata(np.abs(differences))
+    return float(np.sum(ranks * np.sign(differences)) / np.sum(ranks))
+
+
+def _finite(argument: str, values: Any) -> Float[np.ndarray, "..."]:
+    found = np.asarray(values, float)
+    if not found.size or not np.isfinite(found).all():
+        came = "no value" if not found.size else "values that are NaN or infinite"
+        raise _checks.bad(argument, came, "finite numbers", "Leave failed runs out, or count them as the worst value.")
+    return found

@@ -1,0 +1,1 @@
+"""Does crossover of aligned parents help evolution without gradients? `python -m experiments.neuroevolution`."""

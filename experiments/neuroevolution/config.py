@@ -1,0 +1,161 @@
+"""Settings of the study, its presets, and the table of tuned settings."""
+
+import dataclasses
+
+from evojax_align import _checks
+from experiments.neuroevolution.arms import ARMS, Arm, factors
+from experiments.neuroevolution.tasks import SUPERVISED, TASKS
+
+NONE = "none"
+FACTORS = tuple(factors(32, 64))
+METHODS = (
+    "naive",
+    "aligned on visited states",
+    "aligned on random states",
+    "aligned by weights",
+    "random order",
+    "dead only",
+)
+"""What is done to the second champion before the two are crossed."""
+KINDS = ("halfway", "neurons")
+"""Arithmetic crossover at t = 0.5, and the exchange of whole neurons."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of a run. A tuple of "none" leaves that part out.
+
+    Attributes:
+        pairs: of champions in each task of part 1, each from two seeds of their own.
+        transfer: tasks of part 1.
+        champions: share of a task's evaluations that a champion gets.
+        children: of each pair by the exchange of neurons, whose scores are averaged.
+        repeats: seeds of part 2, the same for all arms.
+        block: seeds of one cell, run in one program.
+        tasks: of part 2.
+        arms: of part 2.
+        budget: share of a task's evaluations that a population gets.
+        factors: that are changed one at a time.
+        factor_tasks: where they are.
+        size: members of the populations of tasks of control; 0 for those of each task.
+        width: of the networks of tasks of control; 0 for that of each task.
+        matcher: how neurons are matched by correlation: "correlation", exact; or "mutual", faster in large populations.
+    """
+
+    dataset: str = "digits"
+    mode: str = "clean"
+    seed: int = 0
+    pairs: int = 20
+    transfer: tuple[str, ...] = (NONE,)
+    champions: float = 1.0
+    children: int = 8
+    repeats: int = 20
+    block: int = 5
+    tasks: tuple[str, ...] = (NONE,)
+    arms: tuple[str, ...] = tuple(ARMS)
+    budget: float = 1.0
+    factors: tuple[str, ...] = (NONE,)
+    factor_tasks: tuple[str, ...] = ("digits", "swing-up")
+    size: int = 0
+    width: int = 0
+    matcher: str = "correlation"
+
+    def __post_init__(self) -> None:
+        for name, known in (("transfer", TASKS), ("tasks", TASKS), ("factor_tasks", TASKS), ("factors", FACTORS)):
+            for value in getattr(self, name):
+                _checks.one_of(name, value, (*known, NONE))
+        for value in self.arms:
+            _checks.one_of("arms", value, tuple(ARMS))
+        for name in ("pairs", "children", "repeats", "block"):
+            _checks.positive(name, getattr(self, name))
+        for name in ("champions", "budget"):
+            _checks.above_zero(name, getattr(self, name))
+        _checks.one_of("matcher", self.matcher, ("correlation", "mutual"))
+        if self.width < 0:
+            raise _checks.bad("width", self.width, "a number of neurons, or 0", "0 takes that of each task.")
+        if self.repeats % self.block:
+            fix = "Choose a block that divides the repeats."
+            raise _checks.bad("block", self.block, f"a divisor of {self.repeats} repeats", fix)
+        if self.size < 0 or self.size == 1:
+            raise _checks.bad("size", self.size, "at least 2 members, or 0", "0 takes those of each task.")
+        for name in {*self.transfer, *self.tasks} & {*SUPERVISED}:
+            if (name == "digits") != (self.dataset == "digits"):
+                fix = "The task 'digits' goes with the data set digits, the task 'images' with any other."
+                raise _checks.bad("tasks", f"{name!r} with the data set {self.dataset!r}", "a task for these data", fix)
+
+
+def populations(config: Config) -> dict[str, tuple[str, str, Arm]]:
+    """The populations of part 2 by their names, each with its task, its name within that, and its arm."""
+    found = {}
+    for task in known(config.tasks):
+        own = {name: ARMS[name] for name in config.arms}
+        if task in config.factor_tasks:
+            groups = factors(TASKS[task].width, TASKS[task].children)
+            own |= {name: arm for factor in known(config.factors) for name, arm in groups[factor].items()}
+        found |= {f"{task}: {name}": (task, name, arm) for name, arm in own.items()}
+    return found
+
+
+def interval(config: Config, task: str) -> int:
+    """Evaluations between two scores, at least one generation."""
+    return max(TASKS[task].every, config.size if TASKS[task].control else 0)
+
+
+def points(config: Config, task: str, share: float) -> int:
+    """How often a population is scored that gets this share of the evaluations of its task."""
+    return max(1, round(share * TASKS[task].evaluations / interval(config, task)))
+
+
+def known(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names without "none"."""
+    return tuple(name for name in names if name != NONE)
+
+
+MODES = {"clean": "networks are evolved and aligned on other data, or other episodes, than those that score them"}
+CONTROL = ("swing-up", "double pole", "acrobot")
+HIDDEN = "double pole, no velocities"
+FEW = ("mutation only", "naive", "aligned", "random order")
+PRESETS = {
+    "demo": (
+        Config(
+            pairs=8,
+            transfer=("swing-up",),
+            champions=0.4,
+            repeats=8,
+            block=4,
+            tasks=("digits",),
+            arms=FEW,
+            budget=0.2,
+        ),
+    ),
+    "small": (
+        Config(
+            pairs=8,
+            transfer=(*CONTROL, HIDDEN, "digits"),
+            champions=0.4,
+            repeats=10,
+            block=5,
+            tasks=("digits", *CONTROL),
+            budget=0.4,
+        ),
+        Config(dataset="mnist", pairs=8, champions=0.4, repeats=10, block=5, tasks=("images",), budget=0.2),
+    ),
+    "paper": (
+        Config(
+            transfer=(*CONTROL, HIDDEN, "digits"),
+            tasks=("digits", *CONTROL, HIDDEN),
+            factors=FACTORS,
+        ),
+        Config(dataset="mnist", transfer=("images",), tasks=("images",)),
+    ),
+    "scale": (Config(repeats=10, block=1, tasks=("digits",), arms=("naive", "aligned", "random order"), budget=10.0),),
+}
+COSTS = {
+    "demo": "champions of swing-up, 8 pairs, and four arms on handwritten digits, 1000 evaluations, 8 seeds; 105 s on "
+    "2 busy cores, half of it compiling",
+    "small": "part 1 on five tasks, 8 pairs; part 2 with all arms on four tasks, 0.4 of the evaluations, 10 seeds",
+    "paper": "part 1 with 20 pairs, part 2 with all arms on five tasks and 20 seeds, all factors on two; a cell of "
+    "part 2 is 5 seeds, on 2 busy cores 20 to 30 s naive and 115 s aligned on handwritten digits, 2 s naive and 11 s "
+    "aligned on swing-up, and compiling once for each arm",
+    "scale": "M2N2's own scale: 50 000 evaluations on handwritten digits, naive, aligned and random order, 10 seeds",
+}
