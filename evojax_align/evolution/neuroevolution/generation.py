@@ -103,7 +103,8 @@ def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) 
 
     slots, own = aligned
     keys = jax.random.split(key_child, s.children)
-    asked = population.map(child, keys, parents, crossed, slots, own, chunk=s.chunk, mesh=s.mesh)
+    given = keys, parents, crossed, slots, own
+    asked = population.map(child, *given, strategy=s.breeding, chunk=s.chunk, mesh=s.mesh)
     related = jnp.full(s.children, -1, jnp.int32)
     if state.ancestors is not None:
         related = jnp.where(crossed, lineage.kinship(state.ancestors, state.generation, parents), 0)
