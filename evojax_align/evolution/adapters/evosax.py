@@ -93,7 +93,7 @@ class Strategy:
 
     A strategy that samples from a distribution (`Open_ES`, `Sep_CMA_ES`) begins at one network; one that keeps a
     population (`SimpleGA`) begins with founders, which its first generation evaluates. A network whose fitness is NaN
-    counts as the worst; a population gets a copy of the worst network that did not fail in its place.
+    or -inf counts like the worst of the others; a population gets a copy of that one in its place.
 
     A generation is compiled once for each object: make one, and keep it.
 
@@ -274,7 +274,7 @@ def _algorithm(strategy: Strategy, structure: Any, shapes: tuple[tuple[tuple[int
     network = structure.unflatten([jnp.zeros(*of) for of in shapes])
     try:
         algorithm = made(strategy.size, network, **options)
-    except AssertionError as error:  # how evosax refuses
+    except (AssertionError, TypeError) as error:  # how evosax refuses
         came = f"{strategy.size}, {options}"
         raise _checks.bad("size, options", came, f"what {made.__name__} takes", f"{error}") from error
     params = algorithm.default_params
@@ -305,7 +305,7 @@ def _ask(strategy: Strategy, key: PRNGKey, state: StrategyState) -> tuple[PyTree
 
     def drawn(state: StrategyState) -> tuple[PyTree, StrategyState]:
         asked, inner = called(algorithm.ask, key, state.inner, params)
-        return asked, dataclasses.replace(state, inner=_like(inner, state.inner))
+        return _like(asked, state.members), dataclasses.replace(state, inner=_like(inner, state.inner))
 
     if strategy.samples_distribution:
         return drawn(state)
@@ -319,14 +319,17 @@ def _tell(
     algorithm, params = strategy._made(state.champion)
     fitness = fitness.astype(state.fitness.dtype)
     known, failed = failed_last(fitness), jnp.isnan(fitness)
-    lowered = -fitness  # evosax minimises
+    counted = known > -jnp.inf
+    worst = jnp.argmin(jnp.where(counted, fitness, jnp.inf))
+    best_known = state.inner.best_fitness
+    lowest = jnp.where(jnp.any(counted), -fitness[worst], jnp.where(jnp.isfinite(best_known), best_known, 0.0))
+    lowered = jnp.where(counted, -fitness, lowest)  # evosax minimises
 
     def told(inner: Any) -> Any:
         return _like(called(algorithm.tell, key, asked, lowered, inner, params)[0], inner)
 
     def told_population(inner: Any) -> Any:
-        worst = jnp.argmin(jnp.where(failed, jnp.inf, fitness))
-        places = jnp.where(failed & ~jnp.all(failed), worst, jnp.arange(strategy.size))
+        places = jnp.where(counted | ~jnp.any(counted), jnp.arange(strategy.size), worst)
         members, values = population.take(asked, places), lowered[places]
 
         def begun(inner: Any) -> Any:

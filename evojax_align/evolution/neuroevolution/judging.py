@@ -87,7 +87,7 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
 
 def _wide() -> bool:
     """Whether 64-bit numbers are enabled, which a trace depends on."""
-    return jnp.zeros(()).dtype == jnp.float64
+    return jnp.result_type(float) == jnp.float64
 
 
 def _identity(fitness: Callable) -> Any:

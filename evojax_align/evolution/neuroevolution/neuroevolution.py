@@ -175,7 +175,7 @@ class Neuroevolution:
             The next state, and what happened.
         """
         s, key = self._settings, _checks.key("key", key)
-        program, constants = traced(fitness, key, population.take(state.members, 0), data)
+        program, constants = traced(fitness, key, state.champion, data)  # shapes alone count
         if state.fitness.dtype != program.dtype:  # float64, where that is enabled
             numbers = {name: getattr(state, name).astype(program.dtype) for name in ("fitness", "champion_fitness")}
             state = dataclasses.replace(state, **numbers)
