@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import optax
 
 from evojax_align import _checks, models, population
-from evojax_align._types import Apply
 from evojax_align.evolution import Neuroevolution
 from experiments.benchmarks.timing import store, time_of
 
@@ -55,12 +54,11 @@ def main(argv: list[str] | None = None) -> int:
 def timed(size: int, hidden: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Medians of the seconds of one generation, in turns."""
     network = models.MLP(hidden=(hidden,), classes=CLASSES)
-    apply: Apply = network.apply
     x = jax.random.normal(jax.random.key(0), (arguments.samples, INPUTS))
     y = jax.random.randint(jax.random.key(1), (arguments.samples,), 0, CLASSES)
 
     def fitness(key: jax.Array, params: Any) -> jax.Array:
-        return -jnp.mean(optax.softmax_cross_entropy_with_integer_labels(apply(params, x), y))
+        return -jnp.mean(optax.softmax_cross_entropy_with_integer_labels(jnp.asarray(network.apply(params, x)), y))
 
     def draw(key: jax.Array) -> Any:
         return network.init(key, x)
@@ -69,7 +67,7 @@ def timed(size: int, hidden: int, arguments: argparse.Namespace) -> dict[str, An
     for strategy in ("vmap", "scan"):
         ways[f"peer, {strategy}"] = peer(size, fitness, draw, strategy)
     if hidden == ALIGNED_HIDDEN and size <= arguments.align_up_to:
-        ga = Neuroevolution(apply, size=size, mutation=DEVIATION, alignment="mutual", probe=x)
+        ga = Neuroevolution(network.apply, size=size, mutation=DEVIATION, alignment="mutual", probe=x)
         ways["aligned"] = ours(size, fitness, draw, ga)
     for way in ways.values():
         time_of(way)  # compiles

@@ -18,7 +18,8 @@ from jax.sharding import Mesh
 
 from evojax_align import _checks, population
 from evojax_align._types import Array, Float, Int, PRNGKey, PyTree
-from evojax_align.evolution.adapters.evosax_problems import EXTRA, called
+from evojax_align.evolution.adapters._calling import called
+from evojax_align.evolution.adapters.evosax_problems import EXTRA
 from evojax_align.evolution.evaluation import Evaluation
 from evojax_align.evolution.neuroevolution.judging import Program, judged, traced
 from evojax_align.evolution.neuroevolution.telling import check_asked, evaluations, refuse_failure

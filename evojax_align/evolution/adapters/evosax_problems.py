@@ -4,7 +4,6 @@ Lange, R. T. evosax: JAX-based evolution strategies. GECCO Companion (2023).
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 
 from evojax_align import _checks
 from evojax_align._types import Array, PRNGKey, PyTree
+from evojax_align.evolution.adapters._calling import called
 
 EXTRA = "evosax"
 MAXIMISED = {"GymnaxProblem": True, "BraxProblem": True, "BBOBProblem": False, "TorchVisionProblem": False}
@@ -81,9 +81,3 @@ class ProblemFitness:
         one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params)
         found = called(self.task.eval, _checks.key("key", key), one, self.state)[0][0]
         return found if self.maximise else -found
-
-
-def called(call: Callable[..., Any], *args: Any) -> Any:
-    """The result of a call to evosax, which relies on arrays of different rank being broadcast."""
-    with jax.numpy_rank_promotion("allow"):
-        return call(*args)

@@ -14,6 +14,7 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float, Int, Key, PRNGKey
+from evojax_align.evolution.adapters._calling import called
 from evojax_align.evolution.tasks.control import Control
 
 EXTRA = "gymnax"
@@ -88,7 +89,7 @@ class Gymnax(Control):
             if limit is None:
                 raise _checks.bad("limit", None, "a number of steps", "This environment has none of its own.")
         object.__setattr__(self, "limit", _checks.positive("limit", int(limit)))
-        shapes = jax.eval_shape(lambda key: _flat(environment.reset(key, params)[0]), jax.random.key(0))
+        shapes = jax.eval_shape(lambda key: _flat(called(environment.reset, key, params)[0]), jax.random.key(0))
         object.__setattr__(self, "INPUTS", tuple(f"observation_{place}" for place in range(shapes.shape[0])))
         object.__setattr__(self, "OUTPUTS", _outputs(environment.action_space(params)))
 
@@ -98,7 +99,7 @@ class Gymnax(Control):
 
         def one(key: PRNGKey) -> GymnaxState:
             key_reset, key_steps = jax.random.split(key)
-            seen, state = environment.reset(key_reset, params)
+            seen, state = called(environment.reset, key_reset, params)
             return GymnaxState(key_steps, jnp.array(0, jnp.int32), _strict(state), _flat(seen))
 
         return jax.vmap(one)(jax.random.split(key, self.starts))
@@ -147,9 +148,10 @@ def _stepped(environment: Any, key: PRNGKey, state: Any, action: Array, params: 
     """The state after a step, its observations, the reward, and whether the episode has ended."""
     plain = _checks.extra("gymnax.environments.environment", EXTRA).Environment
     if isinstance(environment, plain) and type(environment).step is plain.step:  # the same without the new episode
-        seen, after, reward, terminated, _ = environment.step_env(jax.random.split(key)[0], state, action, params)
-        return after, _flat(seen), reward, terminated | environment.is_truncated(after, params)
-    seen, after, reward, terminated, truncated, info = environment.step(key, state, action, params)
+        key = jax.random.split(key)[0]
+        seen, after, reward, terminated, _ = called(environment.step_env, key, state, action, params)
+        return after, _flat(seen), reward, terminated | called(environment.is_truncated, after, params)
+    seen, after, reward, terminated, truncated, info = called(environment.step, key, state, action, params)
     done = terminated | truncated
     after = jax.tree.map(lambda new, old: jnp.where(done, old, new), after, state)
     return after, jnp.where(done, _flat(info.get("final_observation", seen)), _flat(seen)), reward, done
