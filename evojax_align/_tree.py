@@ -57,6 +57,17 @@ def uniforms(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
+def coins(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
+    """Fair coins, by path, one for each entry of the arrays: a random bit each, which takes less time than a number."""
+    total = sum(leaf.size for leaf in like.values())
+    words = jax.random.bits(key, (-(-total // 32),), jnp.uint32)
+    tossed = ((words[:, None] >> jnp.arange(32, dtype=jnp.uint32)[None]) & 1).astype(bool).reshape(-1)
+    ends = np.cumsum([leaf.size for leaf in like.values()], dtype=int)
+    return {
+        path: tossed[end - of.size : end].reshape(of.shape) for end, (path, of) in zip(ends, like.items(), strict=True)
+    }
+
+
 def normals(key: PRNGKey, like: Sequence[Array]) -> list[Array]:
     """Standard normal numbers, one for each entry of the arrays, in float32 or better; drawn together as `uniforms`."""
     sizes = [leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in like]

@@ -22,7 +22,10 @@ FLOORS = (  # each imports from the floors below it
 LEAVES = ("data", "plotting")  # they know the ground floor alone, and only `lab` and experiments know them
 FACE = "__init__"
 BESIDE = {("interpolation", "crossover")}  # neighbours on one floor that may know each other
-EXTRAS = ("matplotlib", "sklearn", "tqdm", "tensorflow", "tensorflow_datasets", "torch")  # imported where they are used
+EXTRAS = (  # imported where they are used
+    *("matplotlib", "sklearn", "tqdm", "tensorflow", "tensorflow_datasets", "torch"),
+    *("gymnax", "gymnasium", "evosax", "qdax"),
+)
 LONGEST = 400
 
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,6 +1,6 @@
 """Evolutionary algorithms, each a pair of pure functions `init` and `step`, and the operators they are made of."""
 
-from evojax_align.evolution import fitness, mutation, selection, tasks
+from evojax_align.evolution import adapters, fitness, mutation, selection, tasks
 from evojax_align.evolution.evaluation import Evaluation
 from evojax_align.evolution.lamarckian import (
     Block,
@@ -96,6 +96,7 @@ __all__ = [
     "Wann",
     "WannInfo",
     "WannState",
+    "adapters",
     "diversity",
     "encoding",
     "express",

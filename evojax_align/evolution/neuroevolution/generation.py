@@ -12,7 +12,7 @@ from evojax_align._types import Array, PRNGKey, PyTree
 from evojax_align.alignment.many import align_to
 from evojax_align.evolution.evaluation import Evaluation
 from evojax_align.evolution.neuroevolution import lineage
-from evojax_align.evolution.neuroevolution.judging import Program, mean
+from evojax_align.evolution.neuroevolution.judging import Program, judged
 from evojax_align.evolution.neuroevolution.mating import RANDOM, Aligned, named
 from evojax_align.evolution.neuroevolution.records import Births, NeuroevolutionInfo
 from evojax_align.evolution.neuroevolution.records import NeuroevolutionState as State
@@ -47,13 +47,7 @@ def evaluated(
     s: Settings, program: Program, key: PRNGKey, members: PyTree, data: PyTree, constants: list[Any]
 ) -> Evaluation:
     """The evaluation of every network, all with the same key."""
-
-    def one(params: PyTree) -> Evaluation:
-        if s.samples == 1:
-            return program(constants, key, params, data)
-        return mean(population.map(lambda key: program(constants, key, params, data), jax.random.split(key, s.samples)))
-
-    return population.map(one, members, chunk=s.chunk, mesh=s.mesh)
+    return judged(program, constants, key, members, data, samples=s.samples, chunk=s.chunk, mesh=s.mesh)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -103,7 +97,8 @@ def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) 
 
     slots, own = aligned
     keys = jax.random.split(key_child, s.children)
-    asked = population.map(child, keys, parents, crossed, slots, own, chunk=s.chunk, mesh=s.mesh)
+    given = keys, parents, crossed, slots, own
+    asked = population.map(child, *given, strategy=s.breeding, chunk=s.chunk, mesh=s.mesh)
     related = jnp.full(s.children, -1, jnp.int32)
     if state.ancestors is not None:
         related = jnp.where(crossed, lineage.kinship(state.ancestors, state.generation, parents), 0)

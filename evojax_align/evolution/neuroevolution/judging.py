@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend import core
+from jax.sharding import Mesh
 
-from evojax_align import _checks
+from evojax_align import _checks, population
 from evojax_align._types import Array, PRNGKey, PyTree
 from evojax_align.evolution.evaluation import Evaluation
 
@@ -86,7 +87,7 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
 
 def _wide() -> bool:
     """Whether 64-bit numbers are enabled, which a trace depends on."""
-    return jnp.zeros(()).dtype == jnp.float64
+    return jnp.result_type(float) == jnp.float64
 
 
 def _identity(fitness: Callable) -> Any:
@@ -110,6 +111,27 @@ def evaluation(found: Any) -> Evaluation:
         raise _checks.bad("fitness", came, "one number, or an Evaluation", fix)
     dtype = jnp.promote_types(jnp.result_type(value), jnp.float32)
     return Evaluation(jnp.asarray(value, dtype), found.scores, found.states)
+
+
+def judged(
+    program: Program,
+    constants: list[Any],
+    key: PRNGKey,
+    members: PyTree,
+    data: PyTree,
+    *,
+    samples: int,
+    chunk: int | None,
+    mesh: Mesh | None,
+) -> Evaluation:
+    """The evaluation of every network, all with the same key; the mean of several samples."""
+
+    def one(params: PyTree) -> Evaluation:
+        if samples == 1:
+            return program(constants, key, params, data)
+        return mean(population.map(lambda key: program(constants, key, params, data), jax.random.split(key, samples)))
+
+    return population.map(one, members, chunk=chunk, mesh=mesh)
 
 
 def mean(evaluations: Evaluation) -> Evaluation:

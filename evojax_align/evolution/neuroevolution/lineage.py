@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from evojax_align import population
 from evojax_align._types import Array, Int
 
 
@@ -20,7 +21,8 @@ def kinship(
     ancestors: Int[Array, "size size"], generation: Int[Array, ""], pairs: Int[Array, "n 2"]
 ) -> Int[Array, " n"]:
     """Generations since the last common ancestor of two members; 0 of one with itself, -1 if there is none."""
-    last = now(ancestors, generation)[pairs[:, 0], pairs[:, 1]]
+    first, second = pairs.T
+    last = jnp.where(first == second, generation, ancestors[first, second])
     return jnp.where(last < 0, -1, generation - last)
 
 
@@ -28,6 +30,9 @@ def inherited(
     ancestors: Int[Array, "size size"], generation: Int[Array, ""], parents: Int[Array, "n 2"]
 ) -> Int[Array, "n n"]:
     """Of each pair of the next population, by the places of their parents in this one; the diagonal means nothing."""
-    known = now(ancestors, generation)
-    rows = jnp.maximum(known[parents[:, 0]], known[parents[:, 1]])
-    return jnp.maximum(rows[:, parents[:, 0]], rows[:, parents[:, 1]])
+
+    def row(pair: Array) -> Array:
+        of_both = jnp.maximum(ancestors[pair[0]], ancestors[pair[1]]).at[pair].set(generation)
+        return jnp.maximum(of_both[parents[:, 0]], of_both[parents[:, 1]])
+
+    return population.map(row, parents)

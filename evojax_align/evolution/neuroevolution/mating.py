@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from evojax_align import _checks, crossover
+from evojax_align._tree import coins, leaves_by_path, with_leaves
 from evojax_align._types import Array, Int, PRNGKey, PyTree
 from evojax_align.alignment import Identity, Method
 from evojax_align.alignment.many import bijective
@@ -21,6 +22,16 @@ RANDOM = "random"
 """The control that puts the second parent's neurons into a random order."""
 
 OF = ("pairs", "population", "founders")
+
+BY_ENTRY = ("none", "arithmetic", "uniform", "neurons", "layers", "blocks", "one_point")
+"""Crossovers whose every entry of a child is computed from the same entries of its parents and random numbers."""
+
+
+def fair(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
+    """`crossover.uniform` at a rate of one half, from one random bit for each weight."""
+    leaves_a, leaves_b = leaves_by_path(a), leaves_by_path(b)
+    tossed = coins(key, leaves_a)
+    return with_leaves(a, {path: jnp.where(tossed[path], leaves_b[path], leaf) for path, leaf in leaves_a.items()})
 
 
 def crossovers(spec: PermutationSpec | None) -> dict[str, Crossover]:
@@ -37,7 +48,7 @@ def crossovers(spec: PermutationSpec | None) -> dict[str, Crossover]:
         "none": lambda key, a, b: a,
         "arithmetic": arithmetic,
         "spherical": crossover.spherical_split,
-        "uniform": crossover.uniform,
+        "uniform": fair,
         "neurons": neurons,
         "layers": crossover.layers,
         "blocks": crossover.blocks,

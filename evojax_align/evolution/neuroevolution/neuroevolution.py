@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population
@@ -20,11 +19,12 @@ from evojax_align.evolution.evaluation import Evaluation
 from evojax_align.evolution.neuroevolution import generation, lineage
 from evojax_align.evolution.neuroevolution.choosing import Selection, Truncation
 from evojax_align.evolution.neuroevolution.islands import Islands
-from evojax_align.evolution.neuroevolution.judging import Program, evaluation, traced
+from evojax_align.evolution.neuroevolution.judging import Program, traced
 from evojax_align.evolution.neuroevolution.mating import Aligned, Crossover
 from evojax_align.evolution.neuroevolution.mutating import Mutation
 from evojax_align.evolution.neuroevolution.records import NeuroevolutionInfo, NeuroevolutionState
 from evojax_align.evolution.neuroevolution.settings import INPUTS, Settings, settings
+from evojax_align.evolution.neuroevolution.telling import check_asked, evaluations, refuse_failure
 from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.checking import ensure_symmetry
 from evojax_align.symmetry.inference import remembered
@@ -152,7 +152,7 @@ class Neuroevolution:
         program, constants = traced(fitness, key_judge, population.take(members, 0), data)
         state = _with_room(s, dataclasses.replace(state, evaluated=True), program)
         state, _ = generation.first_step(s, program, key_judge, state, self._given, data, constants)
-        _refuse_failure(state.fitness)
+        refuse_failure(state.fitness)
         return state
 
     def step(
@@ -175,7 +175,7 @@ class Neuroevolution:
             The next state, and what happened.
         """
         s, key = self._settings, _checks.key("key", key)
-        program, constants = traced(fitness, key, population.take(state.members, 0), data)
+        program, constants = traced(fitness, key, state.champion, data)  # shapes alone count
         if state.fitness.dtype != program.dtype:  # float64, where that is enabled
             numbers = {name: getattr(state, name).astype(program.dtype) for name in ("fitness", "champion_fitness")}
             state = dataclasses.replace(state, **numbers)
@@ -188,7 +188,7 @@ class Neuroevolution:
         run = generation.first_step if first else generation.step
         found = run(s, program, key, state, self._given, data, constants)
         if first:
-            _refuse_failure(found[0].fitness)
+            refuse_failure(found[0].fitness)
         return found
 
     def ask(self, key: PRNGKey, state: NeuroevolutionState, data: PyTree = None) -> tuple[PyTree, NeuroevolutionState]:
@@ -233,12 +233,12 @@ class Neuroevolution:
         s, key = self._settings, _checks.key("key", key)
         first = _checks.is_concrete(state) and int(state.generation) == 0
         count = s.size if first else s.asked
-        _check_asked(population, state.members, count)
-        values = _evaluations(values, count)
+        check_asked(population, state.members, count)
+        values = evaluations(values, count)
         if first:
             state = _like(s, state, values)
         found = generation.tell(s, key, population, values, state, self._given, data)
-        _refuse_failure(values.fitness)
+        refuse_failure(values.fitness)
         return found
 
     @property
@@ -280,38 +280,3 @@ def _like(s: Settings, state: NeuroevolutionState, values: Evaluation) -> Neuroe
     dtype = values.fitness.dtype
     fitness, champion = state.fitness.astype(dtype), state.champion_fitness.astype(dtype)
     return dataclasses.replace(state, scores=scores, states=states, fitness=fitness, champion_fitness=champion)
-
-
-def _check_asked(asked: PyTree, members: PyTree, count: int) -> None:
-    """Require networks like the members, as many as `ask` gave."""
-    fix = "Pass what ask returned."
-    if jax.tree.structure(asked) != jax.tree.structure(members):
-        raise _checks.bad("population", "networks of another structure", "the networks that ask gave", fix)
-    if (came := population.size(asked)) != count:
-        raise _checks.bad("population", f"{came} networks", f"the {count} that ask gave", fix)
-    for (path, new), old in zip(jax.tree_util.tree_leaves_with_path(asked), jax.tree.leaves(members), strict=True):
-        if jnp.shape(new)[1:] != old.shape[1:]:
-            came = f"shape {jnp.shape(new)[1:]} at the leaf {_checks.path_string(path)!r}"
-            raise _checks.bad("population", came, f"{old.shape[1:]}", fix)
-
-
-def _evaluations(values: Any, count: int) -> Evaluation:
-    """Evaluations with a leading axis, from what a user gives."""
-    fix = "Pass one number, or one Evaluation, for each network."
-    if isinstance(values, list | tuple):
-        if len(values) != count:
-            raise _checks.bad("values", f"{len(values)} values", f"{count}, one for each network", fix)
-        values = population.stack([evaluation(value) for value in values])
-    if not isinstance(values, Evaluation):
-        values = Evaluation(jnp.asarray(values))
-    if jnp.shape(values.fitness) != (count,):
-        raise _checks.bad("values", f"shape {jnp.shape(values.fitness)}", f"({count},), one for each network", fix)
-    fitness = jnp.asarray(values.fitness)
-    return dataclasses.replace(values, fitness=fitness.astype(jnp.promote_types(fitness.dtype, jnp.float32)))
-
-
-def _refuse_failure(fitness: Array) -> None:
-    """Refuse a generation in which every evaluation failed, where values can be looked at."""
-    if _checks.is_concrete(fitness) and np.isnan(np.asarray(fitness)).all():
-        fix = "Look for a division by zero, or for outputs that are not finite, in one call fitness(key, params)."
-        raise _checks.bad("fitness", "NaN for all networks", "a number for some", fix)

@@ -10,7 +10,7 @@ from evojax_align import _checks
 from evojax_align._types import Apply, PyTree
 from evojax_align.evolution.neuroevolution.choosing import Selection
 from evojax_align.evolution.neuroevolution.islands import Islands
-from evojax_align.evolution.neuroevolution.mating import Aligned, named
+from evojax_align.evolution.neuroevolution.mating import BY_ENTRY, Aligned, named
 from evojax_align.evolution.neuroevolution.mutating import Function, Gaussian, Mutation
 from evojax_align.symmetry import PermutationSpec
 
@@ -85,6 +85,12 @@ class Settings:
     def permutes(self) -> bool:
         """Whether the symmetry of the network is used."""
         return bool(self.alignment) or self.crossover == "neurons" or self.aligns_migrants
+
+    @property
+    def breeding(self) -> str:
+        """How breeding runs over the children (see `population.map`): at once where it has no sums over weights."""
+        by_entry = self.crossover in BY_ENTRY and isinstance(self.mutation, Gaussian) and not self.mutation.relative
+        return "vmap" if by_entry and self.chunk is None else "auto"
 
     @property
     def uses_states(self) -> bool:

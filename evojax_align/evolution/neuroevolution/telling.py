@@ -1,0 +1,48 @@
+"""Checks of what is told of networks: that they are those that were asked for, and that not all have failed."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evojax_align import _checks, population
+from evojax_align._types import Array, PyTree
+from evojax_align.evolution.evaluation import Evaluation
+from evojax_align.evolution.neuroevolution.judging import evaluation
+
+
+def check_asked(asked: PyTree, members: PyTree, count: int) -> None:
+    """Require networks like the members, as many as `ask` gave."""
+    fix = "Pass what ask returned."
+    if jax.tree.structure(asked) != jax.tree.structure(members):
+        raise _checks.bad("population", "networks of another structure", "the networks that ask gave", fix)
+    if (came := population.size(asked)) != count:
+        raise _checks.bad("population", f"{came} networks", f"the {count} that ask gave", fix)
+    for (path, new), old in zip(jax.tree_util.tree_leaves_with_path(asked), jax.tree.leaves(members), strict=True):
+        if jnp.shape(new)[1:] != old.shape[1:]:
+            came = f"shape {jnp.shape(new)[1:]} at the leaf {_checks.path_string(path)!r}"
+            raise _checks.bad("population", came, f"{old.shape[1:]}", fix)
+
+
+def evaluations(values: Any, count: int) -> Evaluation:
+    """Evaluations with a leading axis, from what a user gives."""
+    fix = "Pass one number, or one Evaluation, for each network."
+    if isinstance(values, list | tuple):
+        if len(values) != count:
+            raise _checks.bad("values", f"{len(values)} values", f"{count}, one for each network", fix)
+        values = population.stack([evaluation(value) for value in values])
+    if not isinstance(values, Evaluation):
+        values = Evaluation(jnp.asarray(values))
+    if jnp.shape(values.fitness) != (count,):
+        raise _checks.bad("values", f"shape {jnp.shape(values.fitness)}", f"({count},), one for each network", fix)
+    fitness = jnp.asarray(values.fitness)
+    return dataclasses.replace(values, fitness=fitness.astype(jnp.promote_types(fitness.dtype, jnp.float32)))
+
+
+def refuse_failure(fitness: Array) -> None:
+    """Refuse a generation in which every evaluation failed, where values can be looked at."""
+    if _checks.is_concrete(fitness) and np.isnan(np.asarray(fitness)).all():
+        fix = "Look for a division by zero, or for outputs that are not finite, in one call fitness(key, params)."
+        raise _checks.bad("fitness", "NaN for all networks", "a number for some", fix)
