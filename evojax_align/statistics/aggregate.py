@@ -128,8 +128,8 @@ def rank_biserial(x: Values, y: Values) -> float:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
 
     Example:
-        >>> rank_biserial([3.0, 2.0, 1.0], [0.0, 0.0, 2.0])
-        0.5
+        >>> round(rank_biserial([3.0, 2.0, 1.0], [0.0, 0.0, 2.0]), 3)  # of the ranks 3, 2 and 1 the last is against it
+        0.667
 
     References:
         Kerby, D. S. (2014). The simple difference formula: an approach to teaching nonparametric correlation.
