@@ -23,6 +23,7 @@ from evojax_align import (
 from evojax_align.evolution import diversity, encoding, fitness, graph, mutation, selection, tasks
 
 HOST_PACKAGES = {
+    "evolution.adapters": "packages that extras install",
     "data": "reads files",
     "lab": "folders, logs and checkpoints",
     "plotting": "matplotlib",
