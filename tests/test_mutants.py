@@ -77,6 +77,7 @@ def test_the_draw_is_even_over_the_packages_and_given_by_the_seed():
     assert drawn(found, 1, 60) != chosen
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_module_begin_with_those_of_its_name():
     root = mutants.ROOT
     assert mutants.tests_of(root, "evojax_align/matching/canonical.py")[0] == "tests/matching/test_canonical.py"

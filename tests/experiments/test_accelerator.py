@@ -27,6 +27,7 @@ def stored(folder):
     return json.loads((folder / "accelerator.json").read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_a_small_run_measures_and_agrees_with_the_stored_values(tmp_path, capsys):
     status = accelerator.main(["--small", "--out", str(tmp_path), "--only", "matrices", "agreement", "cca"])
     found = stored(tmp_path)

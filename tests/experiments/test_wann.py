@@ -119,6 +119,7 @@ def test_weights_of_a_champion_are_trained_in_parts_that_can_be_stopped(tmp_path
     assert steps == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_the_network_of_padawann_is_trained_in_parts_that_can_be_stopped(tmp_path, stopped_between):
     settings = Config(arms=("PADAWANN",), samples=60, judged=20, tested=20, learnt=2, units=2, pruned=1)
     images = Images(settings, [data.load(name) for name in ("digits", "glyphs_10letters")])

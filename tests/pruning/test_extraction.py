@@ -26,6 +26,7 @@ def test_a_small_dense_lenet_gives_the_outputs_of_the_sparse_one(count):
     np.testing.assert_allclose(outputs, module.apply(pruning.masked(masks, params), x), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_map_that_is_flattened_loses_the_channels_that_died():
     x = jax.random.normal(jax.random.key(5), (6, 8, 8))
     module = models.LeNet5(widths=(5, 7, 6, 4))

@@ -322,5 +322,6 @@ def test_inputs_that_lie_on_an_explicit_mesh_reach_the_network_as_they_are(alike
     alike_on_two_devices(EXPLICIT)
 
 
+@pytest.mark.slow
 def test_a_network_that_shares_samples_out_over_devices_is_scored_and_trained(alike_on_two_devices):
     alike_on_two_devices(PARALLEL)

@@ -89,6 +89,7 @@ def test_niching_is_the_algorithm_of_the_paper(images, rate):
     assert all(number + 1 in inside for number in entered if number + 1 < count)
 
 
+@pytest.mark.slow
 def test_niches_are_entered_as_often_as_the_rate_says(images):
     entered = outside = 0
     for number in range(12):

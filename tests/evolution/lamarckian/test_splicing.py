@@ -90,6 +90,7 @@ def test_what_has_no_partner_is_replaced_by_its_mean(images, trained):
     assert ours < 0.8 * np.abs(network(child).apply(blind, images) - expected).mean()
 
 
+@pytest.mark.slow
 def test_a_cut_before_the_head_keeps_its_answers_near(images, trained):
     one = Genome((*PARENT.blocks[:2], Block(2, 12, 3, 1)))
     other = Genome((Block(8, 12, 1, 1), *PARENT.blocks))

@@ -39,7 +39,7 @@ ALIGNMENTS = {
 }
 
 
-FAST = ("neurons", "spherical", "correlation", "a tenth", "the population")
+FAST = ("neurons", "correlation", "the population")
 
 
 def some(names):
@@ -79,6 +79,7 @@ def test_ask_and_tell_do_what_a_step_does(same, network, x, curve, draw, name):
     assert float(state.champion_fitness) == float(jnp.max(state.fitness))
 
 
+@pytest.mark.slow
 def test_generations_in_one_program_are_those_one_by_one(same, network, x, curve, draw):
     ga = Neuroevolution(network.apply, size=6, crossover="neurons", alignment="mutual", probe=x)
     keys = jax.random.split(jax.random.key(1), 5)
@@ -297,6 +298,7 @@ def test_safe_mutation_needs_no_more_than_a_probe(network, x, curve, draw):
     assert bool(jnp.isfinite(state.fitness).all())
 
 
+@pytest.mark.slow
 def test_it_runs_for_many_seeds_in_one_program(same, network, x, curve, draw):
     ga = Neuroevolution(network.apply, size=4, crossover="neurons", alignment="mutual", probe=x)
 

@@ -86,6 +86,7 @@ def test_every_variant_learns_keeps_its_books_and_goes_on_after_a_stop_to_the_sa
     assert (alleles >= 1).all() and (alleles <= 8).all()
 
 
+@pytest.mark.slow
 def test_a_whole_run_compiles_one_step(task, key):
     r = algorithm(alignment="correlation", bonus="cosine", mutation=0.1, adaptive=True)
     before = module._step._cache_size()

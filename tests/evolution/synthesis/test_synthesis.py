@@ -118,6 +118,7 @@ def test_the_second_generation_of_one_ancestor_is_asexual_and_the_third_is_not(t
     assert third[0].retained.mean() < third[1].retained.mean() - 0.1
 
 
+@pytest.mark.slow
 def test_aligned_parents_have_in_common_what_permuted_copies_have(task, key):
     s = algorithm(epochs=1, alignment="correlation", spec=SPEC, realigned=True)
     plain = algorithm(epochs=1)
@@ -137,6 +138,7 @@ def test_aligned_parents_have_in_common_what_permuted_copies_have(task, key):
     assert ancestors_alone.breed(key, first, task).allowed.tolist() == found["aligned"].tolist()
 
 
+@pytest.mark.slow
 def test_weights_of_a_child_are_fresh_scaled_inherited_or_those_of_the_beginning(task, key):
     state, _ = generations(algorithm(epochs=1), task, key, 1)
     born = {start: algorithm(epochs=1, start=start).breed(key, state, task) for start in module.STARTS}

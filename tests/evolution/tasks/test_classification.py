@@ -21,6 +21,7 @@ def test_with_a_loss_the_reward_is_minus_its_mean_at_each_shared_weight(key):
     np.testing.assert_allclose(both[:2], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_graphs_are_searched_for_by_a_regression(key):
     x = jax.random.normal(jax.random.key(1), (30, 2))
     data = x, x[:, :1] - x[:, 1:]

@@ -166,6 +166,7 @@ def test_no_two_events_have_one_number(wann, states):
         assert sum(map(len, fresh)) == len(set().union(*fresh))
 
 
+@pytest.mark.slow
 def test_a_full_population_says_so_and_grows_on_once_it_is_enlarged(data):
     small = Wann(3, 2, tasks.Classification(batch=40), size=20, hidden=2, genes=18, enabled=1.0, tournament=2)
     state = small.init(jax.random.key(0), data)
