@@ -36,7 +36,15 @@ def test_the_example_runs_and_prints_what_the_readme_shows():
 def test_the_example_has_ten_statements_or_fewer():
     import ast
 
-    assert sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(block("example")))) <= 10
+    for name in ("example", "evolve"):
+        assert sum(isinstance(node, ast.stmt) for node in ast.walk(ast.parse(block(name)))) <= 10
+
+
+@pytest.mark.slow
+def test_the_policy_of_the_readme_balances_two_poles():
+    done = subprocess.run([sys.executable, "-c", block("evolve")], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("balanced for 100000 steps after")
+    assert block("evolved").startswith("balanced for 100000 steps after")
 
 
 def test_the_two_commands_name_what_is_there():
