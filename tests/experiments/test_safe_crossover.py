@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from evojax_align import data, lab
+from evojax_align import _compiling, data, lab
 from experiments.safe_crossover import claims, config
 from experiments.safe_crossover import study as pairs
 from experiments.safe_crossover.__main__ import STUDY
@@ -280,6 +280,7 @@ def test_clean_never_sees_the_images_that_score(tmp_path):
     small = {"networks": 4, "hidden": (12,), "epochs": 2, "ranks": (2,), "rank": 4, "points": 7}
 
     def matched(mode, images, number):
+        _compiling.forget()  # every problem makes its network anew
         problem = pairs.Problem(dataclasses.replace(config.Config(**small), mode=mode), images)
         run = lab.Run(lab.RunFolder.create(tmp_path / f"{mode}{number}", "toy"), quiet=True)
         found = problem.run(lab.Cell("pairs", 0), run)
