@@ -1,4 +1,4 @@
-"""Who may import whom: downwards only, as the plan of the house says; and nothing heavy on the way in."""
+"""Who may import whom: downwards only, as the plan of the project says; and nothing heavy on the way in."""
 
 import ast
 import subprocess
@@ -28,39 +28,39 @@ EXTRAS = (  # imported where they are used
 )
 LONGEST = 400
 
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
 def complaints(path: Path, source: str) -> list[str]:
     """What a file of the package does against the plan; its path is relative to the package."""
     tree = ast.parse(source)
-    room = path.parts[0].removesuffix(".py")
+    package = path.parts[0].removesuffix(".py")
     found = [f"{len(source.splitlines())} lines"] if len(source.splitlines()) > LONGEST else []
-    if room not in (*FLOOR, *LEAVES, FACE):
-        found.append(f"{room} has no place in the plan")
+    if package not in (*FLOOR, *LEAVES, FACE):
+        found.append(f"{package} has no place in the plan")
     for node in ast.walk(tree):
-        found += [f"{room} imports {other}" for other in _rooms(node, path) if not _may_import(room, other)]
+        found += [f"{package} imports {other}" for other in _packages(node, path) if not _may_import(package, other)]
     found += [f"{name} is imported at the top" for name in _imported_at_once(tree) if name in EXTRAS]
     return found
 
 
-def _may_import(room: str, other: str) -> bool:
-    if room == other:
+def _may_import(package: str, other: str) -> bool:
+    if package == other:
         return True
-    if room == FACE:
+    if package == FACE:
         return other not in ("lab", "plotting")
     if other in LEAVES:
-        return room == "lab"
-    if room in LEAVES:
+        return package == "lab"
+    if package in LEAVES:
         return FLOOR.get(other) == 0
-    if room not in FLOOR or other not in FLOOR:
+    if package not in FLOOR or other not in FLOOR:
         return False
-    return FLOOR[other] < FLOOR[room] or FLOOR[room] == 0 == FLOOR[other] or (room, other) in BESIDE
+    return FLOOR[other] < FLOOR[package] or FLOOR[package] == 0 == FLOOR[other] or (package, other) in BESIDE
 
 
-def _rooms(node: ast.AST, path: Path) -> list[str]:
-    """The rooms of the package that an import statement enters; the package itself is its face."""
+def _packages(node: ast.AST, path: Path) -> list[str]:
+    """The packages of the package that an import statement enters; the package itself is its face."""
     modules = []
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
@@ -107,7 +107,7 @@ FAKES = {
     "a leaf knows a leaf": ("plotting/x.py", "from evojax_align.data import load", "plotting imports data"),
     "the face shows the lab": ("__init__.py", "from evojax_align import lab", "__init__ imports lab"),
     "the core knows the face": ("crossover/x.py", "import evojax_align as ea", "crossover imports __init__"),
-    "a new room": ("attic.py", "", "attic has no place in the plan"),
+    "a new package": ("attic.py", "", "attic has no place in the plan"),
     "an extra at the top": ("plotting/x.py", "import matplotlib.pyplot as plt", "matplotlib is imported at the top"),
     "an extra, tried": (
         "lab/x.py",
@@ -136,7 +136,7 @@ ALLOWED = {
         "matching/x.py",
         "import jax\nfrom evojax_align import _checks\nfrom evojax_align.similarity import cca",
     ),
-    "inside one room": (
+    "inside one package": (
         "symmetry/x.py",
         "from evojax_align.symmetry.spec import Frozen\nfrom . import rules\nfrom .spec import a",
     ),

@@ -81,8 +81,7 @@ def fit(
         >>> history.loss.shape
         (2, 3)
     """
-    inside = "inside, use training.descend for one network, and population.map for many."
-    _checks.refuse_trace("fit", inside, pop, data, key)
+    _checks.refuse_trace("fit", "inside, use training.descend, lifted by population.map.", pop, data, key)
     _checks.network(apply)
     _checks.descent("optimizer", optimizer)
     key, member = _checks.key("key", key), population.take(pop, 0)

@@ -150,7 +150,7 @@ class Neuroevolution:
         if fitness is None:
             return state
         program, constants = traced(fitness, key_judge, population.take(members, 0), data)
-        state = _with_room(s, dataclasses.replace(state, evaluated=True), program)
+        state = _with_places(s, dataclasses.replace(state, evaluated=True), program)
         state, _ = generation.first_step(s, program, key_judge, state, self._given, data, constants)
         refuse_failure(state.fitness)
         return state
@@ -184,7 +184,7 @@ class Neuroevolution:
         if not state.evaluated:
             if not concrete:
                 self._check_evaluated(state)
-            state = _with_room(s, state, program)
+            state = _with_places(s, state, program)
         run = generation.first_step if first else generation.step
         found = run(s, program, key, state, self._given, data, constants)
         if first:
@@ -265,7 +265,7 @@ class Neuroevolution:
         ensure_symmetry(s.spec, s.apply, one, self.probe)
 
 
-def _with_room(s: Settings, state: NeuroevolutionState, program: Program) -> NeuroevolutionState:
+def _with_places(s: Settings, state: NeuroevolutionState, program: Program) -> NeuroevolutionState:
     """The state with places for scores and states, where parts use them."""
     shapes = generation.kept(s, program.shapes)
     if jax.tree.structure(shapes) == jax.tree.structure((state.scores, state.states)):
