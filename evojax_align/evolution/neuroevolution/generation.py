@@ -107,9 +107,8 @@ def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) 
         old = _elites(s)
         kept = founders(s, s.elites)
         kept = dataclasses.replace(kept, parents=jnp.stack([old, old], axis=1))
-        births = jax.tree.map(lambda *both: jnp.concatenate(both), kept, births)
-        members = population.take(state.members, old)
-        asked = jax.tree.map(lambda *both: jnp.concatenate(both), members, asked)
+        births = s.islands.joined(kept, births)
+        asked = s.islands.joined(population.take(state.members, old), asked)
     return asked, dataclasses.replace(state, births=births)
 
 

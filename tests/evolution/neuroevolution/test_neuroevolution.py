@@ -237,6 +237,19 @@ def test_islands_breed_apart_and_exchange_their_best():
     assert int(state.ancestors[3, 4]) == 3  # the migrant and who stayed are one
 
 
+def test_elites_that_are_evaluated_again_stay_on_their_island():
+    founders = {"w": jnp.array([0.0, 1, 2, 3, 100, 101, 102, 103])}
+    parts = dict(crossover="arithmetic", mutation=0.0, islands=Islands(2, every=0))
+    ga = Neuroevolution(size=8, elites=4, reevaluate=True, **parts)
+    state = ga.init(jax.random.key(0), founders)
+    for key in jax.random.split(jax.random.key(1), 4):
+        state, info = ga.step(key, state, lambda key, params: params["w"])
+        values = state.members["w"].reshape(2, 4)
+        assert bool((values[0] <= 3).all()) and bool((values[1] >= 100).all())
+    assert float(values[0, 0]) == 3.0 and float(values[1, 0]) == 103.0
+    assert info.births.parents[jnp.array([0, 1, 4, 5])].tolist() == [[0, 0], [1, 1], [4, 4], [5, 5]]
+
+
 def test_migrants_take_the_order_of_neurons_where_they_arrive(network, x, draw):
     params = draw(jax.random.key(0))
     spec = ea.symmetry.infer(network.apply, params, x)
