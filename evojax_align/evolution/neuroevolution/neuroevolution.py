@@ -192,7 +192,7 @@ class Neuroevolution:
         return found
 
     def ask(self, key: PRNGKey, state: NeuroevolutionState, data: PyTree = None) -> tuple[PyTree, NeuroevolutionState]:
-        """The networks to evaluate: the founders at first, and then children; on each island after elites to evaluate again.
+        """The networks to evaluate: founders, later children; on each island after elites that are evaluated again.
 
         Args:
             key: a random key.
