@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evojax_align.lab.report import text_table
+from experiments.benchmarks import poles
 from experiments.benchmarks.core import measuring
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,7 @@ def test_the_tables_of_the_benchmarks_are_the_stored_ones():
     page = (BENCHMARKS / "README.md").read_text()
     rows = [{name: f"{v}" if isinstance(v, list) else v for name, v in row.items()} for row in stored("convolution")]
     assert block("convolution", page).strip() == text_table(rows)
+    assert block("poles", page).strip() == text_table(poles.table(stored("poles")))
     rows = stored("symmetry")
     assert block("symmetry", page).strip() == text_table(rows)
     assert len(rows) >= 20 and all(row["change"] < 1e-4 and row["seconds"] < 2 for row in rows)

@@ -44,6 +44,8 @@ class Session(abc.ABC):
     Attributes:
         results: one for each row so far.
         limit: seconds in all.
+        settings: what stands in the file beside the rows.
+        kept: results of an earlier session, which stay in the file where no row of this one has their name.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Session(abc.ABC):
     ) -> None:
         self.results: list[dict[str, Any]] = []
         self.limit = 60 * minutes
-        self._file, self._settings, self._common = file, settings, common
+        self.kept: list[dict[str, Any]] = []
+        self.settings = dict(settings)
+        self._file, self._common = file, common
         self._start = time.monotonic()
         self._last: dict[str, tuple[AnyRow, float, float]] = {}  # by family: seconds once, and of every round
         self._spent: list[float] = []
@@ -76,6 +80,13 @@ class Session(abc.ABC):
     def left(self) -> float:
         """Seconds."""
         return self.limit - (time.monotonic() - self._start)
+
+    @property
+    def stored(self) -> list[dict[str, Any]]:
+        """The results of this session in the places of those that were kept, and all others behind them."""
+        new, known = {result["row"]: result for result in self.results}, {result["row"] for result in self.kept}
+        old = [new.get(result["row"], result) for result in self.kept]
+        return old + [result for result in self.results if result["row"] not in known]
 
     def run(self, rows: Sequence[AnyRow]) -> int:
         """Measure the rows in order; the number of failures. A row is not started if it is expected not to end in time,
@@ -120,7 +131,7 @@ class Session(abc.ABC):
         self.results.append({"row": row.name, "family": row.family} | result | dict(self._common))
         say(f"    {self.describe(result)}; {self.left:.0f} s left")
         if self._file is not None:
-            text = json.dumps({"settings": self._settings, "rows": self.results}, indent=1)
+            text = json.dumps({"settings": self.settings, "rows": self.stored}, indent=1)
             part = self._file.with_suffix(".part")
             part.write_text(text + "\n")
             os.replace(part, self._file)

@@ -13,7 +13,8 @@ class Arm:
     Attributes:
         tuned: the arm whose tuned mutation scale and crossover rate it takes.
         crossover: of two parents, "" for that of the study.
-        alignment: of the second parent before crossover: "none", "correlation", "weights", "random" or "dead".
+        alignment: of the second parent before crossover: "none", "correlation" (by the matcher of the study),
+            "exact" (the largest total correlation), "weights", "random" or "dead".
         share: of matings in which the second parent is aligned.
         of: "pairs", or "founders" to align them once.
         probe: "seen": samples of the data, or states that both parents visited; "random": inputs drawn at random.
@@ -88,6 +89,7 @@ def factors(width: int, children: int) -> dict[str, dict[str, Arm]]:
         "width": {name: arm for part in widths for name, arm in part.items()},
         "crossover rate": {name: arm for part in rates for name, arm in part.items()},
         "probe and controls": {
+            "aligned, exact": dataclasses.replace(BASE, alignment="exact"),
             "aligned, random states": dataclasses.replace(BASE, probe="random"),
             "dead neurons only": dataclasses.replace(BASE, alignment="dead"),
             "random search": Arm(mutation="redraw", crossover="none"),

@@ -17,7 +17,11 @@ from experiments.neuroevolution.outside import strategy
 from experiments.neuroevolution.tasks import Judge
 
 CROSSOVER = "spherical"
-METHODS: Mapping[str, Any] = {"dead": alignment.DeadOnly(), "weights": alignment.Weights(restarts=1)}
+METHODS: Mapping[str, Any] = {
+    "dead": alignment.DeadOnly(),
+    "weights": alignment.Weights(restarts=1),
+    "exact": "correlation",
+}
 PARENTS = 0.25
 """Share of the members that may be parents, where members do not compete for samples."""
 MIGRATION = 10
@@ -47,7 +51,7 @@ class Genetic:
     def init(self, key: PRNGKey, data: PyTree) -> PyTree:
         """The founders, evaluated; copies of one another where only some are unrelated."""
         key_draw, key_judge = jax.random.split(key)
-        count = self.arm.founders or self.ga.size
+        count = self.arm.founders or self.judge.task.founders or self.ga.size
         own = ea.population.init(self.judge.draw, key_draw, count)
         members = ea.population.take(own, jnp.arange(self.ga.size) % count)
         return self.ga.init(key_judge, members, self.fitness, data)
@@ -69,9 +73,7 @@ class Genetic:
         return self.ga._settings.asked
 
 
-def algorithm(
-    judge: Judge, arm: Arm, tuned: tuple[float, float], *, size: int = 0, matcher: str = "correlation"
-) -> Any:
+def algorithm(judge: Judge, arm: Arm, tuned: tuple[float, float], *, size: int = 0, matcher: str = "mutual") -> Any:
     """The algorithm of an arm; None if it needs a package that is missing.
 
     Args:
@@ -85,7 +87,9 @@ def algorithm(
     scale, rate = tuned
     members = size or task.size
     if arm.strategy:
-        return strategy(arm.strategy, judge.draw, judge.unseen, size=max(members, 20), scale=scale)
+        size = members + members % 2
+        chunk = size if task.control else None
+        return strategy(arm.strategy, judge.draw, judge.unseen, size=size, scale=scale, chunk=chunk)
     children = arm.children or (members if task.children == task.size else task.children)
     mutation: Any = Gaussian(scale)
     if arm.mutation == "safe":

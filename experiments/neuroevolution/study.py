@@ -63,6 +63,8 @@ class Problem:
 
     def algorithm(self, task: str, arm: Arm) -> Any:
         """The algorithm of an arm; None if it needs a package that is missing."""
+        if TASKS[task].missing:
+            return None
         if (task, arm) not in self._algorithms:
             judge = self.judge(task, arm.width)
             settings = {"size": self.config.size if TASKS[task].control else 0, "matcher": self.config.matcher}
@@ -78,9 +80,10 @@ class Problem:
         self, run: lab.Run, title: str, task: str, arm: Arm, keys: Array, points: int
     ) -> tuple[PyTree, dict[str, np.ndarray], Any] | None:
         """The last states of a population, one for each key, and curves [seeds, 1 + points], founders first."""
-        judge, found = self.judge(task, arm.width), self.algorithm(task, arm)
+        found = self.algorithm(task, arm)
         if found is None:
             return None
+        judge = self.judge(task, arm.width)
         generations = evolving.generations_between(found, interval(self.config, task))
 
         def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
@@ -104,24 +107,27 @@ class Problem:
 def run(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]:
     """One cell."""
     if cell.arm.startswith(CROSSING):
-        return run_pair(problem, cell.arm.removeprefix(CROSSING), cell.seed, run)
+        return run_pair(problem, cell, run)
     config = problem.config
     task, _, arm = problem.arms[cell.arm]
     keys = problem.keys(task, cell.seed * config.block + np.arange(config.block))
     found = problem.evolved(run, "evolution", task, arm, keys, points(config, task, config.budget))
     if found is None:
-        run.say(f"{cell.arm}: left out, because evosax is not installed")
+        run.say(f"{cell.arm}: left out, because {TASKS[task].needs or 'evosax'} is not installed")
         return unknown(config, cell) | {"left_out": np.ones(config.block, np.float32)}
     return found[1] | {"left_out": np.zeros(config.block, np.float32)}
 
 
-def run_pair(problem: Problem, task: str, pair: int, run: lab.Run) -> dict[str, np.ndarray]:
+def run_pair(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarray]:
     """The champions of two seeds that no other pair has, crossed."""
-    keys = problem.keys(task, 10_000 + 2 * pair + np.arange(2))
+    task = cell.arm.removeprefix(CROSSING)
+    keys = problem.keys(task, 10_000 + 2 * cell.seed + np.arange(2))
     found = problem.evolved(
         run, "champions", task, ARMS[CHAMPION], keys, points(problem.config, task, problem.config.champions)
     )
-    assert found is not None  # it needs no other package
+    if found is None:
+        run.say(f"{cell.arm}: left out, because {TASKS[task].needs} is not installed")
+        return unknown(problem.config, cell)
     states, _, algorithm = found
     champions = jax.vmap(algorithm.fittest)(states)
     judge, key = problem.judge(task), jax.random.fold_in(keys[0], 1)

@@ -1,6 +1,7 @@
 """The tasks: networks, fitness, and the score by which networks are compared, on test data or fresh episodes."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,10 +11,10 @@ import jax.numpy as jnp
 
 import evojax_align as ea
 from evojax_align._types import Array, PRNGKey, PyTree
-from evojax_align.data import Dataset
-from evojax_align.evolution import tasks
+from evojax_align.data import Dataset, embedded
+from evojax_align.evolution import adapters, tasks
 
-SUPERVISED = ("digits", "images")
+SUPERVISED = ("digits", "images", "M2N2")
 ALL = 10**9
 PROBE, SEQUENCES = 256, (8, 32)
 """Random inputs on which neurons are compared, and sequences of them for a recurrent network."""
@@ -37,7 +38,10 @@ class Task:
         floor: the score that counts as 0 in ratios and over tasks.
         top: the score that counts as 1 over tasks.
         noisy: whether elites are evaluated again.
-        control: of control: the task, and that of the score.
+        control: of control: the task, and that of the score; or a function that makes them.
+        founders: unrelated networks among the founders; 0 if all are.
+        drawn: standard deviation of all parameters of founders; 0 for the initialisation of the network.
+        needs: a package without which the task is left out.
     """
 
     title: str
@@ -51,7 +55,20 @@ class Task:
     floor: float
     top: float
     noisy: bool = False
-    control: tuple[Any, ...] = ()
+    control: Any = ()
+    founders: int = 0
+    drawn: float = 0.0
+    needs: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether the package is not installed."""
+        return bool(self.needs) and importlib.util.find_spec(self.needs) is None
+
+
+def environments(name: str, limit: int) -> tuple[Any, Any]:
+    """An environment of gymnax for the fitness, and for the score."""
+    return adapters.Gymnax(name, starts=2, limit=limit), adapters.Gymnax(name, starts=16, limit=limit)
 
 
 GENETIC: dict[str, Any] = {"size": 64, "children": 64, "elites": 4, "every": 256, "width": 32}
@@ -97,10 +114,51 @@ TASKS = {
         top=1.0,
         control=(tasks.DoublePole(velocities=False),) * 2,
     ),
+    "M2N2": Task(
+        "handwritten digits, the settings of M2N2",
+        50_000,
+        2000,
+        20,
+        1,
+        20,
+        256,
+        threshold=0.8,
+        floor=0.1,
+        top=1.0,
+        founders=2,
+        drawn=0.01,
+    ),
+    "cart-pole": Task(
+        "cart-pole, gymnax",
+        3840,
+        **GENETIC,
+        threshold=475.0,
+        floor=0.0,
+        top=500.0,
+        noisy=True,
+        needs="gymnax",
+        control=partial(environments, "CartPole-v1", 500),
+    ),
+    "breakout": Task(
+        "MinAtar's Breakout, gymnax",
+        6400,
+        **GENETIC,
+        threshold=5.0,
+        floor=0.0,
+        top=10.0,
+        noisy=True,
+        needs="gymnax",
+        control=partial(environments, "Breakout-MinAtar", 500),
+    ),
 }
 """Elites of tasks with chance are evaluated again in every generation. A score of control is the mean over 16 fresh
-episodes. Double pole has one start, so that its score is the fitness: steps in which the poles stay up, at most 1000,
-or, without velocities, the fitness of Gruau et al., which is 0.1 or more for a network that keeps them up."""
+episodes, of at most 500 steps in cart-pole and Breakout. Double pole has one start, so that its score is the fitness:
+steps in which the poles stay up, at most 1000, or, without velocities, the fitness of Gruau et al., at least 0.1 for a
+network that keeps them up.
+
+The task "M2N2" has the settings of that program: pixels from 0 to 16, the first four fifths of the images to evolve on,
+the others for the score, two founders whose parameters are all drawn with a standard deviation of 0.01, and the same
+noise as mutation (see `tuned`)."""
 
 
 class Judge:
@@ -112,7 +170,7 @@ class Judge:
         self.data: PyTree = None
         self.recurrent = name == "double pole, no velocities"
         if self.task.control:
-            train, test = self.task.control
+            train, test = self.task.control() if callable(self.task.control) else self.task.control
             inputs, outputs = len(train.INPUTS), train.OUTPUTS
             if self.recurrent:
                 self.network: Any = ea.models.Recurrent(hidden=self.width, outputs=outputs)
@@ -124,15 +182,15 @@ class Judge:
             self.like = jnp.zeros((1, 1, inputs) if self.recurrent else (1, inputs))
             self._score: Any = test.fitness(policy, visited=0)
         else:
-            self.data = tuple(map(jnp.asarray, data.train))
-            self.test, self.validation = (tuple(map(jnp.asarray, part)) for part in (data.test, data.validation))
-            self.network = ea.models.MLP(hidden=(self.width,), classes=data.num_classes)
-            self.fitness = tasks.Supervised(batch=ALL if name == "digits" else 500).fitness(self.network.apply)
+            parts = published(data) if name == "M2N2" else (data.train, data.validation, data.test)
+            self.data, self.validation, self.test = (tuple(map(jnp.asarray, part)) for part in parts)
+            self.network = ea.models.MLP(hidden=(self.width,), classes=data.num_classes, output_bias=name == "M2N2")
+            self.fitness = tasks.Supervised(batch=500 if name == "images" else ALL).fitness(self.network.apply)
             self.unseen = self.fitness
             self.like = self.data[0][:1]
             self._score = tasks.Supervised(batch=ALL).fitness(self.network.apply)
         self.apply: Callable[..., Any] = self.network.apply
-        self.draw = partial(drawn, self.network, self.like)
+        self.draw = partial(drawn, self.network, self.like, self.task.drawn)
 
     def score(self, key: PRNGKey, params: PyTree, test: PyTree) -> Array:
         """The score of one network; that of one that failed is the floor."""
@@ -152,7 +210,7 @@ class Judge:
     def random_inputs(self, key: PRNGKey) -> Array:
         """Inputs that are drawn at random: normal, or pixels from 0 to 1."""
         if self.data is not None:
-            return jax.random.uniform(key, (PROBE, *self.like.shape[1:]))
+            return jax.random.uniform(key, (PROBE, *self.like.shape[1:]), maxval=jnp.max(self.data[0]))
         shape = (*SEQUENCES, self.like.shape[-1]) if self.recurrent else (PROBE, self.like.shape[-1])
         return jax.random.normal(key, shape)
 
@@ -164,6 +222,19 @@ class Judge:
         return jnp.concatenate([self.fitness(key, params).states for params in networks])
 
 
-def drawn(network: Any, like: Array, key: PRNGKey) -> PyTree:
-    """The parameters of one network."""
-    return network.init(key, like)
+def drawn(network: Any, like: Array, deviation: float, key: PRNGKey) -> PyTree:
+    """The parameters of one network: all normal, where there is a deviation."""
+    params = network.init(key, like)
+    if not deviation:
+        return params
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [deviation * jax.random.normal(of, leaf.shape) for of, leaf in zip(keys, leaves, strict=True)]
+    return structure.unflatten(drawn)
+
+
+def published(data: Dataset) -> tuple[tuple, tuple, tuple]:
+    """Handwritten digits as M2N2 cuts them; the last two parts are the same."""
+    x, y = embedded.digits().train
+    x, cut = 16 * x.reshape(len(x), *data.image_shape), int(0.8 * len(x))
+    return (x[:cut], y[:cut]), (x[cut:], y[cut:]), (x[cut:], y[cut:])

@@ -121,6 +121,25 @@ def test_the_ways_of_a_row_take_turns_and_each_result_is_on_the_disk_before_the_
     assert [count for _, count in calls] == 2 * rounds * [0] + 2 * rounds * [1]
 
 
+def test_rows_that_are_measured_again_take_their_place_in_the_file(tmp_path, capsys):
+    file = tmp_path / "core.json"
+    assert main(["--small", "--rows", "svcca", "--out", str(file)]) == 0
+    first = json.loads(file.read_text())
+    other = {"row": "another", "family": "another", "status": NOT_RUN}
+    first["rows"] = [other, *first["rows"], other | {"row": "a third"}]
+    file.write_text(json.dumps(first))
+    assert main(["--small", "--rows", "svcca", "--again", "--out", str(file)]) == 0
+    again = json.loads(file.read_text())
+    assert [row["row"] for row in again["rows"]] == [row["row"] for row in first["rows"]]
+    assert again["rows"][1]["ways"] != first["rows"][1]["ways"] and again["rows"][0] == other
+    first["settings"]["machine"]["cores"] += 1
+    file.write_text(json.dumps(first))
+    for flags, complaint in (([str(file)], "of another machine"), ([str(tmp_path / "none")], "of an earlier run")):
+        with pytest.raises(SystemExit):
+            main(["--small", "--rows", "svcca", "--again", "--out", *flags])
+        assert complaint in capsys.readouterr().err
+
+
 def test_ratios_are_those_of_medians_and_rates_count_the_work():
     session = measuring.Session(None, 1.0, {}, rest=0.0)
     ways = Way("ours", partial(sleeping, 0.001)), Way("peer", partial(sleeping, 0.02))

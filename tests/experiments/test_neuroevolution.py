@@ -10,7 +10,7 @@ import pytest
 
 import evojax_align as ea
 from evojax_align import lab
-from experiments.neuroevolution import arms, claims, config, evolving, figures, outside, study, tuned
+from experiments.neuroevolution import arms, claims, config, evolving, figures, study, tuned
 from experiments.neuroevolution.__main__ import STUDY
 from experiments.neuroevolution.tasks import TASKS, Judge
 from experiments.neuroevolution.view import View
@@ -24,9 +24,11 @@ FLAGS = [part for setting in TOY for part in ("--set", setting)] + ["--quiet", "
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A whole run."""
+    """A whole run, as without evosax."""
     folder = tmp_path_factory.mktemp("run") / "toy"
-    assert lab.main(STUDY, [*FLAGS, "--out", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evolving, "strategy", lambda *args, **settings: None)
+        assert lab.main(STUDY, [*FLAGS, "--out", str(folder)]) == 0
     return folder
 
 
@@ -47,9 +49,8 @@ def test_a_run_has_all_parts_and_names_the_arms_that_were_left_out(run, arrays):
     assert arrays["score"].shape == (2, 2, 3) and np.isfinite(arrays["score"][0]).all()
     assert not (arrays["score"][0, 0] == arrays["score"][0, 1]).all()
     results = json.loads((run / "results.json").read_text())
-    if outside.strategy("open_es", lambda key: jnp.zeros(2), None, size=4, scale=0.1) is None:
-        assert view.left_out == ["acrobot: OpenAI-ES"]
-        assert results["tables"]["left out"][0]["arm"] == "acrobot: OpenAI-ES"
+    assert view.left_out == ["acrobot: OpenAI-ES"]
+    assert results["tables"]["left out"] == [{"arm": "acrobot: OpenAI-ES", "because": "evosax was not installed"}]
     assert [claim["n"] for claim in results["claims"] if claim["id"] == "transfer_acrobot"] == [1]
     assert {path.stem for path in (run / "figures").iterdir()} == {"transfer", "speed", "profiles"}
     assert "NaN" not in (run / "results.json").read_text()
@@ -240,3 +241,59 @@ def test_every_tuned_setting_is_one_of_the_grid():
         for name, (scale, rate) in of_task.items():
             assert scale in tuned.GRID["scale"], name
             assert rate in tuned.GRID["rate"], name
+
+
+def test_the_settings_of_m2n2_are_its_own(digits):
+    judge = Judge("M2N2", digits)
+    (x, _), (test, _) = judge.data, judge.test
+    assert x.shape == (1437, 8, 8) and test.shape == (360, 8, 8) and float(x.max()) == 16
+    whole = ea.data.embedded.digits().train
+    np.testing.assert_array_equal(np.concatenate([x, test]), 16 * whole[0])
+    params = judge.draw(jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 65 * 256 + 257 * 10
+    for leaf in jax.tree.leaves(params):
+        assert 0.5 < float(jnp.std(leaf)) / 0.01 < 1.5
+    found = evolving.algorithm(judge, arms.ARMS["naive"], tuned.setting("M2N2", "naive"))
+    assert found.ga.mutation.scale == 0.01 and found.ga.crossover_rate == 1
+    members = found.init(jax.random.key(1), judge.data).members
+    assert len(np.unique(np.asarray(members["params"]["output"]["bias"]), axis=0)) == 2
+
+
+def test_arms_of_m2n2_stand_beside_its_figures():
+    settings = config.Config(repeats=10, tasks=("M2N2",), arms=("naive", "aligned"))
+    found = {cell: study.unknown(settings, cell) for cell in study.cells(settings)}
+    for one in found.values():
+        one["score"] = np.broadcast_to(np.linspace(0.1, 0.6, 26), (5, 26))
+        one["left_out"] = np.zeros(5)
+    naive, aligned = claims.beside_published(View(study.merge(settings, found)))
+    assert (naive["ours at 10000"], naive["ours at 50000"], naive["seeds"]) == (0.2, 0.6, 10)
+    assert (naive["theirs at 10000"], aligned["theirs at 10000"]) == (0.82, None)
+
+
+@pytest.mark.parametrize("task", ["cart-pole", "breakout"])
+def test_a_task_of_a_package_that_is_missing_is_left_out(task, digits, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    settings = config.Config(tasks=(task,), repeats=1, block=1, budget=0.1)
+    assert study.Problem(settings, digits).algorithm(task, arms.ARMS["naive"]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["cart-pole", "breakout"])
+def test_policies_evolve_in_environments_of_gymnax(task, digits):
+    pytest.importorskip("gymnax", reason="gymnax (extra `gymnax`) is not installed")
+    judge = Judge(task, digits)
+    found = evolving.algorithm(judge, arms.ARMS["aligned"], (0.1, 1.0))
+    keys = jax.random.split(jax.random.key(0), 1)
+    _, told = evolving.advance(found, judge, 1, keys, evolving.begin(found, keys, None), None, None)
+    assert np.isfinite(told["score"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["OpenAI-ES", "sep-CMA-ES"])
+def test_a_strategy_of_evosax_is_an_arm(arm, digits):
+    pytest.importorskip("evosax", reason="evosax (extra `evosax`) is not installed")
+    judge = Judge("acrobot", digits)
+    found = evolving.algorithm(judge, arms.ARMS[arm], (0.1, 1.0), size=16)
+    keys = jax.random.split(jax.random.key(0), 1)
+    states, told = evolving.advance(found, judge, 2, keys, evolving.begin(found, keys, None), None, None)
+    assert states.evaluations.tolist() == [32] and np.isfinite(told["score"]).all()

@@ -82,7 +82,7 @@ def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) 
     keys = jax.random.split(key_parents, s.islands.count)
     parents = s.islands.places(chosen, s.size // s.islands.count, keys, *known).astype(jnp.int32)
     crossed = jax.random.bernoulli(key_crossed, s.crossover_rate, (s.children,))
-    mates, aligned = _mates(s, key_mates, state, parents, spec, x)
+    mates, aligned = _mates(s, key_mates, state, parents, crossed, spec, x)
     cross = named(s.crossover, spec)
 
     def child(key: PRNGKey, pair: Array, crossed: Array, slot: Array, own: Array) -> PyTree:
@@ -193,21 +193,26 @@ def _ordered(s: Settings, spec: PermutationSpec, key: PRNGKey, reference: PyTree
 
 
 def _mates(
-    s: Settings, key: PRNGKey, state: State, parents: Array, spec: PermutationSpec | None, x: PyTree
+    s: Settings, key: PRNGKey, state: State, parents: Array, crossed: Array, spec: PermutationSpec | None, x: PyTree
 ) -> tuple[PyTree, tuple[Array, Array]]:
-    """Second parents that were aligned with the first; and for each mating which of them it takes, and if it does."""
+    """Second parents that were aligned with the first; and for each mating which of them it takes, and if it does.
+
+    Where parents are not crossed nothing is aligned. A scan then skips the work; `vmap` does it all the same.
+    """
     slots, own = jnp.zeros(s.children, jnp.int32), jnp.zeros(s.children, bool)
     if not s.aligned or spec is None:
         return None, (slots, own)
     key_draw, key_order = jax.random.split(key)
     places, counts = s.alignment.drawn(key_draw, s.children, state.generation)
+    counts &= crossed[places]
 
-    def one(key: PRNGKey, pair: Array) -> PyTree:
+    def one(key: PRNGKey, pair: Array, counts: Array) -> PyTree:
         a, b = (population.take(state.members, pair[side]) for side in (0, 1))
-        return _ordered(s, spec, key, a, b, _seen(s, state, x, pair))
+        return jax.lax.cond(counts, lambda: _ordered(s, spec, key, a, b, _seen(s, state, x, pair)), lambda: b)
 
     def ordered(pairs: Array) -> PyTree:
-        return population.map(one, jax.random.split(key_order, s.aligned), pairs, chunk=s.chunk, mesh=s.mesh)
+        keys = jax.random.split(key_order, s.aligned)
+        return population.map(one, keys, pairs, counts, chunk=s.chunk, mesh=s.mesh)
 
     def as_they_are(pairs: Array) -> PyTree:
         return population.take(state.members, pairs[:, 1])

@@ -10,6 +10,7 @@ The exit status is 1 if a row failed.
 
 import argparse
 import dataclasses
+import json
 import re
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the rows to this JSON file")
     parser.add_argument("--small", action="store_true", help="tiny sizes in one process, to see that all rows work")
     parser.add_argument("--rows", nargs="+", default=[], metavar="PATTERN", help="regular expressions; all by default")
+    parser.add_argument("--again", action="store_true", help="keep the other rows of FILE, which this machine measured")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and stop")
     arguments = parser.parse_args(argv)
     chosen = rows(SMALL if arguments.small else FULL, arguments.rows)
@@ -59,10 +61,18 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.list or not chosen:
         print("\n".join(row.name for row in chosen) or f"no row matches {' '.join(arguments.rows)}")
         return 0 if chosen else 2
+    if arguments.again and not (arguments.out and arguments.out.is_file()):
+        parser.error("argument --again: --out FILE has to be a file of an earlier run")
     settings = {"minutes": arguments.minutes, "small": arguments.small, "rows": arguments.rows}
     session = measuring.Session(
         arguments.out, arguments.minutes, settings, rest=0.0 if arguments.small else measuring.REST
     )
+    if arguments.again:
+        found = json.loads(arguments.out.read_text())
+        if (machine := session.settings["machine"]) != found["settings"]["machine"]:
+            parser.error(f"argument --again: {arguments.out} is of another machine or of other versions than {machine}")
+        session.settings |= {name: found["settings"][name] for name in ("minutes", "rows")}
+        session.kept = found["rows"]
     say(f"{len(chosen)} rows on {jax.devices()[0].device_kind}, JAX {jax.__version__}")
     failed = session.run(chosen)
     print(session.summary())
