@@ -226,27 +226,36 @@ class Episodes:
     alive: Bool[Array, " starts"]
 
 
+TOGETHER = 8
+"""Steps whose observations are kept at once: under `vmap` a loop copies what it keeps whenever it is changed."""
+
+
 def rollout(task: Control, policy: Any, params: PyTree, begin: Any, *, visited: int = 0) -> tuple["Episodes", Any]:
     """Episodes when all of them have ended, and observations as `Fitness` describes them."""
     memory, advance = bound(policy, params)
     sequences = _recurrent(policy)
     seen = task.observe(begin)
     episodes = _begun(task, advance, memory(_count(begin)), begin)
-    step, stride = jnp.array(0, jnp.int32), jnp.array(1, jnp.int32)
     rows = jnp.zeros((observations.rows_for(visited, sequences=sequences) if visited else 0, *seen.shape), seen.dtype)
 
     def goes_on(carry: tuple) -> Array:
         return jnp.any(carry[0].alive) & (carry[1] < task.limit)
 
-    def body(carry: tuple) -> tuple:
-        episodes, step, stride, rows = carry
+    def one(carry: tuple, _: None) -> tuple[tuple, tuple]:
+        episodes, step = carry
+        episodes = dataclasses.replace(episodes, alive=episodes.alive & (step < task.limit))
         seen = task.observe(episodes.state)
-        if visited:
-            rows, stride = observations.written(rows, seen, step, stride, episodes.alive, sequences=sequences)
-        return _stepped(task, advance, episodes, seen)[0], step + 1, stride, rows
+        return (_stepped(task, advance, episodes, seen)[0], step + 1), (seen, step, episodes.alive)
 
-    carry = (episodes, *varying((step, stride, rows), episodes))
-    episodes, _, _, rows = jax.lax.while_loop(goes_on, body, carry)
+    def several(carry: tuple) -> tuple:
+        episodes, step, rows = carry
+        now, last = jax.lax.scan(one, (episodes, step), length=min(TOGETHER, rows.shape[0]) if visited else 1)
+        if visited:
+            rows = observations.written(rows, *last, sequences=sequences)
+        return *now, rows
+
+    carry = (episodes, *varying((jnp.array(0, jnp.int32), rows), episodes))
+    episodes, _, rows = jax.lax.while_loop(goes_on, several, carry)
     states = None
     if visited:
         states = observations.chosen(rows, episodes.steps, visited, sequences=sequences)

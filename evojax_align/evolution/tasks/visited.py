@@ -19,30 +19,36 @@ def rows_for(visited: int, *, sequences: bool) -> int:
 
 def written(
     rows: Num[Array, "rows starts inputs"],
-    seen: Num[Array, "starts inputs"],
-    step: Int[Array, ""],
-    stride: Int[Array, ""],
-    alive: Bool[Array, " starts"],
+    seen: Num[Array, "steps starts inputs"],
+    step: Int[Array, " steps"],
+    alive: Bool[Array, "steps starts"],
     *,
     sequences: bool,
-) -> tuple[Num[Array, "rows starts inputs"], Int[Array, ""]]:
-    """The rows with the observations of one more step of the episodes that are alive, and the stride.
+) -> Num[Array, "rows starts inputs"]:
+    """The rows with the observations of some more steps of the episodes that are alive.
 
     Args:
         rows: what was kept so far.
-        seen: observations of this step.
-        step: its number, from 0.
-        stride: 1 for the first step, and then as it was returned.
+        seen: observations of these steps, one after the other, of which there are no more than rows.
+        step: their numbers, from 0.
         alive: episodes that have not ended.
         sequences: keep the first steps alone.
     """
     count = rows.shape[0]
     if sequences:
-        row, kept = jnp.minimum(step, count - 1), step < count
+        row, kept = step, step < count
     else:
-        stride = jnp.where(step >= count * stride, 2 * stride, stride)
-        row, kept = step % count, step % stride == 0
-    return rows.at[row].set(jnp.where((alive & kept)[:, None], seen, rows[row])), stride
+        row, kept = step % count, step % _stride(step + 1, count) == 0
+    row = jnp.where(kept, row, count)
+    old = rows.at[row].get(mode="clip")
+    return rows.at[row].set(jnp.where(alive[:, :, None], seen, old), mode="drop", unique_indices=False)
+
+
+def _stride(steps: Int[Array, "..."], count: int) -> Int[Array, "..."]:
+    """The stride after so many steps: the smallest power of two at which they fit into the rows."""
+    strides = 2 ** jnp.arange(30 - count.bit_length(), dtype=jnp.int32)
+    strides = strides.reshape(*(1,) * steps.ndim, -1)
+    return 2 ** jnp.sum(steps[..., None] > count * strides, axis=-1)
 
 
 def chosen(
@@ -61,8 +67,7 @@ def chosen(
     if sequences:
         row = jnp.minimum(places, steps - 1)
     else:
-        strides = 2 ** jnp.arange(30 - count.bit_length(), dtype=jnp.int32)[None]
-        stride = 2 ** jnp.sum(steps > count * strides, axis=1, keepdims=True)
+        stride = _stride(steps, count)
         kept = -(-steps // stride)
         row = (places * kept // visited * stride) % count
     return jnp.take_along_axis(rows.transpose(1, 0, 2), row[:, :, None], axis=1)

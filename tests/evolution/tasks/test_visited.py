@@ -6,19 +6,28 @@ import pytest
 from evojax_align.evolution.tasks import visited
 
 
-def kept(lengths, count, *, sequences=False, after=40):
+def kept(lengths, count, *, sequences=False, after=40, together=1):
     """Which steps are chosen of episodes of these lengths; an episode goes on to be written to for a while."""
     lengths = jnp.array(lengths)
     rows = jnp.zeros((visited.rows_for(count, sequences=sequences), len(lengths), 1))
 
-    def step(carry, number):
-        rows, stride = carry
-        seen = jnp.full((len(lengths), 1), number, jnp.float32)
-        return visited.written(rows, seen, number, stride, number < lengths, sequences=sequences), None
+    def step(rows, numbers):
+        seen = jnp.broadcast_to(numbers.astype(jnp.float32)[:, None, None], (together, len(lengths), 1))
+        alive = numbers[:, None] < lengths[None]
+        return visited.written(rows, seen, numbers, alive, sequences=sequences), None
 
-    steps = jnp.arange(int(lengths.max()) + after, dtype=jnp.int32)
-    rows = jax.lax.scan(step, (rows, jnp.array(1, jnp.int32)), steps)[0][0]
+    steps = jnp.arange((int(lengths.max()) + after) // together * together, dtype=jnp.int32)
+    rows = jax.lax.scan(step, rows, steps.reshape(-1, together))[0]
     return np.asarray(visited.chosen(rows, lengths, count, sequences=sequences))[:, :, 0]
+
+
+@pytest.mark.parametrize(("count", "together"), [(1, 3), (7, 8), (64, 8)])
+def test_steps_may_be_written_together(count, together):
+    lengths = [1, 2, 14, 15, 16, 31, 128, 130, 258, 1000]
+    np.testing.assert_array_equal(kept(lengths, count), kept(lengths, count, together=together))
+    first = [1, 5, count, 3 * count]
+    sequences = [kept(first, count, sequences=True, together=n) for n in (1, min(together, count))]
+    np.testing.assert_array_equal(*sequences)
 
 
 @pytest.mark.parametrize("count", [1, 7, 64])
