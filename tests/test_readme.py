@@ -61,7 +61,10 @@ def test_the_readme_shows_times_of_the_core_only_from_a_stored_run():
     file = BENCHMARKS / "results" / "core.json"
     assert ("<!-- benchmarks -->" in README) == file.exists()
     if file.exists():
-        assert block("benchmarks").strip() == text_table(measuring.table(stored("core")))
+        assert block("benchmarks").strip() == text_table(measuring.brief(stored("core")))
+        page = (BENCHMARKS / "README.md").read_text()
+        for name, rows in (("core", measuring.table(stored("core"))), ("goals", measuring.goals(stored("core")))):
+            assert block(name, page).strip() == text_table(rows)
 
 
 def test_the_commands_of_the_benchmarks_name_modules_that_exist():

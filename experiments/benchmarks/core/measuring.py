@@ -318,6 +318,23 @@ def table(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+PEERS = ("NumPy", "plain JAX", "PyTorch", "scipy", "optax", "lapx", "Git Re-Basin", "matrix product", "three matrix")
+"""How the names of ways begin that are not ours."""
+
+
+def brief(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each row with a peer: ours, and the fastest of the peers."""
+    lines = []
+    for result in results:
+        peers = {name: way for name, way in result.get("ways", {}).items() if name.startswith(PEERS)}
+        compared = {name: of["repeat"] for name, of in result.get("compared", {}).items() if name in peers}
+        if compared:
+            best = min(compared, key=lambda name: compared[name])
+            line = {"what": result["row"], "ours, s": float(f"{result['ways']['ours']['median_s']:.3g}")}
+            lines.append(line | {"fastest peer": best, "times ours": float(f"{compared[best]:.3g}")})
+    return lines
+
+
 def goals(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A line for each goal, beside what was measured."""
     return [
