@@ -38,10 +38,11 @@ TUNED: dict[str, dict[str, tuple[float, float]]] = {
         "random order": (0.1, 0.5),
         "aligned, safe mutation": (0.03, 0.5),
         "OpenAI-ES": (0.1, 1.0),
+        "sep-CMA-ES": (0.1, 1.0),
     },
 }
-"""By task and arm: mutation scale and crossover rate. Other tasks take those of "digits" where networks classify, and those
-of "swing-up" where they control."""
+"""By task and arm: mutation scale and crossover rate. Other tasks take those of "digits" where networks classify, and
+those of "swing-up" where they control."""
 PUBLISHED = {"M2N2": (0.01, 1.0)}
 """Of all arms of tasks whose settings are another paper's."""
 
