@@ -29,6 +29,8 @@ TUNED: dict[str, dict[str, tuple[float, float]]] = {
         "aligned": (0.1, 1.0),
         "aligned by weights": (0.3, 1.0),
         "random order": (0.03, 1.0),
+        "OpenAI-ES": (0.3, 1.0),
+        "sep-CMA-ES": (0.1, 1.0),
     },
     "swing-up": {
         "mutation only": (0.3, 1.0),
@@ -42,7 +44,8 @@ TUNED: dict[str, dict[str, tuple[float, float]]] = {
     },
 }
 """By task and arm: mutation scale and crossover rate. Other tasks take those of "digits" where networks classify, and
-those of "swing-up" where they control."""
+those of "swing-up" where they control. Safe mutation has the default on digits: an evaluation takes some ten times as
+long as another there."""
 PUBLISHED = {"M2N2": (0.01, 1.0)}
 """Of all arms of tasks whose settings are another paper's."""
 
