@@ -4,8 +4,8 @@ python -m experiments.benchmarks.poles --out experiments/benchmarks/results/pole
 
 With velocities it is solved by a network that keeps the poles up for 100 000 steps; without them, by one that does so
 and also keeps them up for 1000 steps from at least 200 of 625 starts (Gruau, Whitley & Pyeatt 1996). After each
-generation the fittest network is tested. Its tests are not counted as evaluations, as in the literature; the founders
-are.
+generation the fittest network is tested, which is the mean of a strategy, and the champion. These tests are not counted
+as evaluations, as in the literature; founders are.
 
 Arms of evosax need the extra `evosax` and are left out, by name, where it is missing. The numbers of the literature are
 means over 50 runs, or more, of evaluations until the task is solved, with networks and stopping rules of their own.
@@ -75,13 +75,12 @@ def evaluations(problem: Problem, name: str, found: Any, seed: int, most: int) -
     judge, (task, _) = problem.judge(name), TASKS[name].control
     policy = judge.network if judge.recurrent else judge.network.apply
     keys = problem.keys(name, [OFFSET + seed])
-    states, spent = evolving.begin(found, keys, None), TASKS[name].size
-    while spent < most:
-        network = population.take(jax.vmap(found.fittest)(states), 0)
-        if succeeds(task, policy, network):
-            return spent
+    states = evolving.begin(found, keys, None)
+    while (spent := int(states.evaluations[0])) < most:
+        for network in (jax.vmap(found.fittest)(states), states.champion):
+            if succeeds(task, policy, population.take(network, 0)):
+                return spent
         states, _ = evolving.advance(found, judge, 1, keys, states, None, None)
-        spent += found.asked
     return None
 
 

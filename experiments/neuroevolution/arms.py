@@ -91,7 +91,7 @@ def factors(width: int, children: int) -> dict[str, dict[str, Arm]]:
         "probe and controls": {
             "aligned, exact": dataclasses.replace(BASE, alignment="exact"),
             "aligned, random states": dataclasses.replace(BASE, probe="random"),
-            "dead neurons only": dataclasses.replace(BASE, alignment="dead"),
+            "dead neurons only": Arm(alignment="dead"),
             "random search": Arm(mutation="redraw", crossover="none"),
         },
         "kind of crossover": {name: arm for part in kinds for name, arm in part.items()},

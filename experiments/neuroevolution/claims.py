@@ -16,9 +16,9 @@ from experiments.neuroevolution.view import View, middle
 SEEN = ()
 VISITED = "aligned on visited states"
 BY = {"halfway": "at t = 0.5", "neurons": "by the exchange of neurons"}
-MEASURES: dict[str, tuple[str, Callable[[View, str], Any]]] = {
-    "area": ("a larger area under the curve", View.area),
-    "final": ("a higher last score", View.final),
+MEASURES: dict[str, tuple[str, Callable[[View, str, str], Any]]] = {
+    "area": ("a larger area under the curve", lambda view, arm, other: view.area(arm)),
+    "final": ("a higher last score", lambda view, arm, other: view.final(arm)),
     "seconds": ("a higher score at equal seconds", View.in_time),
 }
 
@@ -46,8 +46,8 @@ def speeds(task: str, arm: str = ALIGNED, other: str = NAIVE, measure: str = "ar
     words, of = MEASURES[measure]
     own = "speed" if measure == "area" else measure
     name = identifier(own, task) if (arm, other) == (ALIGNED, NAIVE) else identifier(own, task, arm, "over", other)
-    x, y = (lambda view, side=side: of(view, f"{task}: {side}") for side in (arm, other))
     arms = [f"{task}: {side}" for side in (arm, other)]
+    x, y = (lambda view, pair=pair: of(view, *pair) for pair in (arms, arms[::-1]))
     return above(name, f"{task}: {words} with the arm {arm!r} than with {other!r}", x, y, arms=arms, number="x - y")
 
 
@@ -69,7 +69,7 @@ def explore(view: View) -> list[lab.Claim]:
     for task in view.tasks:
         names = view.within(task)
         pairs = [(name, NAIVE) for name in names if name in ARMS and name != NAIVE]
-        pairs += [(ALIGNED, other) for other in ("mutation only", "random order")]
+        pairs += [(ALIGNED, other) for other in ("mutation only", "random order", "dead neurons only")]
         pairs += of_factors(task)
         claims += [speeds(task, arm, other, measure) for arm, other in pairs for measure in MEASURES]
     declared = {claim.id for claim in PRIMARY}
@@ -89,7 +89,7 @@ def of_factors(task: str) -> list[tuple[str, str]]:
             elif name == "naive, 4 islands":
                 pairs.append((name, "naive, one island" if "naive, one island" in group else NAIVE))
             elif not name.startswith(f"{NAIVE}, "):
-                pairs.append((name, NAIVE))
+                pairs.append((name, ALIGNED if group[name].tuned == ALIGNED else NAIVE))
     return pairs
 
 
@@ -144,23 +144,23 @@ def answers(view: View) -> list[dict[str, Any]]:
                 sides = [view.area(name) for name in names]
                 label = "evolution" if (arm, other) == (ALIGNED, NAIVE) else f"{arm!r} against {other!r}"
                 rows.append((f"{task}, {label}", "mean score", "seeds", *sides))
-                if label == "evolution" and (timed := view.in_time(names[0])) is not None:
-                    other_timed = view.in_time(names[1])
+                if label == "evolution" and (timed := view.in_time(*names)) is not None:
+                    other_timed = view.in_time(*names[::-1])
                     assert other_timed is not None  # the table of seconds has both or none
                     rows.append((f"{task}, evolution, equal seconds", "score", "seeds", timed, other_timed))
     tests = [lab.paired(first, second) for *_, first, second in rows]
-    corrected = [
-        holm([1.0 if getattr(test, side) is None else getattr(test, side) for test in tests]) if tests else []
-        for side in ("p", "p_reverse")
-    ]
-    return [answer(row, test, *p) for row, test, *p in zip(rows, tests, *corrected, strict=True)]
+    both = [1.0 if None in (of.p, of.p_reverse) else min(1.0, 2 * min(of.p, of.p_reverse)) for of in tests]
+    corrected = holm(both) if tests else []
+    return [answer(row, test, p) for row, test, p in zip(rows, tests, corrected, strict=True)]
 
 
-def answer(row: tuple, test: lab.Comparison, p: float, p_reverse: float) -> dict[str, Any]:
-    """A row of the table of answers; p is corrected for all of its rows by Holm's method."""
+def answer(row: tuple, test: lab.Comparison, p: float) -> dict[str, Any]:
+    """A row of the table of answers; p is two-sided, and corrected for all of its rows by Holm's method."""
     condition, measure, unit, first, second = row
     known = np.isfinite(first) & np.isfinite(second)
-    verdict = "helps" if p < 0.05 else "harms" if p_reverse < 0.05 else "no difference shown"
+    verdict = "no difference shown"
+    if p < 0.05:
+        verdict = "helps" if test.p < test.p_reverse else "harms"
     return {
         "task and condition": condition,
         "measure": measure,
@@ -168,7 +168,7 @@ def answer(row: tuple, test: lab.Comparison, p: float, p_reverse: float) -> dict
         "aligned, or the first": average(np.where(known, first, np.nan)),
         "naive, or the second": average(np.where(known, second, np.nan)),
         "effect (rank-biserial)": lab.rounded(rank_biserial(first[known], second[known])) if known.any() else None,
-        "p, corrected": None if test.p is None else lab.rounded(min(p, p_reverse)),
+        "p, corrected": None if test.p is None else lab.rounded(p),
         "verdict": verdict if test.p is not None else "too few",
     }
 
@@ -188,7 +188,8 @@ def kept_rows(view: View, task: str) -> list[dict[str, Any]]:
 
 def speed_row(view: View, arm: str) -> dict[str, Any]:
     """One population of part 2."""
-    final, reached, timed = middle(view.final(arm)), view.reached(arm), view.in_time(arm)
+    final, reached = middle(view.final(arm)), view.reached(arm)
+    timed = view.in_time(arm, f"{view.task(arm)}: {NAIVE}")
     known = reached[~np.isnan(reached)]
     half = float(np.sort(known)[(len(known) - 1) // 2])
     related = view.curve(arm, "unrelated")
@@ -203,7 +204,7 @@ def speed_row(view: View, arm: str) -> dict[str, Any]:
         "mean score over the run": average(view.area(arm)),
         "at the threshold, share": lab.rounded(np.mean(np.isfinite(known))),
         "median evaluations to it": lab.finite(half),
-        "score at equal seconds": None if timed is None else average(timed),
+        "score when its run or naive's ends, in seconds": None if timed is None else average(timed),
         "unrelated parents, first part": average(related[:, 1]),
         "unrelated parents, last part": average(related[:, -1]),
     }

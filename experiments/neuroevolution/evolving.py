@@ -54,14 +54,16 @@ class Genetic:
         count = self.arm.founders or self.judge.task.founders or self.ga.size
         own = ea.population.init(self.judge.draw, key_draw, count)
         members = ea.population.take(own, jnp.arange(self.ga.size) % count)
-        return self.ga.init(key_judge, members, self.fitness, data)
+        state = self.ga.init(key_judge, members, self.fitness, data)
+        if count < self.ga.size:  # copies have an ancestor in common
+            state = dataclasses.replace(state, ancestors=jnp.where(copies(state.members), 0, state.ancestors))
+        return state
 
     def step(self, key: PRNGKey, state: PyTree, data: PyTree) -> tuple[PyTree, dict[str, Array]]:
-        """One generation; of its matings how many were of unrelated parents."""
+        """One generation; the number of its matings, and of those between unrelated parents."""
         state, info = self.ga.step(jax.random.fold_in(key, state.generation), state, self.fitness, data)
-        crossed = info.births.crossed.astype(jnp.float32)
-        unrelated = jnp.sum(crossed * (info.births.kinship < 0)) / jnp.maximum(jnp.sum(crossed), 1)
-        return state, {"unrelated": unrelated}
+        crossed = info.births.crossed
+        return state, {"crossed": jnp.sum(crossed), "unrelated": jnp.sum(crossed & (info.births.kinship < 0))}
 
     def fittest(self, state: PyTree) -> PyTree:
         """The network that is scored."""
@@ -128,10 +130,17 @@ def redrawn(draw: Callable[[PRNGKey], PyTree], key: PRNGKey, params: PyTree) -> 
     return draw(key)
 
 
+def copies(members: PyTree) -> Array:
+    """Which pairs of members are equal, [size, size]."""
+    size = ea.population.size(members)
+    flat = jnp.concatenate([leaf.reshape(size, -1) for leaf in jax.tree.leaves(members)], axis=1)
+    return ea.population.map(lambda one: jnp.all(one[None] == flat, axis=1), flat)
+
+
 @partial(jax.jit, static_argnums=0)
 def begin(found: Any, keys: PRNGKey, data: PyTree) -> PyTree:
     """The states of several seeds after their founders were evaluated."""
-    return ea.population.map(lambda key: found.init(key, data), keys)
+    return ea.population.map(lambda key: found.init(jax.random.split(key)[0], data), keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -139,7 +148,7 @@ def founding(found: Any, judge: Judge, keys: PRNGKey, states: PyTree, test: PyTr
     """The scores of the fittest founders of several seeds, on the data or episodes of `advance`."""
 
     def one(key: PRNGKey, state: PyTree) -> Array:
-        return judge.score(jax.random.split(key)[1], found.fittest(state), test)
+        return judge.score(_keys(key)[1], found.fittest(state), test)
 
     return ea.population.map(one, keys, states)
 
@@ -151,13 +160,18 @@ def advance(
     """The states of several seeds some generations later, and the scores of their fittest networks."""
 
     def one(key: PRNGKey, state: PyTree) -> tuple[PyTree, dict[str, Array]]:
-        key_step, key_score = jax.random.split(key)
+        key_step, key_score = _keys(key)
         step = lambda state, _: found.step(key_step, state, data)  # noqa: E731
         state, told = jax.lax.scan(step, state, length=generations)
-        told = {name: jnp.mean(values) for name, values in told.items()}
-        return state, told | {"score": judge.score(key_score, found.fittest(state), test)}
+        unrelated = jnp.sum(told["unrelated"]) / jnp.maximum(jnp.sum(told["crossed"]), 1)
+        return state, {"unrelated": unrelated, "score": judge.score(key_score, found.fittest(state), test)}
 
     return ea.population.map(one, keys, states)
+
+
+def _keys(key: PRNGKey) -> PRNGKey:
+    """Those of the generations and of the score; `begin` has the other half of the seed's key."""
+    return jax.random.split(jax.random.split(key)[1])
 
 
 def generations_between(found: Any, evaluations: int) -> int:

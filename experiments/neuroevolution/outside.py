@@ -67,7 +67,7 @@ class Strategic:
     def step(self, key: PRNGKey, state: PyTree, data: PyTree) -> tuple[PyTree, dict[str, Array]]:
         """One generation."""
         state, _ = self.strategy.step(jax.random.fold_in(key, state.generation), state, self.fitness, data)
-        return state, {"unrelated": jnp.array(0.0)}
+        return state, {"crossed": jnp.array(0), "unrelated": jnp.array(0)}
 
     def fittest(self, state: PyTree) -> PyTree:
         """The mean of the search, which is scored."""

@@ -73,7 +73,7 @@ PAGE = Page(
         "aligned": "the second parent takes the order of neurons of the first, matched by correlation on samples of "
         "the data, or on states that both parents visited",
         "area under the curve": "the mean score over the run",
-        "equal seconds": "each arm is read off where the cheapest whole run of the task ends, by the stored table of "
+        "equal seconds": "both arms are read off where the cheaper of their whole runs ends, by the stored table of "
         "seconds per evaluation",
         "unrelated parents": "the share of matings whose parents have no common ancestor",
         "threshold": "a score that was stated before the runs: 0.6 on digits, 300 on swing-up, 1000 on double pole, "

@@ -76,20 +76,15 @@ class View(ArmView):
         steps = self.evaluations(arm)[np.argmax(above, axis=1)]
         return np.where(np.isfinite(values).all(axis=1), np.where(above.any(axis=1), steps, np.inf), np.nan)
 
-    def budget(self, task: str) -> float:
-        """Seconds in which each arm of a task can be compared: those of the cheapest whole run."""
-        arms = [arm for arm in self.arms if self.task(arm) == task]
-        spent = [self.number(arm, "seconds") * self.evaluations(arm)[-1] for arm in arms]
-        known = [seconds for seconds in spent if np.isfinite(seconds)]
-        return min(known) if known else np.nan
-
-    def in_time(self, arm: str) -> np.ndarray | None:
-        """The score after the seconds of `budget`, [seeds]; None where they are not known."""
-        seconds = self.budget(self.task(arm)) / self.number(arm, "seconds")
-        steps = self.evaluations(arm)
-        if not np.isfinite(seconds):
+    def in_time(self, arm: str, other: str) -> np.ndarray | None:
+        """The score when the cheaper of both whole runs ends, [seeds]; None where seconds are not known."""
+        if arm not in self or other not in self:
             return None
-        return np.array([np.interp(seconds, steps, of) for of in self.curve(arm)])
+        budget = min(self.number(one, "seconds") * self.evaluations(one)[-1] for one in (arm, other))
+        evaluations, steps = budget / self.number(arm, "seconds"), self.evaluations(arm)
+        if not np.isfinite(evaluations):
+            return None
+        return np.array([np.interp(evaluations, steps, of) for of in self.curve(arm)])
 
     def scaled(self, arm: str) -> np.ndarray:
         """The last score on a scale from 0 (the floor of the task) to 1, [seeds]."""

@@ -89,6 +89,9 @@ def test_founders_are_copies_of_so_many_networks(digits, name):
     state = evolving.begin(algorithm, jax.random.split(jax.random.key(0), 1), None)
     kernel = np.asarray(state.members["params"]["output"]["kernel"])[0, :, :, 0]
     assert len(np.unique(kernel, axis=0)) == arm.founders
+    same = (kernel[:, None] == kernel[None]).all(axis=-1)
+    related = np.asarray(state.ancestors[0]) >= 0
+    np.testing.assert_array_equal(related | np.eye(16, dtype=bool), same)
 
 
 @pytest.mark.slow
@@ -131,7 +134,7 @@ def test_a_size_that_gives_other_points_is_refused(digits):
 
 
 SETTINGS = config.Config(
-    pairs=10, transfer=("swing-up", "digits"), repeats=10, tasks=("digits", "swing-up"), factors=config.FACTORS
+    pairs=15, transfer=("swing-up", "digits"), repeats=15, tasks=("digits", "swing-up"), factors=config.FACTORS
 )
 
 
@@ -164,7 +167,7 @@ def decided(arrays):
 def test_a_claim_says_what_the_arrays_say(gain, verdict):
     found = decided(made(gain, gain))
     for name in ("transfer_swing_up", "transfer_digits", "speed_digits", "speed_swing_up"):
-        assert found[name]["verdict"] == verdict and found[name]["n"] == 10, name
+        assert found[name]["verdict"] == verdict and found[name]["n"] == 15, name
     assert found["transfer_acrobot"]["verdict"] == "not tested" and found["transfer_acrobot"]["n"] == 0
     rows = claims.answers(View(made(gain, gain)))
     words = {"holds": "helps", "reversed": "harms", "undecided": "no difference shown"}
@@ -177,11 +180,13 @@ def test_at_equal_seconds_a_slow_arm_is_read_off_earlier():
     rising = 0.01 * np.arange(26)
     arrays["score"][:] = rising
     view = View(arrays)
-    np.testing.assert_allclose(view.in_time("digits: naive"), 0.25)
-    np.testing.assert_allclose(view.in_time("digits: aligned"), 0.05)
+    both = ["digits: naive", "digits: aligned"]
+    np.testing.assert_allclose(view.in_time(*both), 0.25)
+    np.testing.assert_allclose(view.in_time(*both[::-1]), 0.05)
+    assert view.in_time("digits: naive", "digits: none") is None
     assert decided(arrays)["seconds_digits"]["verdict"] == "reversed"
     arrays["seconds"][:] = np.nan
-    assert View(arrays).in_time("digits: naive") is None and decided(arrays)["seconds_digits"]["n"] == 0
+    assert View(arrays).in_time(*both) is None and decided(arrays)["seconds_digits"]["n"] == 0
 
 
 def test_a_threshold_that_is_never_reached_counts_as_never():

@@ -154,14 +154,14 @@ class Variation:
         cross = named(self.crossover, spec)
 
         def child(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
-            key_cross, key_order = key, jax.random.fold_in(key, 1)
             if self.method == RANDOM:
                 assert spec is not None  # read above
+                key, key_order = jax.random.split(key)
                 b = permute(spec, b, random_permutations(spec, key_order))
             elif aligned:
                 found = align_to(self.apply, a, population.stack([b]), self.x, method=self.method, spec=spec)
                 b = population.take(found.networks, 0)
-            return cross(key_cross, a, b)
+            return cross(key, a, b)
 
         keys, rest = _keys(key, population.size(x1), self.gives_key)
         children = population.map(child, keys, x1, x2, chunk=self.chunk)

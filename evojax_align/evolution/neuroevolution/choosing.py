@@ -137,7 +137,8 @@ class Fronts(Selection):
 class Niches(Selection):
     """Members compete for samples, and choose mates that solve others than they do (M2N2, GECCO 2025).
 
-    `Evaluation.scores` are numbers of at least 0 for each sample, such as whether its class is right.
+    `Evaluation.scores` are numbers for each sample, such as whether its class is right. Where some members have less
+    than 0 for a sample, such as minus a loss, all count from the lowest of them.
 
     Attributes:
         alpha: the strength of the competition (see `selection.competition`).
@@ -186,4 +187,5 @@ class Niches(Selection):
 def _known(fitness: Array, scores: Array) -> Array:
     """Scores of floating point, NaN for members that failed."""
     scores = jnp.asarray(scores, jnp.promote_types(jnp.result_type(scores), jnp.float32))
+    scores = scores - jnp.minimum(jnp.nanmin(scores, axis=0, keepdims=True), 0)  # those below 0 count from the lowest
     return jnp.where(jnp.isnan(fitness)[:, None], jnp.nan, scores)

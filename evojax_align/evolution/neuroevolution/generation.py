@@ -81,7 +81,7 @@ def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) 
 
     keys = jax.random.split(key_parents, s.islands.count)
     parents = s.islands.places(chosen, s.size // s.islands.count, keys, *known).astype(jnp.int32)
-    crossed = jax.random.bernoulli(key_crossed, s.crossover_rate, (s.children,))
+    crossed = jax.random.bernoulli(key_crossed, s.crossover_rate, (s.children,)) & (s.crossover != "none")
     mates, aligned = _mates(s, key_mates, state, parents, crossed, spec, x)
     cross = named(s.crossover, spec)
 
@@ -229,7 +229,8 @@ def tell(
     """Choose who stays."""
     count = values.fitness.shape[0]
     births = state.births if count == s.asked else founders(s, count)
-    new = asked, values.fitness, kept(s, values), births.parents
+    parents = jnp.where(births.crossed[:, None], births.parents, births.parents[:, :1])  # those that gave something
+    new = asked, values.fitness, kept(s, values), parents
     if s.elites and not s.reevaluate:
         places = _elites(s)
         known = state.fitness, (state.scores, state.states), jnp.stack([places, places], axis=1)
@@ -274,9 +275,14 @@ def tell(
 def kept(s: Settings, values: Evaluation) -> tuple[PyTree, PyTree]:
     """Scores and states, where parts use them."""
     for name, used, part in (("scores", s.selection.uses_scores, "selection"), ("states", s.uses_states, "probe")):
-        if used and getattr(values, name) is None:
+        given = getattr(values, name)
+        if used and given is None:
             fix = f"Return evolution.Evaluation(fitness=..., {name}=...); {part} uses them."
             raise _checks.bad("fitness", f"evaluations without {name}", f"evaluations with {name}", fix)
+        if used and name == "scores" and jnp.ndim(given) - jnp.ndim(values.fitness) != 1:
+            came = f"scores of shape {jnp.shape(given)[jnp.ndim(values.fitness) :]}"
+            fix = "Return evolution.Evaluation(fitness=..., scores=...) with a number for each sample or objective."
+            raise _checks.bad("fitness", came, "a vector of scores for each network", fix)
     return (values.scores if s.selection.uses_scores else None), (values.states if s.uses_states else None)
 
 
@@ -294,8 +300,14 @@ def _migrated(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTr
     state = dataclasses.replace(
         state, members=members, fitness=fitness, scores=scores, states=states, ancestors=ancestors
     )
-    if not s.islands.align:
-        return state
+    due = jnp.any(order != own)
+    if s.islands.align:
+        state = dataclasses.replace(state, members=_aligned_migrants(s, key, state, due, probe, data))
+    return _sorted(s, state, due)
+
+
+def _aligned_migrants(s: Settings, key: PRNGKey, state: State, due: Array, probe: PyTree, data: PyTree) -> PyTree:
+    """All members, migrants in the order of neurons of the fittest where they arrived."""
     x = _inputs(s, key, probe, data)
     spec = _spec(s, state, x)
     assert spec is not None  # as `permutes` says
@@ -310,5 +322,21 @@ def _migrated(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTr
         new = population.map(one, arrivals, chunk=s.chunk)
         return jax.tree.map(lambda leaf, of: leaf.at[arrivals].set(of), members, new)
 
-    members = jax.lax.cond(jnp.any(order != own), aligned, lambda members: members, state.members)
-    return dataclasses.replace(state, members=members)
+    return jax.lax.cond(due, aligned, lambda members: members, state.members)
+
+
+def _sorted(s: Settings, state: State, due: Array) -> State:
+    """The state with the members of each island best first again, after a migration."""
+    each = s.size // s.islands.count
+
+    def ranked(fitness: Array, scores: PyTree) -> Array:
+        return best(s.selection.values(fitness, scores), each)
+
+    places = s.islands.places(ranked, each, *s.islands.cut((state.fitness, state.scores)))
+    places = jnp.where(due, places, jnp.arange(s.size))
+    moved = population.take((state.members, state.fitness, state.scores, state.states), places)
+    ancestors = None if state.ancestors is None else state.ancestors[places][:, places]
+    members, fitness, scores, states = moved
+    return dataclasses.replace(
+        state, members=members, fitness=fitness, scores=scores, states=states, ancestors=ancestors
+    )

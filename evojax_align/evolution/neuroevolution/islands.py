@@ -26,7 +26,7 @@ class Islands:
         >>> state = ga.init(jax.random.key(0), {"w": jnp.array([1.0, 2.0, 8.0, 9.0])})
         >>> state, _ = ga.step(jax.random.key(1), state, lambda key, params: params["w"])
         >>> state.members["w"].tolist()  # of each island the best, and a migrant
-        [2.0, 9.0, 9.0, 2.0]
+        [9.0, 2.0, 9.0, 2.0]
     """
 
     count: int = 1

@@ -1,11 +1,13 @@
 """Fitness functions as programs that are compiled once for the same code, whichever object it comes in."""
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
 from jax.sharding import Mesh
 
@@ -15,6 +17,14 @@ from evojax_align.evolution.evaluation import Evaluation
 
 KEPT = 32
 """So many traces are remembered."""
+
+LOOKS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""What JAX raises where a traced function looks at values."""
 
 _traces: OrderedDict[Any, tuple["Program", list[Any]]] = OrderedDict()
 
@@ -31,8 +41,8 @@ class Program:
     def __init__(self, jaxpr: Any, out: Any) -> None:
         self.jaxpr, self.out, self.shapes = jaxpr, jax.tree.structure(out), out
         text = str(jaxpr)
-        # a callback is printed without what it closes over, so that equal texts say nothing
-        self.key = (text, self.out, jaxpr if "callback" in text else None)
+        # a callback, and a jitted function inside, are printed without what they close over
+        self.key = (text, self.out, jaxpr if "callback" in text else tuple(map(_content, _nested(jaxpr))))
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -73,7 +83,7 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
 
     try:
         closed, out = jax.make_jaxpr(evaluate, return_shape=True)(key, params, data)
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+    except LOOKS as error:
         fix = "Evaluate it outside: population, state = ask(key, state), then tell(key, population, values, state)."
         came = f"a function that looks at values ({str(error).splitlines()[0][:120]})"
         raise _checks.bad("fitness", came, "a function that JAX can trace", fix) from error
@@ -83,6 +93,27 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
         if len(_traces) > KEPT:
             _traces.popitem(last=False)
     return found
+
+
+def _nested(jaxpr: Any) -> Iterator[Any]:
+    """The arrays that functions inside a program close over."""
+    programs = (core.ClosedJaxpr, core.Jaxpr)
+    for equation in jaxpr.eqns:
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda of: isinstance(of, programs)):
+            if isinstance(value, core.ClosedJaxpr):
+                yield from value.consts
+            if isinstance(value, programs):
+                yield from _nested(value.jaxpr if isinstance(value, core.ClosedJaxpr) else value)
+
+
+def _content(value: Any) -> Any:
+    """What tells arrays apart by their values; an array whose values are not known is like no other."""
+    if not _checks.is_concrete(value):
+        return value
+    if jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key):
+        return str(jnp.result_type(value)), _content(jax.random.key_data(value))
+    plain = np.asarray(value)
+    return plain.shape, str(plain.dtype), hashlib.sha256(plain.tobytes()).hexdigest()
 
 
 def _wide() -> bool:
@@ -109,6 +140,8 @@ def evaluation(found: Any) -> Evaluation:
         came = f"{type(value).__name__}" if shape is None else f"an array of shape {shape}"
         fix = "Take a mean, or return evolution.Evaluation(fitness=number, scores=..., states=...)."
         raise _checks.bad("fitness", came, "one number, or an Evaluation", fix)
+    if jnp.issubdtype(jnp.result_type(value), jnp.complexfloating):
+        raise _checks.bad("fitness", "a complex number", "a real one", "Take its real part, or its absolute value.")
     dtype = jnp.promote_types(jnp.result_type(value), jnp.float32)
     return Evaluation(jnp.asarray(value, dtype), found.scores, found.states)
 

@@ -238,7 +238,7 @@ class Neuroevolution:
         if first:
             state = _like(s, state, values)
         found = generation.tell(s, key, population, values, state, self._given, data)
-        refuse_failure(values.fitness)
+        refuse_failure(found[0].fitness)
         return found
 
     @property

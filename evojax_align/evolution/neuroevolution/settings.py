@@ -126,6 +126,8 @@ def settings(given: Any) -> Settings:
         fix = "Pass, for example, Truncation(0.5); one of your own inherits from evolution.Selection."
         raise _checks.bad("selection", repr(given.selection)[:80], "a Selection", fix)
     named(given.crossover, None)
+    if given.reevaluate and not elites:
+        raise _checks.bad("reevaluate", True, "elites that can be evaluated again", "Pass elites=1, or leave it out.")
     found = Settings(
         **{
             name: getattr(given, name)
@@ -140,6 +142,9 @@ def settings(given: Any) -> Settings:
         islands=given.islands if isinstance(given.islands, Islands) else Islands(given.islands),
         probe=_probe(given.probe),
     )
+    if found.alignment and found.crossover == "none":
+        fix = "Pass crossover='spherical' or another, or leave the alignment out."
+        raise _checks.bad("alignment", repr(given.alignment)[:80], "'none' with crossover='none'", fix)
     _check_islands(found)
     _check_network(found)
     return found

@@ -34,10 +34,14 @@ def evaluations(values: Any, count: int) -> Evaluation:
             raise _checks.bad("values", f"{len(values)} values", f"{count}, one for each network", fix)
         values = population.stack([evaluation(value) for value in values])
     if not isinstance(values, Evaluation):
+        if not hasattr(values, "dtype"):
+            raise _checks.bad("values", repr(values)[:80], f"an array, a list or an Evaluation of {count}", fix)
         values = Evaluation(jnp.asarray(values))
     if jnp.shape(values.fitness) != (count,):
         raise _checks.bad("values", f"shape {jnp.shape(values.fitness)}", f"({count},), one for each network", fix)
     fitness = jnp.asarray(values.fitness)
+    if jnp.issubdtype(fitness.dtype, jnp.complexfloating):
+        raise _checks.bad("values", "complex numbers", "real ones", "Take their real parts.")
     return dataclasses.replace(values, fitness=fitness.astype(jnp.promote_types(fitness.dtype, jnp.float32)))
 
 

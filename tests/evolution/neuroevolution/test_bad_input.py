@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 import evojax_align as ea
-from evojax_align.evolution import Aligned, Evaluation, Fronts, Islands, Neuroevolution, SafeGradient, Truncation
+from evojax_align.evolution import (
+    Aligned,
+    Evaluation,
+    Fronts,
+    Islands,
+    Neuroevolution,
+    Niches,
+    SafeGradient,
+    Truncation,
+)
 
 W = {"w": jnp.arange(4.0)}
 
@@ -38,6 +47,11 @@ SETTINGS = {
     "an unknown probe": (dict(apply=jnp.dot, alignment="mutual", probe="visit"), "Did you mean 'visited'"),
     "a probe that is a number": (dict(apply=jnp.dot, alignment="mutual", probe=jnp.ones(())), "probe: got shapes"),
     "a negative mutation": (dict(mutation=-1.0), "mutation: got -1.0"),
+    "alignment without crossover": (
+        dict(apply=jnp.dot, crossover="none", alignment="mutual", probe=jnp.ones((3, 1))),
+        "alignment: got 'mutual'; expected 'none' with crossover='none'",
+    ),
+    "no elites to evaluate again": (dict(elites=0, reevaluate=True), "reevaluate: got True"),
     "the class of a mutation": (dict(mutation=SafeGradient), "mutation: got the class SafeGradient"),
     "islands that do not divide": (dict(size=10, elites=0, islands=3), "islands: got 3 for size=10"),
     "islands that do not divide elites": (dict(size=9, elites=1, islands=3), "islands: got 3 for elites=1"),
@@ -66,6 +80,9 @@ FITNESS = {
     "nothing": (lambda key, params: None, "fitness: got NoneType"),
     "NaN for all": (lambda key, params: params["w"] * jnp.nan, "fitness: got NaN for all networks"),
     "what looks at values": (lambda key, params: float(params["w"]), "tell"),
+    "a complex number": (lambda key, params: params["w"] * 1j, "fitness: got a complex number"),
+    "an index that is a value": (lambda key, params: [1.0, 2.0][params["w"].astype(int)], "tell"),
+    "a choice by values": (lambda key, params: jnp.arange(3.0)[jnp.arange(3) < params["w"]].sum(), "tell"),
     "what goes through NumPy": (lambda key, params: np.sin(np.asarray(params["w"])), "tell"),
 }
 
@@ -85,6 +102,9 @@ def test_no_function_is_refused(unchecked):
 def test_parts_that_use_scores_or_states_say_what_is_missing():
     with pytest.raises(ValueError, match="evaluations without scores"):
         step(lambda key, params: params["w"], selection=Fronts())
+    for shape, selection in (((), Fronts()), ((3, 2), Niches())):
+        with pytest.raises(ValueError, match="expected a vector of scores"):
+            step(lambda key, params, of=shape: Evaluation(params["w"], scores=jnp.ones(of)), selection=selection)
     ga = Neuroevolution(jnp.dot, size=4, alignment="mutual", probe="visited")
     with pytest.raises(ValueError, match="evaluations without states"):
         ga.step(jax.random.key(1), ga.init(jax.random.key(0), W), lambda key, params: params["w"])
@@ -117,8 +137,17 @@ def test_tell_takes_what_ask_gave():
         tell({"w": jnp.ones((4, 2))}, jnp.ones(4), state)
     with pytest.raises(ValueError, match="NaN for all"):
         tell(asked, jnp.full(4, jnp.nan), state)
+    with pytest.raises(ValueError, match="values: got complex numbers"):
+        tell(asked, 1j * jnp.ones(4), state)
     state, _ = tell(asked, [Evaluation(1.0), 2, np.float32(3), 4.0], state)
     assert state.fitness.tolist() == [4.0, 3.0, 2.0, 1.0]
+
+
+def test_tell_refuses_what_is_no_array(unchecked):
+    ga = Neuroevolution(size=4)
+    asked, state = ga.ask(jax.random.key(1), ga.init(jax.random.key(0), W))
+    with pytest.raises(ValueError, match="values: got None"):
+        ga.tell(jax.random.key(2), asked, None, state)
 
 
 def test_another_number_of_founders_is_refused():

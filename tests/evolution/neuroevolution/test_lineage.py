@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from evojax_align.evolution import Neuroevolution
 from evojax_align.evolution.neuroevolution import lineage
@@ -43,6 +44,20 @@ def test_children_of_founders_are_as_related_as_their_parents():
     assert second.births.kinship.tolist() == [-1] * 4  # founders are not related
     _, third = ga.step(jax.random.key(3), state, lambda key, params: params["w"])
     assert set(third.births.kinship.tolist()) <= {1}  # all descend from the better half, two members
+
+
+@pytest.mark.parametrize("settings", [{"crossover": "none"}, {"crossover_rate": 0.0}])
+def test_a_second_parent_that_gives_nothing_is_no_ancestor(settings):
+    ga = Neuroevolution(size=16, elites=0, **settings)
+    state, roots = ga.init(jax.random.key(0), {"w": jnp.arange(16.0)}), np.arange(16)
+    for number in range(4):
+        state, info = ga.step(jax.random.key(number), state, lambda key, params: params["w"])
+        assert not info.births.crossed.any()
+    related = {tuple(pair) for pair in np.argwhere(np.asarray(state.ancestors) >= 0).tolist()}
+    noise = np.asarray(state.members["w"])  # mutation is small, so that the founder is the nearest number
+    roots = noise.round()
+    same = {(i, j) for i in range(16) for j in range(16) if i != j and roots[i] == roots[j]}
+    assert {(i, j) for i, j in related if i != j} == same
 
 
 def test_lineages_can_be_left_out():

@@ -146,6 +146,63 @@ def test_a_new_closure_of_the_same_code_compiles_nothing(network, x, draw):
     assert not (again.fitness == other.fitness).all()  # what is closed over still counts
 
 
+@pytest.mark.parametrize("kind", ["jit", "scan", "jit in jit"])
+def test_what_a_jitted_fitness_closes_over_counts_too(kind):
+    def fitness_of(weights):
+        inner = jax.jit(lambda w: jnp.sum(w * weights))
+        if kind == "scan":
+            inner = lambda w: jax.lax.scan(lambda c, _: (c + jax.jit(lambda v: v @ weights)(w), None), 0.0, length=1)[0]
+        elif kind == "jit in jit":
+            inner = jax.jit(lambda w, of=inner: of(w))
+        return lambda key, params: inner(params["w"])
+
+    ga = Neuroevolution(size=2, mutation=0.0)
+    state = ga.init(jax.random.key(0), {"w": jnp.array([[1.0, 0.0], [0.0, 1.0]])})
+    found = [
+        ga.step(jax.random.key(1), state, fitness_of(jnp.array(weights)))[0].fitness.tolist()
+        for weights in ([1.0, 2.0], [3.0, 4.0])
+    ]
+    assert found == [[2.0, 1.0], [4.0, 3.0]]
+    compiled = generation.first_step._cache_size()
+    ga.step(jax.random.key(1), state, fitness_of(jnp.array([3.0, 4.0])))
+    assert generation.first_step._cache_size() == compiled
+
+
+def test_tasks_that_differ_in_a_number_alone_are_other_programs(key):
+    policy = ea.models.MLP((4,), 1, output_bias=True)
+    ga = Neuroevolution(size=4, mutation=0.1)
+    founders = ea.population.init(lambda key: policy.init(key, jnp.zeros((1, 6))), key, 4)
+    for angle in (0.07, 0.5):
+        fitness = ea.evolution.tasks.DoublePole(angle=angle, limit=50).fitness(policy.apply)
+        state, _ = ga.step(key, ga.init(key, founders), fitness)
+        alone = [float(fitness(key, params).fitness) for params in ea.population.unstack(state.members)]
+        assert state.fitness.tolist() == alone
+
+
+def test_the_best_of_an_island_outlives_a_migration():
+    """Children fail, so that elites alone keep the fitness."""
+    ga = Neuroevolution(
+        size=6, elites=2, islands=Islands(2, every=1), crossover="none", mutation=lambda key, params: {"w": -1.0}
+    )
+    state = ga.init(jax.random.key(0), {"w": jnp.array([1.0, 2, 3, 7, 8, 9])})
+    for number in range(3):
+        state, _ = ga.step(jax.random.key(number), state, lambda key, params: params["w"])
+        assert float(state.fitness.max()) == 9.0
+        islands = np.asarray(state.fitness).reshape(2, 3)
+        np.testing.assert_array_equal(islands, -np.sort(-islands, axis=1))
+
+
+def test_scores_below_zero_are_competed_for_from_the_lowest_of_them(draw, network, x):
+    def fitness(key, params):
+        losses = (network.apply(params, x)[:, 0] - x[:, 0]) ** 2
+        return Evaluation(-losses.mean(), scores=-losses)
+
+    ga = Neuroevolution(size=16, selection=Niches(), mutation=0.05)
+    state = ga.init(jax.random.key(0), draw, fitness)
+    end = run(ga, state, fitness, jax.random.split(jax.random.key(1), 30))
+    assert float(end.fitness.mean()) > 0.7 * float(state.fitness.mean())
+
+
 def test_data_is_an_argument_of_the_program(network, x, draw):
     ga = Neuroevolution(network.apply, size=4, crossover="neurons", alignment="mutual", probe="data", probe_size=8)
 
@@ -233,8 +290,8 @@ def test_islands_breed_apart_and_exchange_their_best():
         state, _ = joined.step(key, state, fitness)
         values = state.members["w"].reshape(2, 4)
         assert bool((values[0] > 50).any()) == (number == 3)
-    assert float(values[0, 3]) == 103.0 and float(values[1, 3]) == float(values[0, 0])
-    assert int(state.ancestors[3, 4]) == 3  # the migrant and who stayed are one
+    assert float(values[0, 0]) == 103.0 and float(values[1, 3]) == float(values[0, 1])
+    assert int(state.ancestors[0, 4]) == 3  # the migrant and who stayed are one
 
 
 def test_elites_that_are_evaluated_again_stay_on_their_island():
