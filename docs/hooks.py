@@ -4,24 +4,19 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
-
-ROOT = Path(__file__).parents[1]
-EXPERIMENTS = ROOT / "experiments"
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 FOLDER_LINK = re.compile(r"\[([^]]+)\]\(([\w/]+)\)")
 """A link to a folder: there is no such page on the site."""
 
 
 def pages() -> dict[str, Path]:
     """The pages that are made from files outside of `docs/pages`, by their place on the site."""
-    found = [EXPERIMENTS / "README.md", *sorted(EXPERIMENTS.glob("*/README.md"))]
-    return {f"papers/{path.relative_to(EXPERIMENTS).as_posix()}": path for path in found}
+    return _placed([EXPERIMENTS / "README.md", *EXPERIMENTS.glob("*/README.md")])
 
 
 def results() -> dict[str, Path]:
     """Pictures and stored results, by their place on the site."""
-    found = sorted(path for kind in ("png", "json") for path in EXPERIMENTS.glob(f"*/results/*.{kind}"))
-    return {f"papers/{path.relative_to(EXPERIMENTS).as_posix()}": path for path in found}
+    return _placed([path for kind in ("png", "json") for path in EXPERIMENTS.glob(f"*/results/*.{kind}")])
 
 
 def text_of(path: Path) -> str:
@@ -34,10 +29,16 @@ def text_of(path: Path) -> str:
     return FOLDER_LINK.sub(changed, path.read_text(encoding="utf-8"))
 
 
-def on_files(files: Files, config: Any) -> Files:
-    """Add the generated pages and their files."""
+def on_files(files: Any, config: Any) -> Any:
+    """Add the generated pages and their files; MkDocs calls this."""
+    from mkdocs.structure.files import File
+
     for place, path in pages().items():
         files.append(File.generated(config, place, content=text_of(path)))
     for place, path in results().items():
         files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
+
+
+def _placed(paths: list[Path]) -> dict[str, Path]:
+    return {f"papers/{path.relative_to(EXPERIMENTS).as_posix()}": path for path in sorted(paths)}
