@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+WRITTEN = Path(__file__).parent / "pages"
 FOLDER_LINK = re.compile(r"\[([^]]+)\]\(([\w/]+)\)")
 """A link to a folder: there is no such page on the site."""
 
@@ -15,18 +16,26 @@ def pages() -> dict[str, Path]:
 
 
 def results() -> dict[str, Path]:
-    """Pictures and stored results, by their place on the site."""
-    return _placed([path for kind in ("png", "json") for path in EXPERIMENTS.glob(f"*/results/*.{kind}")])
+    """The pictures and stored results that a page links, by their place on the site."""
+    made = {f"{place.rpartition('/')[0]}/{link}" for place, path in pages().items() for link in _links(path)}
+    written = {link.removeprefix("../") for path in WRITTEN.rglob("*.md") for link in _links(path)}
+    found = [path for kind in ("png", "json") for path in EXPERIMENTS.glob(f"*/results/*.{kind}")]
+    return {place: path for place, path in _placed(found).items() if place in made | written}
 
 
 def text_of(path: Path) -> str:
-    """The text of a page: a link to a folder leads to its page, or is plain text where there is none."""
+    """The text of a page, as MkDocs reads it.
+
+    A link to a folder leads to its page, or is plain text where there is none. What is inside of `<details>` is marked
+    as Markdown.
+    """
 
     def changed(link: re.Match[str]) -> str:
         text, target = link[1], link[2]
         return f"[{text}]({target}/README.md)" if (path.parent / target / "README.md").is_file() else text
 
-    return FOLDER_LINK.sub(changed, path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8").replace("<details>", '<details markdown="1">')
+    return FOLDER_LINK.sub(changed, text)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -38,6 +47,10 @@ def on_files(files: Any, config: Any) -> Any:
     for place, path in results().items():
         files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
+
+
+def _links(path: Path) -> list[str]:
+    return re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
 
 
 def _placed(paths: list[Path]) -> dict[str, Path]:
