@@ -92,6 +92,16 @@ def test_every_public_name_is_in_the_reference_once():
     assert {name: times[id(value)] for name, value in public.items() if times[id(value)] != 1} == {}
 
 
+def test_an_example_of_the_reference_can_be_copied():
+    bare = []
+    for path, _ in documented():
+        value = resolved(path)
+        example = re.findall(r"^ *(?:>>>|\.\.\.) (.*)$", value.__doc__ or "", re.MULTILINE)
+        if callable(value) and example and not any("import" in line and "evojax_align" in line for line in example):
+            bare.append(path)
+    assert bare == []
+
+
 def test_the_reference_names_nothing_that_is_not_public():
     offered = {id(value) for _, value in public_names()}
     for path, _ in documented():

@@ -138,11 +138,11 @@ def align(
             samples for CCA, values that are not finite, and a group in which all neurons are dead.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
         >>> a = {"in": jnp.array([[1.0, 2.0], [0.0, 1.0]]), "out": jnp.array([[1.0], [2.0]])}
         >>> b = {"in": a["in"][:, ::-1], "out": a["out"][::-1]}
-        >>> out = align(apply, a, b, jax.random.normal(jax.random.key(0), (8, 2)))
+        >>> out = ea.align(apply, a, b, jax.random.normal(jax.random.key(0), (8, 2)))
         >>> bool((out.a["in"] == out.b["in"]).all())
         True
     """

@@ -25,8 +25,8 @@ def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
         ValueError: for parents of different structure, or t that is not finite.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> arithmetic(jnp.zeros(2), jnp.ones(2), 0.25).tolist()
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.crossover.arithmetic(jnp.zeros(2), jnp.ones(2), 0.25).tolist()
         [0.25, 0.25]
     """
     _checks.same_trees("a", a, "b", b)

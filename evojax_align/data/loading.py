@@ -74,7 +74,8 @@ def load(
             hold a set of labelled images.
 
     Example:
-        >>> digits = load("digits")
+        >>> import evojax_align as ea
+        >>> digits = ea.data.load("digits")
         >>> x, y = digits.train
         >>> x.shape, digits.num_classes
         ((1249, 8, 8), 10)

@@ -109,8 +109,9 @@ def sweep(
         ValueError: for parents of different structure, no data, targets that do not fit, ts that are not finite.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> found = sweep(lambda p, x: p * x, 0.0, 2.0, jnp.ones(3), jnp.ones(3), loss=lambda o, y: (o - y) ** 2)
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> apply, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> found = ea.interpolation.sweep(apply, 0.0, 2.0, jnp.ones(3), jnp.ones(3), loss=squares)
         >>> found.ts[5].item(), found.loss[5].item(), found.loss.min().item()
         (0.0, 1.0, 0.0)
     """

@@ -70,8 +70,8 @@ def one_to_one(
             have NaN for a score. Under a trace the last cannot be seen, and `valid` is False.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> m = one_to_one(jnp.array([[0.9, 0.8], [0.8, 0.1]]))
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> m = ea.matching.one_to_one(jnp.array([[0.9, 0.8], [0.8, 0.1]]))
         >>> m.x.tolist(), m.y.tolist()
         ([0, 1], [1, 0])
     """
@@ -130,8 +130,8 @@ def injective(
         ValueError: for empty scores, and masks of another length.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> m = injective(jnp.array([[0.9, 0.8, 0.1], [0.8, 0.1, 0.3]]))
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> m = ea.matching.injective(jnp.array([[0.9, 0.8, 0.1], [0.8, 0.1, 0.3]]))
         >>> m.x.tolist(), m.y.tolist()
         ([0, 1], [1, 0])
     """

@@ -44,8 +44,8 @@ def semi(
             NaN for a score.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> semi(jnp.array([[0.9, 0.8], [0.8, 0.1]])).y.tolist()
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.matching.semi(jnp.array([[0.9, 0.8], [0.8, 0.1]])).y.tolist()
         [0, 0]
     """
     check_scores(jnp.shape(scores), square=False)

@@ -49,8 +49,8 @@ def canonical(
             Under a trace NaN cannot be seen, and `valid` is False.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> m = canonical(jnp.eye(3), jnp.eye(3)[jnp.array([1, 2, 0])])
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> m = ea.matching.canonical(jnp.eye(3), jnp.eye(3)[jnp.array([1, 2, 0])])
         >>> m.x.tolist(), m.y.tolist()
         ([0, 1, 2], [2, 0, 1])
     """

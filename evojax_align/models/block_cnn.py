@@ -29,8 +29,8 @@ class BlockCNN(nn.Module):
         dtype: what is computed in; parameters, statistics and logits are float32 always.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = BlockCNN(blocks=((16, 3, 1), (32, 5, 2)))
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.BlockCNN(blocks=((16, 3, 1), (32, 5, 2)))
         >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
         >>> network.apply(variables, jnp.zeros((2, 32, 32, 3))).shape
         (2, 10)

@@ -60,8 +60,8 @@ def conv(
             image.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), padding="VALID")[0, :, :, 0]
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.models.conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), padding="VALID")[0, :, :, 0]
         Array([[9., 9.],
                [9., 9.]], dtype=float32)
     """
@@ -106,8 +106,8 @@ def max_pool(
             the map.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), (2, 2))[0, :, :, 0]
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.models.max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), (2, 2))[0, :, :, 0]
         Array([[ 5.,  7.],
                [13., 15.]], dtype=float32)
     """
@@ -138,8 +138,8 @@ class Conv(nn.Module):
         dtype: what is computed in, such as bfloat16; by default that of the images and the parameters.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> layer = Conv(32, (3, 3), padding="VALID")
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> layer = ea.models.Conv(32, (3, 3), padding="VALID")
         >>> params = layer.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
         >>> jax.tree.map(jnp.shape, params)
         {'params': {'bias': (32,), 'kernel': (3, 3, 1, 32)}}

@@ -24,8 +24,8 @@ class VGG(nn.Module):
         batch_norm: normalise after each convolution, which then has no bias.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = VGG(stages=((8,), (16,)))
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.VGG(stages=((8,), (16,)))
         >>> params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
         >>> network.apply(params, jnp.zeros((3, 28, 28, 1))).shape
         (3, 10)
@@ -61,8 +61,8 @@ class ResNet(nn.Module):
         classes: number of logits.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = ResNet(width=4, blocks=1)
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.ResNet(width=4, blocks=1)
         >>> params = network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
         >>> network.apply(params, jnp.zeros((2, 8, 8, 3))).shape
         (2, 10)

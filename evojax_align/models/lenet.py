@@ -21,8 +21,8 @@ class LeNet5(nn.Module):
         classes: number of logits.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = LeNet5()
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.LeNet5()
         >>> params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28)))
         >>> network.apply(params, jnp.zeros((3, 28, 28))).shape
         (3, 10)
@@ -60,8 +60,8 @@ class LeNet(nn.Module):
         classes: number of logits.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = LeNet()
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.LeNet()
         >>> params = network.init(jax.random.key(0), jnp.zeros((1, 32, 32)))
         >>> sum(layer["kernel"].size for name, layer in params["params"].items() if name != "output")
         143136

@@ -28,8 +28,8 @@ class MLP(nn.Module):
             within one over the root of the number of inputs, as PyTorch does.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = MLP(hidden=(512,))
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.MLP(hidden=(512,))
         >>> params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28)))
         >>> network.apply(params, jnp.zeros((3, 28, 28))).shape
         (3, 10)
@@ -67,8 +67,8 @@ class SplitMLP(nn.Module):
         start: as in `MLP`.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> params = SplitMLP().init(jax.random.key(0), jnp.zeros((1, 28, 28)))
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> params = ea.models.SplitMLP().init(jax.random.key(0), jnp.zeros((1, 28, 28)))
         >>> sum(leaf.size for leaf in jax.tree.leaves(params))
         235146
 

@@ -24,8 +24,8 @@ class MnistNet(nn.Module):
         dropout: the chance to be dropped, of a channel's place after the pooling and of a unit of the dense layer.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network = MnistNet()
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network = ea.models.MnistNet()
         >>> params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28)))
         >>> sum(layer["kernel"].size for layer in params["params"].values())
         1199648

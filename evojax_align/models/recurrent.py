@@ -23,8 +23,8 @@ class Recurrent(nn.Module):
         outputs: number of outputs.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> network, x = Recurrent(hidden=4, outputs=2), jnp.ones((1, 3, 5))  # one sequence of three steps
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> network, x = ea.models.Recurrent(hidden=4, outputs=2), jnp.ones((1, 3, 5))  # one sequence of three steps
         >>> params = network.init(jax.random.key(0), x)
         >>> network.apply(params, x).shape
         (1, 3, 2)

@@ -29,7 +29,8 @@ def figure(
         The figure and its Axes as an object array [rows, columns], one of a single panel too.
 
     Example:
-        >>> fig, axes = figure(1, 2)
+        >>> import evojax_align as ea
+        >>> fig, axes = ea.plotting.figure(1, 2)
         >>> axes.shape
         (1, 2)
     """

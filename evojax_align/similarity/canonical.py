@@ -91,9 +91,9 @@ def cca(
             and, where values are known, NaN or no live neuron.
 
     Example:
-        >>> import jax
+        >>> import jax, evojax_align as ea
         >>> x = jax.random.normal(jax.random.key(0), (100, 3))
-        >>> bool((cca(x, 2 * x[:, ::-1] + 1).correlations > 0.999).all())
+        >>> bool((ea.similarity.cca(x, 2 * x[:, ::-1] + 1).correlations > 0.999).all())
         True
     """
     check_pair(x, y)

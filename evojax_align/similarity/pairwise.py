@@ -21,9 +21,9 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
         ValueError: for no samples, unequal samples, and, where values are known, NaN or no live neuron.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, evojax_align as ea
         >>> x = jnp.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
-        >>> correlation(x, -x).round(5).tolist()
+        >>> ea.similarity.correlation(x, -x).round(5).tolist()
         [[-1.0, 0.0], [0.0, 0.0]]
     """
     check_pair(x, y)

@@ -26,7 +26,8 @@ def interquartile_mean(values: Sequence[Any] | Real[ArrayLike, "..."], *, axis: 
         ValueError: a value is NaN or infinite, or there is none.
 
     Example:
-        >>> float(interquartile_mean([0.0, 1.0, 2.0, 100.0]))
+        >>> import evojax_align as ea
+        >>> float(ea.statistics.interquartile_mean([0.0, 1.0, 2.0, 100.0]))
         1.5
 
     References:
@@ -61,7 +62,8 @@ def stratified_interval(
         ValueError: a value is NaN or infinite, or there are not two axes.
 
     Example:
-        >>> found = stratified_interval([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], seed=0)
+        >>> import evojax_align as ea
+        >>> found = ea.statistics.stratified_interval([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], seed=0)
         >>> found.estimate, found.low, found.high, found.n
         (0.5, 0.5, 0.5, 6)
 
@@ -98,7 +100,8 @@ def performance_profile(
         ValueError: there are not two axes, or nothing is known of a task.
 
     Example:
-        >>> performance_profile([[0.2, 0.8], [0.6, 0.7]], [0.0, 0.5, 0.9]).tolist()
+        >>> import evojax_align as ea
+        >>> ea.statistics.performance_profile([[0.2, 0.8], [0.6, 0.7]], [0.0, 0.5, 0.9]).tolist()
         [1.0, 0.75, 0.0]
 
     References:
@@ -128,7 +131,9 @@ def rank_biserial(x: Values, y: Values) -> float:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
 
     Example:
-        >>> round(rank_biserial([3.0, 2.0, 1.0], [0.0, 0.0, 2.0]), 3)  # of the ranks 3, 2 and 1 the last is against it
+        >>> import evojax_align as ea
+        >>> found = ea.statistics.rank_biserial([3.0, 2.0, 1.0], [0.0, 0.0, 2.0])
+        >>> round(found, 3)  # of the ranks 3, 2 and 1 the last is against it
         0.667
 
     References:

@@ -71,7 +71,8 @@ def bartlett(
     Example:
         Lengths and breadths of the heads of the first and second sons of 25 families (Mardia, Kent and Bibby 1979):
 
-        >>> bartlett([0.7885, 0.0537], samples=25, p=2, q=2).count
+        >>> import evojax_align as ea
+        >>> ea.statistics.bartlett([0.7885, 0.0537], samples=25, p=2, q=2).count
         1
 
     References:

@@ -29,7 +29,8 @@ def win_share(x: Values, y: Values, *, alternative: str, level: float = 0.95) ->
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
 
     Example:
-        >>> win_share([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.1], alternative="less").estimate
+        >>> import evojax_align as ea
+        >>> ea.statistics.win_share([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.1], alternative="less").estimate
         0.8
     """
     _checks.one_of("alternative", alternative, ("less", "greater"))
@@ -57,7 +58,8 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
         ValueError: n is below 1, or `successes` is not between 0 and n.
 
     Example:
-        >>> interval = proportion_interval(197, 200)
+        >>> import evojax_align as ea
+        >>> interval = ea.statistics.proportion_interval(197, 200)
         >>> round(interval.low, 3), round(interval.high, 3)
         (0.957, 0.995)
 
@@ -87,7 +89,8 @@ def mean_interval(values: Values, *, level: float = 0.95) -> Interval:
         ValueError: a value is NaN, or there are fewer than two.
 
     Example:
-        >>> interval = mean_interval([0.7, 0.8, 0.75])
+        >>> import evojax_align as ea
+        >>> interval = ea.statistics.mean_interval([0.7, 0.8, 0.75])
         >>> round(interval.low, 3), round(interval.high, 3)
         (0.626, 0.874)
     """
@@ -127,7 +130,8 @@ def bootstrap_interval(
         ValueError: there is no value, or one is NaN or infinite.
 
     Example:
-        >>> bootstrap_interval([0.25, 0.25, 0.25], seed=0)
+        >>> import evojax_align as ea
+        >>> ea.statistics.bootstrap_interval([0.25, 0.25, 0.25], seed=0)
         Interval(estimate=0.25, low=0.25, high=0.25, n=3, level=0.95)
 
     References:

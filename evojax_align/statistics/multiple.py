@@ -23,7 +23,8 @@ def holm(p_values: Values) -> Float[np.ndarray, "n"]:
         ValueError: one is NaN or outside [0, 1].
 
     Example:
-        >>> holm([0.01, 0.04, 0.03]).tolist()
+        >>> import evojax_align as ea
+        >>> ea.statistics.holm([0.01, 0.04, 0.03]).tolist()
         [0.03, 0.06, 0.06]
 
     References:

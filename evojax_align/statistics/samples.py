@@ -35,7 +35,8 @@ def wilcoxon(x: Values, y: Values, *, alternative: str) -> Test:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
 
     Example:
-        >>> wilcoxon([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.7], alternative="less")
+        >>> import evojax_align as ea
+        >>> ea.statistics.wilcoxon([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.7], alternative="less")
         Test(name='Wilcoxon', statistic=0.0, p=0.03125, n=5)
 
     References:
@@ -88,7 +89,8 @@ def sign_test(x: Values, y: Values, *, alternative: str) -> Test:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
 
     Example:
-        >>> sign_test([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.1], alternative="less")
+        >>> import evojax_align as ea
+        >>> ea.statistics.sign_test([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.1], alternative="less")
         Test(name='sign', statistic=1.0, p=0.1875, n=5)
 
     References:
@@ -119,7 +121,8 @@ def paired_t(x: Values, y: Values, *, alternative: str) -> Test:
         ValueError: a value is not finite, there are no pairs, or their numbers differ.
 
     Example:
-        >>> test = paired_t([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.7], alternative="less")
+        >>> import evojax_align as ea
+        >>> test = ea.statistics.paired_t([0.2, 0.3, 0.1, 0.2, 0.2], [0.3, 0.5, 0.4, 0.6, 0.7], alternative="less")
         >>> round(test.statistic, 3), round(test.p, 5)
         (-4.243, 0.00662)
 
@@ -156,7 +159,8 @@ def mcnemar(x: Outcomes, y: Outcomes, *, alternative: str) -> Test:
         ValueError: a value is neither true nor false, there are no samples, or their numbers differ.
 
     Example:
-        >>> mcnemar([1, 1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1, 0], alternative="greater")
+        >>> import evojax_align as ea
+        >>> ea.statistics.mcnemar([1, 1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1, 0], alternative="greater")
         Test(name='McNemar', statistic=5.0, p=0.03125, n=5)
 
     References:
@@ -189,7 +193,8 @@ def mann_whitney(x: Values, y: Sequence[float] | Real[ArrayLike, "m"], *, altern
         ValueError: a value is NaN, or there are none.
 
     Example:
-        >>> mann_whitney([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], alternative="less")
+        >>> import evojax_align as ea
+        >>> ea.statistics.mann_whitney([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], alternative="less")
         Test(name='Mann-Whitney', statistic=0.0, p=0.05, n=6)
 
     References:

@@ -31,10 +31,10 @@ def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
         A `PermutationSpec`, with `verify(spec, apply, params, x, key=key)` near zero.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, evojax_align as ea
         >>> apply = lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"]
         >>> params = {"in": jnp.ones((3, 5)), "out": jnp.ones((5, 2))}
-        >>> dict(infer(apply, params, jnp.ones((4, 3))).groups)
+        >>> dict(ea.symmetry.infer(apply, params, jnp.ones((4, 3))).groups)
         {'in': 5}
     """
     return describe(label(trace_network(apply, params, x)))

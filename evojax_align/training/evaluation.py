@@ -47,10 +47,10 @@ def evaluate(
         ValueError: for no data, targets that do not fit, or a loss that does not give one number for each sample.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, evojax_align as ea
         >>> line = lambda p, x: p * x
         >>> squares = lambda outputs, y: (outputs - y) ** 2
-        >>> evaluate(line, 2.0, jnp.arange(3.0), jnp.arange(3.0), loss=squares).loss.round(3).item()
+        >>> ea.training.evaluate(line, 2.0, jnp.arange(3.0), jnp.arange(3.0), loss=squares).loss.round(3).item()
         1.6670000553131104
     """
     return _evaluate(lambda params, x: (apply(params, x), False), params, x, y, loss, metrics, chunk)
@@ -109,9 +109,10 @@ def evaluate_ensemble(
         A `Score`, NaN if one member has an output that is NaN or +infinity, whatever `combine` makes of it.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax.numpy as jnp, evojax_align as ea
         >>> pop, x, y = jnp.array([1.0, 3.0]), jnp.ones(2), jnp.array([2.0, 3.0])
-        >>> evaluate_ensemble(lambda p, x: p * x, pop, x, y, loss=lambda outputs, y: (outputs - y) ** 2).loss.item()
+        >>> line, squares = lambda p, x: p * x, lambda outputs, y: (outputs - y) ** 2
+        >>> ea.training.evaluate_ensemble(line, pop, x, y, loss=squares).loss.item()
         0.5
     """
     combine = combine or (log_mean_probabilities if loss is None else _mean)

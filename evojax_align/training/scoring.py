@@ -54,8 +54,8 @@ def cross_entropy(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike
         One number for each sample: the mean over its labels.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> cross_entropy(jnp.zeros((1, 3, 4)), jnp.array([[0, 1, 3]])).round(3).tolist()
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> ea.training.cross_entropy(jnp.zeros((1, 3, 4)), jnp.array([[0, 1, 3]])).round(3).tolist()
         [1.3860000371932983]
     """
     logits = jnp.asarray(outputs)
@@ -155,8 +155,9 @@ def in_chunks(fn: Callable[..., PyTree], data: PyTree, *, chunk: int = CHUNK, to
         For all samples what `fn` gives for some.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> in_chunks(lambda part, weights: jnp.sum(part * weights), jnp.arange(5.0), chunk=2, total=True).item()
+        >>> import jax.numpy as jnp, evojax_align as ea
+        >>> weighted = lambda part, weights: jnp.sum(part * weights)
+        >>> ea.training.in_chunks(weighted, jnp.arange(5.0), chunk=2, total=True).item()
         10.0
     """
     count = jnp.shape(jax.tree.leaves(data)[0])[0]

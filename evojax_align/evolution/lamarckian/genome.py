@@ -110,8 +110,8 @@ class Space:
         frequencies: how often each of `KINDS` is chosen, relative to the others.
 
     Example:
-        >>> import jax
-        >>> space = Space(filters=(8, 16))
+        >>> import jax, evojax_align as ea
+        >>> space = ea.evolution.Space(filters=(8, 16))
         >>> genome = space.first(jax.random.key(0))
         >>> kind, child = space.mutate(jax.random.key(1), genome, seen={genome.architecture}, identity=1)
         >>> child.architecture != genome.architecture
