@@ -72,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluations(problem: Problem, name: str, found: Any, seed: int, most: int) -> int | None:
     """How many networks were evaluated when the task was solved; None if it never was."""
-    judge, (task, _) = problem.judge(name), TASKS[name].control
+    judge, control = problem.judge(name), TASKS[name].control
+    assert isinstance(control, tuple)
+    task, _ = control
     policy = judge.network if judge.recurrent else judge.network.apply
     keys = problem.keys(name, [OFFSET + seed])
     states = evolving.begin(found, keys, None)

@@ -149,9 +149,13 @@ def answers(view: View) -> list[dict[str, Any]]:
                     assert other_timed is not None  # the table of seconds has both or none
                     rows.append((f"{task}, evolution, equal seconds", "score", "seeds", timed, other_timed))
     tests = [lab.paired(first, second) for *_, first, second in rows]
-    both = [1.0 if None in (of.p, of.p_reverse) else min(1.0, 2 * min(of.p, of.p_reverse)) for of in tests]
-    corrected = holm(both) if tests else []
+    corrected = holm([two_sided(of) for of in tests]) if tests else []
     return [answer(row, test, p) for row, test, p in zip(rows, tests, corrected, strict=True)]
+
+
+def two_sided(test: lab.Comparison) -> float:
+    """The p-value of a difference in either direction; 1 where there is no test."""
+    return 1.0 if test.p is None or test.p_reverse is None else min(1.0, 2 * min(test.p, test.p_reverse))
 
 
 def answer(row: tuple, test: lab.Comparison, p: float) -> dict[str, Any]:
@@ -160,7 +164,7 @@ def answer(row: tuple, test: lab.Comparison, p: float) -> dict[str, Any]:
     known = np.isfinite(first) & np.isfinite(second)
     verdict = "no difference shown"
     if p < 0.05:
-        verdict = "helps" if test.p < test.p_reverse else "harms"
+        verdict = "helps" if (test.p or 0.0) < (test.p_reverse or 0.0) else "harms"
     return {
         "task and condition": condition,
         "measure": measure,

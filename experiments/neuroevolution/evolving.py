@@ -56,6 +56,7 @@ class Genetic:
         members = ea.population.take(own, jnp.arange(self.ga.size) % count)
         state = self.ga.init(key_judge, members, self.fitness, data)
         if count < self.ga.size:  # copies have an ancestor in common
+            assert state.ancestors is not None  # lineages are recorded
             state = dataclasses.replace(state, ancestors=jnp.where(copies(state.members), 0, state.ancestors))
         return state
 

@@ -55,7 +55,7 @@ class Task:
     floor: float
     top: float
     noisy: bool = False
-    control: Any = ()
+    control: tuple[Any, ...] | Callable[[], tuple[Any, Any]] = ()
     founders: int = 0
     drawn: float = 0.0
     needs: str = ""
