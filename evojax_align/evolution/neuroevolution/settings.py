@@ -194,4 +194,5 @@ def _check_network(found: Settings) -> None:
     _checks.network(found.apply)
     if not found.probe and (found.compares or found.spec is None):
         fix = "Pass inputs of the network, or 'visited' for the states that parents visited."
-        raise _checks.bad("probe", None, "inputs on which neurons are compared", fix)
+        use = "on which neurons are compared" if found.compares else "from which the groups of neurons are read"
+        raise _checks.bad("probe", None, f"inputs {use}", fix)
