@@ -4,6 +4,7 @@ import collections
 import importlib
 import importlib.util
 import os
+import posixpath
 import re
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_pictures_and_results_that_generated_pages_link_are_on_the_site():
     there = {*made.results(), *made.pages()}
     for place, path in made.pages().items():
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", made.text_of(path)):
-            assert f"{place.rpartition('/')[0]}/{target}" in there
+            assert posixpath.normpath(f"{place.rpartition('/')[0]}/{target}") in there
 
 
 @pytest.mark.slow
