@@ -40,7 +40,8 @@ LITERATURE = {
     "CoSyNE": (954, 3_416),
 }
 """Evaluations with and without velocities, the latter with the fitness of Gruau et al., of Gomez, Schmidhuber and
-Miikkulainen 2008, JMLR 9, 937-965; not checked against a copy of the paper. Theirs without velocities ends at 100 000 steps and has no test of other starts."""
+Miikkulainen 2008, JMLR 9, 937-965; not checked against a copy of the paper. Theirs without velocities ends at 100 000
+steps and has no test of other starts."""
 
 
 def main(argv: list[str] | None = None) -> int:
