@@ -24,7 +24,8 @@ class Entry:
 
     Attributes:
         class_names: one for each label.
-        tfds: its name in tensorflow-datasets; None for the sets that need no download.
+        tfds: its name in tensorflow-datasets; None for the sets that need no download. The files of the others are in
+            `origins`.
     """
 
     class_names: tuple[str, ...]

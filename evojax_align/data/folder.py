@@ -1,4 +1,4 @@
-"""Where in a folder the files of a set are looked for. Nothing is downloaded and nothing is written."""
+"""Where in a folder the files of a set are looked for; this module downloads and writes nothing."""
 
 import difflib
 from pathlib import Path, PureWindowsPath

@@ -2,15 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from evojax_align import _checks
-from evojax_align.data import embedded, emnist, folder, glyphs, tfds
+from evojax_align.data import download, embedded, emnist, folder, glyphs, tfds
 from evojax_align.data.catalog import KNOWN
 from evojax_align.data.dataset import Dataset, Source, build
 
 FOLDER_VARIABLE = "EVOJAX_ALIGN_DATA"
+FOLDER = "~/.cache/evojax_align/data"
+"""Where downloads are kept and found again, unless the variable names another folder."""
+From = Literal["download", "tfds"]
 
 
 def names() -> tuple[str, ...]:
@@ -27,6 +31,7 @@ def names() -> tuple[str, ...]:
 def load(
     name: str = "digits",
     *,
+    source: From = "download",
     data_dir: str | os.PathLike[str] | None = None,
     seed: int = 0,
     validation: int | None = None,
@@ -38,8 +43,9 @@ def load(
     """Load a set of labelled images in three parts that share no image; reads files, and may download.
 
     `digits` (8x8, from scikit-learn) and `glyphs` (letters a to t, with `glyphs_10letters`, a to j, and
-    `glyphs_another10`, k to t) need no download; the others come through tensorflow-datasets. A folder, where one is
-    named, goes first, and then any name works for which it holds
+    `glyphs_another10`, k to t) need no download. The files of the others are looked for in a folder, by default
+    `~/.cache/evojax_align/data`, and downloaded into it the first time; each is checked by its SHA-256, and a download
+    that broke off is resumed. With a folder of your own, any name works for which it holds
 
     * `NAME.npz` with `x_train, y_train, x_test, y_test`, the images uint8 or floats in [0, 1];
     * IDX files (`train-images-idx3-ubyte` and so on, plain or .gz) in `NAME/`, or in the folder itself;
@@ -51,9 +57,13 @@ def load(
 
     Args:
         name: one of `names()`, or the name of a file in the folder.
-        data_dir: a folder; nothing is downloaded then. By default the environment variable `EVOJAX_ALIGN_DATA`
-            may name one, which is passed over if it holds no file of a known set. IDX and CIFAR files that are in
-            the folder itself do not say what set they are, and count only with `data_dir`.
+        source: where a public set comes from that no folder holds. `"download"` reads the files of its authors.
+            `"tfds"` reads it through tensorflow-datasets (extra `data`), and looks into no folder; the images are
+            the same, in another order.
+        data_dir: a folder; nothing is downloaded then. By default the environment variable `EVOJAX_ALIGN_DATA` may
+            name one, in place of `~/.cache/evojax_align/data`; known sets are downloaded into it if it lacks them. IDX
+            and CIFAR files that are in the folder itself do not say what set they are, and count only with
+            `data_dir`.
         seed: draws the parts, and the distortions of `glyphs`.
         validation: the number of validation images; a sixth of the training images by default.
         transpose: exchange rows and columns of each image. EMNIST sets come upright; this restores their raw form.
@@ -70,8 +80,8 @@ def load(
     Raises:
         FileNotFoundError: if the folder holds no such file, or a download fails; it says where to put which file.
         ModuleNotFoundError: if the source needs a package that is not installed.
-        ValueError: if the name is unknown, or is a path; or if a file is damaged, expands beyond the limit, or does not
-            hold a set of labelled images.
+        ValueError: if the name or the source is unknown, or the name is a path; or if a file is damaged, expands beyond
+            the limit, or does not hold a set of labelled images.
 
     Example:
         >>> import evojax_align as ea
@@ -87,38 +97,55 @@ def load(
     settings = {argument: value for argument, value in settings.items() if value is not None}
     if limit is not None:
         _checks.positive("limit", limit)
-    source = _from_folder(name, data_dir, limit)
-    if settings and (source is not None or name not in glyphs.TASKS):
+    if _checks.one_of("source", source, get_args(From)) == "tfds":
+        found = _from_tfds(name, data_dir)
+    else:
+        found = _from_folder(name, data_dir, limit)
+    if settings and (found is not None or name not in glyphs.TASKS):
         argument = next(iter(settings))
         fix = f"Leave {argument} out, or draw glyphs."
         raise _checks.bad(argument, settings[argument], f"None for {name!r}", fix)
-    if source is None:
-        source = _from_source(name, seed, settings)
+    if found is None:
+        found = _from_source(name, seed, settings, limit)
     class_names = KNOWN[name].class_names if name in KNOWN else None
-    return build(name, source, class_names, seed=seed, validation=validation, transpose=transpose)
+    return build(name, found, class_names, seed=seed, validation=validation, transpose=transpose)
 
 
 def _from_folder(name: str, data_dir: str | os.PathLike[str] | None, limit: int | None) -> Source | None:
-    """What the folder holds; None where none is named, or where a known set has another source."""
+    """What the folder holds; None where it holds nothing of this name, and another source may."""
     given = data_dir is not None
-    place = os.fspath(data_dir) if given else os.environ.get(FOLDER_VARIABLE, "")
-    if not given and not place:
-        return None
-    path = Path(place).expanduser()
-    source = folder.find(path, name, nameless=given, limit=limit)
-    if source is None and (given or name not in KNOWN):
+    path = Path(data_dir).expanduser() if given else _folder()
+    found = folder.find(path, name, nameless=given, limit=limit)
+    if found is None and (given or (os.environ.get(FOLDER_VARIABLE) and name not in KNOWN)):
         raise folder.nothing_found(path, name, "data_dir" if given else FOLDER_VARIABLE)
-    return source
+    return found
 
 
-def _from_source(name: str, seed: int, settings: dict[str, int]) -> Source:
-    entry = KNOWN[_checks.one_of("name", name, KNOWN)]
+def _folder() -> Path:
+    """Where known sets are looked for, and downloaded to."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or FOLDER).expanduser()
+
+
+def _from_source(name: str, seed: int, settings: dict[str, int], limit: int | None) -> Source:
+    _checks.one_of("name", name, KNOWN)
     if name == "digits":
         return embedded.digits()
     if name in glyphs.TASKS:
         return glyphs.task(glyphs.glyphs(seed=seed, **settings), name)
-    source = tfds.read(name, str(entry.tfds))
-    if entry.tfds == "emnist/letters":
+    download.fetch("emnist_letters" if name in emnist.TASKS else name, _folder())
+    if (found := folder.find(_folder(), name, nameless=False, limit=limit)) is None:
+        raise folder.nothing_found(_folder(), name, FOLDER_VARIABLE)
+    return found
+
+
+def _from_tfds(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
+    if data_dir is not None:
+        fix = "Leave one of them out: tensorflow-datasets has a folder of its own."
+        raise _checks.bad("source, data_dir", f"'tfds' and {os.fspath(data_dir)!r}", "one of them", fix)
+    public = {known: entry.tfds for known, entry in KNOWN.items() if entry.tfds is not None}
+    entry = public[_checks.one_of("name", name, public)]
+    source = tfds.read(name, entry)
+    if entry == "emnist/letters":
         source = emnist.upright(source)
     return emnist.task(source, name) if name in emnist.TASKS else source
 

@@ -33,7 +33,7 @@ def read(name: str, tfds_name: str) -> Source:
         raise ModuleNotFoundError(
             f"{name} is read through tensorflow-datasets, which needs TensorFlow to prepare it the first time, and "
             f"something is not installed ({error}). Run: pip install 'evojax-align[data]' tensorflow. "
-            f"Or pass data_dir, a folder that holds {accepted(name)}."
+            f"Or leave source out, or pass data_dir, a folder that holds {accepted(name)}."
         ) from error
 
 
@@ -52,7 +52,7 @@ def prepare(name: str, builder: Any) -> None:
             name,
             f"a failure to download and prepare it ({type(error).__name__}: {error})",
             f"a network, or a folder that holds {accepted(name)}",
-            "Pass that folder as data_dir, or name it in the environment variable EVOJAX_ALIGN_DATA.",
+            "Pass that folder as data_dir and leave source out, or name it in the variable EVOJAX_ALIGN_DATA.",
         ) from error
 
 

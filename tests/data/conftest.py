@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from evojax_align import data
+from evojax_align.data import loading
 
 
 @pytest.fixture(autouse=True)
-def no_folder_in_the_environment(monkeypatch):
+def no_folder_in_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("EVOJAX_ALIGN_DATA", raising=False)
+    monkeypatch.setattr(loading, "FOLDER", str(tmp_path / "cache"))
 
 
 @pytest.fixture
