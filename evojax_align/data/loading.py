@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from evojax_align import _checks
-from evojax_align.data import download, embedded, emnist, folder, glyphs, tfds
+from evojax_align.data import embedded, emnist, folder, glyphs, tfds
 from evojax_align.data.catalog import KNOWN
 from evojax_align.data.dataset import Dataset, Source, build
 
@@ -132,6 +132,8 @@ def _from_source(name: str, seed: int, settings: dict[str, int], limit: int | No
         return embedded.digits()
     if name in glyphs.TASKS:
         return glyphs.task(glyphs.glyphs(seed=seed, **settings), name)
+    from evojax_align.data import download  # urllib and tarfile: not needed where files are there
+
     download.fetch("emnist_letters" if name in emnist.TASKS else name, _folder())
     if (found := folder.find(_folder(), name, nameless=False, limit=limit)) is None:
         raise folder.nothing_found(_folder(), name, FOLDER_VARIABLE)
