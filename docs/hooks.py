@@ -1,10 +1,14 @@
-"""Makes the pages of `experiments`, with their pictures and stored results, part of the site."""
+"""Makes the pages of `experiments`, with their pictures and stored results, and the references part of the site."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments"
+REFERENCES = "<!-- references.bib -->"
+"""Where a page shows `evojax_align/references.bib`."""
 WRITTEN = Path(__file__).parent / "pages"
 FOLDER_LINK = re.compile(r"\[([^]]+)\]\(([\w/]+)\)")
 """A link to a folder: there is no such page on the site."""
@@ -36,6 +40,19 @@ def text_of(path: Path) -> str:
 
     text = path.read_text(encoding="utf-8").replace("<details>", '<details markdown="1">')
     return FOLDER_LINK.sub(changed, text)
+
+
+def on_config(config: Any) -> Any:
+    """Link the repository, if `pyproject.toml` names its address; MkDocs calls this."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    config.repo_url = pyproject["tool"]["evojax-align"]["repository"] or None
+    return config
+
+
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Put the references where a page asks for them; MkDocs calls this."""
+    text = (ROOT / "evojax_align" / "references.bib").read_text(encoding="utf-8")
+    return markdown.replace(REFERENCES, f"```bibtex\n{text}```")
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -74,6 +75,26 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+IN_A_FRAMEWORK = dict(
+    re.findall(r"^### (.+?)\n.*?```python\n(.*?)^```$", WRITTEN["guides/align.md"], re.MULTILINE | re.DOTALL)
+)
+
+
+@pytest.mark.parametrize("framework", ["Flax linen", "Flax nnx", "Equinox", "Haiku", "Plain functions"])
+def test_the_guide_aligns_a_network_of_every_framework(framework):
+    space = {}
+    exec(BLOCK.search(WRITTEN["guides/align.md"])[2] + IN_A_FRAMEWORK[framework], space)
+    out, x = space["out"], space["x"]
+    apply = {
+        "Flax nnx": lambda p: space["nnx"].merge(space["graph"], p)(x),
+        "Equinox": lambda p: space["jax"].vmap(space["eqx"].combine(p, space["static"]))(x),
+        "Plain functions": lambda p: space["apply"](p, x),
+    }.get(framework, lambda p: space["net"].apply(p, x))
+    np.testing.assert_allclose(apply(out.b), apply(space["b"]), atol=1e-5)
+    (order,) = out.permutations_b.values()
+    assert sorted(order.tolist()) == list(range(16)) and order.tolist() != list(range(16))
+
+
 def test_every_guide_has_code_that_runs():
     guides = {name for name in WRITTEN if name.startswith("guides/")} | {"index.md", "troubleshooting.md"}
     assert guides == set(WITH_CODE) and NEEDED.keys() <= guides
@@ -82,6 +103,13 @@ def test_every_guide_has_code_that_runs():
 def test_the_navigation_lists_every_page_once():
     configuration = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text())
     assert sorted(in_nav(configuration["nav"])) == sorted([*WRITTEN, *hooks().pages()])
+
+
+def test_the_references_are_shown_whole():
+    shown = hooks().on_page_markdown(WRITTEN["cite.md"])
+    assert (ROOT / "evojax_align" / "references.bib").read_text() in shown
+    cited = re.findall(r"\| `(\w+)` \|$", WRITTEN["cite.md"], re.MULTILINE)
+    assert len(cited) >= 6 and all(f"{{{name}," in shown for name in cited)
 
 
 def test_every_public_name_is_in_the_reference_once():

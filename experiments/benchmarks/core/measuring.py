@@ -322,17 +322,36 @@ PEERS = ("NumPy", "plain JAX", "PyTorch", "scipy", "optax", "lapx", "Git Re-Basi
 """How the names of ways begin that are not ours."""
 
 
+KINDS = {
+    "CCA": "CCA and SVCCA",
+    "SVCCA": "CCA and SVCCA",
+    "weight matching": "weight matching",
+    "training": "training",
+    "correlations": "correlations",
+    "assignment": "exact assignment",
+    "sweep": "a sweep of 25 points",
+}
+"""How the names of rows begin, and what they are together."""
+
+
 def brief(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A line for each row with a peer: ours, and the fastest of the peers."""
-    lines = []
+    """A line for each kind of rows that have a peer: how many times our seconds the fastest peer takes."""
+    found: dict[str, list[tuple[float, str]]] = {}
     for result in results:
-        peers = {name: way for name, way in result.get("ways", {}).items() if name.startswith(PEERS)}
-        compared = {name: of["repeat"] for name, of in result.get("compared", {}).items() if name in peers}
+        compared = [(of["repeat"], n) for n, of in result.get("compared", {}).items() if n.startswith(PEERS)]
         if compared:
-            best = min(compared, key=lambda name: compared[name])
-            line = {"what": result["row"], "ours, s": float(f"{result['ways']['ours']['median_s']:.3g}")}
-            lines.append(line | {"fastest peer": best, "times ours": float(f"{compared[best]:.3g}")})
-    return lines
+            kind = next((kind for start, kind in KINDS.items() if result["row"].startswith(start)), result["row"])
+            found.setdefault(kind, []).append(min(compared))
+    return [
+        {
+            "what": kind,
+            "rows": len(fastest),
+            "fastest peers": ", ".join(dict.fromkeys(name.partition(",")[0] for _, name in fastest)),
+            "least": float(f"{min(fastest)[0]:.3g}"),
+            "most": float(f"{max(fastest)[0]:.3g}"),
+        }
+        for kind, fastest in found.items()
+    ]
 
 
 def goals(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
