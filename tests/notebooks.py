@@ -1,0 +1,93 @@
+"""Runs notebooks and stores what they print and draw: `python -m tests.notebooks [NAME ...]`."""
+
+import argparse
+import math
+import os
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
+
+
+def executed(path, *, env=None):
+    """The notebook after all its cells have run in a fresh kernel.
+
+    Args:
+        path: of the notebook.
+        env: changes of the environment of the kernel.
+    """
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    before = dict(os.environ)
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the notebook
+    os.environ.update(env or {})
+    try:
+        nbclient.NotebookClient(notebook, timeout=1800, record_timing=False).execute(cwd=path.parent)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return notebook
+
+
+def stored(path):
+    """The notebook as it is stored."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def texts(notebook):
+    """For each cell of code the text that it printed or returned; figures are left out."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            outputs = [out for out in cell.outputs if "image/png" not in out.get("data", {})]
+            found.append("".join(out.get("text", out.get("data", {}).get("text/plain", "")) for out in outputs))
+    return found
+
+
+def pictures(notebook):
+    """How many figures each cell of code drew."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [sum("image/png" in out.get("data", {}) for out in cell.outputs) for cell in cells]
+
+
+def errors(notebook):
+    """What was written to stderr."""
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    return [out["text"] for out in outputs if out.get("name") == "stderr"]
+
+
+def differs(text, other):
+    """Where two texts differ, "" if only by little: words must be equal, numbers near each other."""
+    words, others = NUMBER.sub("#", text).split(), NUMBER.sub("#", other).split()
+    if words != others:
+        return f"{text!r} is not {other!r}"
+    for a, b in zip(NUMBER.findall(text), NUMBER.findall(other), strict=True):
+        if not math.isclose(float(a), float(b), rel_tol=0.5, abs_tol=0.1):
+            return f"{a} is not near {b} in {text!r}"
+    return ""
+
+
+def main():
+    import nbformat
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=[path.stem for path in NOTEBOOKS], metavar="NAME")
+    for name in parser.parse_args().names:
+        path = FOLDER / f"{name}.ipynb"
+        notebook = executed(path)
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} KB, {sum(pictures(notebook))} figures")
+        for text in errors(notebook):
+            print(f"  on stderr: {text}")
+
+
+if __name__ == "__main__":
+    main()
