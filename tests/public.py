@@ -25,6 +25,7 @@ from evojax_align.evolution import diversity, encoding, fitness, graph, mutation
 HOST_PACKAGES = {
     "evolution.adapters": "packages that extras install",
     "data": "reads files",
+    "interop": "arrays of NumPy and of PyTorch, and files",
     "lab": "folders, logs and checkpoints",
     "plotting": "matplotlib",
     "statistics": "tests of scipy, on NumPy arrays",

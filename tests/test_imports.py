@@ -19,7 +19,7 @@ FLOORS = (  # each imports from the floors below it
     ("evolution",),
     ("lab",),
 )
-LEAVES = ("data", "plotting")  # they know the ground floor alone, and only `lab` and experiments know them
+LEAVES = ("data", "interop", "plotting")  # they know the ground floor alone, and only `lab` and experiments know them
 FACE = "__init__"
 BESIDE = {("interpolation", "crossover")}  # neighbours on one floor that may know each other
 EXTRAS = (  # imported where they are used

@@ -81,7 +81,9 @@ def conv(
     pads = _pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     _fits("kernel", kernel.shape[:2], [size + sum(zeros) for size, zeros in zip(x.shape[1:3], pads, strict=True)])
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
-    function = _conv if groups == 1 else partial(_native, groups=groups)
+    # `jax.export` may leave the number of images open, by which the products of `_conv` are cut into chunks.
+    known = all(isinstance(size, int) for size in x.shape)
+    function = _conv if groups == 1 and known else partial(_native, groups=groups)
     return function(x.astype(dtype), kernel.astype(dtype), strides, pads)
 
 
