@@ -109,6 +109,8 @@ class Pairing:
 
     def by_shapes(self) -> None:
         """Pair layers that fit each other alone, and then those that differ from each other in numbers only."""
+        numbered: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        unsure = set()
         moved = True
         while moved:
             moved = False
@@ -123,7 +125,20 @@ class Pairing:
                 if len(ours) == len(theirs) and in_order and all(our in self.ours for our in ours):
                     for their, our in zip(sorted(theirs, key=number), sorted(ours, key=number), strict=True):
                         self._pair(their, our)
+                        numbered.setdefault((pattern(their), pattern(our)), []).append((their, our))
+                    unsure |= {(pattern(theirs[0]), pattern(ours[0]))} if len(theirs) > 1 else set()
                     moved = True
+        for patterns in unsure:
+            self._check_order(numbered[patterns])
+
+    def _check_order(self, pairs: list[tuple[str, str]]) -> None:
+        """Require that numbers rise on both sides, where the order of some of the layers was taken from them."""
+        pairs = sorted(pairs, key=lambda pair: number(pair[0]))
+        numbers = [number(our) for _, our in pairs]
+        if numbers != sorted(numbers):
+            came = ", ".join(f"{their!r} with {our!r}" for their, our in pairs) + ", as shapes demand for some of them"
+            fix = "Flax counts layers as they are made, in a nested call from the outside. Pass names={%r: ...}, ...."
+            raise _checks.bad("state, params", came, "numbers in the same order on both sides", fix % pairs[0][0])
 
     def check(self) -> None:
         """Require that everything has a partner."""
