@@ -15,7 +15,7 @@ from evojax_align._types import PyTree
 from evojax_align.interop.kinds import NAMES, Link, Reorder, Shape, to_leaves, to_tensors
 from evojax_align.interop.layers import of_tensors
 from evojax_align.interop.pairing import Given, Pairing
-from evojax_align.interop.tensors import as_arrays, as_tensor, is_tensor
+from evojax_align.interop.tensors import as_arrays, as_tensor, check_names, is_tensor
 
 _COUNTER = "num_batches_tracked"
 
@@ -193,7 +193,8 @@ def converter(
         >>> conversion.to_state_dict(params)["fc1.weight"].shape
         (4, 3)
     """
-    kept = [name for name in state if _is_skipped(name, skip)] if isinstance(state, Mapping) else []
+    check_names("state", state)
+    kept = [name for name in state if _is_skipped(name, skip)]
     arrays = as_arrays("state", state, skip=kept)
     _checks.arrays("params", params)
     tensors = {name: array.shape for name, array in arrays.items()}
@@ -205,12 +206,12 @@ def converter(
     for name, kind in (kinds or {}).items():
         _checks.one_of("kinds", name, [*layers, *arrays])
         _checks.one_of(f"kinds[{name!r}]", kind, NAMES)
-    pairing = Pairing(tensors, leaves, Given(names or {}, kinds or {}))
-    pairing.check()
     maps = {"flatten": flatten or {}, "unflatten": unflatten or {}}
     for argument, spaces in maps.items():
         for name in spaces:
             _checks.one_of(argument, name, layers)
+    pairing = Pairing(tensors, leaves, Given(names or {}, kinds or {}))
+    pairing.check()
     home = {name: (layer, role) for layer, roles in layers.items() for role, name in roles.items()}
     links = [link._replace(reorder=_reorders(link, tensors, home, maps)) for link in pairing.links]
     _check_flattened(links, tensors, leaves, home, maps["flatten"])

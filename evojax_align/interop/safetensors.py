@@ -141,8 +141,8 @@ def write_safetensors(
 
 def _header(file: BinaryIO, size: int) -> tuple[dict[str, tuple[np.dtype, tuple[int, ...], int]], int]:
     """Type, shape and first byte of each array, and where the bytes of arrays begin."""
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(_HEADER, size - 8):
+    length = int.from_bytes(file.read(8), "little") if size >= 8 else 8
+    if length > min(_HEADER, size - 8):
         raise ValueError(f"it promises a header of {length} bytes; the file has {size}, and {_HEADER} are allowed")
     text = file.read(length)
     if not text.startswith(b"{"):

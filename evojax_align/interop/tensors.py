@@ -16,16 +16,21 @@ def is_tensor(value: Any) -> bool:
     return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__)
 
 
-def as_arrays(argument: str, state: Any, *, skip: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """The values of a state dict as NumPy arrays; tensors of a CPU share their memory with them.
-
-    Those of the names in `skip` are left out, whatever they are.
-    """
+def check_names(argument: str, state: Any) -> None:
+    """Require a mapping whose keys are texts."""
     if not isinstance(state, Mapping):
         fix = "Pass module.state_dict()." if hasattr(state, "state_dict") else "Pass {name: array, ...}."
         raise _checks.bad(argument, f"a {type(state).__name__}", "a mapping of names to arrays", fix)
     if wrong := [name for name in state if not isinstance(name, str)]:
         raise _checks.bad(argument, f"the name {wrong[0]!r}", "names that are texts", "Convert them by str().")
+
+
+def as_arrays(argument: str, state: Any, *, skip: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """The values of a state dict as NumPy arrays; tensors of a CPU share their memory with them.
+
+    Those of the names in `skip` are left out, whatever they are.
+    """
+    check_names(argument, state)
     return {name: _as_array(f"{argument}[{name!r}]", value) for name, value in state.items() if name not in skip}
 
 
