@@ -98,7 +98,7 @@ def test_a_counter_of_batches_needs_no_leaf_and_comes_back():
     assert "bn.num_batches_tracked" in str(conversion)
 
 
-CNN = CASES["CNN"]
+CNN, NORMED = CASES["CNN"], CASES["batch normalisation"]
 TWO = layer("first", 3, 3) | layer("second", 3, 3)
 
 
@@ -135,6 +135,10 @@ def wrong():
         "something skipped that is not there": (lambda: make(state, like, skip=["third"]), "skip: got 'third'"),
         "an unknown kind": (lambda: make(state, like, kinds={"first": "dense"}), r"kinds\['first'\]: got 'dense'"),
         "a flattened map": (lambda: make(CNN.state(), CNN.like()), r"flatten: got 'fc1' takes 36 .*flatten=\{'fc1'"),
+        "a flattened map that is normalised": (
+            lambda: make(NORMED.state(), NORMED.like(), flatten={"fc": (4,)}),
+            "flatten: got 'bn2' takes 12",
+        ),
         "a map of another size": (
             lambda: make(CNN.state(), CNN.like(), flatten={"fc1": (5, 5)}),
             r"flatten: got \(5, 5\) for fc1.weight",
@@ -176,6 +180,13 @@ def test_an_error_says_what_did_not_fit(name):
     call, message = wrong()[name]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_normalisation_of_concatenated_maps_is_no_flattened_map():
+    state = state_of(layer("conv", 4, 1, 3, 3) | norm("bn", 8))
+    kernel = {"kernel": jnp.zeros((3, 3, 1, 4)), "bias": jnp.zeros(4)}
+    like = {"conv": kernel, "bn": {name: jnp.zeros(8) for name in ("scale", "bias", "mean", "var")}}
+    assert ea.interop.converter(state, like).leaves["bn.running_var"] == ("bn/var",)
 
 
 def test_an_empty_shape_of_a_map_says_that_there_is_none():

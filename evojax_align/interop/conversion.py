@@ -178,7 +178,7 @@ def converter(
 
     Raises:
         ValueError: if something has no certain partner, if shapes do not fit, and if a layer takes a number of features
-            that can only come from a flattened feature map, and `flatten` does not name it.
+            that no other gives and a flattened feature map can, and `flatten` does not name it.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpy as np, evojax_align as ea
@@ -262,12 +262,16 @@ def _check_flattened(
     home: Mapping[str, tuple[str, str]],
     flatten: Mapping[str, Sequence[int]],
 ) -> None:
-    """Refuse features that no layer gives, and that a flattened map of some convolution can be."""
+    """Refuse features that no layer gives, and that a flattened map of some convolution can be.
+
+    Normalisations are looked at only where they stand before a layer that `flatten` names: those of concatenated maps
+    have sizes of no layer as well.
+    """
     given, maps = set(), set()
     taken: list[tuple[str, int]] = []
+    norms: list[tuple[str, int]] = []
     for link in links:
-        name = link.tensors[0]
-        shape, (layer, role) = tensors[name], home[name]
+        shape, (layer, role) = tensors[link.tensors[0]], home[link.tensors[0]]
         if link.kind in ("conv", "conv_transpose"):
             maps.add(max(leaves[link.leaves[0]][-1], 1))
         elif role == "weight_hh":
@@ -278,10 +282,11 @@ def _check_flattened(
         elif role == "weight" and len(shape) == 2:
             given.add(shape[1])
         elif role == "weight" and len(shape) == 1:
-            taken.append((layer, shape[0]))
+            norms.append((layer, shape[0]))
+    flattened = {features for layer, features in taken if flatten.get(layer)}
+    taken += [(layer, features) for layer, features in norms if features in flattened]
     for layer, features in taken:
-        channels = [size for size in maps if features % size == 0]
-        if layer not in flatten and features not in given | maps and channels:
+        if layer not in flatten and features not in given | maps and any(features % size == 0 for size in maps):
             came = f"{layer!r} takes {features} features, which no layer gives, after convolutions of {sorted(maps)}"
             fix = f"Pass the map's height and width: flatten={{{layer!r}: (h, w)}}; () if it takes no flattened map."
             raise _checks.bad("flatten", came, "the spatial shape of what is flattened", fix)
