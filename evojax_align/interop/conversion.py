@@ -156,8 +156,9 @@ def converter(
 
     Axes are read by the name of the leaf, as in Flax and Haiku: `kernel` and `w` hold inputs before outputs. Leaves
     named `weight`, `scale` and `embedding` have the axes of the tensor, as in Equinox. Cells of Flax (`LSTMCell`,
-    `OptimizedLSTMCell`, `GRUCell`, `SimpleCell`) take the gates of PyTorch's recurrent layers. Two biases of PyTorch
-    that are only ever added become one: their sum.
+    `OptimizedLSTMCell`, `GRUCell`, `SimpleCell`) take the gates of PyTorch's recurrent layers, and its
+    `MultiHeadDotProductAttention` the joined rows of `MultiheadAttention`. Two biases of PyTorch that are only ever
+    added become one: their sum.
 
     Args:
         state: `module.state_dict()`, or arrays by name, such as `read_safetensors` returns. Counters of batches
@@ -276,7 +277,7 @@ def _check_flattened(
             maps.add(max(leaves[link.leaves[0]][-1], 1))
         elif role == "weight_hh":
             given.add(shape[1])
-        elif role == "weight_ih" or link.kind == "linear":
+        elif role in ("weight_ih", "in_proj_weight") or link.kind == "linear":
             taken.append((layer, shape[1]))
             given |= {shape[0]} if link.kind == "linear" else set()
         elif role == "weight" and len(shape) == 2:

@@ -2,11 +2,11 @@
 
 | kind | PyTorch | here |
 |---|---|---|
-| `same` | any shape | the same; axes of length 1 may be more or fewer |
-| `linear` | out, in | in, out |
+| `same` | any shape | the same; axes of length 1 may be more or fewer, and a vector may be several axes |
+| `linear` | out, in | in, out; each may be several axes, such as heads and their channels |
 | `conv` | out, in / groups, window | window, in / groups, out |
 | `conv_transpose` | in, out / groups, window | window reversed, in / groups, out |
-| `gates` | gates x hidden, in | in, hidden for each gate |
+| `rows` | layers x out, in, or layers x out | `linear` or `same` for each layer: gates, or query, key, value |
 | `sum`, `sum_second` | two biases, gates x hidden | one, hidden for each gate |
 | `gru` | two biases, 3 x hidden | hidden for r, z and n, and one more for n |
 
@@ -59,9 +59,12 @@ def fits(kind: str, tensor: Shape, leaf: Shape, *, grouped: bool = False) -> boo
     """Whether a tensor of one shape becomes a leaf of another by a kind of `NAMES`."""
     match kind:
         case "same":
+            if len(tensor) == 1:
+                return tensor[0] == math.prod(leaf)
             return [size for size in tensor if size != 1] == [size for size in leaf if size != 1]
         case "linear":
-            return len(tensor) == 2 and leaf == tensor[::-1]
+            splits = [(math.prod(leaf[n:]), math.prod(leaf[:n])) for n in range(1, len(leaf))]
+            return len(tensor) == 2 and tensor in splits
         case "conv":
             return len(tensor) > 2 and leaf == (*tensor[2:], tensor[1], tensor[0])
         case _:
@@ -79,7 +82,7 @@ def to_leaves(link: Link, tensors: Sequence[np.ndarray], shapes: Sequence[Shape]
         case "same":
             return [tensor.reshape(shapes[0])]
         case "linear":
-            return [tensor.T]
+            return [tensor.T.reshape(shapes[0])]
         case "conv":
             return [np.moveaxis(tensor, (0, 1), (-1, -2))]
         case "conv_transpose":
@@ -88,8 +91,8 @@ def to_leaves(link: Link, tensors: Sequence[np.ndarray], shapes: Sequence[Shape]
             window = tuple(range(3, grouped.ndim))
             kernel = np.transpose(np.flip(grouped, window), (*window, 1, 0, 2))
             return [kernel.reshape(shapes[0])]
-        case "gates":
-            return [gate.T for gate in np.split(tensor, parts)]
+        case "rows":
+            return [rows.T.reshape(shape) for rows, shape in zip(np.split(tensor, parts), shapes, strict=True)]
         case "gru":
             (r, z, n), (r_h, z_h, n_h) = (np.split(bias, 3) for bias in tensors)
             return [r + r_h, z + z_h, n, n_h]
@@ -104,7 +107,7 @@ def to_tensors(link: Link, leaves: Sequence[np.ndarray], shapes: Sequence[Shape]
         case "same":
             found = [leaf.reshape(shape) for shape in shapes]
         case "linear":
-            found = [leaf.T for _ in shapes]
+            found = [leaf.reshape(shape[::-1]).T for shape in shapes]
         case "conv":
             found = [np.moveaxis(leaf, (-1, -2), (0, 1)) for _ in shapes]
         case "conv_transpose":
@@ -113,8 +116,9 @@ def to_tensors(link: Link, leaves: Sequence[np.ndarray], shapes: Sequence[Shape]
             window = tuple(range(len(sizes)))
             kernel = np.transpose(np.flip(grouped, window), (-2, -3, -1, *window))
             found = [kernel.reshape(shape) for shape in shapes]
-        case "gates":
-            found = [np.concatenate([leaf.T for leaf in leaves])]
+        case "rows":
+            inputs = shapes[0][1:]
+            found = [np.concatenate([leaf.reshape(*inputs, -1).T for leaf in leaves])]
         case "gru":
             r, z, n, n_h = leaves
             found = [np.concatenate([r, z, n]), np.concatenate([np.zeros_like(r), np.zeros_like(z), n_h])]

@@ -1,7 +1,8 @@
 """Layers of both sides, by the names of their tensors and leaves, in the terms of PyTorch."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from evojax_align.interop.kinds import Shape, fits
@@ -21,6 +22,7 @@ _CELLS = (  # layers of inputs and of the hidden state in the order of PyTorch's
     (("i",), ("h",), "sum", ("i",)),
     (("dense_i",), ("dense_h",), "sum_second", ("dense_h",)),  # nnx.OptimizedLSTMCell
 )
+_ATTENTION = ("query", "key", "value")
 
 
 class Part(NamedTuple):
@@ -44,25 +46,41 @@ def of_tensors(names: Mapping[str, Shape]) -> dict[str, dict[str, str]]:
     return layers
 
 
-def of_leaves(paths: Mapping[str, Shape]) -> dict[str, list[Part]]:
-    """Layers of a tree of parameters by path, without the names of Flax's collections."""
+def of_leaves(paths: Mapping[str, Shape], *, joined: bool) -> dict[str, list[Part]]:
+    """Layers of a tree of parameters by path, without the names of Flax's collections.
+
+    With `joined`, the query, key and value of an attention are one layer, as in PyTorch's `MultiheadAttention`.
+    """
     homes: dict[str, dict[str, str]] = {}
     for path in paths:
         home, _, last = short(path).rpartition("/")
         homes.setdefault(home, {})[last] = path
     layers: dict[str, list[Part]] = {}
-    of_cells: set[str] = set()
-    for cell in sorted({home.rpartition("/")[0] for home in homes}):
-        children = {home.rpartition("/")[2].rstrip("_"): home for home in homes if home.rpartition("/")[0] == cell}
-        if parts := _cell({name: homes[home] for name, home in children.items()}):
-            layers[cell] = parts
-            of_cells |= set(children.values())
+    inside: set[str] = set()
+    for parent in sorted({home.rpartition("/")[0] for home in homes}):
+        children = {home.rpartition("/")[2].rstrip("_"): home for home in homes if home.rpartition("/")[0] == parent}
+        parts = _cell({name: homes[home] for name, home in children.items()})
+        if joined and children.keys() >= set(_ATTENTION):
+            children = {name: children[name] for name in _ATTENTION}
+            parts = _attention([homes[home] for home in children.values()])
+        if parts:
+            layers[parent] = parts
+            inside |= set(children.values())
     for home, leaves in homes.items():
-        if home not in of_cells:
+        if home not in inside:
             layers.setdefault(home, []).extend(
                 Part((_ROLES.get(last, last),), (path,)) for last, path in leaves.items()
             )
     return layers
+
+
+def _attention(children: Sequence[Mapping[str, str]]) -> list[Part] | None:
+    """The parts of a joined query, key and value, where all have the same leaves."""
+    names = set().union(*children)
+    if not {"kernel"} <= names <= {"kernel", "bias"} or any(child.keys() != names for child in children):
+        return None
+    roles = {"kernel": "in_proj_weight", "bias": "in_proj_bias"}
+    return [Part((roles[name],), tuple(child[name] for child in children), "rows") for name in sorted(names)]
 
 
 def _cell(children: Mapping[str, Mapping[str, str]]) -> list[Part] | None:
@@ -75,8 +93,8 @@ def _cell(children: Mapping[str, Mapping[str, str]]) -> list[Part] | None:
         return None
     kernels = [tuple(children[name]["kernel"] for name in side) for side in (inputs, hidden)]
     return [
-        Part(("weight_ih",), kernels[0], "gates"),
-        Part(("weight_hh",), kernels[1], "gates"),
+        Part(("weight_ih",), kernels[0], "rows"),
+        Part(("weight_hh",), kernels[1], "rows"),
         Part(("bias_ih", "bias_hh"), tuple(children[name]["bias"] for name in biased), bias),
     ]
 
@@ -128,9 +146,10 @@ def part_kind(
     places = [leaves[leaf] for leaf in part.leaves]
     if part.kind is None:
         return kind_of(part.leaves[0], places[0], shapes[0], wanted)
-    if part.kind == "gates":
-        rows = sum(place[-1] for place in places)
-        of_one = {(shapes[0][-1], place[-1]) for place in places}
-        return part.kind if len(shapes[0]) == 2 and rows == shapes[0][0] and of_one == set(places) else None
+    if part.kind == "rows":
+        rows, *inputs = shapes[0]
+        inner = {math.prod(place[: len(inputs)]) for place in places}
+        sizes = {math.prod(place[len(inputs) :]) for place in places}
+        return part.kind if inner == {math.prod(inputs)} and sizes == {rows / len(places)} else None
     size = sum(place[0] for place in places[:3] if place) if part.kind == "gru" else sum(place[0] for place in places)
     return part.kind if shapes == [(size,), (size,)] else None

@@ -25,7 +25,9 @@ class Pairing:
 
     def __init__(self, tensors: Mapping[str, Shape], leaves: Mapping[str, Shape], given: Given) -> None:
         self.tensors, self.leaves, self.given = tensors, leaves, given
-        self.theirs, self.ours = of_tensors(tensors), of_leaves(leaves)
+        self.theirs = of_tensors(tensors)
+        joined = any("in_proj_weight" in roles for roles in self.theirs.values())
+        self.ours = of_leaves(leaves, joined=joined)
         self.links: list[Link] = []
         self.by_names()
         self.by_equal_names()

@@ -216,6 +216,28 @@ def volume_of_torch(torch):
     return t.Sequential(OrderedDict(layers)), lambda net, x: net(x)
 
 
+class Attention(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3, name="out")(nn.MultiHeadDotProductAttention(num_heads=2, name="heads")(x))
+
+
+def attention(state, x):
+    q, k, v = (
+        np.moveaxis((x @ w.T + b).reshape(*x.shape[:2], 2, -1), 2, 1)
+        for w, b in zip(np.split(state["attn.in_proj_weight"], 3), np.split(state["attn.in_proj_bias"], 3), strict=True)
+    )
+    scores = np.exp(q @ np.swapaxes(k, 2, 3) / np.sqrt(q.shape[-1]))
+    seen = np.moveaxis(scores / scores.sum(-1, keepdims=True) @ v, 1, 2).reshape(x.shape)
+    return ref.linear(state, "out", ref.linear(state, "attn.out_proj", seen))
+
+
+def attention_of_torch(torch):
+    t = torch.nn
+    net = t.ModuleDict({"attn": t.MultiheadAttention(6, 2, batch_first=True), "out": t.Linear(6, 3)})
+    return net, lambda net, x: net["out"](net["attn"](x, x, x, need_weights=False)[0])
+
+
 def mlp(state, x):
     return ref.linear(state, "2", ref.relu(ref.linear(state, "0", x)))
 
@@ -273,6 +295,15 @@ CASES = {
         decoder_of_torch,
         {"unflatten": {"fc": (2, 3)}},
         maps_out=True,
+    ),
+    "attention": Case(
+        {"attn.in_proj_weight": (18, 6), "attn.in_proj_bias": (18,)}
+        | layer("attn.out_proj", 6, 6)
+        | layer("out", 3, 6),
+        (4, 6),
+        attention,
+        Attention(),
+        attention_of_torch,
     ),
     "three dimensions, groups transposed": Case(
         layer("conv", 4, 2, 2, 1, 3) | {"up.weight": (4, 3, 1, 2, 2)},
