@@ -108,7 +108,6 @@ def test_two_networks_in_pytorch_are_aligned_and_come_back():
     with torch.no_grad():
         before = conversion.to_params(state)
         networks[0].conv1.weight.zero_()  # the tensors that the parameters came from
-    assert np.any(jax.tree.leaves(before)[1] != 0)
     assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(before))
 
 
