@@ -17,7 +17,7 @@ from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, PyTree
 from evojax_align.symmetry.affine import Chain, chains, normalisations
 from evojax_align.symmetry.following import Labels, label
-from evojax_align.symmetry.trace import Evaluation, evaluate, trace_network
+from evojax_align.symmetry.trace import Evaluation, trace_network
 
 STILL = 1e-6
 """A neuron whose standard deviation is at most this part of its parents' is not rescaled."""
@@ -113,20 +113,21 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
 @partial(jax.jit, static_argnames="apply")
 def _repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: ArrayLike) -> PyTree:
     labels = label(trace_network(apply, child, x))
-    layers = [chain for chain in chains(labels) if _can_be_rescaled(labels, chain)]
+    layers = [(chain, changes) for chain in chains(labels) if (changes := _changes(labels, chain))]
     if not layers:
         came = "a network without a layer that a bias, or a scale and an offset, could rescale"
         raise _checks.bad("apply", came, "products of data with kernels, outside of loops", "Give its layers biases.")
-    goals = [_statistics(labels, parent, x, layers) for parent in (a, b)]
-    run = _Repair(labels, child, x)
-    for chain, of_a, of_b in zip(layers, *goals, strict=True):
-        mean, deviation = ((1 - t) * p + t * q for p, q in zip(of_a, of_b, strict=True))
+    run, *parents = (_Repair(labels, network, x) for network in (child, a, b))
+    for chain, changes in layers:
+        goals = (_moments(parent.value(chain.value), chain) for parent in parents)
+        mean, deviation = ((1 - t) * p + t * q for p, q in zip(*goals, strict=True))
         value = run.value(chain.value)
         now_mean, now = _moments(value, chain)
         moves = now > STILL * deviation
         scale = jnp.where(moves, deviation / jnp.where(moves, now, 1.0), 1.0)
         shift = mean - scale * now_mean
-        _fold(run, chain, scale, shift)
+        for leaf, sign in changes:
+            run.change(leaf, units_of(labels, chain), scale, sign * shift if sign else None)
         run.set(chain.value, _spread(scale, value, chain) * value + _spread(shift, value, chain))
     return run.params()
 
@@ -153,12 +154,16 @@ class _Repair:
         """The parameters as they are now."""
         return jax.tree.unflatten(self._structure, self.leaves)
 
-    def along(self, leaf: int, units: Mapping[int, int], of_units: Array) -> Array:
-        """Numbers of units [in the order of their axes], shaped so that they multiply a leaf."""
+    def change(self, leaf: int, units: Mapping[int, int], scale: Array, shift: Array | None) -> None:
+        """Multiply a leaf by numbers of units [in the order of their axes], and add others."""
         places = places_of_units(self.labels, leaf, units)
         order = [place for place in places if place is not None]
-        shape = [1 if place is None else of_units.shape[place] for place in places]
-        return jnp.transpose(of_units, order).reshape(shape)
+        shape = [1 if place is None else scale.shape[place] for place in places]
+        old = self.leaves[leaf]
+        new = old * jnp.transpose(scale, order).reshape(shape)
+        if shift is not None:
+            new = new + jnp.transpose(shift, order).reshape(shape)
+        self.leaves[leaf] = new.astype(old.dtype)
 
 
 def units_of(labels: Labels, chain: Chain) -> dict[int, int]:
@@ -173,52 +178,27 @@ def places_of_units(labels: Labels, leaf: int, units: Mapping[int, int]) -> list
     return [None if node is None or node in labels.fed else units.get(labels.classes.find(node)) for node in nodes]
 
 
-def _can_be_rescaled(labels: Labels, chain: Chain) -> bool:
-    """Whether leaves of the parameters can shift and scale the end of the chain, unit by unit."""
+def _changes(labels: Labels, chain: Chain) -> list[tuple[int, int]]:
+    """The leaves to change so that the end of the chain is scaled and shifted, unit by unit; none where they cannot.
+
+    All are scaled; the number of a leaf is the sign with which it is also shifted, 0 for all but one.
+    """
     units = units_of(labels, chain)
     for leaf in (chain.kernel, *(step.leaf for step in chain.steps if step.leaf is not None)):
         places = [place for place in places_of_units(labels, leaf, units) if place is not None]
         if sorted(places) != sorted(units.values()):
-            return False
-    shifted = False
+            return []
+    found: list[tuple[int, int]] = []
     for step in reversed(chain.steps):
-        if step.kind in ("add", "subtract"):
-            if step.leaf is None:
-                return False
-            shifted = True
+        adds = step.kind in ("add", "subtract")
+        if adds and step.leaf is not None:
+            sign = 1 if step.kind == "add" else -1
+            found.append((step.leaf, 0 if found else sign))  # the last step that adds makes the whole shift
+        elif adds or not found:
+            return []
         elif step.kind == "multiply" and step.leaf is not None:
-            return shifted
-        elif not shifted:
-            return False
-    return shifted
-
-
-def _fold(run: _Repair, chain: Chain, scale: Array, shift: Array) -> None:
-    """Change the leaves so that the end of the chain is scaled and shifted."""
-    units = units_of(run.labels, chain)
-
-    def change(leaf: int, shift: Array | None = None) -> None:
-        old = run.leaves[leaf]
-        new = old * run.along(leaf, units, scale)
-        run.leaves[leaf] = (new if shift is None else new + run.along(leaf, units, shift)).astype(old.dtype)
-
-    left: Array | None = shift  # to be added by the last step that adds
-    for step in reversed(chain.steps):
-        if step.kind in ("add", "subtract") and step.leaf is not None:
-            change(step.leaf, left if step.kind == "add" or left is None else -left)
-            left = None
-        elif step.kind == "multiply" and step.leaf is not None:
-            change(step.leaf)
-            return
-    change(chain.kernel)
-
-
-def _statistics(labels: Labels, params: PyTree, x: PyTree, layers: list[Chain]) -> list[tuple[Array, Array]]:
-    """Mean and standard deviation at the end of every chain."""
-    leaves = [jnp.asarray(leaf) for leaf in (*jax.tree.leaves(params), *jax.tree.leaves(x))]
-    known = dict(zip(labels.network.trace.inputs, leaves, strict=True))
-    values = evaluate(labels.network.trace, known, [chain.value for chain in layers])
-    return [_moments(value, chain) for value, chain in zip(values, layers, strict=True)]
+            return [*found, (step.leaf, 0)]
+    return [*found, (chain.kernel, 0)] if found else []
 
 
 def _moments(value: Array, chain: Chain) -> tuple[Array, Array]:
