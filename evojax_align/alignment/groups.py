@@ -17,11 +17,9 @@ def chosen(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
     """The groups to align; one that lives in another is named together with it."""
     if groups is None:
         return set(spec.groups)
-    if isinstance(groups, str):
-        raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups=[{groups!r}].")
-    if not isinstance(groups, Collection):
-        fix = f"Pass groups={sorted(spec.groups)[:1]!r}."
-        raise _checks.bad("groups", repr(groups), "a list of names", fix)
+    if isinstance(groups, str) or not isinstance(groups, Collection):
+        names = [groups] if isinstance(groups, str) else sorted(spec.groups)[:1]
+        raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups={names}.")
     groups = set(groups)
     for group in groups:
         _checks.one_of("groups", group, spec.groups)

@@ -12,7 +12,6 @@ from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
 from evojax_align.alignment.groups import tell
 from evojax_align.alignment.statistics import Relation, examine, refuse, relate_networks
 from evojax_align.matching import injective
-from evojax_align.similarity import correlation_of
 from evojax_align.symmetry import PermutationSpec, infer
 from evojax_align.symmetry.checking import ensure_symmetry
 from evojax_align.symmetry.layout import Layout, Segments
@@ -130,16 +129,15 @@ def align_unequal(
 
 def _matched(relation: Relation, *, keep: bool) -> tuple[Array, Array, Array]:
     """Partners first, in the order of the smaller side; then, if kept, the rest of the larger."""
-    correlation = correlation_of(relation.moments)
-    found = injective(correlation, dead_x=relation.moments.dead_x, dead_y=relation.moments.dead_y)
+    correlation = relation.correlations
+    found = injective(correlation, dead_x=relation.dead_x, dead_y=relation.dead_y)
     x, y, scores = found.x, found.y, correlation[found.x, found.y]
     if keep:
         p, q = correlation.shape
-        rest = jnp.setdiff1d(jnp.arange(max(p, q)), y if p < q else x)
-        nobody = jnp.full(rest.size, -1)
-        x = jnp.concatenate([x, nobody if p < q else rest])
-        y = jnp.concatenate([y, rest if p < q else nobody])
-        scores = jnp.concatenate([scores, jnp.zeros(rest.size)])
+        of_x, of_y = jnp.setdiff1d(jnp.arange(p), x), jnp.setdiff1d(jnp.arange(q), y)  # one of them is empty
+        x = jnp.concatenate([x, of_x, jnp.full(of_y.size, -1)])
+        y = jnp.concatenate([y, jnp.full(of_x.size, -1), of_y])
+        scores = jnp.concatenate([scores, jnp.zeros(of_x.size + of_y.size)])
     return x, y, scores
 
 
@@ -150,8 +148,9 @@ def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) 
     def gather(path: tuple, leaf: ArrayLike) -> Array:
         leaf = jnp.asarray(leaf)
         for axis, layout in enumerate(spec.axes[_checks.path_string(path)]):
-            index = _index(layout, leaf.shape[axis], numbers)
             if layout is not None:
+                index = _index(layout, leaf.shape[axis], numbers)
+                index = np.where(index < 0, leaf.shape[axis], index)  # beyond the end, which is filled
                 leaf = jnp.take(leaf, jnp.asarray(index), axis=axis, mode="fill", fill_value=0)
         return leaf
 
@@ -159,21 +158,20 @@ def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) 
 
 
 def _index(layout: Layout, size: int, places: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The old place for each new place of an axis; where there is none, a number beyond the end."""
-    nowhere = np.iinfo(np.int32).max
-    if layout is None or (isinstance(layout, str) and layout not in places):
+    """The old place for each new place of an axis; -1 where there is none."""
+    if layout is None:
         return np.arange(size)
     if isinstance(layout, str):
-        return np.where(places[layout] < 0, nowhere, places[layout])
+        return places.get(layout, np.arange(size))
     parts = [(_index(part, length, places), length) for part, length in layout.parts]
     if isinstance(layout, Segments):
         starts = np.cumsum([0, *(length for _, length in parts)])[:-1]
-        moved = [np.where(i == nowhere, nowhere, i + start) for (i, _), start in zip(parts, starts, strict=True)]
+        moved = [np.where(index < 0, -1, index + start) for (index, _), start in zip(parts, starts, strict=True)]
         return np.concatenate(moved)
     found = np.zeros(1, int)
     for index, length in parts:
-        here = np.where(index[None, :] == nowhere, nowhere, found[:, None] * length + index[None, :])
-        found = np.where(found[:, None] == nowhere, nowhere, here).reshape(-1)
+        nobody = (found < 0)[:, None] | (index < 0)[None, :]
+        found = np.where(nobody, -1, found[:, None] * length + index[None, :]).reshape(-1)
     return found
 
 
