@@ -24,6 +24,7 @@ from evojax_align._tree import leaves_by_path, nothing
 from evojax_align._types import Array, PyTree
 from evojax_align.matching import one_to_one
 from evojax_align.matching.assignment import solve
+from evojax_align.matching.records import cleaned
 from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.layout import Layout, groups_in
 from evojax_align.symmetry.permuting import check_order, composed, drawn_orders, reorder
@@ -128,7 +129,8 @@ def match_weights(
     _checks.positive("restarts", restarts)
     if not spec.groups:
         return {}
-    if spec.leading(a, "a"):
+    leading, _ = spec.leading(a, "a"), spec.leading(b, "b")
+    if leading:
         one = partial(match_weights, spec, restarts=restarts, engine=engine, groups=groups)
         pairs = a, b, dict(start)
         if not _checks.is_concrete(pairs):
@@ -150,7 +152,6 @@ def _pair(spec: PermutationSpec, a: PyTree, b: PyTree, numbers: Any, solve: Call
     sides: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for side, tree in zip(sides, (a, b), strict=True):
         for path, leaf in leaves_by_path(tree).items():
-            spec.check_leaf(path, jnp.shape(leaf))
             kind = jnp.result_type(leaf)
             if not jnp.issubdtype(kind, jnp.inexact):
                 continue
@@ -191,13 +192,9 @@ def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count:
     random = np.random.default_rng(0)
     drawn = [drawn_orders(spec, random) for _ in range(count - 2)]
     moved = {name for step in steps for name in (step.group, *step.inner)}
-    first = as_it_is | {group: _int32(order) for group, order in start.items()}
+    first = as_it_is | {group: order.astype(np.int32) for group, order in start.items()}
     held = {group: order for group, order in first.items() if group not in moved}
     return [orders | held for orders in (first, as_it_is, *drawn)][:count]
-
-
-def _int32(order: Any) -> Any:
-    return np.asarray(order, np.int32) if _checks.is_concrete(order) else order.astype(jnp.int32)
 
 
 def _best_on_host(
@@ -239,9 +236,7 @@ def _climb(pair: _Pair, steps: Sequence[_Step], orders: Orders) -> Orders:
 
 
 def _solved_on_host(scores: np.ndarray) -> np.ndarray:
-    if not np.isfinite(scores).all():  # products of huge parameters
-        return np.asarray(one_to_one(jnp.asarray(scores), engine="host").y)
-    return solve(scores)
+    return solve(scores if np.isfinite(scores).all() else cleaned(scores, np))  # of huge parameters they are not
 
 
 @partial(jax.jit, static_argnames=("spec", "restarts", "engine", "groups"))
@@ -264,47 +259,47 @@ def _best_compiled(
         orders, _, count = state
         gained = jnp.zeros((), bool)
         for step in in_order:
-            orders, better = population.map(partial(_stepped, pair, step), orders)
+            orders, better = population.map(lambda orders, step=step: _stepped(pair, step, orders, {}), orders)
             gained |= jnp.any(better)
         return orders, gained, count + 1
 
     zero = nothing((a, b, start))
     state = jax.tree.map(lambda order: order + zero, starts), zero == 0, zero
-    ends, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
-    totals = population.map(partial(_total, pair, tuple(pair.a)), ends)
+    with jax.default_matmul_precision("highest"):
+        ends, *_ = jax.lax.while_loop(lambda state: state[1] & (state[2] < SWEEPS), sweep, state)
+        totals = population.map(partial(_total, pair, tuple(pair.a)), ends)
     return population.take(ends, jnp.argmax(totals))
 
 
-def _stepped(pair: _Pair, step: _Step, orders: Orders, memory: Memory | None = None) -> tuple[dict[str, Any], Any]:
+def _stepped(pair: _Pair, step: _Step, orders: Orders, memory: Memory) -> tuple[dict[str, Any], Any]:
     """The orders with one family in the best one, where that raises the total; and whether it does."""
     numbers, family = pair.numbers, (step.group, *step.inner)
     held = {name: order for name, order in orders.items() if name not in family} if step.is_linear else orders
-    with jax.default_matmul_precision("highest"):
-        own, inside = _scores(pair, step, held, memory)
-        solved = {name: pair.solve(scores) for name, scores in inside.items()}
-        best = own
-        for name, order in solved.items():  # what each pair of outer neurons is worth, its inner ones at their best
-            best = best + numbers.take_along_axis(inside[name], order[..., None], axis=-1).sum((-2, -1))
-        outer = pair.solve(best)
-        places = numbers.arange(outer.shape[0])
-        moves = {step.group: outer}
-        for name, order in solved.items():
-            moves[name] = order[places, outer][numbers.argsort(outer)]
-        if step.is_linear:  # the scores say what every order is worth
-            old, new = orders[step.group], moves
-            before = own[places, old].sum()
-            for name, scores in inside.items():
-                chosen = numbers.take_along_axis(scores[places, old], orders[name][old][..., None], axis=-1)
-                before = before + chosen.sum()
-            after = best[places, outer].sum()
-        else:
-            new = composed(orders, moves, pair.parents, numbers)
-            before, after = (_total(pair, step.paths, some) for some in (orders, {**orders, **new}))
+    own, inside = _scores(pair, step, held, memory)
+    solved = {name: pair.solve(scores) for name, scores in inside.items()}
+    best = own
+    for name, order in solved.items():  # what each pair of outer neurons is worth, its inner ones at their best
+        best = best + numbers.take_along_axis(inside[name], order[..., None], axis=-1).sum((-2, -1))
+    outer = pair.solve(best)
+    places = numbers.arange(outer.shape[0])
+    moves = {step.group: outer}
+    for name, order in solved.items():
+        moves[name] = order[places, outer][numbers.argsort(outer)]
+    if step.is_linear:  # the scores say what every order is worth
+        old, new = orders[step.group], moves
+        before = own[places, old].sum()
+        for name, scores in inside.items():
+            chosen = numbers.take_along_axis(scores[places, old], orders[name][old][..., None], axis=-1)
+            before = before + chosen.sum()
+        after = best[places, outer].sum()
+    else:
+        new = composed(orders, moves, pair.parents, numbers)
+        before, after = (_total(pair, step.paths, some) for some in (orders, {**orders, **new}))
     better = after > before + GAIN * abs(before)
     return {**orders, **{name: numbers.where(better, new[name], orders[name]) for name in family}}, better
 
 
-def _scores(pair: _Pair, step: _Step, orders: Orders, memory: Memory | None) -> tuple[Any, dict[str, Any]]:
+def _scores(pair: _Pair, step: _Step, orders: Orders, memory: Memory) -> tuple[Any, dict[str, Any]]:
     """Inner products of neuron i of a with neuron j of b, in these orders: those of the group itself, from leaves
     without inner groups; and those of inner groups, for every pair of outer neurons."""
     count, numbers = pair.sizes[step.group], pair.numbers
@@ -313,16 +308,17 @@ def _scores(pair: _Pair, step: _Step, orders: Orders, memory: Memory | None) -> 
         found[name] = numbers.zeros((count, count, pair.sizes[name], pair.sizes[name]), np.float32)
     for path in step.paths:
         for axis, layout in enumerate(pair.axes[path]):
-            for name in found.keys() & set(groups_in(layout)):
+            along = set(groups_in(layout))
+            for name in [name for name in found if name in along]:
                 found[name] = found[name] + _of_leaf(pair, step, path, axis, name, orders, memory)
     return found.pop(step.group), found
 
 
-def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: Orders, memory: Memory | None) -> Any:
+def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: Orders, memory: Memory) -> Any:
     """The inner products along one axis of one leaf, or what is remembered of them and has changed since."""
     of_leaf = [group for layout in pair.axes[path] for group in groups_in(layout)]
     now = {group: orders[group] for group in of_leaf if group in orders}
-    before, found = (memory or {}).get((path, axis, name), (None, None))
+    before, found = memory.get((path, axis, name), (None, None))
     if before is not None and all(np.array_equal(before[group], now[group]) for group in now):
         return found
     family = {step.group, *step.inner}
@@ -331,8 +327,7 @@ def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: 
         found = _between(pair, step, path, axis, name, pair.a[path], pair.ordered(path, orders))
     else:
         found = found + _between(pair, step, path, axis, name, *change)
-    if memory is not None:
-        memory[path, axis, name] = now, found
+    memory[path, axis, name] = now, found
     return found
 
 
@@ -371,5 +366,4 @@ def _products(a: Any, b: Any, axes: tuple[int, ...], numbers: Any) -> Any:
 
 def _total(pair: _Pair, paths: Sequence[str], orders: Orders) -> Any:
     """The inner product of leaves of both networks, the second in these orders."""
-    with jax.default_matmul_precision("highest"):
-        return sum(pair.numbers.vdot(pair.a[path], pair.ordered(path, orders)) for path in paths)
+    return sum(pair.numbers.vdot(pair.a[path], pair.ordered(path, orders)) for path in paths)
