@@ -5,12 +5,11 @@ pair, or a population of pairs, whose arrays have one more axis.
 """
 
 import contextlib
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from evojax_align import _checks
@@ -21,7 +20,7 @@ from evojax_align.alignment.groups import chosen, tell, unmatched
 from evojax_align.alignment.method import Method, by_assignment, sides
 from evojax_align.alignment.methods import Identity, Weights, named
 from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_orders, resolve
-from evojax_align.alignment.statistics import Relation, all_finite, lifted, relate
+from evojax_align.alignment.statistics import Relation, lifted, related
 from evojax_align.alignment.weights import match_weights
 from evojax_align.matching import one_to_one
 from evojax_align.similarity.blas import one_blas_thread
@@ -154,7 +153,7 @@ def align(
     if verify:
         ensure_symmetry(spec, apply, a if spec.leading(a, "a") == 0 else member_shapes(a), x)
     first = method.start if isinstance(method, Weights) else method
-    relations = relate(spec, apply, a, b, x, covariances=first.within, chunk=chunk, positions=positions)
+    relations, finite = related(spec, apply, a, b, x, covariances=first.within, chunk=chunk, positions=positions)
     relations = {group: relation for group, relation in relations.items() if group in wanted}
     matches = match(relations, first)
     reasons: dict[str, str] = {}
@@ -163,7 +162,20 @@ def align(
         reasons = unmatched(spec, a, rest, method)
         matches |= _by_weights(spec, a, b, relations, matches, method, rest - reasons.keys())
         tell(spec, reasons)
-    return _rearranged(spec, a, b, matches, method.bijective, tuple(reasons.items()))
+    new_a, new_b = rearrange(spec, a, b, matches, bijective=method.bijective)
+    return Alignment(
+        a=new_a,
+        b=new_b,
+        permutations_a={group: m.x for group, m in matches.items()},
+        permutations_b={group: m.y for group, m in matches.items()},
+        scores={group: m.score for group, m in matches.items()},
+        dead_a={group: m.dead_x for group, m in matches.items()},
+        dead_b={group: m.dead_y for group, m in matches.items()},
+        valid=reduce(jnp.logical_and, (m.valid for m in matches.values()), jnp.ones_like(finite)),
+        all_finite=finite,
+        bijective=method.bijective,
+        reasons=tuple(reasons.items()),
+    )
 
 
 def align_pairs(
@@ -235,44 +247,39 @@ def match(relations: Mapping[str, Relation], method: str | Method = "correlation
         (4,)
     """
     method, relations = named(method), dict(relations)
-    if isinstance(method, Weights):
-        fix = "It needs the parameters: use `align` or `match_weights`."
-        raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
     if not relations:
         return {}
-    if not _checks.is_concrete(relations, method):
-        return _matched(method, relations)
-    with one_blas_thread() if method.within else contextlib.nullcontext():
-        if not by_assignment(method) or method.engine == "compiled":
-            found = _matched(method, relations)
-            return jax.block_until_ready(found) if method.within else found  # while LAPACK has one thread
-        scores = _scored(method, relations)
-        scores = jax.block_until_ready(scores) if method.within else scores
-    partners = {}
-    for group, (of_group, dead_x, dead_y) in scores.items():  # the host solves assignments between two programs
-        partners[group] = sides(one_to_one(of_group, dead_x=dead_x, dead_y=dead_y, engine=method.engine))
-    return _resolved(method, relations, partners)
+    is_concrete = _checks.is_concrete(relations, method)
+    by_host = is_concrete and by_assignment(method) and method.engine != "compiled"
+    with one_blas_thread() if is_concrete and method.within else contextlib.nullcontext():
+        found = _of_groups(_scores if by_host else _partners, method, relations)
+        if is_concrete and method.within:
+            jax.block_until_ready(found)  # while LAPACK has one thread
+    if by_host:  # which solves the assignments between two programs
+        for group, (scores, dead_x, dead_y) in found.items():
+            found[group] = sides(one_to_one(scores, dead_x=dead_x, dead_y=dead_y, engine=method.engine))
+    return _resolved(method, relations, found)
 
 
-def _in_blocks(relations: Mapping[str, Relation]) -> dict[str, Relation]:
-    return {group: lifted(relation.leading, blocks, relation) for group, relation in relations.items()}
+def _scores(method: Method, relation: Relation) -> tuple[Array, Array, Array]:
+    return method.scores(relation), relation.dead_x, relation.dead_y
 
 
-@jax.jit
-def _scored(method: Method, relations: dict[str, Relation]) -> dict[str, tuple[Array, Array, Array]]:
-    def one(relation: Relation) -> tuple[Array, Array, Array]:
-        return method.scores(relation), relation.dead_x, relation.dead_y
-
-    return {group: lifted(r.leading, one, r) for group, r in _in_blocks(relations).items()}
+def _partners(method: Method, relation: Relation) -> Partners:
+    return sides(method.match(relation))
 
 
-@jax.jit
-def _matched(method: Method, relations: dict[str, Relation]) -> dict[str, GroupMatch]:
-    def one(relation: Relation) -> Partners:
-        return sides(method.match(relation))
+@partial(jax.jit, static_argnums=0)
+def _of_groups(
+    fn: Callable[[Method, Relation], PyTree], method: Method, relations: dict[str, Relation]
+) -> dict[str, PyTree]:
+    """A function of every relation; of a group inside another, of those of every pair of outer neurons."""
 
-    partners = {group: lifted(r.leading, one, r) for group, r in _in_blocks(relations).items()}
-    return _resolved(method, relations, partners)
+    def one(relation: Relation) -> PyTree:
+        inside = blocks(relation)
+        return lifted(inside.leading, partial(fn, method), inside)
+
+    return {group: lifted(relation.leading, one, relation) for group, relation in relations.items()}
 
 
 @jax.jit
@@ -306,58 +313,21 @@ def rearrange(
         >>> bool(jnp.allclose(network.apply(new_b, x), network.apply(b, x), atol=1e-5))
         True
     """
+    orders = {group: m.x for group, m in matches.items()}, {group: m.y for group, m in matches.items()}
+    if spec.leading(a, "a") == 0 and _checks.on_host((a, b, orders)):  # NumPy moves them, and nothing is compiled
+        a, b = jax.tree.map(jnp.asarray, (a, b))
+        return _moved(spec, bijective, a, b, *orders)
+    return _moved_by_program(spec, bijective, a, b, *orders)
+
+
+def _moved(
+    spec: PermutationSpec, bijective: bool, a: PyTree, b: PyTree, x: dict[str, Array], y: dict[str, Array]
+) -> tuple[PyTree, PyTree]:
     move = permute if bijective else select
-    return lifted(
-        spec.leading(a, "a"),
-        lambda a, b, x, y: (move(spec, a, x), move(spec, b, y)),
-        a,
-        b,
-        {group: m.x for group, m in matches.items()},
-        {group: m.y for group, m in matches.items()},
-    )
+    return lifted(spec.leading(a, "a"), lambda a, b, x, y: (move(spec, a, x), move(spec, b, y)), a, b, x, y)
 
 
-def _rearranged(
-    spec: PermutationSpec,
-    a: PyTree,
-    b: PyTree,
-    matches: dict[str, GroupMatch],
-    bijective: bool,
-    reasons: tuple[tuple[str, str], ...],
-) -> Alignment:
-    """The alignment by these matches. Of one pair on a CPU nothing is compiled for it."""
-    if spec.leading(a, "a") == 0 and _checks.on_host((a, b, matches)):
-        a, b = jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf), (a, b))
-        new_a, new_b = rearrange(spec, a, b, matches, bijective=bijective)
-        valid, finite = (all(bool(getattr(m, name)) for m in matches.values()) for name in ("valid", "all_finite"))
-        valid, finite = jax.device_put((np.array(valid), np.array(finite and _checks.is_finite((a, b)))))
-    else:
-        new_a, new_b, valid, finite = _in_program(spec, a, b, matches, bijective)
-    return Alignment(
-        a=new_a,
-        b=new_b,
-        permutations_a={group: m.x for group, m in matches.items()},
-        permutations_b={group: m.y for group, m in matches.items()},
-        scores={group: m.score for group, m in matches.items()},
-        dead_a={group: m.dead_x for group, m in matches.items()},
-        dead_b={group: m.dead_y for group, m in matches.items()},
-        valid=valid,
-        all_finite=finite,
-        bijective=bijective,
-        reasons=reasons,
-    )
-
-
-@partial(jax.jit, static_argnames=("spec", "bijective"))
-def _in_program(
-    spec: PermutationSpec, a: PyTree, b: PyTree, matches: dict[str, GroupMatch], bijective: bool
-) -> tuple[PyTree, PyTree, Array, Array]:
-    def sound(a: PyTree, b: PyTree, matches: dict[str, GroupMatch]) -> tuple[Array, Array]:
-        valid, finite = ([getattr(m, name) for m in matches.values()] for name in ("valid", "all_finite"))
-        return jnp.all(jnp.array(valid, bool)), jnp.all(jnp.array([all_finite(a, b), *finite]))
-
-    new = rearrange(spec, a, b, matches, bijective=bijective)
-    return *new, *lifted(spec.leading(a, "a"), sound, a, b, matches)
+_moved_by_program = jax.jit(_moved, static_argnums=(0, 1))
 
 
 def _by_weights(
@@ -377,7 +347,7 @@ def _by_weights(
     orders = match_weights(
         spec, a, b, start, restarts=method.restarts, engine=method.engine, groups=tuple(sorted(groups))
     )
-    found = _by_orders(spec, relations, orders)
+    found = _by_orders(spec.leading(a, "a"), relations, orders)
     return {group: found[group] for group in groups}
 
 
@@ -392,9 +362,6 @@ def _order_of_b(spec: PermutationSpec, matches: dict[str, GroupMatch]) -> dict[s
     return lifted(next(iter(matches.values())).valid.ndim, one, matches)
 
 
-@partial(jax.jit, static_argnames="spec")
-def _by_orders(
-    spec: PermutationSpec, relations: dict[str, Relation], orders: dict[str, Array]
-) -> dict[str, GroupMatch]:
-    leading = next(order.ndim - len(spec.shape_of(group)) for group, order in orders.items())
-    return lifted(leading, partial(by_orders, spec), relations, orders)
+@partial(jax.jit, static_argnums=0)
+def _by_orders(leading: int, relations: dict[str, Relation], orders: dict[str, Array]) -> dict[str, GroupMatch]:
+    return lifted(leading, by_orders, relations, orders)

@@ -4,6 +4,7 @@ Every network has one order into the common one, so that going from the first to
 going from the first to the third (cycle consistency; Crisostomi et al. 2024).
 """
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +19,8 @@ from evojax_align.alignment._checking import check_call, member_shapes
 from evojax_align.alignment.align import align, match
 from evojax_align.alignment.groups import tell, unmatched
 from evojax_align.alignment.method import Method
-from evojax_align.alignment.methods import NAMES, named
+from evojax_align.alignment.methods import NAMES, bijective
+from evojax_align.alignment.nested import end_to_end
 from evojax_align.alignment.statistics import Relation, relate
 from evojax_align.alignment.weights import match_weights
 from evojax_align.similarity import Moments, correlation_of
@@ -122,11 +124,11 @@ def align_many(
     if not spec.groups:
         tell(spec, {})
         return ManyAlignment(networks, {}, {}, rounds=0)
-    left, right = map(np.array, zip(*itertools.combinations(range(count), 2), strict=True))
-    sides = population.take(networks, left), population.take(networks, right)
+    pairs = list(itertools.combinations(range(count), 2))
+    left, right = (population.take(networks, np.array(side)) for side in zip(*pairs, strict=True))
     if verify:
         ensure_symmetry(spec, apply, member_shapes(networks), x)
-    relations = relate(spec, apply, *sides, x, covariances=False, chunk=chunk, positions=positions)
+    relations = relate(spec, apply, left, right, x, covariances=False, chunk=chunk, positions=positions)
     rest = set(spec.groups) - {*relations, *spec.parents.values()}
     reasons = unmatched(spec, networks, rest, NAMES["correlation"])
     tell(spec, reasons)
@@ -135,15 +137,10 @@ def align_many(
     orders = [dict(identity(spec)) for _ in range(count)]
     for number in range(1, count) if found else ():
         orders[number] |= population.take(found, number - 1)
-    between = _Correlations(relations, left, right, count)
+    common = _CommonOrder(relations, pairs, orders)
     turns, moved = 0, bool(relations)
     while moved and turns < rounds:
-        turns, moved = turns + 1, False
-        for number in range(count):
-            matches = match(between.with_others(number, orders))
-            new = orders[number] | {group: m.y for group, m in matches.items()}
-            if between.total(number, new, orders) > between.total(number, orders[number], orders) + GAIN:
-                orders[number], moved = new, True
+        turns, moved = turns + 1, any([common.turn(number) for number in range(count)])
     if by_weights := tuple(sorted(rest - reasons.keys())):
         first = permute(spec, population.take(networks, 0), orders[0])
         for number in range(1, count):
@@ -153,7 +150,7 @@ def align_many(
     return ManyAlignment(
         networks=population.map(lambda params, order: permute(spec, params, order), networks, stacked),
         permutations=stacked,
-        scores=between.scores(orders),
+        scores=common.scores(),
         rounds=turns,
         converged=not moved,
         reasons=tuple(reasons.items()),
@@ -235,70 +232,65 @@ def align_to(
     return population.map(one, networks, mesh=mesh)
 
 
-def bijective(argument: str, method: str | Method) -> Method:
-    """The method of a name; one that is no bijection is refused."""
-    method = named(method)
-    if not method.bijective:
-        known = ", ".join(repr(name) for name, known in NAMES.items() if known.bijective)
-        raise _checks.bad(argument, repr(method), "a bijective method", f"Use one of {known}.")
-    return method
+class _CommonOrder:
+    """An order of every network, and the correlations of all neurons of every two networks, group by group."""
 
+    def __init__(
+        self, relations: Mapping[str, Relation], pairs: Sequence[tuple[int, int]], orders: list[dict[str, Array]]
+    ) -> None:
+        self.relations, self.orders = relations, orders
+        self._pairs = {pair: number for number, pair in enumerate(pairs)}
+        moments = {group: relation.moments for group, relation in relations.items()}
+        self._matrices = {group: np.asarray(population.map(correlation_of, m)) for group, m in moments.items()}
+        self._alive: dict[str, np.ndarray] = {}
+        for group, m in moments.items():
+            dead_x, dead_y = population.map(lambda m: (m.dead_x, m.dead_y), m)
+            dead = np.concatenate([dead_x[:1], dead_y[: len(orders) - 1]])  # of the pairs (0, 1), (0, 2), ...
+            self._alive[group] = (~dead).astype(np.float32)
 
-class _Correlations:
-    """The correlations of all neurons of every two networks, group by group."""
+    def turn(self, number: int) -> bool:
+        """Match one network with all others as they stand, and say whether that raises its correlations."""
+        means = {group: self._mean(group, number) for group in self.relations}
+        matches = match({group: self._with_others(group, number, mean) for group, mean in means.items()})
+        old = self.orders[number]
+        new = old | {group: m.y for group, m in matches.items()}
+        before, after = (float(sum(of.sum() for of in self._along(means, order).values())) for order in (old, new))
+        rises = after > before + GAIN
+        self.orders[number] = new if rises else old
+        return rises
 
-    def __init__(self, relations: Mapping[str, Relation], left: np.ndarray, right: np.ndarray, count: int) -> None:
-        self.relations, self.count = relations, count
-        self._pair = {(int(i), int(j)): number for number, (i, j) in enumerate(zip(left, right, strict=True))}
-        many = {group: relation.moments for group, relation in relations.items()}
-        self._matrices = {group: np.asarray(population.map(correlation_of, m)) for group, m in many.items()}
-        dead = {group: population.map(lambda m: (m.dead_x, m.dead_y), m) for group, m in many.items()}
-        self._dead = {group: np.concatenate([x[:1], y[: count - 1]]) for group, (x, y) in dead.items()}
-
-    def mean(self, group: str, number: int, orders: Sequence[Mapping[str, Array]]) -> np.ndarray:
-        """How place i of all other networks correlates with neuron j of this one, [places, neurons]."""
-        total = 0.0
-        for other in range(self.count):
-            if other != number:
-                matrix = self._matrices[group][self._pair[min(other, number), max(other, number)]]
-                total = total + (matrix if other < number else matrix.T)[self._flat(group, orders[other])]
-        return np.asarray(total / (self.count - 1))
-
-    def with_others(self, number: int, orders: Sequence[Mapping[str, Array]]) -> dict[str, Relation]:
-        """The same as relations, as if all others were one network."""
-        found = {}
-        for group, relation in self.relations.items():
-            mean = self.mean(group, number, orders)
-            alive = 1.0 - np.stack([self._dead[group][i][self._flat(group, orders[i])] for i in self._others(number)])
-            zero, one = jnp.zeros(mean.shape[0]), jnp.ones(())
-            square_x = jnp.asarray(alive.max(axis=0), jnp.float32)
-            square_y = jnp.asarray(1.0 - self._dead[group][number], jnp.float32)
-            moments = Moments(one, zero, zero, square_x, square_y, jnp.asarray(mean))
-            found[group] = Relation(moments, relation.samples, relation.parent, relation.outer)
-        return found
-
-    def total(self, number: int, order: Mapping[str, Array], orders: Sequence[Mapping[str, Array]]) -> float:
-        """The sum of the correlations of this network's neurons, in an order, with those at their places."""
-        return float(sum(of.sum() for of in self._along(number, order, orders).values()))
-
-    def scores(self, orders: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    def scores(self) -> dict[str, Array]:
         """For each group, mean correlations [networks, neurons]."""
-        rows = [self._along(number, order, orders) for number, order in enumerate(orders)]
+        rows = []
+        for number, order in enumerate(self.orders):
+            rows.append(self._along({group: self._mean(group, number) for group in self.relations}, order))
         return {group: jnp.asarray(np.stack([row[group] for row in rows])) for group in self.relations}
 
-    def _along(
-        self, number: int, order: Mapping[str, Array], orders: Sequence[Mapping[str, Array]]
-    ) -> dict[str, np.ndarray]:
-        places = {group: np.arange(m.shape[-1]) for group, m in self._matrices.items()}
-        return {g: self.mean(g, number, orders)[places[g], self._flat(g, order)] for g in self.relations}
+    def _mean(self, group: str, number: int) -> np.ndarray:
+        """How place i of all other networks correlates with neuron j of this one, [places, neurons]."""
+        others = self._others(number)
+        rows = [self._between(group, other, number)[self._places(group, self.orders[other])] for other in others]
+        return np.asarray(sum(rows) / len(rows))
+
+    def _between(self, group: str, one: int, other: int) -> np.ndarray:
+        matrix = self._matrices[group][self._pairs[min(one, other), max(one, other)]]
+        return matrix if one < other else matrix.T
+
+    def _with_others(self, group: str, number: int, mean: np.ndarray) -> Relation:
+        """The same as a relation, as if all others were one network, in which a place is alive if one of them is."""
+        alive = [self._alive[group][other][self._places(group, self.orders[other])] for other in self._others(number)]
+        zero, one = jnp.zeros(mean.shape[0]), jnp.ones(())
+        squares = jnp.asarray(np.max(alive, axis=0)), jnp.asarray(self._alive[group][number])
+        moments = Moments(one, zero, zero, *squares, jnp.asarray(mean))
+        return dataclasses.replace(self.relations[group], moments=moments)
+
+    def _along(self, means: Mapping[str, np.ndarray], order: Mapping[str, Array]) -> dict[str, np.ndarray]:
+        """The correlations of this network's neurons, in an order, with those at their places."""
+        return {group: mean[np.arange(len(mean)), self._places(group, order)] for group, mean in means.items()}
 
     def _others(self, number: int) -> list[int]:
-        return [other for other in range(self.count) if other != number]
+        return [other for other in range(len(self.orders)) if other != number]
 
-    def _flat(self, group: str, order: Mapping[str, Array]) -> np.ndarray:
-        """The old index of the neuron at each place; of an inner group, of the inner neurons end to end."""
-        index, parent = np.asarray(order[group]), self.relations[group].parent
-        if parent is None:
-            return index
-        outer = np.asarray(order[parent])
-        return (outer[:, None] * index.shape[1] + index[outer]).reshape(-1)
+    def _places(self, group: str, order: Mapping[str, Array]) -> np.ndarray:
+        parent = self.relations[group].parent
+        return end_to_end(np.asarray(order[group]), None if parent is None else np.asarray(order[parent]))

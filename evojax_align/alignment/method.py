@@ -1,10 +1,12 @@
 """What a method that matches neurons is, and what its results have in common."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float
 from evojax_align.alignment.statistics import Relation
 from evojax_align.matching import Matching, SemiMatching, one_to_one
@@ -13,11 +15,13 @@ from evojax_align.matching import Matching, SemiMatching, one_to_one
 class Method:
     """How the neurons of two networks are matched. A subclass defines `scores` or `match`, both of one pair.
 
-    Instances are static under JAX's transformations: they must be hashable, as frozen dataclasses are.
+    Instances are static under JAX's transformations, but for `traced`: they must be hashable, as frozen dataclasses
+    are.
 
     Attributes:
         within: whether the method needs the covariances inside each network (`relation.moments.within_x`).
         bijective: whether every neuron has one partner, so that both networks keep their function.
+        traced: the setting whose value may be traced, if there is one: another value of it compiles nothing anew.
         engine: what solves the assignments (see `matching.one_to_one`).
 
     Example:
@@ -36,11 +40,14 @@ class Method:
 
     within: ClassVar[bool] = False
     bijective: ClassVar[bool] = True
+    traced: ClassVar[str | None] = None
     engine: Any = "auto"
 
-    def __init_subclass__(cls, *, static: bool = True) -> None:
-        if static:
+    def __init_subclass__(cls) -> None:
+        if cls.traced is None:
             jax.tree_util.register_static(cls)
+        else:
+            jax.tree_util.register_pytree_node(cls, _taken_apart, partial(_put_together, cls))
 
     def scores(self, relation: Relation) -> Float[Array, "p q"]:
         """How alike every neuron of the first network is to every neuron of the second; larger is more alike."""
@@ -53,6 +60,20 @@ class Method:
     def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
         """The partners in a group that others live in, such as heads, by the total scores of what is inside."""
         return one_to_one(totals, engine=self.engine)
+
+
+def _taken_apart(method: Method) -> tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
+    """The traced setting is a leaf, but for the number 0: that it is 0 is known where a program is traced."""
+    settings, traced = dict(vars(method)), str(method.traced)
+    is_zero = _checks.is_concrete(settings[traced]) and settings[traced] == 0
+    leaves = () if is_zero else (settings.pop(traced),)
+    return leaves, tuple(settings.items())
+
+
+def _put_together(cls: type[Method], settings: tuple[tuple[str, Any], ...], leaves: tuple[Any, ...]) -> Method:
+    method = object.__new__(cls)  # leaves may be anything here, and are not checked again
+    vars(method).update(settings, **{str(cls.traced): leaf for leaf in leaves})
+    return method
 
 
 def by_assignment(method: Method) -> bool:

@@ -12,7 +12,6 @@ a frozen dataclass that inherits from `Method`:
 import dataclasses
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 
 from evojax_align import _checks
@@ -23,7 +22,7 @@ from evojax_align.matching import Matching, SemiMatching, canonical, greedy_inde
 from evojax_align.matching.assignment import ENGINES
 from evojax_align.matching.best import DIRECTIONS
 from evojax_align.matching.canonical import MODES
-from evojax_align.similarity import cca_of, deflated, structure_scores
+from evojax_align.similarity import CanonicalDirections, cca_of, deflated, structure_scores
 from evojax_align.similarity.canonical import check_rank, check_ridge, check_samples
 
 
@@ -181,15 +180,13 @@ def _in_place(scores: Array) -> Matching:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Canonical(Method, static=False):
-    """What matching in canonical space takes. A ridge may be traced; another one compiles nothing anew."""
+class _Canonical(Method):
+    """What matching in canonical space takes."""
 
     within: ClassVar[bool] = True
+    traced: ClassVar[str | None] = "ridge"
     rank: int | None = None
     ridge: float | Array = 0.0
-
-    def __init_subclass__(cls) -> None:
-        jax.tree_util.register_pytree_node(cls, _without_ridge, lambda rest, ridge: _with_ridge(cls, rest, ridge))
 
     def __post_init__(self) -> None:
         if self.rank is not None:
@@ -197,29 +194,12 @@ class _Canonical(Method, static=False):
         if _checks.is_concrete(self.ridge):
             object.__setattr__(self, "ridge", check_ridge(self.ridge))
 
-    def _cca(self, relation: Relation) -> Any:
+    def _cca(self, relation: Relation) -> CanonicalDirections:
         m = relation.moments
         width, other = m.mean_x.shape[-1], m.mean_y.shape[-1]
         check_rank(self.rank, width, other)
         check_samples(relation.samples, max(width, other), self.rank, self.ridge)
         return cca_of(m, self.rank, self.ridge)
-
-    def has_ridge(self) -> bool:
-        """Whether there is a ridge, which a traced one is taken for."""
-        return not _checks.is_concrete(self.ridge) or bool(self.ridge != 0)
-
-
-def _without_ridge(method: _Canonical) -> tuple[tuple, tuple]:
-    """Leaves: the ridge, where there is one; that there is none is known where a program is traced."""
-    rest = [(f.name, getattr(method, f.name)) for f in dataclasses.fields(method) if f.name != "ridge"]
-    return ((method.ridge,) if method.has_ridge() else ()), tuple(rest)
-
-
-def _with_ridge(cls: type, rest: tuple, ridge: Any) -> Any:
-    method = object.__new__(cls)  # leaves may be anything here, and are not checked again
-    for name, value in (*rest, ("ridge", *ridge) if ridge else ("ridge", 0.0)):
-        object.__setattr__(method, name, value)
-    return method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,7 +236,7 @@ class CCA(_Canonical):
         dead_x, dead_y = relation.dead_x, relation.dead_y
         if self.mode == "code":
             dead_x, dead_y = jnp.zeros_like(dead_x), jnp.zeros_like(dead_y)
-            if not self.has_ridge():  # with a ridge the authors used another program, without deflation
+            if _checks.is_concrete(self.ridge) and self.ridge == 0:  # with a ridge the authors did not deflate
                 weights = deflated(weights[0]), deflated(weights[1])
         return canonical(*weights, dead_x=dead_x, dead_y=dead_y, mode=self.mode)
 
@@ -293,7 +273,7 @@ class Loadings(_Canonical):
 
 
 @dataclasses.dataclass(frozen=True)
-class Weights(Method, static=False):
+class Weights(Method):
     """The largest inner product of both networks' parameters, over all groups (Ainsworth et al. 2023, Git Re-Basin).
 
     Attributes:
@@ -314,6 +294,7 @@ class Weights(Method, static=False):
         True
     """
 
+    traced: ClassVar[str | None] = "start"
     restarts: int = 8
     start: Any = Correlation()  # a Method; anything else is refused with the fix
     engine: str = "auto"
@@ -329,20 +310,6 @@ class Weights(Method, static=False):
         """Statistics of activations do not suffice."""
         fix = "It needs the parameters: use `align` or `match_weights`."
         raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
-
-
-jax.tree_util.register_pytree_node(
-    Weights,
-    lambda method: ((method.start,), (method.restarts, method.engine)),
-    lambda rest, start: _weights(*rest, *start),
-)
-
-
-def _weights(restarts: int, engine: str, start: Any) -> Weights:
-    method = object.__new__(Weights)
-    for name, value in (("restarts", restarts), ("start", start), ("engine", engine)):
-        object.__setattr__(method, name, value)
-    return method
 
 
 NAMES: dict[str, Method] = {
@@ -373,4 +340,13 @@ def named(method: Any) -> Method:
     if not type(method).__hash__:
         fix = "Make it a frozen dataclass: @dataclasses.dataclass(frozen=True)."
         raise _checks.bad("method", f"a {type(method).__name__} without a hash", "a hashable method", fix)
+    return method
+
+
+def bijective(argument: str, method: str | Method) -> Method:
+    """The method of a name; one that is no bijection is refused."""
+    method = named(method)
+    if not method.bijective:
+        known = ", ".join(repr(name) for name, known in NAMES.items() if known.bijective)
+        raise _checks.bad(argument, repr(method), "a bijective method", f"Use one of {known}.")
     return method

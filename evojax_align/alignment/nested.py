@@ -5,7 +5,7 @@ the total of their best match, summed over all groups that live inside. Heads ar
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 from flax import struct
@@ -13,9 +13,8 @@ from flax import struct
 from evojax_align._types import Array, Bool, Float, Int
 from evojax_align.alignment.method import Method
 from evojax_align.alignment.statistics import Relation
-from evojax_align.similarity import Moments, correlation_of
+from evojax_align.similarity import Moments
 from evojax_align.similarity.moments import finite
-from evojax_align.symmetry import PermutationSpec
 
 Partners: TypeAlias = tuple[Int[Array, "*batch n"], Int[Array, "*batch n"], Bool[Array, "*batch"]]
 """Both sides of a match, and whether it is what it should be."""
@@ -51,10 +50,6 @@ class GroupMatch:
     dead_y: Int[Array, "..."]
     valid: Bool[Array, "..."]
     all_finite: Bool[Array, "..."]
-
-
-def _matched(m: Moments, x: Array, y: Array, score: Array, valid: Array) -> GroupMatch:
-    return GroupMatch(x, y, score, jnp.sum(m.dead_x), jnp.sum(m.dead_y), valid, finite(m))
 
 
 def blocks(relation: Relation) -> Relation:
@@ -105,60 +100,66 @@ def resolve(
         A match for each group and for each outer group; of an inner one `x` [outer, inner] says for each old outer
         neuron of the first network the old index of the inner neuron at each place, and `y` for the second.
     """
-    found: dict[str, GroupMatch] = {}
+    x, y, valid = {}, {}, {}
     families: dict[str, list[str]] = {}
     for group, relation in relations.items():
         if relation.parent is None:
-            x, y, valid = partners[group]
-            found[group] = _matched(relation.moments, x, y, relation.correlations[x, y], valid)
+            x[group], y[group], valid[group] = partners[group]
         else:
             families.setdefault(relation.parent, []).append(group)
     for parent, children in families.items():
-        outer = relations[children[0]].outer or 1
-        inside = {child: _unfolded(relations[child], partners[child], outer) for child in children}
+        inside = {child: _unfolded(relations[child], partners[child]) for child in children}
         totals = jnp.stack([jnp.sum(scores, axis=-1) for *_, scores in inside.values()]).sum(axis=0)
-        count = sum(scores.shape[-1] for *_, scores in inside.values())
         best = method.match_outer(totals)
-        x, y = best.x, best.y
-        valid = jnp.all(jnp.array([best.valid, *(jnp.all(partners[child][2]) for child in children)]))
-        for child, (of_x, of_y, scores) in inside.items():
-            orders = _placed(of_x[x, y], x), _placed(of_y[x, y], y)
-            found[child] = _matched(relations[child].moments, *orders, scores[x, y], valid)
-        none = jnp.zeros((), int)
-        found[parent] = GroupMatch(x, y, totals[x, y] / count, none, none, valid, jnp.array(True))
-    return found
+        x[parent], y[parent] = best.x, best.y
+        for child, (of_x, of_y, _) in inside.items():
+            x[child], y[child] = (_placed(of[best.x, best.y], side) for of, side in ((of_x, best.x), (of_y, best.y)))
+        is_valid = jnp.all(jnp.array([best.valid, *(jnp.all(partners[child][2]) for child in children)]))
+        valid |= dict.fromkeys((parent, *children), is_valid)
+    return matches_of(relations, x, y, valid)
 
 
-def by_orders(
-    spec: PermutationSpec, relations: Mapping[str, Relation], orders: Mapping[str, Array]
+def matches_of(
+    relations: Mapping[str, Relation], x: Mapping[str, Array], y: Mapping[str, Array], valid: Mapping[str, Array]
 ) -> dict[str, GroupMatch]:
-    """The matches in which the first network stays and the second is put into these orders.
+    """The matches of known orders of both networks.
 
-    A group that no activations tell of has scores of 0.
+    The scores of a group that holds others are the means of theirs; those of a group that nothing tells of are 0.
     """
-    found = {}
-    for group, y in orders.items():
-        x = jnp.broadcast_to(jnp.arange(y.shape[-1]), y.shape)
-        none, sure = jnp.zeros((), int), jnp.array(True)
-        if group not in relations:
-            found[group] = GroupMatch(x, y, jnp.zeros(y.shape), none, none, sure, sure)
-            continue
-        m, outer = relations[group].moments, spec.parents.get(group)
-        if outer is None:
-            scores = correlation_of(m)[x, y]
-        else:
-            heads, inner = jnp.arange(y.shape[0])[:, None], y.shape[1]
-            scores = correlation_of(m)[heads * inner + x, orders[outer][:, None] * inner + y[orders[outer]]]
-        found[group] = _matched(m, x, y, scores, sure)
+    found: dict[str, GroupMatch] = {}
+    for group, relation in relations.items():
+        m, outer = relation.moments, relation.parent
+        of_x, of_y = (end_to_end(side[group], None if outer is None else side[outer]) for side in (x, y))
+        score = relation.correlations[of_x, of_y].reshape(x[group].shape)
+        dead = jnp.sum(m.dead_x), jnp.sum(m.dead_y)
+        found[group] = GroupMatch(x[group], y[group], score, *dead, valid[group], finite(m))
+    for group in [group for group in x if group not in relations]:
+        inside = [found[child].score for child, relation in relations.items() if relation.parent == group]
+        totals = sum((jnp.sum(score, axis=-1) for score in inside), jnp.zeros(x[group].shape))
+        score = totals / max(1, sum(score.shape[-1] for score in inside))
+        none = jnp.zeros((), int)
+        found[group] = GroupMatch(x[group], y[group], score, none, none, valid[group], jnp.array(True))
     return found
 
 
-def _unfolded(relation: Relation, partners: Partners, outer: int) -> tuple[Array, Array, Float[Array, "o o n"]]:
+def by_orders(relations: Mapping[str, Relation], orders: Mapping[str, Array]) -> dict[str, GroupMatch]:
+    """The matches in which the first network stays and the second is put into these orders."""
+    x = {group: jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape) for group, order in orders.items()}
+    return matches_of(relations, x, orders, dict.fromkeys(orders, jnp.array(True)))
+
+
+def end_to_end(order: Any, outer: Any | None) -> Any:
+    """The old index of the neuron at each place; inside another group, with all inner neurons counted end to end."""
+    if outer is None:
+        return order
+    return (outer[:, None] * order.shape[1] + order[outer]).reshape(-1)
+
+
+def _unfolded(relation: Relation, partners: Partners) -> tuple[Array, Array, Float[Array, "o o n"]]:
     """Partners [outer, outer, inner] on both sides, and their correlations."""
-    x, y, _ = partners
-    inner = x.shape[-1]
-    x, y = x.reshape(outer, outer, inner), y.reshape(outer, outer, inner)
-    scores = correlation_of(relation.moments).reshape(outer, inner, outer, inner)
+    outer, inner = relation.outer, partners[0].shape[-1]
+    x, y = (side.reshape(outer, outer, inner) for side in partners[:2])
+    scores = relation.correlations.reshape(outer, inner, outer, inner)
     i, j = jnp.arange(outer)[:, None, None], jnp.arange(outer)[None, :, None]
     return x, y, scores[i, x, j, y]
 

@@ -17,7 +17,6 @@ from evojax_align.symmetry.reading import reader
 
 STREAM_ABOVE = 1 << 26
 """Activations of more numbers than this (256 MiB in float32) are streamed in chunks of a quarter of it."""
-FIX = "Drop this network, or train it again with a smaller learning rate."
 
 
 @struct.dataclass
@@ -70,12 +69,12 @@ class Health(NamedTuple):
     """Flags of one network, all true if it can be aligned.
 
     Attributes:
-        parameters: whether all parameters are finite.
+        finite: whether all parameters and activations are finite.
         activations: for each group, whether all activations are.
         alive: for each group, whether any neuron is.
     """
 
-    parameters: Bool[Array, "*batch"]
+    finite: Bool[Array, "*batch"]
     activations: Mapping[str, Bool[Array, "*batch"]]
     alive: Mapping[str, Bool[Array, "*batch"]]
 
@@ -128,14 +127,29 @@ def relate(
         >>> relations["in"].correlations.diagonal().round(3).tolist()
         [1.0, 1.0]
     """
-    if chunk is not None:
-        _checks.positive("chunk", chunk)
     _checks.network(apply)
     _checks.same_trees("a", a, "b", b)
+    return related(spec, apply, a, b, x, covariances=covariances, chunk=chunk, positions=positions)[0]
+
+
+def related(
+    spec: PermutationSpec,
+    apply: Apply,
+    a: PyTree,
+    b: PyTree,
+    x: PyTree,
+    *,
+    covariances: bool,
+    chunk: int | None,
+    positions: int | None,
+) -> tuple[dict[str, Relation], Bool[Array, "*batch"]]:
+    """As `relate`, and whether all parameters and activations are finite."""
+    if chunk is not None:
+        _checks.positive("chunk", chunk)
     relations, healths = _relate(spec, apply, a, b, jax.tree.map(jnp.asarray, x), covariances, chunk, positions)
     if _checks.is_concrete(healths):
         refuse(healths, a, b, x)
-    return relations
+    return relations, healths[0].finite & healths[1].finite
 
 
 @partial(jax.jit, static_argnames=("spec", "apply", "covariances", "chunk", "positions"))
@@ -183,12 +197,11 @@ def relate_networks(
     shapes, shapes_b = jax.eval_shape(read_a, params_a, x), jax.eval_shape(read_b, params_b, x)
     numbers = sum(place.size for found in (shapes, shapes_b) for places in found.values() for place in places)
     totals = _stream(of_chunk, x, count, min(chunk or _chunk_size(count, numbers), count))
-    samples = {group: sum(place.shape[0] for place in places) for group, places in shapes.items()}
-    parents = {group: spec.parents.get(group) for group in totals}
-    return {
-        group: Relation(pool(places), samples[group], parent, None if parent is None else spec.groups[parent])
-        for (group, places), parent in zip(totals.items(), parents.values(), strict=True)
-    }
+    found = {}
+    for group, places in totals.items():
+        samples, parent = sum(place.shape[0] for place in shapes[group]), spec.parents.get(group)
+        found[group] = Relation(pool(places), samples, parent, None if parent is None else spec.groups[parent])
+    return found
 
 
 def _flat(places: Array) -> Array:
@@ -222,48 +235,45 @@ def _stream(
 def examine(a: PyTree, b: PyTree, relations: Mapping[str, Relation]) -> tuple[Health, Health]:
     """The health of both networks of a pair."""
 
-    def health(network: PyTree, squares: Mapping[str, Array], dead: Mapping[str, Array]) -> Health:
-        finite = {group: jnp.all(jnp.isfinite(square)) for group, square in squares.items()}
-        return Health(all_finite(network), finite, {group: ~jnp.all(flags) for group, flags in dead.items()})
+    def health(network: PyTree, side: str) -> Health:
+        seen = {group: relation.moments for group, relation in relations.items()}
+        finite = {group: jnp.all(jnp.isfinite(getattr(m, f"square_{side}"))) for group, m in seen.items()}
+        alive = {group: ~jnp.all(getattr(m, f"dead_{side}")) for group, m in seen.items()}
+        parameters = [jnp.all(jnp.isfinite(leaf)) for leaf in _inexact(network)]
+        return Health(jnp.all(jnp.array([*parameters, *finite.values()], bool)), finite, alive)
 
-    seen = {group: relation.moments for group, relation in relations.items()}
-    return (
-        health(a, {g: m.square_x for g, m in seen.items()}, {g: m.dead_x for g, m in seen.items()}),
-        health(b, {g: m.square_y for g, m in seen.items()}, {g: m.dead_y for g, m in seen.items()}),
-    )
-
-
-def all_finite(*trees: PyTree) -> Bool[Array, ""]:
-    """Whether every inexact leaf holds finite values only."""
-    leaves = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves], bool))
+    return health(a, "x"), health(b, "y")
 
 
 def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> None:
     """Raise an error for the first flag that is not true; flags may have a leading axis of pairs."""
     for name, network, health in zip("ab", (a, b), jax.device_get(healths), strict=True):
-        if not health.parameters.all():
+        if not health.finite.all():
             _checks.all_finite(name, network)  # names the leaf
         for group, flags in health.activations.items():
             if not flags.all():
                 _checks.all_finite("x", x, "Leave these samples out, or fill them in.")
                 came = f"activations in group {group!r}{_of_pair(flags)} that are not finite, or beyond 1e19"
-                argument, fix = (name, FIX) if _moderate(x) else ("x", "Scale the inputs.")
-                raise _checks.bad(argument, came, "activations whose squares are finite", fix)
+                fix = "Drop this network, or train it again with a smaller learning rate."
+                raise _unfit(name, x, came, "activations whose squares are finite", fix)
         for group, flags in health.alive.items():
             if not flags.all():
                 dead = "only dead neurons (constant over the samples, or below 1e-19)"
-                fix = "Use more samples, or drop this network: a layer without live neurons has nothing to align."
-                argument, fix = (name, fix) if _moderate(x) else ("x", "Scale the inputs.")
                 came = f"{dead} in group {group!r}{_of_pair(flags)}"
-                raise _checks.bad(argument, came, "at least one whose activation differs between samples", fix)
+                fix = "Use more samples, or drop this network: a layer without live neurons has nothing to align."
+                raise _unfit(name, x, came, "at least one whose activation differs between samples", fix)
 
 
-def _moderate(x: PyTree) -> bool:
-    """Whether the inputs are of a size that networks are made for."""
-    floats = [leaf for leaf in jax.tree.leaves(x) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
-    sizes = [float(jnp.max(jnp.abs(leaf))) for leaf in floats]
-    return all(1e-9 < size < 1e9 for size in sizes)
+def _unfit(name: str, x: PyTree, came: str, expected: str, fix: str) -> _checks.BadInput:
+    """The error of a network, or of inputs of a size that networks are not made for."""
+    sizes = [float(jnp.max(jnp.abs(leaf))) for leaf in _inexact(x)]
+    if not all(1e-9 < size < 1e9 for size in sizes):
+        name, fix = "x", "Scale the inputs."
+    return _checks.bad(name, came, expected, fix)
+
+
+def _inexact(tree: PyTree) -> list[Any]:
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
 
 
 def _of_pair(flags: Any) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from evojax_align import population
 from evojax_align._types import Apply, PyTree
 from evojax_align.alignment import Identity, Method, align_to
-from evojax_align.alignment.many import bijective
+from evojax_align.alignment.methods import bijective
 from evojax_align.symmetry import PermutationSpec, infer, permute
 
 

@@ -12,7 +12,7 @@ from evojax_align import _checks, crossover
 from evojax_align._tree import coins, leaves_by_path, with_leaves
 from evojax_align._types import Array, Int, PRNGKey, PyTree
 from evojax_align.alignment import Identity, Method
-from evojax_align.alignment.many import bijective
+from evojax_align.alignment.methods import bijective
 from evojax_align.symmetry import PermutationSpec
 
 Crossover: TypeAlias = Callable[[PRNGKey, PyTree, PyTree], PyTree]
