@@ -111,6 +111,8 @@ def test_heads_and_their_channels_are_recovered_together():
     for method in ("weights", "correlation"):
         out = ea.align(attention, params, copy, X, method=method)
         assert recovered(out.b, params)
+        for scores in out.scores.values():  # of heads the means of their channels
+            np.testing.assert_allclose(scores, 1, atol=1e-4)
     orders = match_weights(spec, params, copy, symmetry.identity(spec), restarts=4)
     assert recovered(symmetry.permute(spec, copy, orders), params)
 
