@@ -17,6 +17,7 @@ from evojax_align.plotting.confusion import plot_confusion
 from evojax_align.plotting.correlations import color_bar, plot_correlations
 from evojax_align.plotting.frames import plot_frames
 from evojax_align.plotting.graphs import plot_graph
+from evojax_align.plotting.legends import shared_legend
 from evojax_align.plotting.poles import plot_swing
 from evojax_align.plotting.shares import plot_win_share
 from evojax_align.plotting.spread import plot_histogram, plot_points
@@ -41,4 +42,5 @@ __all__ = [
     "plot_trend",
     "plot_win_share",
     "save",
+    "shared_legend",
 ]

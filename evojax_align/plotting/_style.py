@@ -1,6 +1,7 @@
 """The common look, applied to one Axes at a time: no global setting of matplotlib is changed."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import ArrayLike, Real
@@ -17,8 +18,35 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Colours that stay apart for colour-blind readers: M. Okabe and K. Ito, Color Universal Design (2008)."""
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.2, 1, 1.2)), (0, (1, 1.2)))
 """Line styles that tell the same lines apart in print without colours."""
+MARKERS = "osD^vPX*"
+"""Markers that tell the same points apart without colours."""
 TEXT = 8
 """Points; titles are one larger."""
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "fontsize": TEXT,
+    "labelcolor": INK,
+    "handlelength": 2.6,
+    "columnspacing": 1.2,
+}
+"""How all legends look."""
+
+
+def places(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, int]:
+    """The place of each name among all that there could be, which gives it its colour, line style and marker."""
+    every = {name: place for place, name in enumerate(dict.fromkeys((*among, *names)))}
+    return {name: every[name] for name in names}
+
+
+def line(place: int) -> dict[str, Any]:
+    """The colour and line style of the curve at a place: no two of 32 look the same."""
+    turn, colour = divmod(place, len(PALETTE))
+    return {"color": PALETTE[colour], "linestyle": DASHES[(place + turn) % len(DASHES)]}
+
+
+def marker(place: int) -> str:
+    """The marker of the curve at a place."""
+    return MARKERS[place % len(MARKERS)]
 
 
 def dress(

@@ -62,7 +62,8 @@ def save(fig: "matplotlib.figure.Figure", path: str | os.PathLike[str], *, dpi: 
         dpi: pixels per inch.
 
     Returns:
-        The path. Equal drawings give equal bytes under one version of matplotlib: no date or version is stored.
+        The path. Equal drawings give equal bytes under one version of matplotlib: no date or version is stored. An
+        opaque picture has at most 256 colours, which makes the file small.
 
     Raises:
         ValueError: the path does not end in .png.
@@ -72,10 +73,25 @@ def save(fig: "matplotlib.figure.Figure", path: str | os.PathLike[str], *, dpi: 
         raise _checks.bad("path", repr(str(path)), "a name ending in .png", f"Use {path.with_suffix('.png').name!r}.")
     image = io.BytesIO()
     fig.savefig(image, format="png", dpi=dpi, metadata={"Software": None})
+    content = _with_few_colours(image)
     part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(image.getvalue())
+        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _with_few_colours(image: io.BytesIO) -> bytes:
+    """The content of a PNG file with a palette of 256 colours; as it is if some of it is transparent."""
+    pillow = _checks.extra("PIL.Image", "plotting")
+    with pillow.open(image) as drawn:
+        opaque = drawn.mode == "RGB" or drawn.getchannel("A").getextrema() == (255, 255)
+        if not opaque:
+            return image.getvalue()
+        plain, small = drawn.convert("RGB"), io.BytesIO()
+        plain.quantize(256, method=pillow.Quantize.MAXCOVERAGE, dither=pillow.Dither.NONE).save(
+            small, format="PNG", optimize=True
+        )
+        return small.getvalue()

@@ -11,7 +11,6 @@ from evojax_align.plotting import _style
 if TYPE_CHECKING:
     import matplotlib.axes
 
-MARKERS = "osD^v"
 GID = "win share"
 """Marks the lines of this figure, so that a further call knows how many are there."""
 
@@ -65,7 +64,7 @@ def plot_win_share(
             fontsize=_style.TEXT - 1,
             color=_style.INK,
         )
-    colour, marker = _style.PALETTE[earlier % len(_style.PALETTE)], MARKERS[earlier % len(MARKERS)]
+    colour, marker = _style.line(earlier)["color"], _style.marker(earlier)
     if intervals is not None:
         ends = _style.array("intervals", intervals, k=len(directions), ends=2)[order]
         ax.vlines(directions, ends[:, 0], ends[:, 1], color=colour, linewidth=1.0, alpha=0.6)
@@ -77,4 +76,4 @@ def plot_win_share(
     ax.set_yticks(np.linspace(0, 1, 6))
     _style.dress(ax, x="kept directions", y="share of pairs won", title=title)
     if label is not None:
-        ax.legend(loc="lower right", frameon=False, fontsize=_style.TEXT, labelcolor=_style.INK)
+        ax.legend(loc="lower right", **_style.LEGEND)

@@ -1,6 +1,6 @@
 """What lies between two parents (Figure 3 of Uriot and Izzo 2020)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +21,6 @@ MIDDLE, BETWEEN, ALL = (0.25, 0.75), (0.0, 1.0), (-np.inf, np.inf)
 """Values of t that decide how far an axis reaches."""
 HEADROOM = 1.25
 """A loss axis reaches this far above what must be seen, so that the rise outside the parents begins to show."""
-LEGEND: dict[str, Any] = {
-    "frameon": False,
-    "fontsize": _style.TEXT,
-    "labelcolor": _style.INK,
-    "handlelength": 2.6,
-    "columnspacing": 1.2,
-}
 
 
 def plot_sweep(
@@ -87,7 +80,9 @@ def plot_sweep(
         axis.yaxis.label.set_color(colour)
         axis.tick_params(axis="y", color=colour, labelcolor=colour)
     if label is not None:
-        legend = ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, borderpad=0.3, ncols=3, **LEGEND)
+        legend = ax.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, borderpad=0.3, ncols=3, **_style.LEGEND
+        )
         for line in legend.get_lines():  # accuracy and loss share the line style, not the colour
             line.set_color(_style.INK)
     return right
@@ -99,6 +94,7 @@ def plot_sweeps(
     ax: "matplotlib.axes.Axes",
     *,
     quantity: str = "loss",
+    among: Sequence[str] = (),
     title: str | None = None,
     view: str = "parents",
 ) -> None:
@@ -112,6 +108,7 @@ def plot_sweeps(
         curves: for each method, in the order of the colours, the quantity of each pair at each t: [pairs, t].
         ax: drawn on.
         quantity: "loss" or "accuracy".
+        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
         title: above the Axes, to the left.
         view: as in `plot_sweep`.
 
@@ -128,9 +125,9 @@ def plot_sweeps(
     }
 
     _mark_parents(ax, ts)
-    for number, (name, values) in enumerate(checked.items()):
-        colour = _style.PALETTE[number % len(_style.PALETTE)]
-        _draw(ax, ts, values, color=colour, linestyle=_style.DASHES[number % len(_style.DASHES)], label=name)
+    places = _style.places(checked, among)
+    for name, values in checked.items():
+        _draw(ax, ts, values, **_style.line(places[name]), label=name)
     _style.dress(ax, x=INTERPOLATION, y=QUANTITIES[quantity], title=title)
 
     if quantity == "loss":
@@ -147,7 +144,7 @@ def plot_sweeps(
         [names[i] for i in legend_order],
         loc="center left",
         bbox_to_anchor=(1, 0.5),
-        **LEGEND,
+        **_style.LEGEND,
     )
 
 

@@ -1,6 +1,6 @@
 """How a quantity moves with a setting, and two quantities against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,6 @@ from evojax_align.plotting import _style
 if TYPE_CHECKING:
     import matplotlib.axes
 
-MARKERS = "osD^vPX"
 SHIFT = 0.04
 """How far the bars of two curves stand apart, as a share of the distance between two settings."""
 
@@ -24,6 +23,7 @@ def plot_trend(
     *,
     x: str,
     y: str,
+    among: Sequence[str] = (),
     title: str | None = None,
     logarithmic: bool = False,
 ) -> None:
@@ -35,6 +35,7 @@ def plot_trend(
         ax: drawn on.
         x: what the settings are.
         y: what the curves are.
+        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
         title: above the Axes, to the left.
         logarithmic: whether the axis of the curves is.
 
@@ -46,24 +47,23 @@ def plot_trend(
         raise _checks.bad("settings", settings.tolist(), "ascending numbers", "Sort them, with the curves.")
     if not curves:
         raise _checks.bad("curves", "no curves", "at least one method", "Pass {'naive': barriers}.")
-    places = np.arange(len(settings))
+    at, places = np.arange(len(settings)), _style.places(curves, among)
     for number, (name, values) in enumerate(curves.items()):
         values = _style.array(f"curves[{name!r}]", values, repeats=None, k=len(settings))
         shift = SHIFT * (number - (len(curves) - 1) / 2)
         ax.errorbar(
-            places + shift,
+            at + shift,
             values.mean(axis=0),
-            yerr=values.std(axis=0),
-            color=_style.PALETTE[number % len(_style.PALETTE)],
-            linestyle=_style.DASHES[number % len(_style.DASHES)],
-            marker=MARKERS[number % len(MARKERS)],
+            yerr=values.std(axis=0) if len(values) > 1 else None,
+            **_style.line(places[name]),
+            marker=_style.marker(places[name]),
             markersize=3.5,
             linewidth=1.3,
             elinewidth=0.8,
             capsize=2,
             label=name,
         )
-    ax.set_xticks(places, [f"{value:g}" for value in settings])
+    ax.set_xticks(at, [f"{value:g}" for value in settings])
     if logarithmic:
         _style.logarithmic(ax, "y")
     _style.dress(ax, x=x, y=y, title=title)
@@ -77,6 +77,7 @@ def plot_courses(
     *,
     x: str,
     y: str,
+    among: Sequence[str] = (),
     title: str | None = None,
     logarithmic: bool = False,
 ) -> None:
@@ -88,6 +89,7 @@ def plot_courses(
         ax: drawn on.
         x: what the steps are.
         y: what the curves are.
+        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
         title: above the Axes, to the left.
         logarithmic: whether the axis of the curves is.
 
@@ -97,12 +99,12 @@ def plot_courses(
     steps = _style.array("steps", steps, k=None)
     if not curves:
         raise _checks.bad("curves", "no curves", "at least one method", "Pass {'default': accuracies}.")
-    for number, (name, values) in enumerate(curves.items()):
-        values = _style.array(f"curves[{name!r}]", values, repeats=None, k=len(steps))
-        turn, place = divmod(number, len(_style.PALETTE))
-        colour, dashes = _style.PALETTE[place], _style.DASHES[(number + turn) % len(_style.DASHES)]
-        ax.plot(steps, values.T, color=colour, linewidth=0.5, alpha=0.4)
-        ax.plot(steps, values.mean(axis=0), color=colour, linestyle=dashes, linewidth=1.3, label=name)
+    places = _style.places(curves, among)
+    for name, values in curves.items():
+        values, look = _style.array(f"curves[{name!r}]", values, repeats=None, k=len(steps)), _style.line(places[name])
+        if len(values) > 1:
+            ax.plot(steps, values.T, color=look["color"], linewidth=0.5, alpha=0.4)
+        ax.plot(steps, values.mean(axis=0), linewidth=1.3, label=name, **look)
     if np.all(steps == np.round(steps)):
         ax.locator_params(axis="x", integer=True)
     if logarithmic:
@@ -117,6 +119,7 @@ def plot_exchange(
     *,
     x: str,
     y: str,
+    among: Sequence[str] = (),
     title: str | None = None,
 ) -> None:
     """Draw what one quantity costs in another, on a logarithmic axis of the first: a line for each repeat, faint, and
@@ -127,6 +130,7 @@ def plot_exchange(
         ax: drawn on.
         x: what the first quantity is.
         y: what the second is.
+        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
         title: above the Axes, to the left.
 
     Raises:
@@ -134,15 +138,16 @@ def plot_exchange(
     """
     if not curves:
         raise _checks.bad("curves", "no curves", "at least one method", "Pass {'sexual': (efficiency, accuracy)}.")
-    for number, (name, (first, second)) in enumerate(curves.items()):
+    places = _style.places(curves, among)
+    for name, (first, second) in curves.items():
         first = _style.array(f"curves[{name!r}][0]", first, repeats=None, steps=None)
         second = _style.array(f"curves[{name!r}][1]", second, repeats=len(first), steps=first.shape[1])
-        colour, dashes = _style.PALETTE[number % len(_style.PALETTE)], _style.DASHES[number % len(_style.DASHES)]
-        for one, other in zip(first, second, strict=True):
-            ax.plot(one, other, color=colour, linewidth=0.5, alpha=0.3)
+        look = _style.line(places[name])
+        if len(first) > 1:
+            for one, other in zip(first, second, strict=True):
+                ax.plot(one, other, color=look["color"], linewidth=0.5, alpha=0.3)
         mean = np.exp(np.log(first).mean(axis=0)), second.mean(axis=0)
-        look = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.3, "linestyle": dashes}
-        ax.plot(*mean, color=colour, label=name, **look)
+        ax.plot(*mean, marker=_style.marker(places[name]), markersize=3.5, linewidth=1.3, label=name, **look)
     _style.logarithmic(ax, "x")
     _style.dress(ax, x=x, y=y, title=title)
     _legend(ax)
@@ -154,6 +159,7 @@ def plot_clouds(
     *,
     x: str,
     y: str,
+    among: Sequence[str] = (),
     title: str | None = None,
 ) -> None:
     """Draw two quantities against each other: a point for each repeat, and a large one for their mean.
@@ -163,6 +169,7 @@ def plot_clouds(
         ax: drawn on.
         x: what the first quantity is.
         y: what the second is.
+        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
         title: above the Axes, to the left.
 
     Raises:
@@ -170,10 +177,11 @@ def plot_clouds(
     """
     if not clouds:
         raise _checks.bad("clouds", "no clouds", "at least one method", "Pass {'naive': (moved, lost)}.")
-    for number, (name, (first, second)) in enumerate(clouds.items()):
+    places = _style.places(clouds, among)
+    for name, (first, second) in clouds.items():
         first = _style.array(f"clouds[{name!r}][0]", first, n=None)
         second = _style.array(f"clouds[{name!r}][1]", second, n=len(first))
-        colour, marker = _style.PALETTE[number % len(_style.PALETTE)], MARKERS[number % len(MARKERS)]
+        colour, marker = _style.line(places[name])["color"], _style.marker(places[name])
         ax.scatter(first, second, s=8, alpha=0.35, linewidths=0, color=colour, marker=marker)
         mean = first.mean(), second.mean()
         ax.scatter(*mean, s=45, edgecolors="white", linewidths=0.8, label=name, zorder=3, color=colour, marker=marker)
@@ -183,5 +191,4 @@ def plot_clouds(
 
 def _legend(ax: "matplotlib.axes.Axes") -> None:
     """To the right, where no data are."""
-    look = {"frameon": False, "fontsize": _style.TEXT - 1, "labelcolor": _style.INK}
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), **look)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), **_style.LEGEND)

@@ -6,6 +6,7 @@ import sys
 import matplotlib
 import matplotlib.pyplot
 import numpy as np
+import PIL.Image
 import pytest
 
 from evojax_align import plotting
@@ -68,6 +69,22 @@ def test_equal_drawings_are_equal_files(tmp_path, rng):
 def test_a_file_says_nothing_of_when_or_with_what_it_was_drawn(tmp_path, rng):
     path = plotting.save(drawing(rng.uniform(-1, 1, size=(5, 5))), tmp_path / "plain.png")
     assert b"tEXt" not in path.read_bytes()
+
+
+def test_a_picture_has_few_colours_which_are_those_of_the_drawing(tmp_path, rng):
+    fig = drawing(rng.uniform(-1, 1, size=(5, 5)))
+    path = plotting.save(fig, tmp_path / "small.png")
+    fig.savefig(tmp_path / "full.png", dpi=200)
+    with PIL.Image.open(path) as small, PIL.Image.open(tmp_path / "full.png") as full:
+        assert small.mode == "P" and path.stat().st_size < 0.7 * (tmp_path / "full.png").stat().st_size
+        assert np.abs(np.asarray(small.convert("RGB"), int) - np.asarray(full.convert("RGB"), int)).max() < 40
+
+
+def test_what_is_transparent_stays_so(tmp_path):
+    fig, _ = plotting.figure()
+    fig.set_facecolor("none")
+    with PIL.Image.open(plotting.save(fig, tmp_path / "clear.png")) as image:
+        assert image.getchannel("A").getextrema()[0] == 0
 
 
 def test_saving_replaces_the_file_and_leaves_no_other(tmp_path, rng):
