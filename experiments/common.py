@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from evojax_align import lab, plotting
+from evojax_align.plotting import _style
 
 Measure: TypeAlias = ArrayLike | Callable[[Any], ArrayLike | None]
 """One value for each unit; or a function from a view to them, or to None if the run lacks them."""
@@ -43,6 +44,7 @@ def study(package: str | None, title: str, description: str | None, **settings: 
         explore=claims.explore,
         tables=claims.tables,
         figures=figures.draw,
+        captions=figures.CAPTIONS,
         seen=claims.SEEN,
         **settings,
     )
@@ -191,18 +193,70 @@ def panels(
     columns: int | None = None,
     **size: float,
 ) -> None:
-    """Draw curves of finished seeds side by side, and save the figure.
+    """Draw curves of finished seeds side by side with one legend, and save the figure.
 
     Args:
         path: the file.
         plot: a function of `plotting` such as `plot_trend`.
-        pictures: for each panel its horizontal places, its curves by name, and the settings of `plot`.
+        pictures: for each panel its horizontal places, its curves by name, and the settings of `plot`. Names have the
+            same colours in all panels, and in all figures that are given the same `among`.
         columns: of panels; by default all are in one row.
         size: of a panel, as `plotting.figure` takes it.
     """
     columns = columns or len(pictures)
     fig, axes = plotting.figure(-(-len(pictures) // columns), columns, **size)
-    for ax, (places, curves, settings) in zip(axes.flat, pictures, strict=False):
+    names = list(dict.fromkeys(name for _, curves, _ in pictures for name in curves))
+    for number, ax in enumerate(axes.flat):
+        places, curves, settings = pictures[number] if number < len(pictures) else ([], {}, {})
         if known := finished(curves):
-            plot(np.asarray(places), known, ax, **settings)
+            plot(np.asarray(places), known, ax, **{"among": names} | dict(settings))
+        else:
+            ax.set_axis_off()
+    plotting.shared_legend(fig, axes, order=names)
     plotting.save(fig, path)
+
+
+def mark_paper(ax: Any, x: Any, y: Any, place: int, label: str = "the paper") -> None:
+    """Draw points of the paper in the colour of the arm at a place, as stars."""
+    look = {"linestyle": "none", "marker": "*", "markersize": 8, "markeredgecolor": _style.INK, "markeredgewidth": 0.6}
+    ax.plot([], [], color="white", label=label, **look)
+    ax.plot(x, y, color=_style.line(place)["color"], zorder=4, **look)
+
+
+def plot_rows(
+    rows: Mapping[str, ArrayLike],
+    ax: Any,
+    *,
+    x: str,
+    title: str | None = None,
+    colours: Mapping[str, int] | None = None,
+    paper: Mapping[str, float] | None = None,
+    source: str = "the paper",
+    named: bool = True,
+) -> None:
+    """Draw the values of each row as points, their mean as a bar, and the paper's number as a star.
+
+    Args:
+        rows: by name, from top to bottom, the values of its repeats; those that are not known are left out.
+        ax: drawn on.
+        x: what the values are.
+        title: above the Axes, to the left.
+        colours: the places of the rows in the palette; by default all are the first.
+        paper: the paper's numbers by row.
+        source: what a legend calls it.
+        named: whether the names stand to the left.
+    """
+    for place, (name, values) in enumerate(rows.items()):
+        known = np.asarray(values, float)[np.isfinite(values)]
+        colour = (colours or {}).get(name, 0)
+        look = _style.line(colour)["color"]
+        shift = np.linspace(-0.22, 0.22, len(known)) if len(known) > 1 else np.zeros(len(known))
+        ax.scatter(known, place + shift, s=9, color=look, alpha=0.6, linewidths=0)
+        if known.size:
+            ax.plot([known.mean()] * 2, [place - 0.34, place + 0.34], color=look, linewidth=2.0)
+        if name in (paper or {}):
+            mark_paper(ax, [(paper or {})[name]], [place], colour, source)
+    _style.dress(ax, x=x, y="", title=title, grid=False)
+    ax.grid(axis="x", color=_style.FAINT, linewidth=0.6)
+    ax.set_yticks(range(len(rows)), [*rows] if named else [""] * len(rows))
+    ax.set_ylim(len(rows) - 0.4, -0.6)

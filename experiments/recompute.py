@@ -38,21 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", help="folder with data sets")
     parser.add_argument("--folder", type=Path, default=stored.HERE, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
-    study, _, wanted = arguments.what.partition("/")
     try:
-        found = [
-            (name, run)
-            for name in stored.STUDIES
-            for run in stored.results_of(name, arguments.folder).values()
-            if study in ("", name) and wanted in ("", run.name)
-        ]
-    except (ValueError, FileNotFoundError) as error:
-        print(f"recompute: {error}", file=sys.stderr)
-        return 2
-    if not found:
-        print(f"recompute: no stored run is called {arguments.what!r}", file=sys.stderr)
-        return 2
-    try:
+        found = stored.chosen(arguments.what, arguments.folder)
         wrong = sum(not checked(name, run, arguments) for name, run in found)
     except (ValueError, FileNotFoundError) as error:
         print(f"recompute: {error}", file=sys.stderr)

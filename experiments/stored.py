@@ -58,6 +58,20 @@ def results_of(study: str, folder: Path = HERE) -> dict[str, Kept]:
     return found
 
 
+def chosen(what: str, folder: Path = HERE) -> list[tuple[str, Kept]]:
+    """The stored runs of STUDY or STUDY/RUN, or all, each with the name of its study."""
+    study, _, wanted = what.partition("/")
+    found = [
+        (name, run)
+        for name in STUDIES
+        for run in results_of(name, folder).values()
+        if study in ("", name) and wanted in ("", run.name)
+    ]
+    if not found:
+        raise ValueError(f"no stored run is called {what!r}. Name a STUDY, or a STUDY/RUN.")
+    return found
+
+
 def read(path: Path) -> dict[str, Any]:
     """A stored JSON file."""
     try:

@@ -109,6 +109,11 @@ class RunFolder:
         """Read `arrays/NAME.npz`."""
         return read_arrays(self._existing(f"arrays/{name}.npz"))
 
+    @property
+    def pictures(self) -> list[Path]:
+        """The figures, by name."""
+        return sorted((self.path / "figures").glob("*.png"))
+
     def log(self, **record: Any) -> None:
         """Append one line to `log.jsonl`."""
         with (self.path / "log.jsonl").open("a") as file:

@@ -5,19 +5,35 @@ import html
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from evojax_align.lab.folder import RunFolder
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1, h2, li { overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; max-height: 34rem; }
+figure { margin: 1rem 0 2rem; overflow-x: auto; }
+img { max-width: 100%; height: auto; max-height: 44rem; }
+figcaption { color: #555; position: sticky; left: 0; }
 pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; }
 .holds { color: #0a6b3d; } .reversed { color: #a3360a; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; }
+  .wide { max-width: none; width: 44rem; max-height: none; }
+  .claims th { display: none; }
+  .claims tr { display: block; padding: .5rem 0; border-bottom: 1px solid #ddd; }
+  .claims td { display: block; padding: 0; border: 0; text-align: left; }
+  .claims td:not(:first-child)::before { content: attr(data-name) ": "; color: #555; }
+}
 """
+WIDE = 1200
+"""Pixels of a picture that is too wide to be shrunk to the width of a phone: there it is scrolled."""
+LEAST = 0.001
+"""Smaller p values are not told apart."""
 EXPLANATION = (
     "p is of the one-sided test, corrected for all primary claims by Holm's method. A claim holds if it is below .05, "
     "and is reversed if that of the opposite claim is; no significance is undecided, not a refutation. The estimate "
@@ -27,36 +43,96 @@ EXPLANATION = (
 
 
 def report(
-    description: str, start: str, folder: RunFolder, results: Mapping[str, Any], manifest: Mapping[str, Any]
+    description: str,
+    start: str,
+    folder: RunFolder,
+    results: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    captions: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole report as HTML: claims, figures, tables, the manifest, and how to run it again."""
+    """The whole report as HTML: what came out, claims, figures, tables, the manifest, and how to run it again."""
     configuration = manifest["configuration"]
     title = f"{manifest['experiment']} · {manifest['preset']} · {configuration['mode']} · {configuration['dataset']}"
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(description)}</p>"]
     if results.get("missing"):
         parts.append(f"<p><b>Not all cells are finished.</b> Missing: {html.escape(', '.join(results['missing']))}</p>")
-    primary, others = ([_claim_row(c) for c in results["claims"] if c["primary"] == kind] for kind in (True, False))
-    parts += ["<h2>Primary claims</h2>", _html_table(primary), f"<p>{EXPLANATION}</p>"]
-    parts += [f"<details><summary>{len(others)} exploratory claims</summary>", _html_table(others), "</details>"]
-    parts.append("<h2>Figures</h2>")
-    for picture in sorted((folder.path / "figures").glob("*.png")):
-        data = base64.b64encode(picture.read_bytes()).decode()
-        name = html.escape(picture.stem)
-        parts.append(f'<h3>{name}</h3><img alt="{name}" src="data:image/png;base64,{data}">')
+    primary, others = ([c for c in results["claims"] if c["primary"] == kind] for kind in (True, False))
+    parts += ["<h2>What came out</h2>", *_outcome(primary)]
+    parts += ["<h2>Primary claims</h2>", _html_table([_claim_row(c) for c in primary], "claims")]
+    parts.append(f"<p>{EXPLANATION}</p>")
+    explored = _html_table([_claim_row(c) for c in others], "claims")
+    parts += [f"<details><summary>{len(others)} exploratory claims</summary>", explored, "</details>"]
+    parts += ["<h2>Figures</h2>", *(_figure(path, captions or {}) for path in folder.pictures)]
     for name, rows in results["tables"].items():
-        parts += [f"<h2>{html.escape(name)}</h2>", _html_table(rows)]
+        parts += [f"<h2>{html.escape(name[:1].upper() + name[1:])}</h2>", _html_table(rows)]
     parts.append("<h2>How it was run</h2>")
     parts.append(f"<pre>{html.escape(rerun(start, manifest))}</pre>")
     shown = {name: value for name, value in manifest.items() if name != "end"}  # it is written last of all
     parts.append(f"<pre>{html.escape(json.dumps(shown, indent=1))}</pre>")
     body = "\n".join(parts)
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    screen = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">{screen}<title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
+def _outcome(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the primary claims came out, in a sentence, and then one for each of them."""
+    known = [claim["verdict"] for claim in claims]
+    words = {"holds": "hold", "reversed": "reversed", "undecided": "undecided", "not tested": "not tested"}
+    counts = ", ".join(f"{known.count(name)} {word}" for name, word in words.items())
+    parts = [f"<p>Of {len(claims)} primary claims: {counts}.</p>", "<ul>"]
+    for claim in claims:
+        verdict = claim["verdict"]
+        kind = f' class="{verdict}"' if verdict in ("holds", "reversed") else ""
+        parts.append(
+            f"<li><b{kind}>{verdict.capitalize()}</b>: {html.escape(claim['statement'])} ({_numbers(claim)}).</li>"
+        )
+    return [*parts, "</ul>"]
+
+
+def _numbers(claim: Mapping[str, Any]) -> str:
+    """The numbers of a claim in words."""
+    if not claim["n"]:
+        return "this run does not have what it is about"
+    parts = [f"ours {_shown(claim['ours'])}"]
+    parts += [f"the paper's {_shown(claim['paper'])}"] if claim["paper"] is not None else []
+    parts.append(f"n = {claim['n']} {claim['unit']}")
+    parts += [f"p {_p(claim)}"] if claim["test"] else []
+    return html.escape(", ".join(parts))
+
+
+def _p(claim: Mapping[str, Any]) -> str:
+    """The corrected p value of what is shown: of the opposite, if a claim is reversed."""
+    opposite = claim["verdict"] == "reversed"
+    value = claim["p_reverse_corrected" if opposite else "p_corrected"]
+    if value is None:
+        return "–"
+    return ("< .001" if value < LEAST else f"{value:.3f}") + (" of the opposite" if opposite else "")
+
+
+def _figure(path: Path, captions: Mapping[str, str]) -> str:
+    """A picture with its caption: that of its name, or of the longest beginning of it that has one."""
+    content, name = path.read_bytes(), path.stem
+    begins = [key for key in captions if name == key or name.startswith(f"{key}-")]
+    caption = captions[max(begins, key=len)] if begins else name
+    wide = ' class="wide"' if int.from_bytes(content[16:20], "big") > WIDE else ""
+    image = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    shown = html.escape(caption)
+    return f'<figure><img{wide} alt="{html.escape(name)}" src="{image}"><figcaption>{shown}</figcaption></figure>'
+
+
 def _claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("statement", "paper", "ours", "interval", "n", "unit", "test", "p_corrected", "verdict", "replication")
-    return {name.replace("_", ", "): claim[name] for name in names}
+    return {
+        "claim": claim["statement"],
+        "paper": claim["paper"],
+        "ours": claim["ours"],
+        "95 % interval": claim["interval"],
+        "n": f"{claim['n']} {claim['unit']}",
+        "p, corrected": _p(claim),
+        "direction": claim["verdict"],
+        "paper's number": claim["replication"],
+        "test": claim["test"],
+    }
 
 
 def rerun(start: str, manifest: Mapping[str, Any]) -> str:
@@ -80,21 +156,22 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _html_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _html_table(rows: Sequence[Mapping[str, Any]], kind: str = "") -> str:
     if not rows:
         return "<p>(nothing)</p>"
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(_cell(value) for value in row.values()) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    body = "".join("<tr>" + "".join(_cell(name, value) for name, value in row.items()) + "</tr>" for row in rows)
+    name = f' class="{kind}"' if kind else ""
+    return f"<table{name}><tr>{head}</tr>{body}</table>"
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     good = {"holds": "holds", "agrees": "holds", "reversed": "reversed", "differs": "reversed"}
-    name = good.get(value) if isinstance(value, str) else None
-    kind = f' class="{name}"' if name else ""
+    look = good.get(value) if isinstance(value, str) else None
+    kind = f' class="{look}"' if look else ""
     if isinstance(value, int | float):
         kind = ' class="number"'
-    return f"<td{kind}>{html.escape(_shown(value))}</td>"
+    return f'<td{kind} data-name="{html.escape(name)}">{html.escape(_shown(value))}</td>'
 
 
 def _shown(value: Any) -> str:

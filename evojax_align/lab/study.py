@@ -46,6 +46,7 @@ class Study:
         explore: from a view to all other claims.
         tables: from a view to tables; the first one is printed.
         figures: draws a view into a folder.
+        captions: what a figure shows, by its name, or by the beginning of several names up to a hyphen.
         prepare: from configuration and data to what cells share: once for each process. The data are those of the set
             that the configuration names; or a list of them and those of `further`.
         further: from a configuration to the names of more data sets.
@@ -68,6 +69,7 @@ class Study:
     explore: Callable[[Any], Sequence[Claim]]
     tables: Callable[[Any], dict[str, list[dict[str, Any]]]]
     figures: Callable[[Any, Path], None]
+    captions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prepare: Callable[[Any, Any], Any] = lambda config, data: (config, data)
     further: Callable[[Any], Sequence[str]] | None = None
     all_cores: bool = False
@@ -209,7 +211,7 @@ def judged(study: Study, folder: RunFolder) -> dict[str, Any]:
     (folder.path / "figures").mkdir(exist_ok=True)
     study.figures(study.view(arrays), folder.path / "figures")
     folder.write_json("results.json", results)
-    folder.write_text("report.html", report(study.description, study.start, folder, results, record))
+    folder.write_text("report.html", report(study.description, study.start, folder, results, record, study.captions))
     return results
 
 

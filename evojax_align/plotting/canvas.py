@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evojax_align import _checks
+from evojax_align._types import Int
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+COLOURS = 256
+"""Of a stored picture, at most."""
 
 
 def figure(
@@ -87,11 +91,37 @@ def _with_few_colours(image: io.BytesIO) -> bytes:
     """The content of a PNG file with a palette of 256 colours; as it is if some of it is transparent."""
     pillow = _checks.extra("PIL.Image", "plotting")
     with pillow.open(image) as drawn:
-        opaque = drawn.mode == "RGB" or drawn.getchannel("A").getextrema() == (255, 255)
-        if not opaque:
+        if drawn.mode != "RGB" and drawn.getchannel("A").getextrema() != (255, 255):
             return image.getvalue()
-        plain, small = drawn.convert("RGB"), io.BytesIO()
-        plain.quantize(256, method=pillow.Quantize.MAXCOVERAGE, dither=pillow.Dither.NONE).save(
-            small, format="PNG", optimize=True
-        )
-        return small.getvalue()
+        pixels, small = np.asarray(drawn.convert("RGB"), np.int64), io.BytesIO()
+    packed = pixels @ np.array([1 << 16, 1 << 8, 1])
+    known, place, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1)
+    chosen, nearest = _palette(colours, counts)
+    result = pillow.fromarray(nearest[place].reshape(packed.shape).astype(np.uint8), mode="P")
+    result.putpalette(colours[chosen].astype(np.uint8).tobytes())
+    result.save(small, format="PNG", optimize=True)
+    return small.getvalue()
+
+
+def _palette(
+    colours: Int[np.ndarray, "n 3"], counts: Int[np.ndarray, "n"]
+) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "n"]]:
+    """The places of at most 256 colours, and for each colour the number of the nearest of them.
+
+    The most frequent ones are taken, as those of areas are; then, one by one, those that are farthest from what is
+    taken, weighted by how frequent they are.
+    """
+    if len(colours) <= COLOURS:
+        return np.arange(len(colours)), np.arange(len(colours))
+    weight = np.sqrt(counts)
+    chosen = [*np.argsort(-counts, kind="stable")[: COLOURS // 2]]
+    distance = np.full(len(colours), np.inf)
+    nearest = np.zeros(len(colours), np.int64)
+    for number in range(COLOURS):
+        if number == len(chosen):
+            chosen.append(np.argmax(distance * weight))
+        apart = ((colours - colours[chosen[number]]) ** 2).sum(axis=1)
+        nearest = np.where(apart < distance, number, nearest)
+        distance = np.minimum(distance, apart)
+    return np.array(chosen), nearest

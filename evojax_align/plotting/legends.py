@@ -52,7 +52,7 @@ def shared_legend(
             ax.get_legend().remove()
     if not found:
         return None
-    names = [*(name for name in order if name in found), *(name for name in found if name not in order)]
+    names = [*(name for name in dict.fromkeys(order) if name in found), *(name for name in found if name not in order)]
     widest = _style.TEXT * (LETTER * max(map(len, names)) + HANDLE)
     most = int(np.clip(72 * fig.get_figwidth() // widest, 1, len(names)))
     columns = -(-len(names) // -(-len(names) // most))

@@ -64,7 +64,7 @@ PAGE = Page(
             SIX,
             "search",
             "Six searches on digits, 48 epochs, 6 seeds: both baselines, weights that keep the function, populations "
-            "and crossover beside inheritance.",
+            "and crossover beside inheritance; means of seeds.",
         ),
     ),
     differences=(

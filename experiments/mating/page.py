@@ -39,15 +39,14 @@ PAGE = Page(
         (
             "small-clean-mnist",
             "generations",
-            "MNIST, mean and standard deviation over ten seeds: accuracy and both efficiencies by generation, as in "
-            "the paper's Figure 4. If a child may have what either parent has (union), or the mean of both, sexual "
-            "synthesis is no steeper than asexual synthesis.",
+            "MNIST, mean over ten seeds: accuracy and both efficiencies by generation, as in the paper's Figure 4. "
+            "Stars are the paper's numbers, of one run each.",
         ),
         (
             "small-clean-mnist",
             "controls",
-            "MNIST: accuracy of first children and controls against efficiency. Pruning by magnitude is above "
-            "synthesis; pruning at random is not told apart from it.",
+            "MNIST, mean over ten seeds: accuracy of first children and controls against efficiency. Pruning by "
+            "magnitude is above synthesis; pruning at random is not told apart from it. Stars: the paper's numbers.",
         ),
     ),
     differences=(

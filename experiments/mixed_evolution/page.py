@@ -38,9 +38,10 @@ PAGE = Page(
         (
             "paper-code-mnist",
             "accuracy",
-            "MNIST, mean and standard deviation over ten seeds: test accuracy of the members, and of children before "
-            "training. Children of aligned parents begin far better. After training the populations differ little: "
-            "their mean accuracies at generation 6 are within .004, and that with aligned parents is the highest.",
+            "MNIST, mean over ten seeds: test accuracy of the members, and of children before training. Pale bars: "
+            "from the worst to the best member in the authors' notebook. Children of aligned parents begin far better. "
+            "After training the populations differ little: their mean accuracies at generation 6 are within .004, and "
+            "that with aligned parents is the highest.",
         ),
         (
             "paper-code-mnist",
@@ -51,8 +52,8 @@ PAGE = Page(
         (
             "paper-code-mnist",
             "attacks",
-            "Accuracy under FGSM attacks of growing strength, on the network that is attacked and on others; the "
-            "authors' strength is .1623.",
+            "Accuracy under FGSM attacks of growing strength, on the network that is attacked and on others, on a "
+            "logarithmic axis. Stars are the authors' numbers, at their strength of .1623.",
         ),
     ),
     differences=(

@@ -8,6 +8,7 @@ import numpy as np
 from evojax_align import plotting
 from evojax_align.plotting import _style
 from evojax_align.statistics import performance_profile
+from experiments.common import plot_rows
 from experiments.neuroevolution.arms import ALIGNED, ARMS, NAIVE, factors
 from experiments.neuroevolution.config import KINDS
 from experiments.neuroevolution.tasks import TASKS
@@ -31,7 +32,14 @@ METHOD_COLOURS: dict[str, int] = dict(
     )
 )
 LABELS = {"halfway": "arithmetic, t = 0.5", "neurons": "exchange of neurons"}
-LEGEND: dict[str, Any] = {"frameon": False, "fontsize": _style.TEXT, "labelcolor": _style.INK}
+CAPTIONS = {
+    "transfer": "Part 1: a child's score as a share of its parents' mean. A point is a pair of champions of separate "
+    "runs, a bar the mean over pairs. The dashed line is the parents.",
+    "speed": "Part 2: the score of the fittest network on test data. A line is the interquartile mean over seeds, a "
+    "band reaches from the first to the third quartile. The dotted line is the threshold.",
+    "profiles": "The share of runs whose last score is above a threshold, over all tasks: the higher, the better.",
+    "factors": "One factor in each panel, beside the naive and the aligned population.",
+}
 
 
 def draw(view: View, folder: Path) -> None:
@@ -53,24 +61,17 @@ def look(name: str) -> dict[str, Any]:
 
 def draw_transfer(view: View, folder: Path) -> None:
     """What children keep of their parents' score: a point for each pair, a bar for their mean."""
-    fig, axes = plotting.figure(len(KINDS), len(view.crossed), width=2.6, height=2.4)
-    for row, kind in enumerate(KINDS):
-        for column, task in enumerate(view.crossed):
-            ax = axes[row, column]
-            for place, method in enumerate(view.methods):
-                values = view.kept(task, method, kind)
-                values = values[np.isfinite(values)]
-                colour = _style.PALETTE[METHOD_COLOURS[method]]
-                shift = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(len(values))
-                ax.scatter(place + shift, values, s=12, color=colour, alpha=0.7, linewidths=0)
-                ax.plot([place - 0.3, place + 0.3], [values.mean()] * 2, color=colour, linewidth=2.0)
-            ax.axhline(1.0, color=_style.INK, linewidth=0.6, linestyle=(0, (3, 2)))
-            low, high = ax.get_ylim()
-            ax.set_ylim(min(low, -0.05), max(high, 1.05))
-            names = view.methods if row == len(KINDS) - 1 else [""] * len(view.methods)
-            y = f"share of the parents' score\n{LABELS[kind]}" if column == 0 else ""
-            _style.dress(ax, y=y, title=TASKS[task].title if row == 0 else None)
-            ax.set_xticks(range(len(view.methods)), names, rotation=50, ha="right", rotation_mode="anchor")
+    fig, axes = plotting.figure(len(view.crossed), len(KINDS), width=3.3, height=1.5 + 0.3 / len(view.crossed))
+    for row, task in enumerate(view.crossed):
+        for column, kind in enumerate(KINDS):
+            ax, last = axes[row, column], row == len(view.crossed) - 1
+            kept = {method: view.kept(task, method, kind) for method in view.methods}
+            title = "" if column else TASKS[task].title
+            label = f"share of the parents' score\n{LABELS[kind]}" if last else ""
+            plot_rows(kept, ax, x=label, title=title, colours=METHOD_COLOURS, named=not column)
+            ax.axvline(1.0, color=_style.INK, linewidth=0.6, linestyle=(0, (3, 2)))
+            low, high = ax.get_xlim()
+            ax.set_xlim(min(low, -0.05), max(high, 1.05))
     plotting.save(fig, folder / "transfer.png")
 
 
@@ -92,7 +93,7 @@ def draw_speed(view: View, folder: Path) -> None:
         ax.axhline(view.number(some, "threshold"), color=_style.INK, linewidth=0.6, linestyle=(0, (1, 2)))
         left = number % columns == 0
         _style.dress(ax, x="evaluations", y="score of the fittest" if left else "", title=TASKS[task].title)
-    legend(fig, axes)
+    plotting.shared_legend(fig, axes, order=[*ARMS])
     plotting.save(fig, folder / "speed.png")
 
 
@@ -102,15 +103,6 @@ def curve(view: View, arm: str, ax: Any, label: str, **line: Any) -> None:
     steps = view.evaluations(arm)
     ax.fill_between(steps, low, high, color=line["color"], alpha=0.12, linewidth=0)
     ax.plot(steps, middle, linewidth=1.4, label=label, **line)
-
-
-def legend(fig: Any, axes: np.ndarray) -> None:
-    """One legend for all panels, below them."""
-    found: dict[str, Any] = {}
-    for ax in axes.flat:
-        handles, names = ax.get_legend_handles_labels()
-        found |= dict(zip(names, handles, strict=True))
-    fig.legend([*found.values()], [*found], loc="outside lower center", ncols=4, **LEGEND)
 
 
 def draw_profiles(view: View, folder: Path) -> None:
@@ -124,7 +116,7 @@ def draw_profiles(view: View, folder: Path) -> None:
             ax.plot(levels, performance_profile(np.stack(whole), levels), linewidth=1.4, label=name, **look(name))
     _style.dress(ax, x="last score, from 0 (floor) to 1 (best possible)", y="share of runs above it")
     ax.set_ylim(-0.03, 1.03)
-    legend(fig, axes)
+    plotting.shared_legend(fig, axes, order=[*ARMS])
     plotting.save(fig, folder / "profiles.png")
 
 
@@ -150,5 +142,6 @@ def draw_factors(view: View, task: str, folder: Path) -> None:
             curve(view, f"{task}: {name}", ax, name, color=_style.PALETTE[place], linestyle=dashes)
         left = number % 3 == 0
         _style.dress(ax, x="evaluations", y="score of the fittest" if left else "", title=title)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, **(LEGEND | {"fontsize": _style.TEXT - 1.5}))
+        small = _style.LEGEND | {"fontsize": _style.TEXT - 1.5}
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, **small)
     plotting.save(fig, folder / f"factors-{task.replace(' ', '-').replace(',', '')}.png")

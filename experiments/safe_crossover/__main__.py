@@ -3,7 +3,7 @@
 import sys
 
 from evojax_align import lab
-from experiments.safe_crossover import beyond, beyond_view, claims, config, deep, study
+from experiments.safe_crossover import beyond, beyond_view, claims, config, deep, figures, study
 
 PARTS = {config.Config: study, config.Beyond: beyond, config.Deep: deep}
 """The module that runs a configuration."""
@@ -24,6 +24,7 @@ STUDY = lab.Study(
     explore=lambda view: view.explore(),
     tables=lambda view: view.tables(),
     figures=lambda view, folder: view.draw(folder),
+    captions=figures.CAPTIONS,
     seen=claims.SEEN,
 )
 

@@ -166,7 +166,7 @@ def draw_trend(view: View, name: str, folder: Path) -> None:
         found = view.barriers(name, kind)
         curves = {way: found[:, :, i] for i, way in enumerate(WAYS.values())}
         pictures.append((view.settings(name), curves, {"x": title, "y": f"barrier of the {quantity}"}))
-    panels(folder / f"{file}.png", plotting.plot_trend, pictures, width=4.6, height=2.8)
+    panels(folder / f"{file}.png", plotting.plot_trend, pictures, width=3.4, height=2.6)
 
 
 def draw_family(view: View, folder: Path) -> None:
@@ -177,12 +177,13 @@ def draw_family(view: View, folder: Path) -> None:
         averages.append((of["parents"], curves, {"x": "parents", "y": quantity}))
         curves = {title: of[f"path_{quantity}"][:, i] for i, title in enumerate(PATHS.values())}
         paths.insert(0, (of["ts"], curves, {"quantity": quantity}))
-    panels(folder / "averages.png", plotting.plot_trend, averages, width=4.6, height=2.8)
-    panels(folder / "paths.png", plotting.plot_sweeps, paths, width=4.6, height=3.0)
-    fig, axes = plotting.figure(1, 2, width=4.4, height=2.8)
+    panels(folder / "averages.png", plotting.plot_trend, averages, width=3.4, height=2.6)
+    panels(folder / "paths.png", plotting.plot_sweeps, paths, width=3.4, height=2.8)
+    fig, axes = plotting.figure(1, 2, width=3.4, height=2.8)
     labels = {"x": "images on which the nearer parent differs", "y": "accuracy lost"}
     for i, way in enumerate(WAYS.values()):
         moved, lost = (of[f"child_{name}"][:, i] for name in ("moved", "lost"))
         clouds = finished({title: (moved[:, j], lost[:, j]) for j, title in enumerate(OPERATORS.values())})
         plotting.plot_clouds(clouds, axes[0, i], **labels, title=f"parents {way}")
+    plotting.shared_legend(fig, axes)
     plotting.save(fig, folder / "exploration.png")

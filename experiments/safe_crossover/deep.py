@@ -173,10 +173,13 @@ class View:
         """Accuracy and loss along the line, a panel for each repair."""
         for quantity in ("accuracy", "loss"):
             values = self.arrays[quantity]
-            fig, axes = plotting.figure(1, len(REPAIRS), width=3.6, height=3.2)
+            fig, axes = plotting.figure(1, len(REPAIRS), width=2.6, height=2.6)
             low, high = float(np.nanmin(values)), float(np.nanmax(values))
             for number, (ax, title) in enumerate(zip(axes[0], REPAIRS.values(), strict=True)):
                 curves = {name: values[:, i, number] for i, name in enumerate(METHODS.values())}
                 plotting.plot_sweeps(self.ts, curves, ax, quantity=quantity, title=title)
                 ax.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+                if number:
+                    ax.set_ylabel("")
+            plotting.shared_legend(fig, axes)
             plotting.save(fig, folder / f"{quantity}.png")

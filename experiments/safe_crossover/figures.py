@@ -5,10 +5,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evojax_align import plotting, statistics
-from experiments.safe_crossover.config import PAPER_SHARES
+from experiments.safe_crossover.config import METHODS, PAPER_SHARES
 
 if TYPE_CHECKING:
     from experiments.safe_crossover.claims import View
+
+
+GROUPS = {
+    "one neuron for one": ("naive", "one_to_one", "loadings", "weights"),
+    "CCA, semi-matching and the control": ("naive", "cca", "svcca", "semi", "control"),
+}
+"""Methods that are drawn together, with naive crossover in each panel."""
+OPEN = "semi"
+"""A method that damages a parent: it does not set the range of an axis."""
+CAPTIONS = {
+    "figure-2-directions": "The paper's Figure 2: share of pairs in which SC-CCA is below naive crossover at t = .5, "
+    "by the number of directions that SVCCA keeps, with 95 % intervals, and the paper's shares where it has them.",
+    "figure-3-sweeps": "The paper's Figure 3: loss (blue) and accuracy (green) on the line between two parents, mean "
+    "and standard deviation over pairs. A loss that is higher than the axis is cut off.",
+    "figure-4-correlations": "The paper's Figure 4: correlations of the neurons of one pair, before and after "
+    "alignment.",
+    "sweeps": "Loss and accuracy on the line between two parents (t = 0 and t = 1), mean and standard deviation over "
+    "pairs. Naive crossover stands in both columns. Semi-matching may leave the axis.",
+    "steps": "Barriers against the number of training steps that both parents have in common.",
+    "widths": "Barriers against the width of the hidden layer.",
+    "averages": "The average of several parents, aligned or not, beside single networks and the ensemble.",
+    "paths": "Loss and accuracy on straight and on curved paths between two parents.",
+    "exploration": "Each child by how far its predictions are from the nearer parent's, and by the accuracy it lost.",
+    "accuracy": "Accuracy on the line between two deep networks: children as they are, with statistics of batch "
+    "normalisation estimated again, and after REPAIR.",
+    "loss": "Loss on the line between two deep networks: children as they are, with statistics of batch normalisation "
+    "estimated again, and after REPAIR.",
+}
 
 
 def directions(view: "View") -> Any:
@@ -29,23 +57,44 @@ def directions(view: "View") -> Any:
 
 def sweeps(view: "View") -> Any:
     """Figure 3."""
-    fig, axes = plotting.figure(2, -(-len(view.methods) // 2), width=3.2, height=2.6)
+    columns = -(-len(view.methods) // 2)
+    fig, axes = plotting.figure(2, columns, width=2.3, height=2.1)
     for ax in axes.flat[len(view.methods) :]:
-        ax.set_visible(False)
+        ax.set_axis_off()
     highest = 1.25 * view.line("naive").mean(axis=0).max()
-    for ax, name in zip(axes.flat, view.methods, strict=False):
+    for number, (ax, name) in enumerate(zip(axes.flat, view.methods, strict=False)):
         loss, accuracy = (view.line(name, quantity) for quantity in ("loss", "accuracy"))
         right = plotting.plot_sweep(view.ts, loss, accuracy, ax, title=view.title(name))
         right.set_ylim(0, highest)
+        if number % columns:  # what stands at the edges of the figure is not said again
+            ax.set_ylabel("")
+        if number % columns < columns - 1 and number < len(view.methods) - 1:
+            right.set_ylabel("")
+        if number + columns < len(view.methods):
+            ax.set_xlabel("")
     return fig
 
 
 def together(view: "View") -> Any:
-    """All methods in one picture."""
-    fig, axes = plotting.figure(1, 2, width=5.0, height=3.2)
-    for ax, quantity in zip(axes[0], ("loss", "accuracy"), strict=True):
-        curves = {view.title(name): view.line(name, quantity) for name in view.methods}
-        plotting.plot_sweeps(view.ts, curves, ax, quantity=quantity)
+    """All methods in one picture: loss above accuracy, a column for each group of methods."""
+    fig, axes = plotting.figure(2, len(GROUPS), width=3.4, height=2.5)
+    titles = {name: view.title(name) for name in METHODS}
+    between = (view.ts >= 0) & (view.ts <= 1)
+    for row, quantity in zip(axes, ("loss", "accuracy"), strict=True):
+        shown = [view.line(name, quantity)[:, between] for name in view.methods if name != OPEN]
+        low = min(np.nanmin(of.mean(axis=0) - of.std(axis=0)) for of in shown)
+        high = max(np.nanmax(of.mean(axis=0) + of.std(axis=0)) for of in shown)
+        for column, (ax, (group, names)) in enumerate(zip(row, GROUPS.items(), strict=True)):
+            curves = {titles[name]: view.line(name, quantity) for name in names if name in view.methods}
+            title = group if quantity == "loss" else None
+            plotting.plot_sweeps(view.ts, curves, ax, quantity=quantity, among=tuple(titles.values()), title=title)
+            margin = 0.06 * (high - low)
+            ax.set_ylim(0 if quantity == "loss" else low - margin, high + margin)
+            if column:
+                ax.set_ylabel("")
+            if quantity == "loss":
+                ax.set_xlabel("")
+    plotting.shared_legend(fig, axes, order=tuple(titles.values()))
     return fig
 
 

@@ -58,7 +58,7 @@ PAGE = Page(
     figures=(
         (
             "paper-all-mnist",
-            "sweeps-text",
+            "figure-3-sweeps-text",
             "MNIST, 200 pairs, mode text: mean loss and accuracy on the line between two parents (t = 0 and t = "
             "1). The three methods of one-to-one partners stay at the parents' loss; SC-CCA is a little below "
             "naive crossover.",
@@ -71,7 +71,7 @@ PAGE = Page(
         ),
         (
             "paper-all-cifar10",
-            "sweeps-text",
+            "figure-3-sweeps-text",
             "CIFAR-10, 200 pairs, mode text: one-to-one matching has a lower loss than SC-CCA, and semi-matching "
             "damages the parent at t = 1.",
         ),

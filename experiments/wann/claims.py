@@ -162,7 +162,7 @@ def weight_rows(view: View, arm: str) -> list[dict[str, Any]]:
         if view.published and (arm, task) in PAPER:
             told["thesis"] = [percent / 100 for percent in PAPER[arm, task]]
         rows += [
-            {"search": arm, "images": name, "of": whose} | dict(zip(columns, numbers, strict=True))
+            {"search": arm, "images": name, "accuracy of": whose} | dict(zip(columns, numbers, strict=True))
             for whose, numbers in told.items()
         ]
     return rows

@@ -31,14 +31,21 @@ PAGE = Page(
         (
             MAIN,
             "weights",
-            "Test accuracy at each shared weight on MNIST (left) and on ten letters (right): mean and 95 % interval of "
-            "10 seeds. Each search is accurate only on what it was judged on.",
+            "Test accuracy at each shared weight on MNIST (left) and on ten letters (right): mean of 10 seeds, and the "
+            "thesis's networks (stars). Each search is accurate only on what it was judged on.",
         ),
         (
-            MAIN,
+            "demo-clean-digits",
             "courses",
-            "The fittest member of each generation: mean reward, connections and hidden nodes, of each seed (thin) and "
-            "their mean (thick). No search has levelled off after 300 generations.",
+            "Digits, 10 seeds: the fittest member of each generation, its mean reward, connections and hidden nodes, "
+            "of each seed (thin) and their mean (thick). No search has levelled off after 200 generations.",
+        ),
+        (
+            "demo-clean-digits",
+            "graphs",
+            "Digits: the champion of each search's best seed. Squares are pixels, dark where they are used; the point "
+            "below them is the bias. A line has the colour of the node that it leaves. All weights are one shared "
+            "number, without a sign.",
         ),
         (
             POLE,

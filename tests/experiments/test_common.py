@@ -76,6 +76,7 @@ def test_panels_show_curves_of_finished_seeds_alone(tmp_path):
     curve = np.array([[1.0, 2.0], [np.nan, np.nan]])
     pictures = [([0, 1], {"known": curve, "unknown": curve * np.nan}, {"y": "score"}), ([0], {"none": curve[1:]}, {})]
     common.panels(tmp_path / "picture.png", plot, pictures, columns=1)
-    assert shown == [({"known": 1}, {"y": "score"})] and (tmp_path / "picture.png").stat().st_size
+    among = ["known", "unknown", "none"]
+    assert shown == [({"known": 1}, {"y": "score", "among": among})] and (tmp_path / "picture.png").stat().st_size
     common.panels(tmp_path / "trend.png", plotting.plot_trend, [([0, 1], {"known": curve}, {"x": "t", "y": "score"})])
     assert (tmp_path / "trend.png").is_file()

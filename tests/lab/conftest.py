@@ -62,6 +62,7 @@ STUDY = lab.Study(
     explore=lambda view: [],
     tables=lambda view: {"means": [{"mean": lab.finite(np.nanmean(view.at))}]},
     figures=lambda view, folder: (folder / "nothing.png").write_bytes(b"\x89PNG"),
+    captions={"nothing": "Nothing to see."},
     command="python toy.py",
 )
 

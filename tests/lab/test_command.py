@@ -42,7 +42,12 @@ def test_a_run_leaves_its_whole_record(toy, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "means" in printed and printed.rstrip().endswith("runs/toy-demo-clean-digits-001/report.html")
     page = (folder.path / "report.html").read_text()
-    assert "data:image/png;base64" in page and 'src="http' not in page and "--set rate=2.0" in page
+    assert (
+        "data:image/png;base64" in page
+        and "<figcaption>Nothing to see.</figcaption>" in page
+        and 'src="http' not in page
+        and "--set rate=2.0" in page
+    )
 
 
 def test_equal_runs_are_equal_files_in_folders_of_their_own(toy, tmp_path):
