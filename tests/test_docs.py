@@ -23,6 +23,8 @@ PAGES = ROOT / "docs" / "pages"
 WRITTEN = {path.relative_to(PAGES).as_posix(): path.read_text() for path in sorted(PAGES.rglob("*.md"))}
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 WITH_CODE = [name for name, text in WRITTEN.items() if BLOCK.search(text)]
+EXPENSIVE = {"gallery.md"}
+"""Pages whose code takes more than a minute of processor time."""
 NEEDED = {"guides/evosax.md": "evosax", "guides/qdax.md": "qdax"}
 """Packages of extras, without which the code of a page cannot run."""
 WORDS = re.compile(
@@ -63,8 +65,10 @@ def resolved(path):
         return getattr(resolved(package), name)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", WITH_CODE)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=pytest.mark.nightly if p in EXPENSIVE else pytest.mark.slow, id=p) for p in WITH_CODE],
+)
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path):
     if page in NEEDED:
         pytest.importorskip(NEEDED[page], reason=f"{NEEDED[page]} (extra `{NEEDED[page]}`) is not installed")
@@ -96,8 +100,19 @@ def test_the_guide_aligns_a_network_of_every_framework(framework):
 
 
 def test_every_guide_has_code_that_runs():
-    guides = {name for name in WRITTEN if name.startswith("guides/")} | {"index.md", "troubleshooting.md"}
+    guides = {name for name in WRITTEN if name.startswith("guides/")} | {"index.md", "troubleshooting.md", "gallery.md"}
     assert guides == set(WITH_CODE) and NEEDED.keys() <= guides
+
+
+def test_the_gallery_has_twelve_pictures_with_at_most_twenty_lines_of_code_each():
+    text = WRITTEN["gallery.md"]
+    sections = text.split("\n## ")[1:]
+    shown = [re.findall(r"\]\(gallery/(\w+)\.png\)", section) for section in sections]
+    saved = [re.findall(r'plotting\.save\(fig, "(\w+)\.png"\)', section) for section in sections]
+    assert shown == saved and len(sections) == 12 and all(len(names) == 1 for names in shown)
+    assert {path.stem for path in (PAGES / "gallery").glob("*.png")} == {name for (name,) in shown}
+    assert [len(code.splitlines()) for _, code in BLOCK.findall(text) if len(code.splitlines()) > 20] == []
+    assert [path.name for path in (PAGES / "gallery").glob("*.png") if path.stat().st_size > 150_000] == []
 
 
 def test_the_navigation_lists_every_page_once():
