@@ -53,7 +53,8 @@ def report(
     """The whole report as HTML: what came out, claims, figures, tables, the manifest, and how to run it again."""
     configuration = manifest["configuration"]
     title = f"{manifest['experiment']} · {manifest['preset']} · {configuration['mode']} · {configuration['dataset']}"
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(description)}</p>"]
+    first = description.split("\n\n")[0]  # then come commands
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(first)}</p>"]
     if results.get("missing"):
         parts.append(f"<p><b>Not all cells are finished.</b> Missing: {html.escape(', '.join(results['missing']))}</p>")
     primary, others = ([c for c in results["claims"] if c["primary"] == kind] for kind in (True, False))

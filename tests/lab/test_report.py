@@ -37,10 +37,11 @@ def page(tmp_path):
     claims = [CLAIM, REVERSED | {"verdict": "reversed"}, UNKNOWN, CLAIM | {"primary": False}]
     results = {"claims": claims, "tables": {"by arm": [{"arm": "a", "accuracy": 0.5}]}}
     captions = {"course": "Every course.", "course-other": "That of the other.", "pl": "No name begins so."}
-    return report("A toy.", "python -m toy", RunFolder(tmp_path), results, MANIFEST, captions)
+    return report("A toy.\n\npython -m commands", "python -m toy", RunFolder(tmp_path), results, MANIFEST, captions)
 
 
 def test_it_begins_with_what_came_out_in_words(page):
+    assert "<p>A toy.</p>" in page and "commands" not in page
     outcome = page[: page.index("<h2>Primary claims</h2>")]
     assert "Of 3 primary claims: 1 hold, 1 reversed, 0 undecided, 1 not tested." in outcome
     sentences = re.findall("<li>(.*?)</li>", outcome)
