@@ -1,4 +1,4 @@
-"""Makes the pages of `experiments`, with their pictures and stored results, and the references part of the site."""
+"""Makes the pages of `experiments`, with their pictures and results, notebooks and references part of the site."""
 
 import re
 import tomllib
@@ -7,6 +7,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REFERENCES = "<!-- references.bib -->"
 """Where a page shows `evojax_align/references.bib`."""
 WRITTEN = Path(__file__).parent / "pages"
@@ -61,7 +62,8 @@ def on_files(files: Any, config: Any) -> Any:
 
     for place, path in pages().items():
         files.append(File.generated(config, place, content=text_of(path)))
-    for place, path in results().items():
+    downloads = {f"notebooks/{path.name}": path for path in NOTEBOOKS}
+    for place, path in (results() | downloads).items():
         files.append(File.generated(config, place, abs_src_path=str(path)))
     return files
 

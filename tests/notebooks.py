@@ -4,10 +4,13 @@ import argparse
 import math
 import os
 import re
+import tomllib
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+COLAB = "https://colab.research.google.com"
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
 
@@ -33,6 +36,20 @@ def executed(path, *, env=None):
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
+
+
+def repository():
+    """The address of the repository, which `pyproject.toml` names; empty if it is not set."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["evojax-align"]["repository"]
+
+
+def with_badge(text, name, address):
+    """The text of the first cell, whose first line opens the notebook in Colab if the repository is on GitHub."""
+    text = re.sub(rf"\A\[!\[[^\]]*\]\({COLAB}[^\n]*\n\n", "", text)
+    if not address.startswith("https://github.com/"):
+        return text
+    target = f"{COLAB}/{address.removeprefix('https://').replace('.com', '', 1)}/blob/main/notebooks/{name}.ipynb"
+    return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({target})\n\n{text}"
 
 
 def stored(path):
@@ -80,9 +97,12 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=[path.stem for path in NOTEBOOKS], metavar="NAME")
-    for name in parser.parse_args().names:
+    parser.add_argument("--badges", action="store_true", help="write the links to Colab only, and run nothing")
+    given = parser.parse_args()
+    for name in given.names:
         path = FOLDER / f"{name}.ipynb"
-        notebook = executed(path)
+        notebook = stored(path) if given.badges else executed(path)
+        notebook.cells[0].source = with_badge(notebook.cells[0].source, name, repository())
         nbformat.write(notebook, path)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} KB, {sum(pictures(notebook))} figures")
         for text in errors(notebook):

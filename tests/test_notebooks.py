@@ -41,6 +41,16 @@ def test_a_notebook_is_stored_as_it_ran_from_top_to_bottom(path):
     assert path.stat().st_size < 1_000_000
 
 
+def test_a_notebook_has_a_link_to_colab_if_the_repository_is_on_github():
+    for path in notebooks.NOTEBOOKS:
+        first = "".join(json.loads(path.read_text())["cells"][0]["source"])
+        assert first == notebooks.with_badge(first, path.stem, notebooks.repository())
+    badge, _, title = notebooks.with_badge("# Tour", "tour", "https://github.com/some/where").partition("\n\n")
+    assert badge.endswith("(https://colab.research.google.com/github/some/where/blob/main/notebooks/tour.ipynb)")
+    assert title == "# Tour"
+    assert notebooks.with_badge(f"{badge}\n\n# Tour", "tour", "") == "# Tour"
+
+
 def test_all_notebooks_begin_with_the_same_install_cell():
     cells = [json.loads(path.read_text())["cells"] for path in notebooks.NOTEBOOKS]
     assert len({"".join(of[1]["source"]) for of in cells}) == 1
@@ -71,6 +81,7 @@ def test_the_first_cell_installs_the_wheel_where_there_is_jupyter_only(tmp_path,
     (tmp_path / "tests").mkdir()
     (tmp_path / "notebooks").mkdir()
     shutil.copy(ROOT / "tests" / "notebooks.py", tmp_path / "tests")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", tmp_path / "notebooks")
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "XLA_FLAGS")}
     env["PIP_FIND_LINKS"] = str(wheels)
