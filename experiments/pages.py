@@ -194,7 +194,7 @@ def filled(text: str, runs: Mapping[str, Kept]) -> str:
         name, dot, field = name.rpartition(".") if match[1].endswith(tuple(f".{f}" for f in FIELDS)) else (name, "", "")
         claim = kept(run).claim(name)
         if dot:
-            return shown(claim["p_corrected"] if field == "p" else claim[field])
+            return probability(claim["p_corrected"]) if field == "p" else shown(claim[field])
         return f"{shown(claim['ours'])} (n = {claim['n']} {claim['unit']})"
 
     text = re.sub(r"\{([\w.-]+)#([^{}#]+)#([^{}#]+)#([^{}#]+)\}", value, text)
@@ -277,9 +277,9 @@ def claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
     ours = shown(claim["ours"]) + (f" ({shown(claim['interval'])})" if claim["interval"] else "")
     row = {"claim": claim["statement"], "paper": claim["paper"], "ours (95 % interval)": ours}
     both = BOTH if claim["test"] == MANN_WHITNEY else ""
-    p = claim["p_corrected"]
+    p = probability(claim["p_corrected"])
     if claim["verdict"] == "reversed":
-        p = f"{shown(claim['p_reverse_corrected'])} of the opposite"
+        p = f"{probability(claim['p_reverse_corrected'])} of the opposite"
     row |= {"n": f"{claim['n']} {claim['unit']}{both}", "p, corrected": p}
     return row | {"direction": claim["verdict"], "replication": claim["replication"]}
 
@@ -289,8 +289,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "(nothing)"
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    lines += ["| " + " | ".join(shown(value) for value in row.values()) + " |" for row in rows]
+    cells = ([(probability if name.startswith("p, ") else shown)(value) for name, value in row.items()] for row in rows)
+    lines += ["| " + " | ".join(row) + " |" for row in cells]
     return "\n".join(lines)
+
+
+def probability(p: Any) -> str:
+    """A p value with two digits; anything else as it is."""
+    return f"{p:.2g}" if isinstance(p, float) else shown(p)
 
 
 def shown(value: Any) -> str:
