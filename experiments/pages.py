@@ -194,7 +194,8 @@ def filled(text: str, runs: Mapping[str, Kept]) -> str:
         name, dot, field = name.rpartition(".") if match[1].endswith(tuple(f".{f}" for f in FIELDS)) else (name, "", "")
         claim = kept(run).claim(name)
         if dot:
-            return probability(claim["p_corrected"]) if field == "p" else shown(claim[field])
+            opposite = "p_reverse_corrected" if claim["verdict"] == "reversed" else "p_corrected"
+            return probability(claim[opposite]) if field == "p" else shown(claim[field])
         return f"{shown(claim['ours'])} (n = {claim['n']} {claim['unit']})"
 
     text = re.sub(r"\{([\w.-]+)#([^{}#]+)#([^{}#]+)#([^{}#]+)\}", value, text)

@@ -97,11 +97,12 @@ def draw_speed(view: View, folder: Path) -> None:
     plotting.save(fig, folder / "speed.png")
 
 
-def curve(view: View, arm: str, ax: Any, label: str, **line: Any) -> None:
+def curve(view: View, arm: str, ax: Any, label: str, *, with_band: bool = True, **line: Any) -> None:
     """One learning curve with its band."""
     middle, low, high = band(view.curve(arm))
     steps = view.evaluations(arm)
-    ax.fill_between(steps, low, high, color=line["color"], alpha=0.12, linewidth=0)
+    if with_band:
+        ax.fill_between(steps, low, high, color=line["color"], alpha=0.12, linewidth=0)
     ax.plot(steps, middle, linewidth=1.4, label=label, **line)
 
 
@@ -121,7 +122,7 @@ def draw_profiles(view: View, folder: Path) -> None:
 
 
 def draw_factors(view: View, task: str, folder: Path) -> None:
-    """One panel for each factor, with the arms "naive" and "aligned" in each of them."""
+    """One panel for each factor, with the arms "naive" and "aligned" in each of them; only these two have bands."""
     known = factors(TASKS[task].width, TASKS[task].children)
     groups = {title: [name for name in group if name in view.within(task)] for title, group in known.items()}
     groups = {title: names for title, names in groups.items() if names}
@@ -137,9 +138,10 @@ def draw_factors(view: View, task: str, folder: Path) -> None:
             base = ALIGNED if name.startswith(ALIGNED) else NAIVE if name.startswith(NAIVE) else ""
             own = name.split(", ", 1)[-1]
             both = {f"{side}, {own}" for side in (NAIVE, ALIGNED)} <= set(names)
-            place = COLOURS[base] if both else (2, 3, 4)[pairs.index(own) % 3]
+            place = COLOURS[base] if both else (2, 3, 5, 7)[pairs.index(own) % 4]
             dashes = _style.DASHES[1 + pairs.index(own) % 3]
-            curve(view, f"{task}: {name}", ax, name, color=_style.PALETTE[place], linestyle=dashes)
+            line = {"color": _style.PALETTE[place], "linestyle": dashes}
+            curve(view, f"{task}: {name}", ax, name, with_band=False, **line)
         left = number % 3 == 0
         _style.dress(ax, x="evaluations", y="score of the fittest" if left else "", title=title)
         small = _style.LEGEND | {"fontsize": _style.TEXT - 1.5}
