@@ -23,4 +23,4 @@ state = ga.init(jax.random.key(3), lambda key: network.init(key, x), fitness)
 state, info = ga.step(jax.random.key(4), state, fitness)
 assert jnp.isfinite(info.best)
 
-assert "mnist" in ea.data.names()
+assert len(ea.data.load("digits").train.x) > 1000 and "mnist" in ea.data.names()

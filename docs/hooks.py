@@ -23,7 +23,9 @@ def pages() -> dict[str, Path]:
 def results() -> dict[str, Path]:
     """The pictures and stored results that a page links, by their place on the site."""
     made = {f"{place.rpartition('/')[0]}/{link}" for place, path in pages().items() for link in _links(path)}
-    written = {link.removeprefix("../") for path in WRITTEN.rglob("*.md") for link in _links(path)}
+    written = {
+        re.sub(r"^(\.\./)*experiments/", "papers/", link) for path in WRITTEN.rglob("*.md") for link in _links(path)
+    }
     found = [path for kind in ("png", "json") for path in EXPERIMENTS.glob(f"*/results/*.{kind}")]
     return {place: path for place, path in _placed(found).items() if place in made | written}
 
@@ -50,10 +52,22 @@ def on_config(config: Any) -> Any:
     return config
 
 
-def on_page_markdown(markdown: str, **kwargs: Any) -> str:
-    """Put the references where a page asks for them; MkDocs calls this."""
+def on_page_markdown(markdown: str, page: Any, **kwargs: Any) -> str:
+    """Put the references where a page asks for them, and make links of the repository those of the site."""
+    return with_site_links(with_references(markdown), page.file.src_uri)
+
+
+def with_references(markdown: str) -> str:
+    """A page with the references in the place that it has for them."""
     text = (ROOT / "evojax_align" / "references.bib").read_text(encoding="utf-8")
     return markdown.replace(REFERENCES, f"```bibtex\n{text}```")
+
+
+def with_site_links(markdown: str, place: str) -> str:
+    """A page whose links to files of the repository lead to where these are on the site."""
+    up = "../" * place.count("/")
+    out = "../" * (place.count("/") + 2)  # from docs/pages to the root of the repository
+    return markdown.replace(f"]({out}experiments/", f"]({up}papers/").replace(f"]({out}notebooks/", f"]({up}notebooks/")
 
 
 def on_files(files: Any, config: Any) -> Any:

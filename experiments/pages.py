@@ -53,6 +53,7 @@ class Page:
         figures: stored run, name of the figure, caption.
         differences: what differs, and why.
         elsewhere: primary claims that are shown from another stored run.
+        answers: stored run and name of a table that is shown below the summary.
         hidden: tables that are not shown.
     """
 
@@ -65,6 +66,7 @@ class Page:
     figures: Sequence[tuple[str, str, str]]
     differences: Sequence[tuple[str, str]]
     elsewhere: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    answers: Sequence[tuple[str, str]] = ()
     hidden: Sequence[str] = ()
 
 
@@ -144,7 +146,9 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         f"# {stored.study_of(study).title}",
         told.paper,
         "## What came out",
+        verdicts([claim for _, claim in claims]),
         told.summary,
+        *(f"**{name}** ({run})\n\n{table(runs[run].results['tables'][name])}" for run, name in told.answers),
         "## Primary claims",
         table([claim_row(claim) | {"run": run} for run, claim in claims]),
         NUMBERS,
@@ -165,6 +169,20 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         *(details(study, run, told.hidden) for run in runs.values()),
     ]
     return checked(f"the page of {study}", "\n\n".join(filled(part, runs) for part in parts)) + "\n"
+
+
+def verdicts(claims: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on how many claims hold, and one on the numbers of the paper."""
+
+    def counted(field: str, names: Mapping[str, str]) -> str:
+        found = {said: sum(claim[field] == name for claim in claims) for name, said in names.items()}
+        return ", ".join(f"{count} {said}" for said, count in found.items() if count)
+
+    words = {"holds": "hold", "reversed": "are reversed", "undecided": "are undecided"}
+    words["not tested"] = "were not tested"
+    text = f"Primary claims: {len(claims)}, of which {counted('verdict', words)}."
+    numbers = counted("replication", {"agrees": "agree", "differs": "differ", "undecided": "are open"})
+    return f"{text} Numbers of the paper: {numbers}." if numbers else f"{text} The paper has no numbers for them."
 
 
 def units_needed(claims: int, both: bool) -> int:

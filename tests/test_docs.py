@@ -121,10 +121,17 @@ def test_the_navigation_lists_every_page_once():
 
 
 def test_the_references_are_shown_whole():
-    shown = hooks().on_page_markdown(WRITTEN["cite.md"])
+    shown = hooks().with_references(WRITTEN["cite.md"])
     assert (ROOT / "evojax_align" / "references.bib").read_text() in shown
     cited = re.findall(r"\| `(\w+)` \|$", WRITTEN["cite.md"], re.MULTILINE)
     assert len(cited) >= 6 and all(f"{{{name}," in shown for name in cited)
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_links_of_a_page_lead_to_files_in_the_repository_too(page):
+    text = re.sub(r"```.*?```", "", WRITTEN[page], flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if not link.startswith("http")]
+    assert [link for link in links if not (PAGES / page).parent.joinpath(link).is_file()] == []
 
 
 def test_every_public_name_is_in_the_reference_once():

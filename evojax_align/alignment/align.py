@@ -24,7 +24,7 @@ from evojax_align.alignment.statistics import Relation, lifted, related
 from evojax_align.alignment.weights import match_weights
 from evojax_align.matching import one_to_one
 from evojax_align.similarity.blas import one_blas_thread
-from evojax_align.symmetry import PermutationSpec, compose, inverse, permute, select
+from evojax_align.symmetry import Frozen, PermutationSpec, compose, inverse, permute, select
 from evojax_align.symmetry.checking import ensure_symmetry
 from evojax_align.symmetry.inference import remembered
 
@@ -47,6 +47,9 @@ class Alignment:
         all_finite: whether all parameters and activations were finite; outside a trace anything else is an error.
         bijective: whether the method keeps both functions; "semi" does not.
         reasons: groups that were left as they are, and why (see `unmatched`).
+        frozen: axes that belong to no group, because an operation depends on their order; they keep it.
+
+    `print` shows a table of the groups, and what is left as it was.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -69,11 +72,23 @@ class Alignment:
     all_finite: Bool[Array, "..."]
     bijective: bool = struct.field(pytree_node=False, default=True)
     reasons: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
+    frozen: tuple[Frozen, ...] = struct.field(pytree_node=False, default=())
 
     @property
     def unmatched(self) -> dict[str, str]:
         """Groups that the method had nothing to match by, with the reason; empty if all were matched."""
         return dict(self.reasons)
+
+    def __str__(self) -> str:
+        rows = [("group", "neurons", "mean score", "dead in a", "dead in b")]
+        for group, score in self.scores.items():
+            numbers = (jnp.mean(of) for of in (score, self.dead_a[group], self.dead_b[group]))
+            shown = [f"{of:.3g}" if _checks.is_concrete(of) else "traced" for of in numbers]
+            rows.append((group, str(score.shape[-1]), *shown))
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        lines = ["  ".join(f"{of:<{width}}" for of, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [f"unmatched: {group}: {reason}" for group, reason in self.reasons]
+        return "\n".join([*lines, *(f"frozen by {freeze.primitive}: {freeze}" for freeze in self.frozen)])
 
 
 def align(
@@ -126,8 +141,8 @@ def align(
     Returns:
         An `Alignment`. With a bijective method `apply(out.a, x)` equals `apply(a, x)`, and likewise for b, up to
         the rounding of sums in another order. Groups that no activations tell of, such as the inner axis of a LoRA,
-        are matched by the weights, with all others in the order already found. What is left stands in
-        `out.unmatched`.
+        are matched by the weights, with all others in the order already found. What is left is in
+        `out.unmatched`. Axes that cannot be permuted are in `out.frozen`. `print(out)` shows both.
 
     Warns:
         UserWarning: where no axis can be permuted, or a group is left unmatched; both with the reason.
@@ -175,6 +190,7 @@ def align(
         all_finite=finite,
         bijective=method.bijective,
         reasons=tuple(reasons.items()),
+        frozen=spec.frozen,
     )
 
 

@@ -21,7 +21,11 @@ def chosen(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
         names = [groups] if isinstance(groups, str) else sorted(spec.groups)[:1]
         raise _checks.bad("groups", repr(groups), "a list of names", f"Pass groups={names}.")
     groups = set(groups)
-    for group in groups:
+    for group in sorted(groups, key=str):
+        for freeze in spec.frozen:
+            if group not in spec.groups and any(path.startswith(str(group)) for path, _ in freeze.axes):
+                came, fix = f"{group!r}, frozen by {freeze.primitive}: {freeze}", "Leave it out; it keeps its order."
+                raise _checks.bad("groups", came, f"one of {', '.join(map(repr, spec.groups))}", fix)
         _checks.one_of("groups", group, spec.groups)
     for inner, outer in spec.parents.items():
         if (inner in groups) != (outer in groups):

@@ -42,7 +42,7 @@ def load(
 ) -> Dataset:
     """Load a set of labelled images in three parts that share no image; reads files, and may download.
 
-    `digits` (8x8, from scikit-learn) and `glyphs` (letters a to t, with `glyphs_10letters`, a to j, and
+    `digits` (8x8) and `glyphs` (letters a to t, with `glyphs_10letters`, a to j, and
     `glyphs_another10`, k to t) need no download. The files of the others are looked for in a folder, by default
     `~/.cache/evojax_align/data`, and downloaded into it the first time; each is checked by its SHA-256, and a download
     that broke off is resumed. With a folder of your own, any name works for which it holds

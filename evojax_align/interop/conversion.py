@@ -215,6 +215,7 @@ def converter(
     pairing.check()
     home = {name: (layer, role) for layer, roles in layers.items() for role, name in roles.items()}
     links = [link._replace(reorder=_reorders(link, tensors, home, maps)) for link in pairing.links]
+    _check_channels_last(links, tensors, maps)
     _check_flattened(links, tensors, leaves, home, maps["flatten"])
     values = {name: _copy(state[name]) for name in kept}
     return Converter(links, params, arrays, values, list(state), any(map(is_tensor, state.values())))
@@ -256,6 +257,18 @@ def _reorders(
     return tuple(found)
 
 
+def _check_channels_last(
+    links: Sequence[Link], tensors: Mapping[str, Shape], maps: Mapping[str, Mapping[str, Sequence[int]]]
+) -> None:
+    """Refuse feature maps where convolutions have the axes of PyTorch: those maps are in its order already."""
+    kinds = {link.kind for link in links if len(tensors[link.tensors[0]]) > 2}
+    given = {layer: tuple(space) for spaces in maps.values() for layer, space in spaces.items() if space}
+    if given and kinds == {"same"}:
+        argument = "flatten" if any(maps["flatten"].values()) else "unflatten"
+        expected = "none, since the convolutions in params have the axes of PyTorch, as in Equinox"
+        raise _checks.bad(argument, given, expected, "Leave it out: both networks flatten channels first.")
+
+
 def _check_flattened(
     links: Sequence[Link],
     tensors: Mapping[str, Shape],
@@ -288,7 +301,10 @@ def _check_flattened(
     taken += [(layer, features) for layer, features in norms if features in flattened]
     for layer, features in taken:
         if layer not in flatten and features not in given | maps and any(features % size == 0 for size in maps):
-            came = f"{layer!r} takes {features} features, which no layer gives, after convolutions of {sorted(maps)}"
+            size = max(size for size in maps if features % size == 0)
+            came = (
+                f"{layer!r}, which takes {features} features, perhaps the {features // size} places of {size} channels"
+            )
             fix = f"Pass the map's height and width: flatten={{{layer!r}: (h, w)}}; () if it takes no flattened map."
             raise _checks.bad("flatten", came, "the spatial shape of what is flattened", fix)
 

@@ -36,6 +36,10 @@ class Frozen:
     source: str
     axes: tuple[tuple[str, int], ...]
 
+    def __str__(self) -> str:
+        members = ", ".join(f"{path}[{axis}]" for path, axis in self.axes)
+        return f"{members} ({self.source})" if self.source else members
+
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=True)
@@ -152,13 +156,9 @@ class PermutationSpec:
             ]
             outer = self.parents.get(group)
             rows.append((group, f"{size}" if outer is None else f"{size} in each {outer}", ", ".join(members)))
-        for freeze in self.frozen:
-            members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
-            rows.append(("frozen", freeze.primitive, f"{members} ({freeze.source})"))
+        rows += [("frozen", freeze.primitive, str(freeze)) for freeze in self.frozen]
         if not self.groups:
-            for freeze in self.fixed:
-                members = ", ".join(f"{path}[{axis}]" for path, axis in freeze.axes)
-                rows.append(("fixed", freeze.primitive, f"{members}{f' ({freeze.source})' if freeze.source else ''}"))
+            rows += [("fixed", freeze.primitive, str(freeze)) for freeze in self.fixed]
         if len(rows) == 1:
             return "no axis can be permuted: the outputs depend on no parameter"
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

@@ -13,7 +13,7 @@ import sys
 from evojax_align import lab
 from experiments.common import study
 
-STUDY = study(__package__, "Lamarckian evolution of convolutional architectures", __doc__)
+STUDY = study(__package__, "Lamarckian evolution of convolutional architectures (Prellberg & Kramer 2018)", __doc__)
 
 if __name__ == "__main__":
     sys.exit(lab.main(STUDY))

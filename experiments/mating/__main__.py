@@ -13,7 +13,9 @@ import sys
 from evojax_align import lab
 from experiments.common import study
 
-STUDY = study(__package__, "Sexual evolutionary synthesis of sparse networks", __doc__, all_cores=True)
+STUDY = study(
+    __package__, "Sexual evolutionary synthesis of sparse networks (Chung et al. 2017)", __doc__, all_cores=True
+)
 
 if __name__ == "__main__":
     sys.exit(lab.main(STUDY))

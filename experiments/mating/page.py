@@ -9,6 +9,8 @@ PAGE = Page(
         "Workshops. [arXiv:1709.02043](https://arxiv.org/abs/1709.02043)"
     ),
     summary=(
+        "The main claim that is reversed is that of the control: networks pruned by magnitude to as many synapses are "
+        "more accurate than first children.\n\n"
         "On MNIST, sexual synthesis needs fewer generations than asexual synthesis to lose the same accuracy, and in "
         "each of ten seeds its efficiency grows more steeply. But it was not shown to be more efficient at the same "
         "accuracy (p = {small-clean-mnist:synaptic.p}). At a loss of .024 its median synaptic efficiency is lower: "

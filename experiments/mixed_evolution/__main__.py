@@ -11,7 +11,7 @@ import sys
 from evojax_align import lab
 from experiments.common import study
 
-STUDY = study(__package__, "Mixed genetic and gradient evolution", __doc__, all_cores=True)
+STUDY = study(__package__, "Mixed genetic and gradient evolution (Cooke & de Alfaro)", __doc__, all_cores=True)
 
 if __name__ == "__main__":
     sys.exit(lab.main(STUDY))

@@ -13,7 +13,7 @@ PAGE = Page(
         "Lange and Yujin Tang (2025), *Competition and Attraction Improve Model Fusion*, GECCO (M2N2)."
     ),
     summary=(
-        "Alignment makes the children of strangers better in four of five tasks. Inside an evolving population it "
+        "Alignment makes the children of two separate runs better in four of five tasks. Inside an evolving population it "
         "speeds up one task of four, handwritten digits, at equal evaluations and at equal seconds.\n\n"
         "Champions of separate runs: children crossed halfway keep more of their parents' score aligned than naive on "
         "swing-up (p = {RUN:transfer_swing_up.p}), double pole (p = "
@@ -29,9 +29,12 @@ PAGE = Page(
         "swing-up, where the one-sided test says reversed and the two-sided one shows no difference, "
         "{RUN:speed_double_pole} on double pole and "
         "{RUN:speed_acrobot} on acrobot. At equal seconds it gains nothing there.\n\n"
-        "By their means alone, without a test of these sentences: evolution strategies match aligned crossover on "
-        "digits and are behind on the tasks of "
-        "control; alignment by weights is not behind naive crossover anywhere.\n\n"
+        "By their means, without a test: evolution strategies match aligned crossover on digits, and are behind on the "
+        "tasks of control. Alignment by weights is not behind naive crossover anywhere at equal evaluations. At equal "
+        "seconds it is, by {RUN:seconds_digits_aligned_by_weights_over_naive} on digits (p = "
+        "{RUN:seconds_digits_aligned_by_weights_over_naive.p}) and "
+        "{RUN:seconds_double_pole_aligned_by_weights_over_naive} on double pole (p = "
+        "{RUN:seconds_double_pole_aligned_by_weights_over_naive.p}).\n\n"
         "One factor at a time on swing-up (exploratory): with spherical crossover, that of M2N2, alignment "
         "lowers the mean "
         "score. The difference to naive crossover is {FACTORS:speed_swing_up_aligned_rate_1_over_naive_rate_1} (p = "
@@ -54,6 +57,7 @@ PAGE = Page(
     .replace("{RUN:", f"{{{RUN}:")
     .replace("{FACTORS:", f"{{{FACTORS}:"),
     headline=RUN,
+    answers=((RUN, "where aligned crossover helps"), (FACTORS, "where aligned crossover helps")),
     control=(
         "The controls of alignment are naive crossover of the same parents, crossover after a random order of neurons, "
         "and an alignment of dead neurons alone. Mutation only has no crossover at all. All arms of a task have the "

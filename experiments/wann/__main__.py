@@ -13,7 +13,7 @@ from experiments.common import study
 
 STUDY = study(
     __package__,
-    "Weight agnostic networks of one task and of two",
+    "Weight agnostic networks of one task and of two (Gaier & Ha 2019)",
     __doc__,
     further=lambda config: (config.second,),
     all_cores=True,

@@ -365,3 +365,33 @@ def test_networks_of_numpy_become_arrays_that_share_nothing_with_them():
     x = random.normal(size=(20, 3)).astype(np.float32)
     out = ea.align(lambda p, x: jnp.tanh(x @ p["in"]) @ p["out"] + p["bias"][None], a, a, x)
     assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((out.a, out.b)))
+
+
+def test_a_layer_that_cannot_be_permuted_is_told_of(key):
+    keys = jax.random.split(key, 7)
+    shapes = {"in": (5, 8), "mid": (8, 6), "out": (6, 2)}
+    a, b = (
+        {name: jax.random.normal(k, shape) for k, (name, shape) in zip(part, shapes.items(), strict=True)}
+        for part in (keys[:3], keys[3:6])
+    )
+
+    def apply(p, x):
+        return jnp.cumsum(jnp.tanh(jnp.tanh(x @ p["in"]) @ p["mid"]), axis=1) @ p["out"]
+
+    x = jax.random.normal(keys[6], (50, 5))
+    out = ea.align(apply, a, b, x)
+    assert [(of.primitive, of.axes) for of in out.frozen] == [("cumsum", (("mid", 1), ("out", 0)))]
+    first, row, frozen = str(out).splitlines()
+    assert first.split() == ["group", "neurons", "mean", "score", "dead", "in", "a", "dead", "in", "b"]
+    assert row.split() == ["in", "8", f"{out.scores['in'].mean():.3g}", "0", "0"]
+    assert frozen.startswith("frozen by cumsum: mid[1], out[0] (")
+    with pytest.raises(ValueError, match=r"groups: got 'mid', frozen by cumsum: mid\[1\].*expected one of 'in'"):
+        ea.align(apply, a, b, x, groups=["mid"])
+
+    @jax.jit
+    def traced(a):
+        out = ea.align(apply, a, b, x, verify=False)
+        assert "traced" in str(out)
+        return out.scores
+
+    traced(a)

@@ -1,5 +1,4 @@
 import doctest
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from evojax_align.data import loading
 from evojax_align.data.catalog import KNOWN
 
 
-def test_the_default_is_the_digits_of_scikit_learn():
+def test_the_default_is_the_digits_that_scikit_learn_has_too():
     digits = data.load()
     x, y = (np.concatenate(arrays) for arrays in zip(digits.train, digits.validation, digits.test, strict=True))
     images, labels = load_digits(return_X_y=True)
@@ -68,12 +67,6 @@ def test_numbers_that_are_no_counts_are_refused(arguments):
     argument, value = next(iter(arguments.items()))
     with pytest.raises(ValueError, match=rf"{argument}: got {value}; expected an integer of at least 0"):
         data.load("digits", **{argument: value})
-
-
-def test_a_missing_scikit_learn_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'evojax-align\[experiments\]'"):
-        data.load("digits")
 
 
 def test_the_example_of_the_docstring_holds():

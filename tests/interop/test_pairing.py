@@ -63,6 +63,8 @@ def test_equinox_has_the_axes_of_pytorch():
     found = ea.interop.converter(state, params).to_params(state)
     np.testing.assert_array_equal(found[1].weight, state["fc.weight"])
     np.testing.assert_array_equal(found[0].bias[:, 0, 0], state["conv.bias"])
+    with pytest.raises(ValueError, match=r"flatten: got \{'fc': \(1, 2\)\}.*axes of PyTorch.*Leave it out"):
+        ea.interop.converter(state, params, flatten={"fc": (1, 2)})
 
 
 @pytest.mark.slow
@@ -134,10 +136,13 @@ def wrong():
         ),
         "something skipped that is not there": (lambda: make(state, like, skip=["third"]), "skip: got 'third'"),
         "an unknown kind": (lambda: make(state, like, kinds={"first": "dense"}), r"kinds\['first'\]: got 'dense'"),
-        "a flattened map": (lambda: make(CNN.state(), CNN.like()), r"flatten: got 'fc1' takes 36 .*flatten=\{'fc1'"),
+        "a flattened map": (
+            lambda: make(CNN.state(), CNN.like()),
+            r"flatten: got 'fc1', which takes 36 .*flatten=\{'fc1'",
+        ),
         "a flattened map that is normalised": (
             lambda: make(NORMED.state(), NORMED.like(), flatten={"fc": (4,)}),
-            "flatten: got 'bn2' takes 12",
+            "flatten: got 'bn2', which takes 12",
         ),
         "a map of another size": (
             lambda: make(CNN.state(), CNN.like(), flatten={"fc1": (5, 5)}),
