@@ -15,15 +15,15 @@ from evojax_align._types import PyTree
 
 
 class BadInput(ValueError):
-    """Something was given that cannot be worked with."""
+    """An argument is invalid."""
 
 
 class NeedsValues(TypeError):
-    """A function that looks at values was traced."""
+    """A function that needs concrete values was traced."""
 
 
 def bad(argument: str, came: object, expected: str, fix: str) -> BadInput:
-    """The error that every check raises, in its one form."""
+    """The error that every check raises: argument, what came, what was expected, fix."""
     return BadInput(f"{argument}: got {came}; expected {expected}. {fix}")
 
 
@@ -38,7 +38,7 @@ def one_of(argument: str, value: str, known: Iterable[str]) -> str:
 
 
 def is_concrete(*trees: PyTree) -> bool:
-    """Whether no leaf is a tracer, so that values can be looked at."""
+    """Whether no leaf is a tracer, so that values can be read."""
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
@@ -61,7 +61,7 @@ def positive(argument: str, value: int) -> int:
 
 
 def above_zero(argument: str, value: Any) -> Any:
-    """Return `value` if it is a finite number above zero, as far as its value is known."""
+    """Return `value` if it is a finite number above zero; a traced value is not checked."""
     if is_concrete(value) and not (value > 0 and np.isfinite(value)):
         raise bad(argument, repr(value), "a finite number above 0", f"Pass, for example, {argument}=0.1.")
     return value
@@ -111,7 +111,7 @@ def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
             here, there = (name_a, name_b) if keys in leaves_a else (name_b, name_a)
             raise bad(
                 both,
-                f"the leaf {path!r} in {here} alone",
+                f"the leaf {path!r} in {here} only",
                 "two trees of the same structure",
                 f"Give {there} this leaf, or build both parents with the same network.",
             )
@@ -137,7 +137,7 @@ def same_trees(name_a: str, a: PyTree, name_b: str, b: PyTree) -> None:
 
 
 def network(apply: Any, argument: str = "apply") -> Callable[..., Any]:
-    """Return a network, or a loss, that can be called and be the key of a compiled program."""
+    """Return a network or a loss if it is callable and hashable."""
     takes = "params, x" if argument == "apply" else "outputs, targets"
     if not callable(apply):
         fix = f"Pass lambda {takes}: ..." if argument != "apply" else f"Pass module.apply, or lambda {takes}: ..."
@@ -180,7 +180,7 @@ def inputs(argument: str, x: PyTree) -> None:
 
 
 def number(argument: str, value: Any, expected: str = "one finite number", fix: str = "Pass a number.") -> Any:
-    """Return a value that is one number, finite if it is known."""
+    """Return `value` if it is one number, and finite unless it is traced."""
     try:
         arrays(argument, value)
     except BadInput as error:
@@ -191,7 +191,7 @@ def number(argument: str, value: Any, expected: str = "one finite number", fix: 
 
 
 def descent(argument: str, optimizer: Any) -> Any:
-    """Return an optax optimiser."""
+    """Return `optimizer` if it is an optax optimiser."""
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise bad(
             argument, repr(optimizer)[:80], "an optax optimiser", f"Pass, for example, {argument}=optax.adam(1e-3)."
@@ -208,15 +208,15 @@ def widths(argument: str, value: Any) -> None:
 
 
 def refuse_trace(name: str, instead: str, *trees: PyTree) -> None:
-    """Refuse to be traced: for functions that look at values."""
+    """Raise an error if any leaf is traced: for functions that need concrete values."""
     if not is_concrete(trees):
         raise NeedsValues(
-            f"{name} looks at values, and cannot be traced by jit, vmap, grad or scan. Call it outside; {instead}"
+            f"{name} needs concrete values and cannot be traced by jit, vmap, grad or scan. Call it outside; {instead}"
         )
 
 
 def traced(trace: Callable[..., Any], apply: Callable, params: PyTree, x: PyTree) -> Any:
-    """Return `trace(apply)(params, x)`; where the network does not take them, the error says which of them is wrong."""
+    """Return `trace(apply)(params, x)`; if the network does not accept them, the error names the one that is wrong."""
     network(apply)
     arrays("params", params)
     arrays("x", x)
@@ -231,11 +231,11 @@ def traced(trace: Callable[..., Any], apply: Callable, params: PyTree, x: PyTree
             raise bad("params", f"a population of {size} networks", "one network", fix) from error
         came = f"params of structure {str(jax.tree.structure(params))[:200]} and x of shapes {shapes[:6]}"
         fix = f"Check that params and x fit the network; tracing it raised: {type(error).__name__}: {error}"
-        raise bad("apply, params, x", came, "params and inputs that apply(params, x) takes", fix) from error
+        raise bad("apply, params, x", came, "params and inputs that apply(params, x) accepts", fix) from error
 
 
 def _population_of(apply: Callable, params: PyTree, x: PyTree) -> int | None:
-    """The number of networks, if the parameters are of a population, whose members the network takes."""
+    """The number of networks if `params` is a population whose members the network accepts; None otherwise."""
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(params)]
     counts = {shape[:1] for shape in shapes}
     if len(counts) != 1 or () in counts:
@@ -249,7 +249,7 @@ def _population_of(apply: Callable, params: PyTree, x: PyTree) -> int | None:
 
 
 def is_finite(tree: PyTree) -> bool:
-    """Whether every inexact leaf, all on the host, holds finite values only."""
+    """Whether every inexact leaf, all of them on the host, has only finite values."""
     leaves = (leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))
     return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in leaves)
 
@@ -257,11 +257,11 @@ def is_finite(tree: PyTree) -> bool:
 def all_finite(
     argument: str, tree: PyTree, fix: str = "Drop this network, or train it again with a smaller learning rate."
 ) -> None:
-    """Require finite values in every inexact leaf; an error names the first leaf that has others."""
+    """Require finite values in every inexact leaf; an error names the first leaf that has other values."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             continue
-        if not on_host(leaf) and bool(jnp.isfinite(leaf).all()):  # where the array lies, without a copy
+        if not on_host(leaf) and bool(jnp.isfinite(leaf).all()):  # on the array's own device, without a copy
             continue
         count = int(np.sum(~np.isfinite(np.asarray(leaf))))
         if count:
@@ -275,7 +275,7 @@ def all_finite(
 
 
 def extra(module: str, name: str) -> ModuleType:
-    """Import an optional module; where it is missing, the error names the extra that installs it."""
+    """Import an optional module; if it is missing, the error names the extra that installs it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

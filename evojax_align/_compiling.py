@@ -1,7 +1,7 @@
-"""A warning where programs are compiled again and again because an argument is a new object at every call.
+"""A warning if programs are compiled repeatedly because an argument is a new object at every call.
 
-JAX keeps a compiled program for the very function or optimiser that it was compiled for. `optax.adam(1e-3)` or a
-`lambda` inside a loop is a new object each time, and each time everything is compiled anew.
+JAX caches a compiled program by the identity of the function or optimiser. `optax.adam(1e-3)` or a `lambda` inside a
+loop is a new object each time, so that everything is compiled again each time.
 """
 
 import functools
@@ -16,22 +16,22 @@ from evojax_align import _checks
 from evojax_align._types import PyTree
 
 OFTEN = 3
-"""So many objects of the same code for the same shapes are taken for a mistake."""
+"""The number of objects with the same code and the same shapes at which a warning is given."""
 
 DEEPEST = 6
-"""Functions in functions are looked into so far."""
+"""Depth to which functions that are closed over by functions are compared."""
 
 _seen: dict[Any, set[int]] = {}
 _told: set[Any] = set()
 
 
 def watch(function: str, arguments: PyTree, **static: Any) -> None:
-    """Note what a function is compiled for, and warn once where the same code comes as a new object again and again.
+    """Record what a function is compiled for, and warn once if the same code is passed as a new object repeatedly.
 
     Args:
         function: name of the function that is called.
-        arguments: whose shapes it is compiled for.
-        static: arguments by name that a program is compiled for, functions and tuples of functions.
+        arguments: arrays whose shapes it is compiled for.
+        static: static arguments by name: functions and tuples of functions.
     """
     if not _checks.is_concrete(arguments):
         return
@@ -53,7 +53,7 @@ def watch(function: str, arguments: PyTree, **static: Any) -> None:
 
 
 def _code(value: Any) -> Any:
-    """What objects that were made by the same line with the same settings share; None for what is compared by value."""
+    """A value shared by objects that the same line made with the same settings; None for what is compared by value."""
     if isinstance(value, tuple):
         codes = tuple(_code(part) for part in value)
         return None if None in codes else codes
@@ -62,7 +62,7 @@ def _code(value: Any) -> Any:
 
 
 def _contents(value: Any, depth: int = 0) -> Any:
-    """The code of a function, with what it closes over; of what is no number and no function only the type."""
+    """The code of a function and what it closes over; the type of anything that is neither a number nor a function."""
     if isinstance(value, bool | int | float | str | None):
         return value
     if depth >= DEEPEST:
@@ -83,7 +83,7 @@ def _contents(value: Any, depth: int = 0) -> Any:
 
 
 def _inside(cell: types.CellType) -> Any:
-    """What a function closes over; None for a name that has no value yet."""
+    """The value that a function closes over; None for a name that has no value yet."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -91,6 +91,6 @@ def _inside(cell: types.CellType) -> Any:
 
 
 def forget() -> None:
-    """Begin to count anew."""
+    """Reset the counts."""
     _seen.clear()
     _told.clear()

@@ -1,7 +1,7 @@
-"""Reading of files that may be damaged or hostile: no pickles, and no more bytes than promised and allowed.
+"""Reading of files that may be damaged or hostile: no pickles, and no more bytes than stated and allowed.
 
-Used by the readers of data sets, checkpoints and results. The size that a header promises is compared with the limit
-before any value is read, so that a small file that expands to gigabytes is refused at once.
+Used by the readers of data sets, checkpoints and results. The size that a header states is compared with the limit
+before any value is read. A small file that expands to gigabytes is therefore refused at once.
 """
 
 import errno
@@ -38,7 +38,7 @@ class _Member(NamedTuple):
 
 
 class _Bounded(io.BufferedReader):
-    """A file of which `zipfile` cannot read a table of members that takes more memory than a usual one."""
+    """A file that raises an error if `zipfile` reads a table of members larger than `_DIRECTORY`."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _DIRECTORY:
@@ -56,12 +56,12 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
             never compressed, such as a checkpoint, pass its own size.
 
     Returns:
-        The arrays by name, in the order of `keys`, or else of the file.
+        The arrays by name, in the order of `keys`, or of the file without `keys`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, is no .npz file, lacks one of `keys`, holds anything but arrays of numbers
-            or strings, or expands beyond the limit. The message names the file.
+        ValueError: if the file is damaged, is not an .npz file, lacks one of `keys`, contains anything but arrays of
+            numbers or strings, or expands beyond the limit. The message names the file.
     """
     keys = None if keys is None else list(keys)
     expected = "a whole .npz file" if keys is None else f"a whole .npz file with the arrays {', '.join(keys)}"
@@ -79,11 +79,11 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
     except (_checks.BadInput, FileNotFoundError, MemoryError):
         raise
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # of the machine: too many open files, a failing disk
+        if error.errno not in (None, errno.EINVAL):  # an error of the machine: too many open files, a failing disk
             raise
         raise _checks.bad(str(path), unreadable(error), expected, "Copy or download the file again.") from error
     except zipfile.BadZipFile as error:
-        came = unreadable(error) if "CRC" in str(error) else f"a file that is truncated or no .npz ({error})"
+        came = unreadable(error) if "CRC" in str(error) else f"a file that is truncated or not an .npz file ({error})"
         raise _checks.bad(str(path), came, expected, "Copy or download the file again.") from error
     except Exception as error:  # a damaged archive makes zipfile, zlib and NumPy raise errors of any type
         fix = "Copy it again, or store arrays of numbers with np.savez."
@@ -91,7 +91,7 @@ def read_npz(path: Path, *, keys: Iterable[str] | None = None, limit: int | None
 
 
 def unreadable(error: Exception) -> str:
-    """What the errors say came where reading failed; NumPy's messages may repeat a whole header."""
+    """Description of a file that could not be read; long messages are cut, as NumPy's may repeat a whole header."""
     reason = str(error) or type(error).__name__
     return f"a file that cannot be read ({reason if len(reason) <= 200 else reason[:200] + '...'})"
 
@@ -99,8 +99,8 @@ def unreadable(error: Exception) -> str:
 def allowed(path: Path, limit: int | None) -> int:
     """The bytes that a file may expand to.
 
-    That is `limit` where it is given. By default it is 4 GiB, and at most 100 times the size of the file or 64 MiB,
-    whichever is more: images do not compress better than that, and files that were made to exhaust memory do.
+    That is `limit` if it is given. The default is 100 times the size of the file or 64 MiB, whichever is more, and at
+    most 4 GiB. Images do not compress by more than that; files that were made to exhaust memory do.
     """
     return min(LIMIT, max(SMALL, RATIO * path.stat().st_size)) if limit is None else limit
 
@@ -115,9 +115,9 @@ def check_size(path: Path, size: int, limit: int | None) -> None:
 def read_array(
     read: Callable[[int], bytes], shape: tuple[int, ...], dtype: np.dtype, order: Literal["C", "F"] = "C"
 ) -> np.ndarray:
-    """Read the values of one array by the method `read` of a file; fewer or more of them in the file are an error.
+    """Read the values of one array by the method `read` of a file; it is an error if the file has fewer or more.
 
-    Memory is used as values arrive: a file that promises more than it holds costs what it holds.
+    Memory is allocated as values are read, so that a file with a false header takes no more than its real size.
     """
     size = math.prod(shape) * dtype.itemsize
     values, done = np.empty(size, np.uint8), 0
@@ -137,7 +137,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{info.filename} is compressed in a way that NumPy does not use")
     with archive.open(info) as stored:
-        # The whole header has to be in these bytes: NumPy would read as many as the header says it is long.
+        # The whole header must be in these bytes: NumPy would read as many as the length in the header.
         head = io.BytesIO(stored.read(_HEADER))
     version = np.lib.format.read_magic(head)
     if version not in ((1, 0), (2, 0)):
@@ -145,7 +145,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
         shape, is_fortran, dtype = parse(head, max_header_size=_HEADER)
-    except MemoryError as error:  # so Python's parser says that brackets are nested too deep
+    except MemoryError as error:  # raised by Python's parser for brackets that are nested too deep
         raise ValueError(f"the header of {info.filename} is nested too deep") from error
     if dtype.hasobject:
         raise ValueError(f"{info.filename} holds pickled objects")

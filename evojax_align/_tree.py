@@ -22,7 +22,7 @@ def with_leaves(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
 
 
 def masked(masks: PyTree, tree: PyTree) -> PyTree:
-    """The tree with zeros where the masks are False, whatever stood there, NaN too.
+    """The tree with zeros where the masks are False, whatever the value was, including NaN.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -34,7 +34,7 @@ def masked(masks: PyTree, tree: PyTree) -> PyTree:
 
 
 def nothing(tree: PyTree) -> Array:
-    """The integer 0, made from the arrays: what loops begin with then varies over devices as they do, under
+    """The integer 0, computed from the arrays, so that the initial value of a loop varies over devices as they do under
     `shard_map`."""
     varying = jnp.zeros((), bool)
     for leaf in jax.tree.leaves(tree):
@@ -48,7 +48,7 @@ def nothing(tree: PyTree) -> Array:
 def uniforms(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
     """Random numbers from 0 to 1, by path, one for each entry of the arrays.
 
-    They are drawn together, because XLA compiles each draw anew, which takes longer than all else in small programs.
+    They are drawn together: XLA compiles each draw separately, which dominates the compilation time of small programs.
     """
     ends = np.cumsum([leaf.size for leaf in like.values()], dtype=int)
     lots = jax.random.uniform(key, (sum(leaf.size for leaf in like.values()),))
@@ -58,7 +58,7 @@ def uniforms(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def coins(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
-    """Fair coins, by path, one for each entry of the arrays: a random bit each, which takes less time than a number."""
+    """Random booleans, by path, one for each entry of the arrays; a bit each, which is faster than a number."""
     total = sum(leaf.size for leaf in like.values())
     words = jax.random.bits(key, (-(-total // 32),), jnp.uint32)
     tossed = ((words[:, None] >> jnp.arange(32, dtype=jnp.uint32)[None]) & 1).astype(bool).reshape(-1)
@@ -69,7 +69,7 @@ def coins(key: PRNGKey, like: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def normals(key: PRNGKey, like: Sequence[Array]) -> list[Array]:
-    """Standard normal numbers, one for each entry of the arrays, in float32 or better; drawn together as `uniforms`."""
+    """Standard normal numbers, one for each entry of the arrays, in float32 or better; all drawn together."""
     sizes = [leaf.size * (2 if jnp.iscomplexobj(leaf) else 1) for leaf in like]
     drawn = jax.random.normal(key, (sum(sizes),))
     found = []
@@ -82,7 +82,7 @@ def normals(key: PRNGKey, like: Sequence[Array]) -> list[Array]:
 
 
 def floats(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Any]], PyTree]]:
-    """The leaves of floating point, complex ones too, and a function that puts others in their place."""
+    """The floating-point leaves, including complex ones, and a function that replaces them."""
     leaves, structure = jax.tree.flatten(tree)
     places = [n for n, leaf in enumerate(leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
 
@@ -94,7 +94,7 @@ def floats(tree: PyTree) -> tuple[list[Array], Callable[[Sequence[Any]], PyTree]
 
 
 def positions(tree: PyTree) -> tuple[PyTree, int]:
-    """The place of each entry among all entries in the order of the leaves, and their number."""
+    """The index of each entry among all entries in the order of the leaves, and their number."""
     leaves, structure = jax.tree.flatten(tree)
     sizes = [int(np.prod(jnp.shape(leaf))) for leaf in leaves]
     starts = np.cumsum([0, *sizes])

@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 PyTree: TypeAlias = Any
-"""Any nesting of containers that JAX flattens; of parameters, unless said otherwise."""
+"""Any nesting of containers that JAX flattens; parameters, unless stated otherwise."""
 
 Apply: TypeAlias = Callable[[Any, Any], Any]
 """A network: `apply(params, x) -> outputs`, traceable by JAX."""

@@ -1,7 +1,7 @@
 """Adversarial examples: inputs that are changed within a small distance so that a network errs on them.
 
-Functions of one network; lift them with `population.map`. What an attack on one network does to others is their
-accuracy on the inputs that it returns (`training.evaluate`).
+Functions of one network; lift them with `population.map`. To measure how an attack on one network transfers to others,
+evaluate their accuracy on the inputs that it returns (`training.evaluate`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 Bounds = tuple[float, float] | None
-"""Smallest and largest value of an input, or None where there are none."""
+"""Smallest and largest value of an input, or None for no bounds."""
 
 
 def fgsm(
@@ -39,13 +39,13 @@ def fgsm(
     """The fast gradient sign method: x + epsilon sign(d loss / d x).
 
     Args:
-        apply: the network, giving logits, each sample's for itself; or whatever `loss` takes.
+        apply: the network; its outputs are logits, or what `loss` takes, and each sample's depend only on that sample.
         params: its parameters.
         x: inputs.
-        y: their labels, or whatever `loss` takes.
+        y: labels, or the targets that `loss` takes.
         epsilon: the step, in units of the inputs.
         bounds: the inputs stay within these.
-        spare_errors: leave samples as they are that the network gets wrong already, as Cooke and de Alfaro do.
+        spare_errors: do not change samples that the network already misclassifies, as Cooke and de Alfaro do.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
         chunk: samples at a time.
 
@@ -92,16 +92,16 @@ def pgd(
     """Projected gradient descent: many small steps of `fgsm` from a random start, never further away than epsilon.
 
     Args:
-        apply: the network, giving logits, each sample's for itself; or whatever `loss` takes.
+        apply: the network; its outputs are logits, or what `loss` takes, and each sample's depend only on that sample.
         params: its parameters.
         x: inputs.
-        y: their labels, or whatever `loss` takes.
+        y: labels, or the targets that `loss` takes.
         epsilon: the largest change of a value.
         key: draws the start within epsilon.
         steps: number of steps.
         step_size: length of a step; by default 2.5 epsilon / steps, with which any point can be reached.
         bounds: the inputs stay within these.
-        spare_errors: leave samples as they are that the network gets wrong already.
+        spare_errors: do not change samples that the network already misclassifies.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
         chunk: samples at a time.
 
@@ -141,7 +141,7 @@ def pgd(
 
 
 def _uphill(apply: Apply, params: PyTree, x: Array, y: PyTree, loss: Loss | None) -> Array:
-    """The gradient of every sample's loss by its inputs."""
+    """The gradient of every sample's loss with respect to its inputs."""
     return jax.grad(lambda x: jnp.sum((loss or cross_entropy)(apply(params, x), y)))(x)
 
 
@@ -187,7 +187,7 @@ def _check(
         return
     low, high = bounds
     if not low <= high:
-        raise _checks.bad("bounds", bounds, "(smallest, largest)", "Turn them round, or pass None for none.")
+        raise _checks.bad("bounds", bounds, "(smallest, largest)", "Swap them, or pass None for no bounds.")
     if _checks.is_concrete(x) and np.size(x):
         least, most = np.asarray(x).min(), np.asarray(x).max()
         if low <= least and most <= high:

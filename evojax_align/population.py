@@ -1,8 +1,8 @@
-"""A population is one pytree whose leaves have a leading axis, and how functions of one member are lifted to it.
+"""Populations: pytrees whose leaves have a leading axis, and the lifting of functions of one member to them.
 
-Every function of this library is written for one network, or for one pair. `map` is the only place that decides
-how it runs over many: vectorised on an accelerator, one after the other on a CPU (where products under `vmap` are
-slower: `experiments/benchmarks/choices.py`), and shared out over the devices of a mesh.
+Every function of this library is written for one network, or for one pair. Only `map` decides how it runs over many:
+vectorised on an accelerator, one after the other on a CPU (where products under `vmap` are slower:
+`experiments/benchmarks/choices.py`), and distributed over the devices of a mesh.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def init(init_fn: Callable[[PRNGKey], PyTree], key: PRNGKey, size: int) -> PyTre
 
     Args:
         init_fn: `init_fn(key) -> params` of one network.
-        key: split once into one key per member.
+        key: a random key, which is split into one key per member.
         size: number of members.
 
     Returns:
@@ -84,7 +84,7 @@ def take(population: PyTree, index: int | slice | ArrayLike) -> PyTree:
     """The member at an integer index, or the smaller population at a slice or an index array.
 
     Raises:
-        ValueError: for an integer that no member has; index arrays must be in range.
+        ValueError: for an integer out of range; the values of index arrays are not checked.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -98,7 +98,7 @@ def take(population: PyTree, index: int | slice | ArrayLike) -> PyTree:
 
 
 def size(population: PyTree) -> int:
-    """The number of members: the length that the leading axes of all leaves share.
+    """The number of members: the common length of the leading axes of all leaves.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -115,7 +115,7 @@ def size(population: PyTree) -> int:
             if isinstance(population, list | tuple) and len({jax.tree.structure(part) for part in population}) == 1:
                 came = f"a {type(population).__name__} of {len(population)} networks"
                 fix = "Stack them: population.stack([a, b])."
-                raise _checks.bad("population", came, "one tree, whose leaves have a leading axis", fix)
+                raise _checks.bad("population", came, "one tree whose leaves have a leading axis", fix)
             raise _checks.bad(
                 "population",
                 f"shape {jnp.shape(leaf)} at the leaf {_checks.path_string(path)!r}",
@@ -151,17 +151,17 @@ def map(
 
     Args:
         fn: called with one member of each population; what it closes over is shared.
-        *populations: of equal size.
+        *populations: populations of equal size.
         strategy: "vmap" is the batched version, "scan" runs one member after the other; "auto" is "vmap" on an
-            accelerator and "scan" on a CPU. It looks at the device of the mesh, or the default device, while tracing:
-            in programs that are lowered for another platform, name the strategy.
-        chunk: how many members are vectorised at each step (with "scan", 1 by default); with "auto" it also bounds
-            how many do on an accelerator, for populations that would not fit into memory at once.
-        mesh: shares the members out over all axes of this mesh; each device lifts its own part as above. A
-            population that does not divide evenly is padded by repeating its last member, and cut again.
+            accelerator and "scan" on a CPU. "auto" depends on the device of the mesh, or the default device, at trace
+            time; in programs that are lowered for another platform, pass the strategy.
+        chunk: number of members that are vectorised in each step (with "scan", 1 by default). With "auto", it also
+            applies on an accelerator, for populations that would not fit into memory at once.
+        mesh: distributes the members over all axes of this mesh; each device maps its own part as above. A
+            population that does not divide evenly is padded by repeating its last member, and truncated afterwards.
 
     Returns:
-        What `fn` returns, with a leading axis; equal to `stack([fn(m) for m in unstack(population)])`.
+        The results of `fn` with a leading axis; equal to `stack([fn(m) for m in unstack(population)])`.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -179,7 +179,7 @@ def map(
             raise _checks.bad("chunk", chunk, "None with strategy='vmap'", "Use strategy='scan' to run in chunks.")
     counts = [size(p) for p in populations]
     if len(set(counts)) > 1:
-        raise _checks.bad("populations", f"sizes {counts}", "populations of equal size", "Cut them with `take`.")
+        raise _checks.bad("populations", f"sizes {counts}", "populations of equal size", "Shorten them with `take`.")
 
     def member(args: tuple[PyTree, ...]) -> PyTree:
         return fn(*args)
@@ -190,11 +190,11 @@ def map(
             return jax.vmap(member)(args)
         return jax.lax.map(member, args, batch_size=None if chunk == 1 else chunk)
 
-    return lift(populations) if mesh is None else _share_out(lift, populations, counts[0], mesh)
+    return lift(populations) if mesh is None else _distributed(lift, populations, counts[0], mesh)
 
 
 def devices() -> Mesh | None:
-    """A mesh over all devices, as `map` takes it; None where there is one device alone.
+    """A mesh over all devices, for `map`; None if there is only one device.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -206,8 +206,8 @@ def devices() -> Mesh | None:
 
 
 def spread(tree: PyTree, mesh: Mesh) -> PyTree:
-    """Arrays of a population laid out over the devices as `map` leaves them, so that a loop over one compiled program
-    sees them alike from the first time; a population that does not divide evenly stays where it is.
+    """Distribute the arrays of a population over devices as the results of `map` are, so that a compiled program in a
+    loop gets the same shardings from the first call. A population that does not divide evenly is not moved.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -222,15 +222,15 @@ def spread(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def _automatic(mesh: Mesh) -> Mesh:
-    """The same devices, with shardings that the compiler chooses and types do not mention."""
+    """The same devices with automatic axes, whose shardings the compiler chooses."""
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
 
 
 def gather(tree: PyTree) -> PyTree:
-    """The arrays that `map` left with several devices, brought together by way of the host. A host function.
+    """Gather arrays that `map` distributed over several devices, through the host. A host function.
 
-    A program that goes on with shared out arrays is cut into parts that wait for each other, which the devices of one
-    CPU may do for ever. What is gathered belongs to no device in particular.
+    A program on distributed arrays is partitioned with collective operations, which can deadlock if the devices share
+    one CPU. Gathered arrays are not committed to a device.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -239,7 +239,7 @@ def gather(tree: PyTree) -> PyTree:
         >>> len(ea.population.gather(pop)["w"].sharding.device_set)
         1
     """
-    _checks.refuse_trace("gather", "inside, arrays stay with the devices that hold them.", tree)
+    _checks.refuse_trace("gather", "inside, arrays stay on their devices.", tree)
 
     def fetched(leaf: Array) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -256,7 +256,7 @@ def _platform(mesh: Mesh | None) -> str:
     return getattr(device, "platform", device) or jax.default_backend()
 
 
-def _share_out(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh: Mesh) -> PyTree:
+def _distributed(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh: Mesh) -> PyTree:
     padding = -count % mesh.size
     if padding:
         index = jnp.minimum(jnp.arange(count + padding), count - 1)

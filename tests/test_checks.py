@@ -50,8 +50,8 @@ SAME = {"a": [jnp.ones(2), jnp.array(1)], "b": None}
 DIFFERENT = {
     "shape": ({"a": [jnp.ones(3), jnp.array(1)], "b": None}, r"a, b: got shape \(2,\) and \(3,\) at the leaf 'a/0'"),
     "type": ({"a": [jnp.ones(2), jnp.array(1.0)], "b": None}, r"got dtype int32 and float32 at the leaf 'a/1'.*Cast"),
-    "a leaf more": ({"a": [jnp.ones(2), jnp.array(1)], "b": 1.0}, r"got the leaf 'b' in b alone.*Give a this leaf"),
-    "a leaf less": ({"a": [jnp.ones(2)], "b": None}, r"got the leaf 'a/1' in a alone.*Give b this leaf"),
+    "a leaf more": ({"a": [jnp.ones(2), jnp.array(1)], "b": 1.0}, r"got the leaf 'b' in b only.*Give a this leaf"),
+    "a leaf less": ({"a": [jnp.ones(2)], "b": None}, r"got the leaf 'a/1' in a only.*Give b this leaf"),
     "structure": ({"a": [jnp.ones(2), jnp.array(1)]}, "got PyTreeDef.*expected two trees of the same structure"),
 }
 

@@ -155,7 +155,7 @@ def test_a_network_without_groups_is_left_as_it_is(method, narrow):
 def test_many_parents_and_sweeps_without_groups():
     x, y, *_ = drawn()
     a, b = jnp.ones((5, 3)), jnp.zeros((5, 3))
-    with pytest.warns(UserWarning, match="no axis can be permuted: axis 0 of the parameters is held by data"):
+    with pytest.warns(UserWarning, match="no axis can be permuted: axis 0 of the parameters is fixed by data"):
         many = alignment.align_many(linear, jnp.stack([a, b]), x)
     assert (many.networks == jnp.stack([a, b])).all() and many.rounds == 0
     spec = ea.symmetry.infer(linear, a, x)
@@ -344,7 +344,7 @@ HOST_NAMES = (
 @pytest.mark.parametrize("name", HOST_NAMES)
 def test_functions_that_look_at_values_say_so_when_they_are_traced(name):
     _, _, a, b = drawn()
-    with pytest.raises(_checks.NeedsValues, match=rf"^{name} looks at values, and cannot be traced"):
+    with pytest.raises(_checks.NeedsValues, match=rf"^{name} needs concrete values and cannot be traced"):
         jax.jit(traced()[name])(population.stack([a, b]))
 
 

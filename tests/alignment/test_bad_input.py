@@ -46,7 +46,7 @@ def test_parents_of_different_dtype_name_the_leaf(apply, x, shallow):
 def test_parents_of_different_structure_name_the_leaf(apply, x, shallow):
     a, b = shallow
     b = [b[0], {"kernel": b[1]["kernel"], "bias": jnp.zeros(3)}]
-    with pytest.raises(ValueError, match=r"a, b: got the leaf '1/bias' in b alone"):
+    with pytest.raises(ValueError, match=r"a, b: got the leaf '1/bias' in b only"):
         ea.align(apply, a, b, x)
 
 

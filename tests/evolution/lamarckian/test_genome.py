@@ -140,5 +140,5 @@ def test_a_traced_key_is_refused_by_name(key):
         return SPACE.mutate(key, genome((4, 3, 1)), seen=(), identity=1)[1].genes
 
     for name, drawn in (("first", first), ("mutate", mutated)):
-        with pytest.raises(_checks.NeedsValues, match=rf"^Space\.{name} looks at values, and cannot be traced"):
+        with pytest.raises(_checks.NeedsValues, match=rf"^Space\.{name} needs concrete values and cannot be traced"):
             jax.jit(drawn)(key)

@@ -186,7 +186,7 @@ def test_traced_variables_are_refused_by_name(rule, parent, key):
     def inherited(variables):
         return inherit(rule, PARENT, PARENT, variables, parent, key=key)
 
-    with pytest.raises(_checks.NeedsValues, match=r"^inherit looks at values, and cannot be traced"):
+    with pytest.raises(_checks.NeedsValues, match=r"^inherit needs concrete values and cannot be traced"):
         jax.jit(inherited)(parent)
-    with pytest.raises(_checks.NeedsValues, match=r"^inherit looks at values, and cannot be traced"):
+    with pytest.raises(_checks.NeedsValues, match=r"^inherit needs concrete values and cannot be traced"):
         jax.vmap(lambda key: inherit(rule, PARENT, PARENT, parent, parent, key=key))(jax.random.split(key))

@@ -139,5 +139,5 @@ def test_traced_variables_inputs_and_keys_are_refused_by_name(matching, trained,
         def traced(of, given=given, number=number):
             return child(*given[:number], of, *given[number + 1 :])
 
-        with pytest.raises(_checks.NeedsValues, match=r"^splice looks at values, and cannot be traced"):
+        with pytest.raises(_checks.NeedsValues, match=r"^splice needs concrete values and cannot be traced"):
             jax.jit(traced)(given[number])
