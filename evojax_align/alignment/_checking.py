@@ -9,7 +9,7 @@ from evojax_align.symmetry.checking import check_spec
 
 
 def check_call(apply: Apply, a: PyTree, b: PyTree, x: PyTree, spec: PermutationSpec | None) -> None:
-    """Refuse what is no network, no parameters, no inputs or no specification, each by its name."""
+    """Check the network, the parameters, the inputs and the specification; the error names the argument."""
     _checks.same_trees("a", a, "b", b)
     _checks.network(apply)
     check_spec(spec)

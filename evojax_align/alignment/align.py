@@ -1,7 +1,7 @@
-"""Alignment of two networks: the same two networks with corresponding neurons at the same places.
+"""Alignment of two networks: the same two networks with corresponding neurons at the same positions.
 
 The stages are `relate` (statistics of activations), `match` (partners) and `rearrange` (parameters). Each takes one
-pair, or a population of pairs, whose arrays have one more axis.
+pair, or a population of pairs with one more leading axis.
 """
 
 import contextlib
@@ -31,25 +31,25 @@ from evojax_align.symmetry.inference import remembered
 
 @struct.dataclass
 class Alignment:
-    """Two networks in a common order of neurons; of a population of pairs, with a leading axis everywhere.
+    """Two networks in a common order of neurons; for a population of pairs, every array has a leading axis.
 
     Attributes:
         a: parameters of the first network, rearranged.
         b: parameters of the second network, rearranged.
-        permutations_a: for each group, the old index of the neuron that is now at each place. Of a group inside
-            another, [outer, inner]: for each old outer neuron the old indices of its inner ones in their new order, as
-            `symmetry.permute` takes it.
-        permutations_b: likewise; with the method "semi" it may repeat and leave neurons out.
-        scores: correlation of the two neurons that share a place.
+        permutations_a: for each group, the old index of the neuron that is now at each position. For a group inside
+            another, [outer, inner]: for each old outer neuron, the old indices of its inner neurons in their new order,
+            as `symmetry.permute` takes them.
+        permutations_b: likewise; with the method "semi", indices may repeat and others may be missing.
+        scores: correlation of the two neurons at each position.
         dead_a: number of neurons that were constant over the samples.
         dead_b: likewise.
-        valid: whether every matching that should be a bijection is one; outside a trace anything else is an error.
-        all_finite: whether all parameters and activations were finite; outside a trace anything else is an error.
-        bijective: whether the method keeps both functions; "semi" does not.
-        reasons: groups that were left as they are, and why (see `unmatched`).
-        frozen: axes that belong to no group, because an operation depends on their order; they keep it.
+        valid: whether every matching that should be a bijection is one; outside a trace, False raises an error.
+        all_finite: whether all parameters and activations were finite; outside a trace, False raises an error.
+        bijective: whether the method preserves both functions; "semi" does not.
+        reasons: groups that were not matched, with the reason (see `unmatched`).
+        frozen: axes that belong to no group, because an operation depends on their order; they are not permuted.
 
-    `print` shows a table of the groups, and what is left as it was.
+    `print` shows a table of the groups, and the parts that were not aligned.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -76,7 +76,7 @@ class Alignment:
 
     @property
     def unmatched(self) -> dict[str, str]:
-        """Groups that the method had nothing to match by, with the reason; empty if all were matched."""
+        """Groups that the method could not match, with the reason; empty if all were matched."""
         return dict(self.reasons)
 
     def __str__(self) -> str:
@@ -104,48 +104,48 @@ def align(
     positions: int | None = None,
     verify: bool = True,
 ) -> Alignment:
-    """Bring the neurons of two networks into a common order, so that they can be recombined place by place.
+    """Bring the neurons of two networks into a common order, so that they can be recombined position by position.
 
-    The permutable groups are read from the network's trace. Activations of both networks on the same inputs are
-    compared, the neurons matched, and the parameters permuted. Written for one pair: `align_pairs` does many in one
-    call, and under `jit`, or lifted by `population.map`, it is one pure program that compiles once. Gradients flow
-    through the parameters to their new places, not through the choice of partners.
+    The permutable groups are inferred from the network's trace. The activations of both networks on the same inputs are
+    compared, the neurons are matched, and the parameters are permuted. The function is written for one pair;
+    `align_pairs` aligns many in one call. Under `jit`, or lifted by `population.map`, it is a pure program that is
+    compiled once. Gradients flow through the permuted parameters, not through the choice of partners.
 
     Main arguments:
-        apply: `apply(params, x)`, traceable by JAX. Give the same function each time, so that nothing is compiled
-            again: a module's method will do, a new lambda in a loop will not.
+        apply: `apply(params, x)`, traceable by JAX. Pass the same function each time, such as a module's method, so
+            that nothing is compiled again; a new lambda in a loop is compiled each time.
         a: parameters of the first network.
         b: parameters of the second, of the same structure.
         x: inputs on which the neurons are compared, not those on which offspring are scored.
-        method: a name, or a value with settings such as `alignment.CCA(rank=64, ridge=0.1)`, or one of your own:
+        method: a name, a value with settings such as `alignment.CCA(rank=64, ridge=0.1)`, or your own `Method`:
 
             | name | value | how neurons are matched |
             |---|---|---|
             | "correlation" | `Correlation()` | one to one, by largest total correlation (SC-PwC) |
             | "semi" | `Semi()` | each neuron of one side with its best partner (SC-PwC, semi-matching) |
             | "cca" | `CCA()` | Algorithm 1 on canonical weights (SC-CCA) |
-            | "loadings" | `Loadings()` | one to one, by what neurons share in canonical space |
+            | "loadings" | `Loadings()` | one to one, by similarity in canonical space |
             | "greedy" | `Greedy()` | neurons of the second network choose in index order |
             | "mutual" | `Mutual()` | one to one, the pair of largest correlation first; fast for many pairs |
             | "weights" | `Weights()` | by the inner product of the parameters (Git Re-Basin) |
             | "none" | `Identity()` | not at all: the control of naive crossover |
 
     Other arguments:
-        groups: align these only, by the names in `symmetry.infer(apply, a, x).groups`; all by default. Groups inside
-            one another are named together.
-        spec: the symmetry, if it is known already.
+        groups: names of the groups to align, from `symmetry.infer(apply, a, x).groups`; all by default. A group and
+            the groups nested in it must be named together.
+        spec: the symmetry of the network; inferred by default.
         chunk: samples at a time (see `alignment.relate`).
-        positions: of each sample, use at most this many places of a map, evenly spread.
-        verify: try the symmetry on random parameters first, once for each network and shapes.
+        positions: use at most this many positions of a feature map for each sample, evenly spaced.
+        verify: check the symmetry on random parameters first, once for each network and shapes.
 
     Returns:
-        An `Alignment`. With a bijective method `apply(out.a, x)` equals `apply(a, x)`, and likewise for b, up to
-        the rounding of sums in another order. Groups that no activations tell of, such as the inner axis of a LoRA,
-        are matched by the weights, with all others in the order already found. What is left is in
-        `out.unmatched`. Axes that cannot be permuted are in `out.frozen`. `print(out)` shows both.
+        An `Alignment`. With a bijective method, `apply(out.a, x)` equals `apply(a, x)`, and likewise for b, up to
+        the rounding of sums in another order. Groups without observed activations, such as the inner axis of a LoRA,
+        are matched by the weights after all others. Groups that could not be matched are listed in `out.unmatched`.
+        Axes that cannot be permuted are listed in `out.frozen`. `print(out)` shows both.
 
     Warns:
-        UserWarning: where no axis can be permuted, or a group is left unmatched; both with the reason.
+        UserWarning: if no axis can be permuted, or a group is left unmatched, with the reason.
 
     Raises:
         ValueError: for parents of different structure, shape or dtype (the leaf is named), an unknown method, too few
@@ -207,17 +207,17 @@ def align_pairs(
     positions: int | None = None,
     verify: bool = True,
 ) -> Alignment:
-    """Align many pairs in one call. Where the method is an exact assignment, the host's cores solve it for all.
+    """Align many pairs in one call. Exact assignments of all pairs are solved in parallel on the host's cores.
 
     Args:
         apply: the network.
         a: the population of first networks.
         b: the population of second networks, of the same size.
         x: inputs, shared by all.
-        method: and all further arguments as in `align`.
+        method: as in `align`, like all further arguments.
 
     Returns:
-        An `Alignment` with a leading axis of pairs; its member `i` is `align(apply, a_i, b_i, x, ...)`.
+        An `Alignment` with a leading axis of pairs; member `i` is `align(apply, a_i, b_i, x, ...)`.
 
     Raises:
         ValueError: as `align`.
@@ -240,10 +240,10 @@ def align_pairs(
 
 
 def match(relations: Mapping[str, Relation], method: str | Method = "correlation") -> dict[str, GroupMatch]:
-    """Match all groups by one method, from statistics that `relate` computed once.
+    """Match all groups by one method, from the statistics computed by `relate`.
 
     Args:
-        relations: of one pair, or of many with leading axes.
+        relations: the statistics of one pair, or of many pairs with leading axes.
         method: as in `align`, but not "weights", which needs the parameters.
 
     Returns:
@@ -270,8 +270,8 @@ def match(relations: Mapping[str, Relation], method: str | Method = "correlation
     with one_blas_thread() if is_concrete and method.within else contextlib.nullcontext():
         found = _of_groups(_scores if by_host else _partners, method, relations)
         if is_concrete and method.within:
-            jax.block_until_ready(found)  # while LAPACK has one thread
-    if by_host:  # which solves the assignments between two programs
+            jax.block_until_ready(found)  # before LAPACK may use several threads again
+    if by_host:  # the host solves the assignments between two compiled programs
         for group, (scores, dead_x, dead_y) in found.items():
             found[group] = sides(one_to_one(scores, dead_x=dead_x, dead_y=dead_y, engine=method.engine))
     return _resolved(method, relations, found)
@@ -289,7 +289,7 @@ def _partners(method: Method, relation: Relation) -> Partners:
 def _of_groups(
     fn: Callable[[Method, Relation], PyTree], method: Method, relations: dict[str, Relation]
 ) -> dict[str, PyTree]:
-    """A function of every relation; of a group inside another, of those of every pair of outer neurons."""
+    """Apply a function to every relation; for a nested group, to the relation of every pair of outer neurons."""
 
     def one(relation: Relation) -> PyTree:
         inside = blocks(relation)
@@ -314,10 +314,10 @@ def rearrange(
         a: parameters of the first network, or a population of first networks.
         b: parameters of the second, likewise.
         matches: from `match`.
-        bijective: whether the matches are bijections, as those of "semi" are not.
+        bijective: whether the matches are bijections; those of "semi" are not.
 
     Returns:
-        Parameters of both, neuron `x[i]` of the first and neuron `y[i]` of the second at the place `i` of each group.
+        Parameters of both; position `i` of each group holds neuron `x[i]` of the first and `y[i]` of the second.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -330,7 +330,7 @@ def rearrange(
         True
     """
     orders = {group: m.x for group, m in matches.items()}, {group: m.y for group, m in matches.items()}
-    if spec.leading(a, "a") == 0 and _checks.on_host((a, b, orders)):  # NumPy moves them, and nothing is compiled
+    if spec.leading(a, "a") == 0 and _checks.on_host((a, b, orders)):  # NumPy permutes them without compilation
         a, b = jax.tree.map(jnp.asarray, (a, b))
         return _moved(spec, bijective, a, b, *orders)
     return _moved_by_program(spec, bijective, a, b, *orders)
@@ -355,7 +355,7 @@ def _by_weights(
     method: Method,
     groups: Collection[str],
 ) -> dict[str, GroupMatch]:
-    """The matches by weights of some groups; all others stand as they were matched."""
+    """Matches by weights for some groups; all other groups keep their matches."""
     if not groups:
         return {}
     method = method if isinstance(method, Weights) else Weights(engine=method.engine)
@@ -369,7 +369,7 @@ def _by_weights(
 
 @partial(jax.jit, static_argnames="spec")
 def _order_of_b(spec: PermutationSpec, matches: dict[str, GroupMatch]) -> dict[str, Array]:
-    """The permutations of b that bring it into the order that a is in now."""
+    """The permutations that bring b into the present order of a."""
 
     def one(matches: dict[str, GroupMatch]) -> dict[str, Array]:
         order_a, order_b = ({group: getattr(m, side) for group, m in matches.items()} for side in ("x", "y"))

@@ -1,4 +1,4 @@
-"""Which groups are aligned, and what is said of those that are left as they are."""
+"""The choice of groups to align, and the reasons for groups that are left unmatched."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ from evojax_align.symmetry.layout import groups_in
 
 
 def chosen(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
-    """The groups to align; one that lives in another is named together with it."""
+    """The names of the groups to align; a nested group and its outer group must be named together."""
     if groups is None:
         return set(spec.groups)
     if isinstance(groups, str) or not isinstance(groups, Collection):
@@ -30,12 +30,12 @@ def chosen(spec: PermutationSpec, groups: Collection[str] | None) -> set[str]:
     for inner, outer in spec.parents.items():
         if (inner in groups) != (outer in groups):
             came = f"{inner!r} without {outer!r}" if inner in groups else f"{outer!r} without {inner!r}"
-            raise _checks.bad("groups", came, "a group together with the one that it lives in", "Name both or none.")
+            raise _checks.bad("groups", came, "a nested group together with its outer group", "Name both or none.")
     return groups
 
 
 def unmatched(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: Method) -> dict[str, str]:
-    """Why groups without activations cannot be matched by the weights either."""
+    """The reasons why groups without activations cannot be matched by the weights either."""
     leaves = leaves_by_path(a)
     real = {path for path, leaf in leaves.items() if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)}
     seen = {group for path in real for layout in spec.axes[path] for group in groups_in(layout)}
@@ -43,24 +43,24 @@ def unmatched(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: M
     for group in spec.groups:
         family = {group, spec.parents.get(group, group), *(g for g, p in spec.parents.items() if p == group)}
         if group in rest and not family <= set(rest):
-            found[group] = "no activations of it are read, but those of a group that it lives in, or that lives in it"
+            found[group] = "no activations of it are read, but those of its outer group, or of a group nested in it"
         elif group in rest and not method.bijective:
-            found[group] = "no activations of it are read, and a many-to-one match leaves no order to match weights by"
+            found[group] = "no activations of it are read, and a many-to-one match gives no order to compare weights in"
         elif group in rest and group not in seen:
-            found[group] = "no activations of it are read, and no floating-point parameter runs over it"
+            found[group] = "no activations of it are read, and no floating-point parameter has an axis of it"
     return found
 
 
 def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
-    """Warn of what is left as it is."""
+    """Warn about the groups that are left as they are."""
     if not spec.groups:
         held = next(iter((*spec.frozen, *spec.fixed)), None)
-        why = "it has no parameters that its outputs depend on"
+        why = "its outputs depend on no parameters"
         if held is not None:
             path, axis = held.axes[0]
             where = repr(path) if path else "the parameters"
             source = f" ({held.source})" if held.source else ""
-            why = f"axis {axis} of {where} is held by {held.primitive}{source}"
+            why = f"axis {axis} of {where} is fixed by {held.primitive}{source}"
             if any(of.primitive == "output" for of in spec.fixed):
                 why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
         warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=3)

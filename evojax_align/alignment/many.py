@@ -1,6 +1,6 @@
-"""More than two parents: a common order for all, in which they can be averaged.
+"""Alignment of more than two networks: a common order for all, in which they can be averaged.
 
-Every network has one order into the common one, so that going from the first to the second to the third is the same as
+Each network has one permutation into the common order, so that going from the first to the second to the third equals
 going from the first to the third (cycle consistency; Crisostomi et al. 2024).
 """
 
@@ -29,7 +29,7 @@ from evojax_align.symmetry.checking import ensure_symmetry
 from evojax_align.symmetry.inference import remembered
 
 GAIN = 1e-4
-"""A turn counts if the correlations of a network's neurons rise by more than this in all."""
+"""A new order is accepted if it raises the total correlation of a network's neurons by more than this."""
 
 
 @struct.dataclass
@@ -38,11 +38,11 @@ class ManyAlignment:
 
     Attributes:
         networks: the population; its mean is `crossover.average(networks)`.
-        permutations: for each group and network, the old index of the neuron at each place.
-        scores: mean correlation of the neuron at each place with those of all other networks there.
-        rounds: how often all networks were looked at.
-        reasons: groups that were left as they are, and why (see `unmatched`).
-        converged: whether none moved in the last round; otherwise more rounds would change the result.
+        permutations: for each group and network, the old index of the neuron at each position.
+        scores: mean correlation of the neuron at each position with the neurons of all other networks there.
+        rounds: number of passes over all networks.
+        reasons: groups that were not matched, with the reason (see `unmatched`).
+        converged: whether no network changed in the last round; if False, more rounds would change the result.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -62,7 +62,7 @@ class ManyAlignment:
 
     @property
     def unmatched(self) -> dict[str, str]:
-        """Groups that there was nothing to match by, with the reason; empty if all were matched."""
+        """Groups that could not be matched, with the reason; empty if all were matched."""
         return dict(self.reasons)
 
 
@@ -79,22 +79,23 @@ def align_many(
 ) -> ManyAlignment:
     """Bring the neurons of many networks into one order.
 
-    All are matched one to one with the first, by correlation; then, in turns, each with all the others as they stand,
-    which raises the total correlation of all pairs, until nothing moves. Groups that no activations tell of are matched
-    at last, by the weights, with those of the first network. A host function: it looks at values to know when to stop.
+    First, every network is matched one to one with the first, by correlation. Then each in turn is matched with the
+    present order of all the others, which raises the total correlation of all pairs, until no order changes. Groups
+    without observed activations are matched last, by the weights, with those of the first network. A host function: it
+    reads values to decide when to stop.
 
     Args:
         apply: the network.
         networks: a population of at least two.
         x: inputs on which neurons are compared.
-        rounds: at most this many turns; 0 leaves all as matched with the first.
-        spec: the symmetry, if it is known already.
+        rounds: at most this many passes; with 0, all stay as matched with the first.
+        spec: the symmetry of the network; inferred by default.
         chunk: samples at a time (see `alignment.relate`).
-        positions: of each sample, use at most this many places of a map.
-        verify: try the symmetry on random parameters first.
+        positions: use at most this many positions of a feature map for each sample.
+        verify: check the symmetry on random parameters first.
 
     Returns:
-        A `ManyAlignment`; every network computes the function that it did before.
+        A `ManyAlignment`; every network computes the same function as before.
 
     Raises:
         ValueError: for fewer than two networks, and as `align`.
@@ -118,7 +119,7 @@ def align_many(
     if count < 2:
         raise _checks.bad("networks", f"{count} network", "at least 2", "Stack them with `population.stack`.")
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 0:
-        raise _checks.bad("rounds", rounds, "an integer of at least 0", "Pass 0 to match with the first alone.")
+        raise _checks.bad("rounds", rounds, "an integer of at least 0", "Pass 0 to match with the first network only.")
     check_call(apply, networks, networks, x, spec)
     spec = spec or remembered(apply, member_shapes(networks), x)
     if not spec.groups:
@@ -159,12 +160,12 @@ def align_many(
 
 @struct.dataclass
 class Reordered:
-    """Networks whose neurons stand where those of the reference stand that they correspond to.
+    """Networks whose neurons are at the positions of the corresponding neurons of a reference.
 
     Attributes:
         networks: the population.
-        permutations: for each group and network, the old index of the neuron at each place, as `symmetry.permute` takes
-            it.
+        permutations: for each group and network, the old index of the neuron at each position, as `symmetry.permute`
+            takes it.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -189,25 +190,25 @@ def align_to(
     spec: PermutationSpec | None = None,
     mesh: Mesh | None = None,
 ) -> Reordered:
-    """Bring every network of a population into the order of one, which stays as it is.
+    """Bring every network of a population into the order of a reference, which does not change.
 
-    Can be jitted; `align_many` finds an order that suits all of them better, on the host.
+    Can be jitted. `align_many` finds an order of larger total correlation, on the host.
 
     Args:
         apply: the network.
-        reference: parameters of the network whose order all take.
-        networks: a population; it may hold the reference.
+        reference: parameters of the network whose order is used for all.
+        networks: a population; it may contain the reference.
         x: inputs on which neurons are compared.
-        method: a bijective method of `align`. One that gives both networks a new order, as "cca" does, is followed by
-            what gives the reference its own order back.
-        spec: the symmetry, if it is known already.
-        mesh: shares the networks out over its devices (see `population.map`).
+        method: a bijective method of `align`. If it gives both networks a new order, as "cca" does, the inverse that
+            restores the reference is applied to both.
+        spec: the symmetry of the network; inferred by default.
+        mesh: distributes the networks over its devices (see `population.map`).
 
     Returns:
-        A `Reordered`; every network computes the function that it did before.
+        A `Reordered`; every network computes the same function as before.
 
     Raises:
-        ValueError: for a method that is no bijection, and as `align`.
+        ValueError: for a method that is not bijective, and as `align`.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -233,7 +234,7 @@ def align_to(
 
 
 class _CommonOrder:
-    """An order of every network, and the correlations of all neurons of every two networks, group by group."""
+    """An order of every network, and for each group the correlations of the neurons of every two networks."""
 
     def __init__(
         self, relations: Mapping[str, Relation], pairs: Sequence[tuple[int, int]], orders: list[dict[str, Array]]
@@ -249,7 +250,7 @@ class _CommonOrder:
             self._alive[group] = (~dead).astype(np.float32)
 
     def turn(self, number: int) -> bool:
-        """Match one network with all others as they stand, and say whether that raises its correlations."""
+        """Match one network with the present order of all others; return whether that raises its correlations."""
         means = {group: self._mean(group, number) for group in self.relations}
         matches = match({group: self._with_others(group, number, mean) for group, mean in means.items()})
         old = self.orders[number]
@@ -267,7 +268,7 @@ class _CommonOrder:
         return {group: jnp.asarray(np.stack([row[group] for row in rows])) for group in self.relations}
 
     def _mean(self, group: str, number: int) -> np.ndarray:
-        """How place i of all other networks correlates with neuron j of this one, [places, neurons]."""
+        """Mean correlation of position i of all other networks with neuron j of this one, [positions, neurons]."""
         others = self._others(number)
         rows = [self._between(group, other, number)[self._places(group, self.orders[other])] for other in others]
         return np.asarray(sum(rows) / len(rows))
@@ -277,7 +278,7 @@ class _CommonOrder:
         return matrix if one < other else matrix.T
 
     def _with_others(self, group: str, number: int, mean: np.ndarray) -> Relation:
-        """The same as a relation, as if all others were one network, in which a place is alive if one of them is."""
+        """`mean` as a relation with one network for all others; a position of it is alive if it is in any of them."""
         alive = [self._alive[group][other][self._places(group, self.orders[other])] for other in self._others(number)]
         zero, one = jnp.zeros(mean.shape[0]), jnp.ones(())
         squares = jnp.asarray(np.max(alive, axis=0)), jnp.asarray(self._alive[group][number])
@@ -285,7 +286,7 @@ class _CommonOrder:
         return dataclasses.replace(self.relations[group], moments=moments)
 
     def _along(self, means: Mapping[str, np.ndarray], order: Mapping[str, Array]) -> dict[str, np.ndarray]:
-        """The correlations of this network's neurons, in an order, with those at their places."""
+        """The correlations of this network's neurons, in the given order, with the neurons at the same positions."""
         return {group: mean[np.arange(len(mean)), self._places(group, order)] for group, mean in means.items()}
 
     def _others(self, number: int) -> list[int]:

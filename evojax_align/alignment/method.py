@@ -1,4 +1,4 @@
-"""What a method that matches neurons is, and what its results have in common."""
+"""The base class of methods that match neurons, and the common form of their results."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -13,16 +13,16 @@ from evojax_align.matching import Matching, SemiMatching, one_to_one
 
 
 class Method:
-    """How the neurons of two networks are matched. A subclass defines `scores` or `match`, both of one pair.
+    """A method that matches the neurons of two networks. A subclass defines `scores` or `match`, both for one pair.
 
-    Instances are static under JAX's transformations, but for `traced`: they must be hashable, as frozen dataclasses
-    are.
+    Instances are static under JAX's transformations, except for the setting named by `traced`. They must be hashable,
+    as frozen dataclasses are.
 
     Attributes:
         within: whether the method needs the covariances inside each network (`relation.moments.within_x`).
-        bijective: whether every neuron has one partner, so that both networks keep their function.
-        traced: the setting whose value may be traced, if there is one: another value of it compiles nothing anew.
-        engine: what solves the assignments (see `matching.one_to_one`).
+        bijective: whether every neuron has exactly one partner, so that both functions are preserved.
+        traced: name of the setting whose value may be traced, or None; a new value of it compiles nothing again.
+        engine: solver of the assignments (see `matching.one_to_one`).
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
@@ -50,20 +50,20 @@ class Method:
             jax.tree_util.register_pytree_node(cls, _taken_apart, partial(_put_together, cls))
 
     def scores(self, relation: Relation) -> Float[Array, "p q"]:
-        """How alike every neuron of the first network is to every neuron of the second; larger is more alike."""
+        """Similarity of every neuron of the first network to every neuron of the second; larger is more similar."""
         raise NotImplementedError(f"{type(self).__name__} defines neither `scores` nor `match`")
 
     def match(self, relation: Relation) -> Matching | SemiMatching:
-        """The partners in one group; by default the one-to-one matching of largest total score."""
+        """Match the neurons of one group; by default the one-to-one matching of largest total score."""
         return one_to_one(self.scores(relation), dead_x=relation.dead_x, dead_y=relation.dead_y, engine=self.engine)
 
     def match_outer(self, totals: Float[Array, "n n"]) -> Matching:
-        """The partners in a group that others live in, such as heads, by the total scores of what is inside."""
+        """Match the neurons of an outer group, such as heads, by the total scores of the groups inside."""
         return one_to_one(totals, engine=self.engine)
 
 
 def _taken_apart(method: Method) -> tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
-    """The traced setting is a leaf, but for the number 0: that it is 0 is known where a program is traced."""
+    """The traced setting is a leaf unless it is the number 0: tracing may then depend on its being 0."""
     settings, traced = dict(vars(method)), str(method.traced)
     is_zero = _checks.is_concrete(settings[traced]) and settings[traced] == 0
     leaves = () if is_zero else (settings.pop(traced),)
@@ -71,16 +71,16 @@ def _taken_apart(method: Method) -> tuple[tuple[Any, ...], tuple[tuple[str, Any]
 
 
 def _put_together(cls: type[Method], settings: tuple[tuple[str, Any], ...], leaves: tuple[Any, ...]) -> Method:
-    method = object.__new__(cls)  # leaves may be anything here, and are not checked again
+    method = object.__new__(cls)  # leaves may be of any type here and are not checked again
     vars(method).update(settings, **{str(cls.traced): leaf for leaf in leaves})
     return method
 
 
 def by_assignment(method: Method) -> bool:
-    """Whether the match is the exact assignment of scores, which the host solves for a whole batch at once."""
+    """Whether the match is an exact assignment of scores, which the host can solve for a whole batch at once."""
     return type(method).match is Method.match
 
 
 def sides(m: Matching | SemiMatching) -> tuple[Array, Array, Bool[Array, "*batch"]]:
-    """Both sides of a match, and whether it is what it should be."""
+    """Both sides of a match, and whether it is valid."""
     return m.x, m.y, m.valid if isinstance(m, Matching) else jnp.array(True)

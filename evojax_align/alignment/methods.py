@@ -1,6 +1,6 @@
-"""The methods that match neurons, as values: each with its own settings, and one function of two networks' statistics.
+"""The methods that match neurons. Each has its own settings and is a function of two networks' statistics.
 
-`align`, the studies and the evolutionary algorithms take a method by name, or as such a value. A method of your own is
+`align`, the studies and the evolutionary algorithms take a method by name or as an instance. Your own method is
 a frozen dataclass that inherits from `Method`:
 
     @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Correlation(Method):
     """One-to-one matching of largest total correlation (SC-PwC; Uriot & Izzo 2020, section 4.2).
 
     Attributes:
-        engine: what solves the assignment (see `matching.one_to_one`).
+        engine: solver of the assignment (see `matching.one_to_one`).
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -56,10 +56,10 @@ class Correlation(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Semi(Method):
-    """The best partner for each neuron of one side, which may repeat (SC-PwC, semi-matching, section 4.2).
+    """The best partner for each neuron of one side; partners may repeat (SC-PwC, semi-matching, section 4.2).
 
     Attributes:
-        direction: the side of which every neuron is kept: "x" the first network, "y" the second.
+        direction: the side whose neurons are all kept: "x" for the first network, "y" for the second.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -86,7 +86,7 @@ class Semi(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Greedy(Method):
-    """The neurons of the second network choose in index order, as the authors' program for SC-PwC does.
+    """The neurons of the second network choose partners in index order, as in the authors' code for SC-PwC.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -130,7 +130,7 @@ class Mutual(Method):
 
 @dataclasses.dataclass(frozen=True)
 class Identity(Method):
-    """Every neuron stays at its place: the control of naive crossover.
+    """Every neuron keeps its position: the control of naive crossover.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -154,9 +154,9 @@ class Identity(Method):
 
 @dataclasses.dataclass(frozen=True)
 class DeadOnly(Method):
-    """Dead neurons are matched with dead ones, and as many others as can stay at their places: a control.
+    """Dead neurons are matched with dead neurons, and as many others as possible keep their positions: a control.
 
-    It tells how much of what an alignment gains comes from dead neurons alone.
+    It measures how much of the gain of an alignment comes from dead neurons only.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -170,7 +170,7 @@ class DeadOnly(Method):
     """
 
     def scores(self, relation: Relation) -> Float[Array, "p q"]:
-        """1 for neurons at the same place."""
+        """1 for neurons at the same position, 0 for others."""
         return jnp.eye(*relation.correlations.shape, dtype=relation.correlations.dtype)
 
 
@@ -181,7 +181,7 @@ def _in_place(scores: Array) -> Matching:
 
 @dataclasses.dataclass(frozen=True)
 class _Canonical(Method):
-    """What matching in canonical space takes."""
+    """Settings common to the methods that match in canonical space."""
 
     within: ClassVar[bool] = True
     traced: ClassVar[str | None] = "ridge"
@@ -204,13 +204,13 @@ class _Canonical(Method):
 
 @dataclasses.dataclass(frozen=True)
 class CCA(_Canonical):
-    """Algorithm 1 on canonical weights: neurons that stand out in the same canonical direction (SC-CCA, section 4.1).
+    """Algorithm 1: match neurons with large canonical weights in the same direction (SC-CCA, section 4.1).
 
     Attributes:
         rank: number of main directions kept first (SVCCA); all by default.
         ridge: what is added to the diagonal of the correlation matrices.
-        mode: "text" or "code" (see `matching.canonical`). As the authors' program, "code" does not set dead neurons
-            apart, and takes the weights of `similarity.deflated` unless there is a ridge.
+        mode: "text" or "code" (see `matching.canonical`). Like the authors' code, "code" does not set dead neurons
+            apart, and uses the weights of `similarity.deflated` if `ridge` is 0.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -230,25 +230,25 @@ class CCA(_Canonical):
         _checks.one_of("mode", self.mode, MODES)
 
     def match(self, relation: Relation) -> Matching:
-        """One pair of neurons for each direction, the strongest first."""
+        """One pair of neurons for each canonical direction, the direction of largest correlation first."""
         result = self._cca(relation)
         weights = result.weights_x, result.weights_y
         dead_x, dead_y = relation.dead_x, relation.dead_y
         if self.mode == "code":
             dead_x, dead_y = jnp.zeros_like(dead_x), jnp.zeros_like(dead_y)
-            if _checks.is_concrete(self.ridge) and self.ridge == 0:  # with a ridge the authors did not deflate
+            if _checks.is_concrete(self.ridge) and self.ridge == 0:  # the authors' code does not deflate with a ridge
                 weights = deflated(weights[0]), deflated(weights[1])
         return canonical(*weights, dead_x=dead_x, dead_y=dead_y, mode=self.mode)
 
 
 @dataclasses.dataclass(frozen=True)
 class Loadings(_Canonical):
-    """One-to-one matching by what neurons share in canonical space, stable where canonical weights are not.
+    """One-to-one matching by similarity in canonical space, which is stable where canonical weights are not.
 
     Attributes:
         rank: number of main directions kept first (SVCCA); all by default.
         ridge: what is added to the diagonal of the correlation matrices.
-        engine: what solves the assignment (see `matching.one_to_one`).
+        engine: solver of the assignment (see `matching.one_to_one`).
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -277,11 +277,11 @@ class Weights(Method):
     """The largest inner product of both networks' parameters, over all groups (Ainsworth et al. 2023, Git Re-Basin).
 
     Attributes:
-        restarts: number of climbs, of which the best end is kept: one from the order that `start` finds, one from
-            the networks as they are, and all others from random orders.
+        restarts: number of local searches, of which the best result is kept: one from the order that `start` finds,
+            one from the original order, and all others from random orders.
         start: a bijective method, which compares activations.
-        engine: what solves the assignments (see `matching.one_to_one`). "auto" is the host for arrays on a CPU outside
-            a trace, and one program elsewhere.
+        engine: solver of the assignments (see `matching.one_to_one`). "auto" is the host for arrays on a CPU outside
+            a trace, and one compiled program otherwise.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -296,7 +296,7 @@ class Weights(Method):
 
     traced: ClassVar[str | None] = "start"
     restarts: int = 8
-    start: Any = Correlation()  # a Method; anything else is refused with the fix
+    start: Any = Correlation()  # a Method; anything else raises an error
     engine: str = "auto"
 
     def __post_init__(self) -> None:
@@ -307,7 +307,7 @@ class Weights(Method):
             raise _checks.bad("start", repr(self.start), "a bijective method that compares activations", fix)
 
     def match(self, relation: Relation) -> Matching:
-        """Statistics of activations do not suffice."""
+        """Raise an error: statistics of activations do not suffice."""
         fix = "It needs the parameters: use `align` or `match_weights`."
         raise _checks.bad("method", "'weights'", "a method that compares activations", fix)
 
@@ -326,10 +326,10 @@ NAMES: dict[str, Method] = {
 
 
 def named(method: Any) -> Method:
-    """The method of a name; a method is returned as it is.
+    """Return the method with the given name; a `Method` is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name, a class in place of its instance, and what is no method.
+        ValueError: for an unknown name, a class instead of its instance, and a value that is not a method.
     """
     if isinstance(method, str):
         return NAMES[_checks.one_of("method", method, NAMES)]
@@ -344,7 +344,7 @@ def named(method: Any) -> Method:
 
 
 def bijective(argument: str, method: str | Method) -> Method:
-    """The method of a name; one that is no bijection is refused."""
+    """Like `named`, but raise an error if the method is not bijective."""
     method = named(method)
     if not method.bijective:
         known = ", ".join(repr(name) for name, known in NAMES.items() if known.bijective)

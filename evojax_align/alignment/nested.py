@@ -1,7 +1,7 @@
-"""Groups inside a group: whole heads are matched, and inside two heads their channels.
+"""Matching of nested groups: heads are matched, and the channels inside each pair of matched heads.
 
-The channels of every head of one network are matched with those of every head of the other; the score of two heads is
-the total of their best match, summed over all groups that live inside. Heads are then matched one to one.
+The channels of every head of one network are matched with those of every head of the other. The score of two heads is
+the total of their best match, summed over all groups nested in them. Heads are then matched one to one.
 """
 
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ from evojax_align.similarity import Moments
 from evojax_align.similarity.moments import finite
 
 Partners: TypeAlias = tuple[Int[Array, "*batch n"], Int[Array, "*batch n"], Bool[Array, "*batch"]]
-"""Both sides of a match, and whether it is what it should be."""
+"""Both sides of a match, and whether it is valid."""
 
 
 @struct.dataclass
 class GroupMatch:
-    """The partners in one group: `x[i]` of the first network and `y[i]` of the second; with leading axes of many pairs.
+    """The partners in one group: `x[i]` of the first network and `y[i]` of the second; many pairs have leading axes.
 
     Attributes:
-        x: of a group inside another, [outer, inner]: for each old outer neuron its inner ones in their new order.
-        y: likewise.
+        x: neurons of the first network. For a nested group [outer, inner]: the new order of each old outer neuron's.
+        y: neurons of the second network, likewise.
         score: correlation of each pair of partners.
         dead_x: number of dead neurons of the first network.
         dead_y: number of dead neurons of the second.
@@ -53,8 +53,8 @@ class GroupMatch:
 
 
 def blocks(relation: Relation) -> Relation:
-    """Of a group inside another, the relation of every pair of outer neurons (i, j), with a leading axis of pairs, j
-    running fastest; any other relation as it is."""
+    """For a nested group, the relation of every pair of outer neurons (i, j), with a leading axis of pairs in which j
+    varies fastest; any other relation is returned unchanged."""
     m, outer = relation.moments, relation.outer
     if outer is None:
         return relation
@@ -89,16 +89,16 @@ def blocks(relation: Relation) -> Relation:
 def resolve(
     method: Method, relations: Mapping[str, Relation], partners: Mapping[str, Partners]
 ) -> dict[str, GroupMatch]:
-    """All matches of one pair, from the partners in each group, or in each pair of outer neurons.
+    """All matches of one pair of networks, from the partners in each group or in each pair of outer neurons.
 
     Args:
-        method: what matches the outer neurons.
-        relations: of all groups that are read.
-        partners: for each of them; for an inner group with a leading axis of pairs of outer neurons.
+        method: the method that matches the outer neurons.
+        relations: the relations of all groups with observed activations.
+        partners: the partners in each of them; for an inner group, with a leading axis of pairs of outer neurons.
 
     Returns:
-        A match for each group and for each outer group; of an inner one `x` [outer, inner] says for each old outer
-        neuron of the first network the old index of the inner neuron at each place, and `y` for the second.
+        A match for each group and for each outer group. For an inner group, `x` [outer, inner] gives for each old outer
+        neuron of the first network the old index of the inner neuron at each position, and `y` for the second.
     """
     x, y, valid = {}, {}, {}
     families: dict[str, list[str]] = {}
@@ -122,9 +122,9 @@ def resolve(
 def matches_of(
     relations: Mapping[str, Relation], x: Mapping[str, Array], y: Mapping[str, Array], valid: Mapping[str, Array]
 ) -> dict[str, GroupMatch]:
-    """The matches of known orders of both networks.
+    """The matches that correspond to given orders of both networks.
 
-    The scores of a group that holds others are the means of theirs; those of a group that nothing tells of are 0.
+    The scores of an outer group are the means of those inside; the scores of a group without activations are 0.
     """
     found: dict[str, GroupMatch] = {}
     for group, relation in relations.items():
@@ -143,13 +143,13 @@ def matches_of(
 
 
 def by_orders(relations: Mapping[str, Relation], orders: Mapping[str, Array]) -> dict[str, GroupMatch]:
-    """The matches in which the first network stays and the second is put into these orders."""
+    """The matches in which the first network keeps its order and the second is put into these orders."""
     x = {group: jnp.broadcast_to(jnp.arange(order.shape[-1]), order.shape) for group, order in orders.items()}
     return matches_of(relations, x, orders, dict.fromkeys(orders, jnp.array(True)))
 
 
 def end_to_end(order: Any, outer: Any | None) -> Any:
-    """The old index of the neuron at each place; inside another group, with all inner neurons counted end to end."""
+    """The old index of the neuron at each position; for a nested group, inner neurons are numbered consecutively."""
     if outer is None:
         return order
     return (outer[:, None] * order.shape[1] + order[outer]).reshape(-1)
@@ -165,5 +165,5 @@ def _unfolded(relation: Relation, partners: Partners) -> tuple[Array, Array, Flo
 
 
 def _placed(orders: Int[Array, "outer inner"], outer: Int[Array, " outer"]) -> Int[Array, "outer inner"]:
-    """Orders of inner neurons, from the places of outer neurons to their old indices."""
+    """Orders of inner neurons, reindexed from the positions of outer neurons to their old indices."""
     return jnp.zeros_like(orders).at[outer].set(orders)

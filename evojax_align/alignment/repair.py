@@ -1,8 +1,8 @@
-"""Repair of offspring: statistics that recombination has made wrong.
+"""Repair of offspring: correction of the statistics of activations after recombination.
 
-The activations of the average of two aligned networks are too weak: the variance of an average of two neurons is below
-the average of their variances, layer after layer. Statistics of batch normalisation that were averaged with the weights
-describe neither parent. Both can be set right on a batch of inputs, without training.
+The activations of the average of two aligned networks have too little variance: in every layer, the variance of an
+average of two neurons is below the average of their variances. Averaged statistics of batch normalisation describe
+neither parent. Both can be corrected on a batch of inputs, without training.
 
 REPAIR: Jordan et al. 2023, "REPAIR: REnormalizing Permuted Activations for Interpolation Repair".
 """
@@ -20,24 +20,24 @@ from evojax_align.symmetry.following import Labels, label
 from evojax_align.symmetry.trace import Evaluation, trace_network
 
 STILL = 1e-6
-"""A neuron whose standard deviation is at most this part of its parents' is not rescaled."""
+"""A neuron whose standard deviation is at most this fraction of its parents' is not rescaled."""
 
 
 def reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
-    """Set the running statistics of batch normalisation to those of the network itself on the inputs.
+    """Set the running statistics of batch normalisation to those of the network on the inputs.
 
-    Layer after layer, each on what the repaired layers before it give.
+    Layers are processed in order, each on the outputs of the corrected layers before it.
 
     Args:
-        apply: the network in the mode of inference, with the statistics among its parameters.
+        apply: the network in inference mode, with the statistics among its parameters.
         params: parameters of one network, such as a child.
-        x: a batch of inputs; its size is that of the estimate.
+        x: a batch of inputs, from which the statistics are estimated.
 
     Returns:
         A tree like `params`; only running means and variances (of the samples, biased) differ.
 
     Raises:
-        ValueError: for a network in whose trace no statistics are used.
+        ValueError: for a network whose trace uses no running statistics.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -62,7 +62,7 @@ def _reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
             "apply",
             "a network without running statistics",
             "one that subtracts a mean and divides by the root of a variance, both of them leaves of its parameters",
-            "Apply it in the mode of inference; for networks without batch normalisation there is `repair`.",
+            "Apply it in inference mode; for networks without batch normalisation use `repair`.",
         )
     run = _Repair(labels, params, x)
     for norm in used:
@@ -74,11 +74,10 @@ def _reestimate(apply: Apply, params: PyTree, x: PyTree) -> PyTree:
 
 
 def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: ArrayLike = 0.5) -> PyTree:
-    """Give every neuron of a child the mean and the standard deviation that lie between those of its parents.
+    """Give every neuron of a child the interpolated mean and standard deviation of its parents.
 
-    What every layer gives to its nonlinearity is rescaled and shifted, layer after layer, by changing the kernel and
-    the bias, or scale and offset of a normalisation. Layers that have neither, those inside loops, and the outputs are
-    left as they are.
+    The preactivations of every layer are rescaled and shifted, layer by layer, by changing the kernel and the bias, or
+    the scale and offset of a normalisation. Layers without these, layers inside loops, and the outputs are not changed.
 
     Args:
         apply: the network.
@@ -86,7 +85,7 @@ def repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arra
         a: the first parent, aligned with b.
         b: the second.
         x: a batch of inputs.
-        t: where between the parents: means are (1 - t) mean_a + t mean_b, deviations likewise.
+        t: the weight of b: means are (1 - t) mean_a + t mean_b, standard deviations likewise.
 
     Returns:
         A tree like `child`.
@@ -116,7 +115,7 @@ def _repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arr
     layers = [(chain, changes) for chain in chains(labels) if (changes := _changes(labels, chain))]
     if not layers:
         came = "a network without a layer that a bias, or a scale and an offset, could rescale"
-        raise _checks.bad("apply", came, "products of data with kernels, outside of loops", "Give its layers biases.")
+        raise _checks.bad("apply", came, "products of data with kernels, outside loops", "Give its layers biases.")
     run, *parents = (_Repair(labels, network, x) for network in (child, a, b))
     for chain, changes in layers:
         goals = (_moments(parent.value(chain.value), chain) for parent in parents)
@@ -133,7 +132,7 @@ def _repair(apply: Apply, child: PyTree, a: PyTree, b: PyTree, x: PyTree, t: Arr
 
 
 class _Repair:
-    """A network's evaluation, step by step, with parameters that change on the way."""
+    """Step-by-step evaluation of a network whose parameters change during the evaluation."""
 
     def __init__(self, labels: Labels, params: PyTree, x: PyTree) -> None:
         self.labels = labels
@@ -143,19 +142,19 @@ class _Repair:
         self._run = Evaluation(labels.network.trace, data)
 
     def value(self, number: int) -> Array:
-        """A value, computed from the parameters as they are now."""
+        """A value of the trace, computed from the present parameters."""
         return self._run.value(number, dict(zip(self.labels.network.params, self.leaves, strict=True)))
 
     def set(self, number: int, value: Array) -> None:
-        """What a value is from now on."""
+        """Replace a value of the trace."""
         self._run.known[number] = value
 
     def params(self) -> PyTree:
-        """The parameters as they are now."""
+        """The present parameters."""
         return jax.tree.unflatten(self._structure, self.leaves)
 
     def change(self, leaf: int, units: Mapping[int, int], scale: Array, shift: Array | None) -> None:
-        """Multiply a leaf by numbers of units [in the order of their axes], and add others."""
+        """Multiply a leaf by one number for each unit [in the order of their axes], and add `shift`."""
         places = places_of_units(self.labels, leaf, units)
         order = [place for place in places if place is not None]
         shape = [1 if place is None else scale.shape[place] for place in places]
@@ -167,21 +166,21 @@ class _Repair:
 
 
 def units_of(labels: Labels, chain: Chain) -> dict[int, int]:
-    """The classes that the units of a chain run over, numbered."""
+    """The axis classes of the units of a chain, numbered."""
     here = labels.axes[chain.value]
     return {labels.classes.find(node): i for i, axis in enumerate(chain.axes) if (node := here[axis]) is not None}
 
 
 def places_of_units(labels: Labels, leaf: int, units: Mapping[int, int]) -> list[int | None]:
-    """For each axis of a leaf, the number of the units that it runs over as what the leaf feeds."""
+    """For each axis of a leaf, the number of the class of units that the leaf feeds along it."""
     nodes = labels.leaf_axes[leaf]
     return [None if node is None or node in labels.fed else units.get(labels.classes.find(node)) for node in nodes]
 
 
 def _changes(labels: Labels, chain: Chain) -> list[tuple[int, int]]:
-    """The leaves to change so that the end of the chain is scaled and shifted, unit by unit; none where they cannot.
+    """The leaves to change so that the end of the chain is scaled and shifted per unit; empty if that is impossible.
 
-    All are scaled; the number of a leaf is the sign with which it is also shifted, 0 for all but one.
+    All are scaled. The number with each leaf is the sign of its shift, 0 for all but one leaf.
     """
     units = units_of(labels, chain)
     for leaf in (chain.kernel, *(step.leaf for step in chain.steps if step.leaf is not None)):
@@ -193,7 +192,7 @@ def _changes(labels: Labels, chain: Chain) -> list[tuple[int, int]]:
         adds = step.kind in ("add", "subtract")
         if adds and step.leaf is not None:
             sign = 1 if step.kind == "add" else -1
-            found.append((step.leaf, 0 if found else sign))  # the last step that adds makes the whole shift
+            found.append((step.leaf, 0 if found else sign))  # the last addition makes the whole shift
         elif adds or not found:
             return []
         elif step.kind == "multiply" and step.leaf is not None:
@@ -208,6 +207,6 @@ def _moments(value: Array, chain: Chain) -> tuple[Array, Array]:
 
 
 def _spread(of_units: Array, value: Array, chain: Chain) -> Array:
-    """Numbers of units, shaped so that they multiply the value."""
+    """One number for each unit, reshaped to broadcast against the value."""
     shape = [value.shape[axis] if axis in chain.axes else 1 for axis in range(value.ndim)]
     return of_units.reshape(shape).astype(value.dtype)

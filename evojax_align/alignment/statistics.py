@@ -1,4 +1,4 @@
-"""What two networks' activations have in common: the statistics that every method matches neurons by."""
+"""Joint statistics of two networks' activations, from which every method matches neurons."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,19 +16,19 @@ from evojax_align.symmetry import PermutationSpec
 from evojax_align.symmetry.reading import reader
 
 STREAM_ABOVE = 1 << 26
-"""Activations of more numbers than this (256 MiB in float32) are streamed in chunks of a quarter of it."""
+"""Activations with more numbers than this (256 MiB in float32) are streamed in chunks of a quarter of it."""
 
 
 @struct.dataclass
 class Relation:
-    """What two networks' activations of one group have in common; of many pairs, with leading axes everywhere.
+    """Joint statistics of two networks' activations in one group; for many pairs, every array has leading axes.
 
     Attributes:
-        moments: `x` is the first network, `y` the second; standardised and pooled where the group is seen at several
-            places.
-        samples: rows of activations that went in.
-        parent: the group that this one lives in, if it does; neurons are then those of every outer neuron, end to end.
-        outer: number of neurons of that group.
+        moments: moments of the activations, `x` of the first network, `y` of the second; standardised and pooled if
+            the group is observed at several values of the trace.
+        samples: number of rows of activations.
+        parent: the outer group of a nested group; its inner neurons are concatenated over all outer neurons.
+        outer: number of neurons of the outer group.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -66,12 +66,12 @@ class Relation:
 
 
 class Health(NamedTuple):
-    """Flags of one network, all true if it can be aligned.
+    """Flags of one network, all True if it can be aligned.
 
     Attributes:
         finite: whether all parameters and activations are finite.
-        activations: for each group, whether all activations are.
-        alive: for each group, whether any neuron is.
+        activations: for each group, whether all activations are finite.
+        alive: for each group, whether any neuron is not dead.
     """
 
     finite: Bool[Array, "*batch"]
@@ -80,7 +80,7 @@ class Health(NamedTuple):
 
 
 def lifted(leading: int, fn: Callable[..., PyTree], *trees: PyTree) -> PyTree:
-    """Apply a function of one pair to trees with so many leading axes; a tree may be without leaves."""
+    """Apply a function of one pair to trees with `leading` leading axes; a tree may have no leaves."""
     if leading == 0:
         return fn(*trees)
     return population.map(lambda args: lifted(leading - 1, fn, *args), trees)
@@ -97,9 +97,9 @@ def relate(
     chunk: int | None = None,
     positions: int | None = None,
 ) -> dict[str, Relation]:
-    """The statistics of two networks' activations on the same inputs, group by group, in one compiled program.
+    """Compute the joint statistics of two networks' activations on the same inputs, in one compiled program.
 
-    They are the expensive part of an alignment, and serve any number of methods.
+    They are the expensive part of an alignment and can be used by any number of methods.
 
     Args:
         spec: the symmetry of the network.
@@ -107,16 +107,16 @@ def relate(
         a: parameters of the first, or a population of first networks.
         b: parameters of the second, or a population of as many.
         x: inputs, samples along the leading axis of every leaf.
-        covariances: also those inside each network, which `CCA` and `Loadings` need.
-        chunk: samples at a time; by default all, unless their activations would take more than 256 MiB.
-        positions: of each sample, take at most this many places of a map, evenly spread; all by default.
+        covariances: also compute covariances within each network, which `CCA` and `Loadings` need.
+        chunk: samples at a time; all by default, unless their activations would take more than 256 MiB.
+        positions: use at most this many positions of a feature map for each sample, evenly spaced; all by default.
 
     Returns:
-        A `Relation` for every group that data reach. It does not depend on `chunk`, but for rounding.
+        A `Relation` for every group with observed activations. It depends on `chunk` only by rounding.
 
     Raises:
-        ValueError: for networks that the specification does not describe, and, where values are known, for parameters
-            or activations that are not finite, and groups in which all neurons are dead.
+        ValueError: for networks that the specification does not describe and, outside a trace, for parameters
+            or activations that are not finite, and for groups in which all neurons are dead.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -143,7 +143,7 @@ def related(
     chunk: int | None,
     positions: int | None,
 ) -> tuple[dict[str, Relation], Bool[Array, "*batch"]]:
-    """As `relate`, and whether all parameters and activations are finite."""
+    """Like `relate`, and also return whether all parameters and activations are finite."""
     if chunk is not None:
         _checks.positive("chunk", chunk)
     relations, healths = _relate(spec, apply, a, b, jax.tree.map(jnp.asarray, x), covariances, chunk, positions)
@@ -178,7 +178,7 @@ Network: TypeAlias = tuple[PermutationSpec, Apply, PyTree]
 def relate_networks(
     a: Network, b: Network, x: PyTree, *, covariances: bool, chunk: int | None, positions: int | None
 ) -> dict[str, Relation]:
-    """As `relate`, of two networks that may differ, but have groups of the same names."""
+    """Like `relate`, for two networks that may differ but have groups of the same names."""
     _checks.inputs("x", x)
     count = jax.tree.leaves(x)[0].shape[0]
 
@@ -205,7 +205,7 @@ def relate_networks(
 
 
 def _flat(places: Array) -> Array:
-    """[samples, neurons], the neurons of all outer ones end to end."""
+    """[samples, neurons], the inner neurons of all outer neurons concatenated."""
     return places.reshape(places.shape[0], -1)
 
 
@@ -216,7 +216,7 @@ def _chunk_size(count: int, numbers: int) -> int:
 def _stream(
     of_chunk: Callable[[PyTree], dict[str, list[Moments]]], x: PyTree, count: int, chunk: int
 ) -> dict[str, list[Moments]]:
-    """The moments of all samples; only one chunk's activations exist at a time."""
+    """The moments of all samples, with the activations of one chunk in memory at a time."""
     whole, rest = divmod(count, chunk)
 
     def part(start: int, stop: int) -> PyTree:
@@ -233,7 +233,7 @@ def _stream(
 
 
 def examine(a: PyTree, b: PyTree, relations: Mapping[str, Relation]) -> tuple[Health, Health]:
-    """The health of both networks of a pair."""
+    """The flags of both networks of a pair."""
 
     def health(network: PyTree, side: str) -> Health:
         seen = {group: relation.moments for group, relation in relations.items()}
@@ -246,7 +246,7 @@ def examine(a: PyTree, b: PyTree, relations: Mapping[str, Relation]) -> tuple[He
 
 
 def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> None:
-    """Raise an error for the first flag that is not true; flags may have a leading axis of pairs."""
+    """Raise an error for the first flag that is False; flags may have a leading axis of pairs."""
     for name, network, health in zip("ab", (a, b), jax.device_get(healths), strict=True):
         if not health.finite.all():
             _checks.all_finite(name, network)  # names the leaf
@@ -260,12 +260,12 @@ def refuse(healths: tuple[Health, Health], a: PyTree, b: PyTree, x: PyTree) -> N
             if not flags.all():
                 dead = "only dead neurons (constant over the samples, or below 1e-19)"
                 came = f"{dead} in group {group!r}{_of_pair(flags)}"
-                fix = "Use more samples, or drop this network: a layer without live neurons has nothing to align."
+                fix = "Use more samples, or drop this network: a layer without live neurons cannot be aligned."
                 raise _unfit(name, x, came, "at least one whose activation differs between samples", fix)
 
 
 def _unfit(name: str, x: PyTree, came: str, expected: str, fix: str) -> _checks.BadInput:
-    """The error of a network, or of inputs of a size that networks are not made for."""
+    """The error for a network, or for inputs that are too large."""
     sizes = [float(jnp.max(jnp.abs(leaf))) for leaf in _inexact(x)]
     if not all(1e-9 < size < 1e9 for size in sizes):
         name, fix = "x", "Scale the inputs."

@@ -1,4 +1,4 @@
-"""Parents of different width: the smaller is matched into the larger, so that their crossover has a defined child."""
+"""Alignment of networks of different widths: the smaller is matched into the larger, so that they can be recombined."""
 
 from collections.abc import Mapping
 
@@ -21,15 +21,15 @@ UNMATCHED = ("kept", "dropped")
 
 @struct.dataclass
 class UnequalAlignment:
-    """Two networks of equal shapes, with corresponding neurons at the same places.
+    """Two networks of equal shapes, with corresponding neurons at the same positions.
 
     Attributes:
         a: parameters of the first network.
         b: parameters of the second.
-        places_a: for each group, the old index of the neuron of a at each place; -1 where there is none.
-        places_b: likewise of b.
-        scores: correlation of the two neurons that share a place; 0 where there is only one.
-        reasons: groups that were left as they are, and why (see `unmatched`).
+        places_a: for each group, the old index of the neuron of a at each position; -1 if a has no neuron there.
+        places_b: likewise for b.
+        scores: correlation of the two neurons at each position; 0 if there is only one.
+        reasons: groups that were not matched, with the reason (see `unmatched`).
 
     Example:
         >>> import jax, evojax_align as ea
@@ -49,7 +49,7 @@ class UnequalAlignment:
 
     @property
     def unmatched(self) -> dict[str, str]:
-        """Groups that there was nothing to match by, with the reason; empty if all were matched."""
+        """Groups that could not be matched, with the reason; empty if all were matched."""
         return dict(self.reasons)
 
 
@@ -65,30 +65,31 @@ def align_unequal(
     positions: int | None = None,
     verify: bool = True,
 ) -> UnequalAlignment:
-    """Bring two networks that differ in the widths of their layers to equal shapes, corresponding neurons together.
+    """Bring two networks with layers of different widths to equal shapes, with corresponding neurons aligned.
 
-    In every group each neuron of the smaller side gets a partner of its own, by largest total correlation and dead
-    with dead first (see `matching.injective`). A host function.
+    In every group, each neuron of the smaller side gets its own partner: dead neurons are matched with dead neurons
+    first, the others by largest total correlation (see `matching.injective`). A host function.
 
     Args:
-        apply_a: the first network; it may be the same function as the second if that takes both.
+        apply_a: the first network; it may be the same function as the second if that accepts both.
         a: its parameters.
         apply_b: the second network.
-        b: its parameters: the same tree, with leaves that may differ in length along the neurons of groups.
+        b: its parameters: a tree of the same structure; leaves may differ in length along the neurons of groups.
         x: inputs on which neurons are compared.
-        unmatched: what becomes of the neurons of the larger side that have no partner. "kept" gives the smaller side
-            neurons of zero weights in their places, which change its function only where a normalisation counts them;
-            crossover then fades them in. "dropped" leaves them out, and with them what they gave to the larger side.
+        unmatched: how neurons of the larger side without a partner are treated. "kept" gives the smaller side
+            neurons of zero weights at their positions, which change its function only where a normalisation counts
+            them; crossover then interpolates from zero. "dropped" removes them, with their contribution to the larger
+            side.
         chunk: samples at a time (see `alignment.relate`).
-        positions: of each sample, use at most this many places of a map.
-        verify: try both symmetries on random parameters first.
+        positions: use at most this many positions of a feature map for each sample.
+        verify: check both symmetries on random parameters first.
 
     Returns:
-        An `UnequalAlignment`. With "kept", and a layer that is nowhere smaller than in the other network, the larger
-        computes what it did before.
+        An `UnequalAlignment`. With "kept", a network that is in no layer smaller than the other computes the same
+        function as before.
 
     Raises:
-        ValueError: for parents of other differences than the widths of groups, for groups inside others that differ in
+        ValueError: for parents that differ in more than the widths of groups, for nested groups that differ in
             number, and as `align`.
 
     Example:
@@ -100,7 +101,7 @@ def align_unequal(
         True
     """
     _checks.one_of("unmatched", unmatched, UNMATCHED)
-    _checks.refuse_trace("align_unequal", "shapes of its result depend on the matching.", a, b, x)
+    _checks.refuse_trace("align_unequal", "the shapes of its result depend on the matching.", a, b, x)
     spec_a, spec_b = infer(apply_a, a, x), infer(apply_b, b, x)
     _check_comparable(spec_a, spec_b, a, b)
     if verify:
@@ -128,7 +129,7 @@ def align_unequal(
 
 
 def _matched(relation: Relation, *, keep: bool) -> tuple[Array, Array, Array]:
-    """Partners first, in the order of the smaller side; then, if kept, the rest of the larger."""
+    """Partners in the order of the smaller side, followed by the other neurons of the larger side if kept."""
     correlation = relation.correlations
     found = injective(correlation, dead_x=relation.dead_x, dead_y=relation.dead_y)
     x, y, scores = found.x, found.y, correlation[found.x, found.y]
@@ -142,7 +143,7 @@ def _matched(relation: Relation, *, keep: bool) -> tuple[Array, Array, Array]:
 
 
 def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) -> PyTree:
-    """Parameters whose neurons stand at the given places; where there is none, all its weights are zero."""
+    """Parameters with the neurons at the given positions; a position without a neuron has zero weights."""
     numbers = {group: np.asarray(index) for group, index in places.items()}
 
     def gather(path: tuple, leaf: ArrayLike) -> Array:
@@ -150,7 +151,7 @@ def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) 
         for axis, layout in enumerate(spec.axes[_checks.path_string(path)]):
             if layout is not None:
                 index = _index(layout, leaf.shape[axis], numbers)
-                index = np.where(index < 0, leaf.shape[axis], index)  # beyond the end, which is filled
+                index = np.where(index < 0, leaf.shape[axis], index)  # out of bounds, filled with zeros
                 leaf = jnp.take(leaf, jnp.asarray(index), axis=axis, mode="fill", fill_value=0)
         return leaf
 
@@ -158,7 +159,7 @@ def _placed(spec: PermutationSpec, params: PyTree, places: Mapping[str, Array]) 
 
 
 def _index(layout: Layout, size: int, places: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The old place for each new place of an axis; -1 where there is none."""
+    """The old index for each new index of an axis; -1 if there is none."""
     if layout is None:
         return np.arange(size)
     if isinstance(layout, str):
@@ -176,13 +177,13 @@ def _index(layout: Layout, size: int, places: Mapping[str, np.ndarray]) -> np.nd
 
 
 def _check_comparable(spec_a: PermutationSpec, spec_b: PermutationSpec, a: PyTree, b: PyTree) -> None:
-    """Require that the networks differ in the widths of groups alone."""
+    """Require that the networks differ only in the widths of groups."""
     if jax.tree.structure(a) != jax.tree.structure(b):
         _checks.same_trees("a", a, "b", b)
     if set(spec_a.groups) != set(spec_b.groups) or dict(spec_a.parents) != dict(spec_b.parents):
         alone = sorted(set(spec_a.groups) ^ set(spec_b.groups))
-        came = f"groups that only one of them has: {alone}" if alone else "groups that live in different groups"
-        raise _checks.bad("a, b", came, "networks that differ in widths alone", "Use networks of the same layers.")
+        came = f"groups that only one of them has: {alone}" if alone else "groups with different outer groups"
+        raise _checks.bad("a, b", came, "networks that differ only in widths", "Use networks of the same layers.")
     for group in {*spec_a.parents, *spec_a.parents.values()}:
         if spec_a.groups[group] != spec_b.groups[group]:
             came = f"{spec_a.groups[group]} and {spec_b.groups[group]} neurons in the group {group!r}"
@@ -193,5 +194,5 @@ def _check_comparable(spec_a: PermutationSpec, spec_b: PermutationSpec, a: PyTre
         for axis, (layout, m, n) in enumerate(zip(spec_a.axes[name], jnp.shape(p), jnp.shape(q), strict=True)):
             if layout is None and m != n:
                 came = f"lengths {m} and {n} at axis {axis} of the leaf {name!r}"
-                expected = "the same length where no group runs along"
+                expected = "the same length along axes without a group"
                 raise _checks.bad("a, b", came, expected, "Only the widths of groups may differ.")

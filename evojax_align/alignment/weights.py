@@ -1,12 +1,12 @@
-"""Matching by weights alone: no data, many groups at once (Ainsworth et al. 2023, Git Re-Basin, section 3.2).
+"""Matching by weights: no data, many groups at once (Ainsworth et al. 2023, Git Re-Basin, section 3.2).
 
-The total inner product of the first network's parameters with those of the permuted second is raised group by group:
-with all other groups held, the best order of one is an exact assignment. Each step that does not raise the total is
-taken back, and the climb ends when no group gains. Where it ends depends on where it starts, so that several starts
-climb, and the highest is kept. Heads and their channels take one step together.
+The total inner product of the first network's parameters with those of the permuted second is maximised by coordinate
+ascent over groups: with all other groups fixed, the best order of one group is an exact assignment. A step that does
+not raise the total is rejected, and the search ends when no group improves. The local optimum depends on the start, so
+that several starts are used and the best result is kept. Heads and their channels are updated in one step.
 
-A step needs the leaves that run over its group, and nothing else. It is written once, for NumPy and for JAX. On a CPU
-the host climbs by NumPy, which compiles nothing; on an accelerator and under a trace all climbs are one program.
+A step needs only the leaves that have an axis of its group. It is written once, for NumPy and for JAX. On a CPU the
+search runs in NumPy, without compilation; on an accelerator and under a trace all searches are one compiled program.
 """
 
 import os
@@ -31,26 +31,26 @@ from evojax_align.symmetry.permuting import check_order, composed, drawn_orders,
 from evojax_align.symmetry.reading import unfolded
 
 SWEEPS = 100
-"""At most this often every group is looked at; in practice a climb ends within ten."""
+"""At most this many sweeps over all groups; in practice a search ends within ten."""
 GAIN = 1e-6
-"""A step must raise the total of the leaves that it touches by this part of its size."""
+"""A step must raise the total of the leaves that it changes by this fraction of its size."""
 WIDE = 128
-"""From this many neurons on, climbs share out the host's cores; with fewer they would wait for the interpreter."""
+"""From this many neurons on, searches run in parallel threads; with fewer, they would wait for the interpreter lock."""
 
 Orders = Mapping[str, Any]
 Memory = dict[tuple[str, int, str], tuple[Orders, Any]]
-"""Of a leaf, an axis and a group the orders of its other groups, and the inner products for these."""
+"""For a leaf, an axis and a group: the orders of the leaf's other groups, and the inner products for these orders."""
 
 
 class _Step(NamedTuple):
-    """A family, that is a group and those that live inside it, and the leaves that run over any of them.
+    """A family, which is a group and those nested in it, and the leaves with an axis of any of them.
 
     Attributes:
         group: the outer group.
-        inner: the groups that live inside it.
-        paths: of these leaves.
-        names: all groups that these leaves run over.
-        is_linear: whether every leaf runs over the family once, so that the total is the sum of the scores of partners.
+        inner: the groups nested in it.
+        paths: the paths of these leaves.
+        names: all groups along the axes of these leaves.
+        is_linear: whether every leaf has one axis of the family, so that the total is the sum of partners' scores.
     """
 
     group: str
@@ -64,13 +64,13 @@ class _Pair(NamedTuple):
     """Two networks in float32, as arrays of NumPy or of JAX.
 
     Attributes:
-        axes: the layouts of every leaf, by its path.
-        parents: of inner groups the outer one.
-        sizes: of all groups.
+        axes: the layouts of every leaf, by path.
+        parents: the outer group of each inner group.
+        sizes: the sizes of all groups.
         a: leaves of the first network.
         b: leaves of the second.
         numbers: `numpy` or `jax.numpy`.
-        solve: the order of largest total score; of scores with leading axes, the order of each.
+        solve: returns the order of largest total score; for scores with leading axes, one order for each.
     """
 
     axes: Mapping[str, tuple[Layout, ...]]
@@ -96,24 +96,24 @@ def match_weights(
     engine: str = "auto",
     groups: Collection[str] | None = None,
 ) -> dict[str, Array]:
-    """The permutations of b that bring its parameters nearest to those of a.
+    """Find the permutations of b that bring its parameters nearest to those of a.
 
     Args:
         spec: the symmetry of both.
-        a: parameters of the first network, which stays as it is; or a population of first networks.
+        a: parameters of the first network, which is not permuted; or a population of first networks.
         b: parameters of the second, likewise.
-        start: permutations of b from which the first climb starts, such as those matched by activations; the second
-            starts from b as it is, and all others from random orders, the same in every call.
-        restarts: number of climbs.
-        engine: what solves the assignments (see `matching.one_to_one`).
-        groups: match these only, with those that live inside them; all others stay in the order of `start`.
+        start: permutations of b from which the first search starts, such as those matched by activations. The second
+            starts from the original order of b, and all others from random orders, the same in every call.
+        restarts: number of searches.
+        engine: solver of the assignments (see `matching.one_to_one`).
+        groups: match only these and the groups nested in them; all others keep the order of `start`.
 
     Returns:
         For each group an index array.
 
     Raises:
-        ValueError: for a start that is no permutation, and, on a CPU and outside a trace, for parameters along the
-            groups to be matched that are not finite. Elsewhere the orders then mean nothing.
+        ValueError: for a start that is not a permutation. On a CPU and outside a trace, also for parameters along the
+            groups to be matched that are not finite; elsewhere the orders are then meaningless.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -147,7 +147,7 @@ def match_weights(
 
 
 def _pair(spec: PermutationSpec, a: PyTree, b: PyTree, numbers: Any, solve: Callable[[Any], Any]) -> _Pair:
-    """All leaves of floating point, in float32; of a complex one the real and the imaginary part side by side."""
+    """All floating-point leaves, in float32; for a complex leaf, its real and imaginary parts."""
     axes: dict[str, tuple[Layout, ...]] = {}
     sides: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for side, tree in zip(sides, (a, b), strict=True):
@@ -163,7 +163,7 @@ def _pair(spec: PermutationSpec, a: PyTree, b: PyTree, numbers: Any, solve: Call
 
 
 def _steps(pair: _Pair, groups: Collection[str] | None) -> list[_Step]:
-    """The families to be matched, each with the leaves that it touches."""
+    """The families to be matched, each with the leaves that it changes."""
     runs_over = {path: [name for of in layouts for name in groups_in(of)] for path, layouts in pair.axes.items()}
     steps = []
     for group in pair.sizes:
@@ -184,7 +184,7 @@ def _steps(pair: _Pair, groups: Collection[str] | None) -> list[_Step]:
 
 
 def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count: int) -> list[dict[str, Any]]:
-    """The orders that climbs start from; groups that no step moves stay as in `start`, or as they are."""
+    """The orders that searches start from; groups that no step changes keep the order of `start` or their own."""
     as_it_is = {
         group: np.array(np.broadcast_to(np.arange(size), spec.shape_of(group)), np.int32)
         for group, size in spec.groups.items()
@@ -200,7 +200,7 @@ def _starts(spec: PermutationSpec, start: Orders, steps: Sequence[_Step], count:
 def _best_on_host(
     spec: PermutationSpec, a: PyTree, b: PyTree, start: Orders, restarts: int, groups: Collection[str] | None
 ) -> Orders:
-    """The highest end of all climbs, by NumPy."""
+    """The best result of all searches, in NumPy."""
     pair = _pair(spec, a, b, np, _solved_on_host)
     steps = _steps(pair, groups)
     touched = {path for step in steps for path in step.paths}
@@ -218,7 +218,7 @@ def _best_on_host(
 
 
 def _climb(pair: _Pair, steps: Sequence[_Step], orders: Orders) -> Orders:
-    """One climb. A family is not looked at again before one of its neighbours has moved."""
+    """One search. A family is updated again only after one of its neighbours has changed."""
     memory: Memory = {}
     near = [{n for n, other in enumerate(steps) if {other.group, *other.inner} & step.names} for step in steps]
     stale, random = set(range(len(steps))), np.random.default_rng(0)
@@ -236,7 +236,7 @@ def _climb(pair: _Pair, steps: Sequence[_Step], orders: Orders) -> Orders:
 
 
 def _solved_on_host(scores: np.ndarray) -> np.ndarray:
-    return solve(scores if np.isfinite(scores).all() else cleaned(scores, np))  # of huge parameters they are not
+    return solve(scores if np.isfinite(scores).all() else cleaned(scores, np))  # huge products overflow
 
 
 @partial(jax.jit, static_argnames=("spec", "restarts", "engine", "groups"))
@@ -249,7 +249,7 @@ def _best_compiled(
     engine: str,
     groups: tuple[str, ...] | None,
 ) -> dict[str, Array]:
-    """The same by one program, all climbs at once; every family is looked at until none gains."""
+    """The same in one compiled program, all searches at once; sweeps over all families until none improves."""
     pair = _pair(spec, a, b, jnp, lambda scores: one_to_one(scores, engine=engine).y)
     steps = _steps(pair, groups)
     starts = population.stack([jax.tree.map(jnp.asarray, s) for s in _starts(spec, start, steps, restarts)])
@@ -272,20 +272,20 @@ def _best_compiled(
 
 
 def _stepped(pair: _Pair, step: _Step, orders: Orders, memory: Memory) -> tuple[dict[str, Any], Any]:
-    """The orders with one family in the best one, where that raises the total; and whether it does."""
+    """The orders with one family in its best order if that raises the total, and whether it does."""
     numbers, family = pair.numbers, (step.group, *step.inner)
     held = {name: order for name, order in orders.items() if name not in family} if step.is_linear else orders
     own, inside = _scores(pair, step, held, memory)
     solved = {name: pair.solve(scores) for name, scores in inside.items()}
     best = own
-    for name, order in solved.items():  # what each pair of outer neurons is worth, its inner ones at their best
+    for name, order in solved.items():  # scores of pairs of outer neurons, inner ones at their best
         best = best + numbers.take_along_axis(inside[name], order[..., None], axis=-1).sum((-2, -1))
     outer = pair.solve(best)
     places = numbers.arange(outer.shape[0])
     moves = {step.group: outer}
     for name, order in solved.items():
         moves[name] = order[places, outer][numbers.argsort(outer)]
-    if step.is_linear:  # the scores say what every order is worth
+    if step.is_linear:  # the scores give the total of every order
         old, new = orders[step.group], moves
         before = own[places, old].sum()
         for name, scores in inside.items():
@@ -300,8 +300,8 @@ def _stepped(pair: _Pair, step: _Step, orders: Orders, memory: Memory) -> tuple[
 
 
 def _scores(pair: _Pair, step: _Step, orders: Orders, memory: Memory) -> tuple[Any, dict[str, Any]]:
-    """Inner products of neuron i of a with neuron j of b, in these orders: those of the group itself, from leaves
-    without inner groups; and those of inner groups, for every pair of outer neurons."""
+    """Inner products of neuron i of a with neuron j of b, in these orders: for the group itself, from leaves without
+    inner groups; and for inner groups, for every pair of outer neurons."""
     count, numbers = pair.sizes[step.group], pair.numbers
     found = {step.group: numbers.zeros((count, count), np.float32)}
     for name in step.inner:
@@ -315,7 +315,7 @@ def _scores(pair: _Pair, step: _Step, orders: Orders, memory: Memory) -> tuple[A
 
 
 def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: Orders, memory: Memory) -> Any:
-    """The inner products along one axis of one leaf, or what is remembered of them and has changed since."""
+    """The inner products along one axis of one leaf, updated from remembered ones if possible."""
     of_leaf = [group for layout in pair.axes[path] for group in groups_in(layout)]
     now = {group: orders[group] for group in of_leaf if group in orders}
     before, found = memory.get((path, axis, name), (None, None))
@@ -334,8 +334,8 @@ def _of_leaf(pair: _Pair, step: _Step, path: str, axis: int, name: str, orders: 
 def _change(
     pair: _Pair, path: str, of_leaf: Sequence[str], before: Orders, now: Orders
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The places where the order of the only other group has changed: of a its values, and of b new less old ones. None
-    where there are several other groups, or most places have changed."""
+    """Where the order of the only other group has changed: the values of a, and the new values of b minus the old. None
+    if there are several other groups, or if most positions have changed."""
     (group, order), *others = now.items()
     places = np.flatnonzero(before[group] != order)
     if others or of_leaf.count(group) > 1 or group not in pair.axes[path] or 2 * places.size > order.size:
@@ -365,5 +365,5 @@ def _products(a: Any, b: Any, axes: tuple[int, ...], numbers: Any) -> Any:
 
 
 def _total(pair: _Pair, paths: Sequence[str], orders: Orders) -> Any:
-    """The inner product of leaves of both networks, the second in these orders."""
+    """The total inner product of leaves of both networks, the second in these orders."""
     return sum(pair.numbers.vdot(pair.a[path], pair.ordered(path, orders)) for path in paths)

@@ -260,7 +260,7 @@ def test_a_network_without_any_group_comes_back_as_it_is(x):
     linear = lambda params, x: x @ params["kernel"]
     a, b = {"kernel": jnp.ones((4, 3))}, {"kernel": jnp.zeros((4, 3))}
     for method in ("correlation", "semi"):
-        with pytest.warns(UserWarning, match="since no axis can be permuted: axis 0 of 'kernel' is held by data"):
+        with pytest.warns(UserWarning, match="since no axis can be permuted: axis 0 of 'kernel' is fixed by data"):
             out = ea.align(linear, a, b, x, method=method)
         chex.assert_trees_all_equal((out.a, out.b), (a, b))
         assert out.permutations_a == {} == out.scores and out.valid and out.all_finite

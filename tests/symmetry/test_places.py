@@ -182,6 +182,6 @@ def test_every_axis_that_stays_has_a_reason():
     reasons = {place: freeze.primitive for freeze in spec.fixed for place in freeze.axes}
     assert reasons == {("w", 0): "data", ("w", 1): "output", ("out", 0): "output", ("out", 1): "output"}
     assert "fixed  output" in str(spec)
-    with pytest.warns(UserWarning, match=r"no axis can be permuted: axis . of '.*' is held by .*"):
+    with pytest.warns(UserWarning, match=r"no axis can be permuted: axis . of '.*' is fixed by .*"):
         ea.align(apply, params, drawn(2, **LAYER), x)
     assert dict(symmetry.infer(lambda params, x: apply(params, x)[0], params, x).groups) == {"w": 8}

@@ -257,7 +257,7 @@ def test_a_network_without_symmetry_has_nothing_to_align(task, key):
     apply, init = (lambda p, x: x @ p["w"]), (lambda key: {"w": jax.random.normal(key, (6, 3))})
     genes = ea.crossover.block_genes(init(key), block=3)
     r = Recombination(apply, init, genes, SGD, size=4, batch_size=20, alignment="correlation", compared=60)
-    with pytest.warns(UserWarning, match="no axis can be permuted: axis 0 of 'w' is held by data"):
+    with pytest.warns(UserWarning, match="no axis can be permuted: axis 0 of 'w' is fixed by data"):
         state, _ = generations(r, task, key, 2)
     assert float(state.fitness.max()) > 0.7
 
