@@ -9,7 +9,7 @@ from evojax_align.population import size
 
 
 def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
-    """The child (1 - t) a + t b: naive on any two parents, safe on parents that were aligned before.
+    """The child (1 - t) a + t b: naive for any two parents, safe for aligned parents.
 
     Args:
         a: parameters of the first parent.
@@ -17,9 +17,8 @@ def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
         t: a number, also below 0 or above 1.
 
     Returns:
-        A tree like the parents. t = 0 gives `a` and t = 1 gives `b`, bit for bit, and equal parents give
-        themselves for every t. Leaves that are not of floating point are taken from the nearer parent, at t = 0.5
-        from b.
+        A tree like the parents. t = 0 gives `a` and t = 1 gives `b`, bit for bit. If the parents are equal, the child
+        equals them for every t. Leaves that are not floating-point are taken from the nearer parent, at t = 0.5 from b.
 
     Raises:
         ValueError: for parents of different structure, or t that is not finite.
@@ -35,9 +34,9 @@ def arithmetic(a: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
 
 
 def average(population: PyTree) -> PyTree:
-    """The mean of all members of a population, best aligned before: the child of many parents.
+    """The mean of all members of a population: the child of many parents, which should be aligned.
 
-    Computed in float32 or better. Leaves that are not of floating point are taken from the first member.
+    Computed in float32 or better. Leaves that are not floating-point are taken from the first member.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -45,7 +44,7 @@ def average(population: PyTree) -> PyTree:
         >>> ea.crossover.average(pop)["w"].tolist()
         [1.0, 3.0]
     """
-    size(population)  # refuses what is no population
+    size(population)  # raises an error for anything but a population
 
     def mean(leaf: ArrayLike) -> Array:
         leaf = jnp.asarray(leaf)
@@ -57,9 +56,9 @@ def average(population: PyTree) -> PyTree:
 
 
 def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
-    """(1 - t) p + t q, computed from the nearer end in float32 or better: exact at both ends and between equals.
+    """(1 - t) p + t q, computed from the nearer end in float32 or better; exact at both ends and for p = q.
 
-    Its derivatives are those of the formula everywhere: 1 - t by p, t by q, and q - p by t.
+    The derivatives are those of the formula everywhere: 1 - t for p, t for q, and q - p for t.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -75,7 +74,7 @@ def lerp(p: ArrayLike, q: ArrayLike, t: ArrayLike) -> Array:
 
 
 def _wide(p: Array) -> jnp.dtype:
-    """What is computed in."""
+    """The dtype of the computation."""
     return jnp.promote_types(p.dtype, jnp.float32)
 
 
@@ -89,7 +88,7 @@ def _lerp(p: Array, q: Array, t: Array) -> Array:
 
 @_lerp.defjvp
 def _(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-    """The derivative of the formula: that of the selections above is 0 or 1 at the ends and between equals."""
+    """The derivative of the formula; the selections above would give 0 or 1 at the ends and for p = q."""
     wide = _wide(primals[0])
     (p, q), (of_p, of_q) = ([leaf.astype(wide) for leaf in both[:2]] for both in (primals, tangents))
     t, of_t = (both[2].astype(jnp.finfo(wide).dtype) for both in (primals, tangents))

@@ -1,4 +1,4 @@
-"""Genes: the parts of a network that are inherited whole, and children that take each gene from one of two parents."""
+"""Genes, the parts of a network that are inherited as a unit, and crossover that takes each gene from one parent."""
 
 from collections.abc import Sequence
 
@@ -22,9 +22,9 @@ class Genes:
     """Which gene every weight of a network belongs to.
 
     Attributes:
-        index: A tree like the parameters, of the same shapes: the number of the gene, or -1 for weights that no gene
-            holds.
-        names: what the genes are, by number.
+        index: a tree of the structure and shapes of the parameters: the number of the gene of each weight, or -1 for
+            weights without a gene.
+        names: the name of each gene.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -39,7 +39,7 @@ class Genes:
 
 
 def layer_genes(params: PyTree) -> Genes:
-    """One gene for each layer: all leaves that lie together in one branch of the tree.
+    """One gene for each layer: all leaves in one branch of the tree.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -57,15 +57,15 @@ def layer_genes(params: PyTree) -> Genes:
 def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -> Genes:
     """One gene for each block of weights from some inputs to some outputs.
 
-    The last two axes of a kernel, inputs and outputs, are cut into the fewest blocks of at most `block`; what axes it
-    has before them (places of a convolution) stay together. A vector as long as the outputs of the kernel that lies
-    beside it goes with the blocks of the last inputs; any other vector is cut by itself, and a single number is a gene.
+    The last two axes of a kernel, inputs and outputs, are divided into the fewest blocks of at most `block`; the axes
+    before them (the window of a convolution) are not divided. A vector in the same branch as a kernel, of the length of
+    its outputs, belongs to the blocks of the last inputs. Any other vector is divided by itself. A scalar is one gene.
 
     Args:
         params: a network.
-        block: weights along one side of a block, at most.
-        remainder: where a side is no multiple of the number of its blocks, "spread" makes some blocks larger by one;
-            "leave" makes all equal and leaves the last weights to no gene, as the code of Cooke and de Alfaro does.
+        block: largest number of weights along one side of a block.
+        remainder: if a side is not a multiple of the number of its blocks, "spread" makes some blocks larger by one;
+            "leave" makes all equal, and the last weights belong to no gene, as in the code of Cooke and de Alfaro.
 
     Returns:
         `Genes`, named by layer and by the first input and output of the block.
@@ -80,7 +80,7 @@ def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -
     _checks.one_of("remainder", remainder, REMAINDERS)
     leaves = jax.tree_util.tree_leaves_with_path(params)
     names: list[str] = []
-    beside: dict[tuple[str, int], np.ndarray] = {}  # of a kernel, the genes of its last inputs
+    beside: dict[tuple[str, int], np.ndarray] = {}  # the genes of the last inputs of each kernel
     found: dict[str, np.ndarray] = {}
     for path, leaf in sorted(leaves, key=lambda item: -jnp.ndim(item[1])):
         shape, layer = jnp.shape(leaf), home(_checks.path_string(path))
@@ -99,11 +99,11 @@ def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -
 
 
 def neuron_genes(params: PyTree, *, spec: PermutationSpec) -> Genes:
-    """One gene for each neuron, with all its incoming weights and its bias; outputs count as neurons too.
+    """One gene for each neuron: its incoming weights and its bias. Outputs count as neurons too.
 
     Args:
         params: a network.
-        spec: its symmetry, which says what feeds a neuron. A leaf that feeds none is one gene.
+        spec: its symmetry, which gives the leaves that feed a neuron. A leaf that feeds none is one gene.
 
     Raises:
         ValueError: for leaves that the specification does not describe.
@@ -149,11 +149,11 @@ def mix(
     """The child that takes some genes from b and all others from a.
 
     Args:
-        genes: what is inherited whole.
+        genes: the units of inheritance.
         from_b: for each gene, whether it comes from b.
         a: parameters of the first parent.
         b: parameters of the second.
-        fresh: where weights that no gene holds come from; from a by default.
+        fresh: a tree that gives the weights without a gene; `a` by default.
 
     Returns:
         A tree like the parents.
@@ -177,7 +177,7 @@ def mix(
         raise _checks.bad("from_b", f"{from_b.dtype}", "booleans", fix)
     if from_b.shape != (len(genes.names),):
         raise _checks.bad("from_b", f"shape {from_b.shape}", f"({len(genes.names)},)", "One choice for each gene.")
-    choices = jnp.append(from_b, False)  # the last is of weights without a gene
+    choices = jnp.append(from_b, False)  # the last entry is for weights without a gene
 
     def child(index: ArrayLike, p: ArrayLike, q: ArrayLike, r: ArrayLike) -> Array:
         index = jnp.asarray(index)
@@ -188,13 +188,13 @@ def mix(
 
 
 def layers(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTree:
-    """Take every layer whole from one of the parents.
+    """Take every layer as a whole from one of the parents.
 
     Args:
         key: a random key.
         a: parameters of the first parent.
         b: parameters of the second.
-        rate: the chance of a layer to come from b.
+        rate: the probability that a layer is taken from b.
 
     Returns:
         A tree like the parents.
@@ -214,14 +214,14 @@ def layers(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTr
 
 
 def blocks(key: PRNGKey, a: PyTree, b: PyTree, *, block: int = 64, rate: ArrayLike = 0.5) -> PyTree:
-    """Take every block of weights whole from one of the parents (see `block_genes`).
+    """Take every block of weights as a whole from one of the parents (see `block_genes`).
 
     Args:
         key: a random key.
         a: parameters of the first parent.
         b: parameters of the second.
-        block: weights along one side of a block, at most.
-        rate: the chance of a block to come from b.
+        block: largest number of weights along one side of a block.
+        rate: the probability that a block is taken from b.
 
     Returns:
         A tree like the parents.
@@ -246,13 +246,13 @@ def neurons(key: PRNGKey, a: PyTree, b: PyTree, *, spec: PermutationSpec, rate: 
     Args:
         key: a random key.
         a: parameters of the first parent.
-        b: parameters of the second, best aligned with a: otherwise the child's neurons do not fit together.
-        spec: says which axis of a leaf runs over the neurons that it feeds; outputs count as neurons too. A leaf
-            that feeds none is one gene.
-        rate: the chance of a neuron to come from b.
+        b: parameters of the second, which should be aligned with a, so that the child's neurons fit together.
+        spec: the symmetry of the network, which gives the axis of each leaf over the neurons that it feeds; outputs
+            count as neurons too. A leaf that feeds none is one gene.
+        rate: the probability that a neuron is taken from b.
 
     Returns:
-        A tree like the parents. All leaves that feed one neuron take its entries from the same parent.
+        A tree like the parents. The entries of one neuron are taken from the same parent in all leaves that feed it.
 
     Raises:
         ValueError: for parents of different structure, leaves that the specification does not describe, or a rate
@@ -278,7 +278,7 @@ def _crossed(key: PRNGKey, genes: Genes, a: PyTree, b: PyTree, rate: ArrayLike) 
 
 
 def _cut(length: int, block: int, remainder: str) -> np.ndarray:
-    """The number of the block of every entry along one side."""
+    """The block number of every entry along one side."""
     count = max(1, -(-length // block))
     if remainder == "spread":
         return np.repeat(np.arange(count), [len(part) for part in np.array_split(np.arange(length), count)])
@@ -287,7 +287,7 @@ def _cut(length: int, block: int, remainder: str) -> np.ndarray:
 
 
 def _numbered(sides: list[np.ndarray], first: int) -> tuple[np.ndarray, list[str]]:
-    """Gene numbers over all sides together, from `first` on, and the place of each gene's first entry."""
+    """Gene numbers over all sides, from `first` on, and the index of each gene's first entry."""
     if not sides:
         return np.array(first), [""]
     counts = [int(side.max()) + 1 for side in sides]
@@ -300,5 +300,5 @@ def _numbered(sides: list[np.ndarray], first: int) -> tuple[np.ndarray, list[str
 
 
 def _last(side: np.ndarray) -> int:
-    """The row, of a kernel flattened but for its outputs, of the last input that belongs to a gene."""
+    """The row of the last input that belongs to a gene, in a kernel with all axes but the outputs flattened."""
     return int(np.flatnonzero(side != NO_GENE)[-1])

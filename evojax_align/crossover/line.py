@@ -1,4 +1,4 @@
-"""Directional variation: noise in all directions, and along the line through two parents."""
+"""Directional variation: isotropic noise, and noise along the line through two parents."""
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,14 @@ def line(key: PRNGKey, a: PyTree, b: PyTree, *, iso: ArrayLike = 0.01, along: Ar
 
     Args:
         key: a random key.
-        a: parameters of the first parent, near which the child is.
-        b: parameters of the second, which gives a direction.
+        a: parameters of the first parent, from which the child is perturbed.
+        b: parameters of the second, which gives the direction of the line.
         iso: standard deviation of the noise of every weight.
-        along: standard deviation of the one step along the line, as a share of the distance of the parents.
+        along: standard deviation of the step along the line, as a fraction of the distance of the parents.
 
     Returns:
-        A tree like the parents. With iso = 0 equal parents give themselves, and with iso = 0 and along = 0 it is a, bit
-        for bit. Leaves that are not of floating point are taken from the parent that is nearer after the step.
+        A tree like the parents. With iso = 0, the child of equal parents equals them; with iso = 0 and along = 0, it is
+        a, bit for bit. Leaves that are not floating-point are taken from the parent that is nearer after the step.
 
     Raises:
         ValueError: for parents of different structure, or a standard deviation below 0.

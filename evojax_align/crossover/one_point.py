@@ -1,4 +1,4 @@
-"""One-point crossover: what comes before a cut is of one parent, and what comes behind it of the other."""
+"""One-point crossover: weights before a cut are taken from one parent, and weights after it from the other."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ PLACES = ("weights", "layers")
 
 
 def one_point(key: PRNGKey, a: PyTree, b: PyTree, *, between: str = "weights") -> PyTree:
-    """Take all weights before a drawn cut from a, and all behind it from b, in the order of the leaves.
+    """Take all weights before a random cut from a, and all after it from b, in the order of the leaves.
 
     Args:
         key: a random key.
@@ -22,11 +22,11 @@ def one_point(key: PRNGKey, a: PyTree, b: PyTree, *, between: str = "weights") -
             are equally likely, and each side has at least one weight or layer.
 
     Returns:
-        A tree like the parents, each entry of which is an entry of a or of b at the same place. Where there is nothing
-        to cut, in a network of one weight or layer, it is a.
+        A tree like the parents; each entry is the entry of a or of b at the same position. A network of only one weight
+        or layer cannot be cut; the child is then a.
 
     Raises:
-        ValueError: for parents of different structure, or another place to cut.
+        ValueError: for parents of different structure, or an unknown value of `between`.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea

@@ -1,6 +1,6 @@
-"""Spherical crossover: a point on the arc between two parents, and the crossover of M2N2, which uses two of them.
+"""Spherical crossover: a point on the arc between two parents, and the crossover of M2N2, which uses two such points.
 
-Abrantes, Lange & Tang (2025), and their program.
+Abrantes, Lange & Tang (2025), and their code.
 """
 
 import functools
@@ -15,33 +15,33 @@ from evojax_align._types import Array, ArrayLike, Int, PRNGKey, PyTree
 from evojax_align.crossover.arithmetic import lerp
 
 STRAIGHT = 1e-4
-"""Below this angle, in radians, arc and line differ by less than single precision shows."""
+"""Below this angle, in radians, arc and line differ by less than single precision."""
 OPPOSITE = np.pi - 1e-3
-"""Above this angle rounding errors of the parents would decide where the arc leads."""
+"""Above this angle, rounding errors of the parents would determine the direction of the arc."""
 
 
 def spherical(a: PyTree, b: PyTree, t: ArrayLike, *, split: Int[ArrayLike, ""] | None = None) -> PyTree:
-    """The point at t of the arc from a to b: spherical linear interpolation (slerp).
+    """Spherical linear interpolation (slerp): the point at t of the arc from a to b.
 
-    With ω the angle between the parents, each taken as one vector of all its parameters,
+    With ω the angle between the parents, each as one vector of all its parameters,
 
         child = sin((1 - t) ω) / sin(ω) a + sin(t ω) / sin(ω) b
 
-    Where there is no arc, because the parents are parallel or opposite, or one of them is zero or not finite, it is the
-    point at t of the line (`arithmetic`). With a split point, too, the angle is that of the whole parents, as in the
-    program of M2N2.
+    If the arc is not defined, because the parents are parallel or opposite, or one of them is zero or not finite, the
+    child is the point at t of the line (`arithmetic`). With a split point, the angle is still that of the whole
+    parents, as in the code of M2N2.
 
     Args:
         a: parameters of the first parent.
         b: parameters of the second.
         t: a number, also below 0 or above 1.
-        split: how many entries, in the order of the leaves, are taken at t; those behind are taken at 1 - t. All by
-            default.
+        split: number of entries, in the order of the leaves, that are taken at t; all later entries are taken at 1 - t.
+            All are taken at t by default.
 
     Returns:
-        A tree like the parents. Without a split point t = 0 gives `a` and t = 1 gives `b`, bit for bit; equal parents
-        give themselves for every t and split. Parents of one length have a child of this length. Leaves that are not
-        of floating point are taken from the nearer parent, at t = 0.5 from b.
+        A tree like the parents. Without a split point, t = 0 gives `a` and t = 1 gives `b`, bit for bit. The child of
+        equal parents equals them for every t and split. The child of parents of equal norm has the same norm. Leaves
+        that are not floating-point are taken from the nearer parent, at t = 0.5 from b.
 
     Raises:
         ValueError: for parents of different structure, a t that is not finite, or a split point outside the parents.
@@ -87,9 +87,9 @@ def _points(a: PyTree, b: PyTree, t: Array, split: Array | None) -> PyTree:
 
 
 def spherical_split(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
-    """The crossover of M2N2: `spherical` at a drawn t before a drawn split point, and at 1 - t behind it.
+    """The crossover of M2N2: `spherical` at a random t before a random split point, and at 1 - t after it.
 
-    Both are drawn evenly, t from [0, 1) and the split point from all entries of the parents.
+    Both are drawn uniformly, t from [0, 1) and the split point from all entries of the parents.
 
     Args:
         key: a random key.
@@ -97,7 +97,7 @@ def spherical_split(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
         b: parameters of the second.
 
     Returns:
-        A tree like the parents; equal parents give themselves.
+        A tree like the parents; the child of equal parents equals them.
 
     Raises:
         ValueError: for parents of different structure.
@@ -119,7 +119,7 @@ def spherical_split(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
 
 
 def _angle(a: list[Array], b: list[Array]) -> Array:
-    """The angle between two vectors from their sum and difference, exact for small angles; 0 where there is none."""
+    """The angle between two vectors from their sum and difference, exact for small angles; 0 if it is not defined."""
     (of_a, a_has), (of_b, b_has) = _unit(a), _unit(b)
     units = list(zip(of_a, of_b, strict=True))
     apart, together = _length([u - v for u, v in units]), _length([u + v for u, v in units])
@@ -128,7 +128,7 @@ def _angle(a: list[Array], b: list[Array]) -> Array:
 
 
 def _unit(leaves: list[Array]) -> tuple[list[Array], Array]:
-    """The vector of length 1 of the same direction, and whether it has one."""
+    """The unit vector of the same direction, and whether it is defined."""
     wide = [leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in leaves]
     sizes = [jnp.max(jnp.abs(jax.lax.stop_gradient(leaf)), initial=0.0) for leaf in wide]
     largest = functools.reduce(jnp.maximum, sizes, jnp.zeros(()))
@@ -139,7 +139,7 @@ def _unit(leaves: list[Array]) -> tuple[list[Array], Array]:
 
 
 def _length(leaves: list[Array]) -> Array:
-    """The Euclidean length, with a derivative of 0 where it is 0."""
+    """The Euclidean norm, with derivative 0 at 0."""
     total = sum((jnp.sum(leaf.real**2 + leaf.imag**2) for leaf in leaves), start=jnp.zeros(()))
     return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1.0)), 0.0)
 
@@ -158,5 +158,5 @@ def _arc(p: Array, q: Array, t: Array, omega: Array) -> Array:
 
 @_arc.defjvp
 def _(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
-    """The derivative of the formula: that of the selections above is 0 or 1 at the ends."""
+    """The derivative of the formula; the selections above would give 0 or 1 at the ends."""
     return _arc(*primals), jax.jvp(_on_arc, primals, tangents)[1]

@@ -1,4 +1,4 @@
-"""Uniform crossover: every single weight comes from one of two parents."""
+"""Uniform crossover: every weight comes from one of two parents."""
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +10,16 @@ from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
 
 
 def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyTree:
-    """Take every single weight from one of the parents, each by its own coin.
+    """Take every weight independently from one of the parents.
 
     Args:
         key: a random key.
         a: parameters of the first parent.
         b: parameters of the second.
-        rate: the chance of a weight to come from b.
+        rate: the probability that a weight is taken from b.
 
     Returns:
-        A tree like the parents, each entry of which is an entry of a or of b at the same place.
+        A tree like the parents; each entry is the entry of a or of b at the same position.
 
     Raises:
         ValueError: for parents of different structure, or a rate outside [0, 1].
@@ -43,7 +43,7 @@ def uniform(key: PRNGKey, a: PyTree, b: PyTree, *, rate: ArrayLike = 0.5) -> PyT
 
 
 def chance(rate: ArrayLike) -> Array:
-    """The rate, if it is a chance."""
+    """Return the rate if it is a probability."""
     if jnp.ndim(rate) != 0 or (_checks.is_concrete(rate) and not 0 <= np.asarray(rate) <= 1):
-        raise _checks.bad("rate", rate, "one number from 0 to 1", "It is the chance to come from b.")
+        raise _checks.bad("rate", rate, "one number from 0 to 1", "It is the probability to come from b.")
     return jnp.asarray(rate, float)

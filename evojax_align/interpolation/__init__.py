@@ -1,4 +1,4 @@
-"""Paths between two parents, straight and curved, and what lies on them."""
+"""Straight and curved paths between two parents, and the networks on them."""
 
 from evojax_align.interpolation.curves import bend, bezier, sweep_curve
 from evojax_align.interpolation.lines import Sweep, barrier, sweep, sweep_pairs

@@ -22,13 +22,13 @@ def bezier(a: PyTree, control: PyTree, b: PyTree, t: ArrayLike) -> PyTree:
 
     Args:
         a: parameters of the parent at t = 0.
-        control: those towards which the path bends; it does not pass through them. The mean of the parents makes it
-            the straight line.
+        control: parameters of the control point, towards which the path bends without passing through it. With the mean
+            of the parents, the path is the straight line.
         b: parameters of the parent at t = 1.
         t: a number.
 
     Returns:
-        A tree like the parents; at t = 0 and t = 1 it is theirs, bit for bit.
+        A tree like the parents; at t = 0 and t = 1 it equals a and b, bit for bit.
 
     Raises:
         ValueError: for trees of different structure, or t that is not finite.
@@ -61,24 +61,24 @@ def bend(
     key: PRNGKey,
     loss: Loss | None = None,
 ) -> PyTree:
-    """Bend the path between two parents until the loss along it is small.
+    """Train the control point of a curve between two parents, so that the loss along it is small.
 
-    The parents stay as they are; the middle point starts halfway between them, and is trained on the loss of
-    children at a new t for every batch, uniform in [0, 1].
+    The parents do not change. The control point starts at their mean, and is trained on the loss of the child at a
+    random t for every batch, uniform in [0, 1].
 
     Args:
-        apply: the network, giving logits [samples, classes], or whatever `loss` takes.
+        apply: the network; its outputs are logits [samples, classes], or what `loss` takes.
         a: parameters of the parent at t = 0.
         b: parameters of the parent at t = 1.
         data: inputs and targets.
         optimizer: any optax optimiser.
         epochs: passes over the data.
-        batch_size: samples a step.
-        key: of the order of the samples, and of t.
+        batch_size: samples in a training step.
+        key: a random key, for the order of the samples and for t.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
 
     Returns:
-        The middle point, for `bezier` and `sweep_curve`.
+        The control point, for `bezier` and `sweep_curve`.
 
     Raises:
         ValueError: for parents of different structure, no data, or targets that do not fit.
@@ -129,9 +129,7 @@ def _bend(
 
     def epoch(state: tuple[PyTree, PyTree], key: PRNGKey) -> tuple[tuple[PyTree, PyTree], None]:
         key_order, key_t = jax.random.split(key)
-        ts = jax.random.uniform(
-            key_t, jax.tree.leaves(x)[0].shape[:1]
-        )  # one for each sample; a batch goes by its first
+        ts = jax.random.uniform(key_t, jax.tree.leaves(x)[0].shape[:1])  # one for each sample; a batch uses its first
         inputs, settings = (x, ts), {"batch_size": batch_size, "key": key_order, "loss": loss}
         control, opt_state, _ = training.epoch(child, *state, inputs, y, optimizer, **settings)
         return (control, opt_state), None
@@ -159,10 +157,10 @@ def sweep_curve(
     Args:
         apply: the network.
         a: parameters of the parent at t = 0.
-        control: from `bend`.
+        control: the control point from `bend`.
         b: parameters of the parent at t = 1.
         x: inputs.
-        y: targets; integer labels unless there is another loss.
+        y: targets; integer labels unless a loss is given.
         ts: any finite numbers.
         loss: as in `sweep`.
         metrics: as in `sweep`.

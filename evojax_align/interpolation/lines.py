@@ -26,9 +26,9 @@ from evojax_align.training.scoring import CHUNK, in_chunks, measures, of_means, 
 KINDS = ("chord", "ends", "accuracy")
 STRATEGIES = ("scan", "vmap")
 TS = tuple(n / 20 for n in range(-5, 26))
-"""From -0.25 to 1.25 in steps of 0.05: what sweeps look at by default."""
+"""The default points of a sweep: from -0.25 to 1.25 in steps of 0.05."""
 NEAR = 1e-5
-"""How near to 0 or 1 a t of a sweep must be to stand for a parent."""
+"""Largest distance of a t from 0 or 1 at which it counts as a parent."""
 
 
 Functions: TypeAlias = tuple[Loss | None, tuple[tuple[str, Loss], ...]]
@@ -37,12 +37,12 @@ Functions: TypeAlias = tuple[Loss | None, tuple[tuple[str, Loss], ...]]
 
 @struct.dataclass
 class Sweep:
-    """Scores of the children (1 - t) a + t b on given data; of many alignments, with a leading axis.
+    """Scores of the children (1 - t) a + t b on given data; for many alignments, with a leading axis.
 
     Attributes:
-        ts: where the children lie; 0 is the first parent and 1 the second.
+        ts: the values of t of the children; 0 is the first parent and 1 the second.
         loss: mean loss; the softmax cross-entropy unless another one was given.
-        accuracy: an array like the loss; None where a loss was given.
+        accuracy: an array like the loss; None if a loss was given.
         metrics: means of other metrics, by name.
         bijective: whether t = 0 and t = 1 are the parents' own functions; False for permutations that repeat neurons.
 
@@ -80,29 +80,29 @@ def sweep(
     """Evaluate children along the line through two parents.
 
     Values that are linear in the parameters, such as the products of the data with the first layer's weights, are
-    found in the trace, computed once for each parent, and interpolated for every t.
+    identified in the trace, computed once for each parent, and interpolated for every t.
 
     Main arguments:
-        apply: the network, giving logits [samples, classes], or whatever `loss` takes.
+        apply: the network; its outputs are logits [samples, classes], or what `loss` takes.
         a: parameters of the parent at t = 0.
         b: parameters of the parent at t = 1.
         x: inputs, samples along the leading axis.
-        y: targets, likewise: integer labels, or whatever `loss` takes.
+        y: targets, likewise: integer labels, or what `loss` takes.
         ts: any finite numbers, also outside [0, 1].
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
 
     Other arguments:
-        metrics: more functions like the loss, by name.
+        metrics: further functions like the loss, by name.
         chunk: samples at a time.
-        strategy: "scan" evaluates one t after the other, so that memory does not grow with their number; "vmap" all of
-            them at once, for an accelerator that a single child does not fill.
+        strategy: "scan" evaluates one t after the other, so that memory does not grow with their number; "vmap"
+            evaluates all at once, for an accelerator that a single child does not saturate.
         spec: the symmetry, needed with permutations.
         permutations_a: several alignments of the same parents at once: for each group, index arrays [alignments,
-            neurons]. They reorder the shared work, which is not done again. Many-to-one indices may be given too.
+            neurons]. They reorder the shared values, which are not computed again. Many-to-one indices are allowed.
         permutations_b: likewise, for b.
 
     Returns:
-        A `Sweep`, with arrays [t], or [alignments, t] where permutations were given. At t = 0 and t = 1 it has the
+        A `Sweep`, with arrays [t], or [alignments, t] if permutations are given. At t = 0 and t = 1 it has the
         parents' own loss and accuracy.
 
     Raises:
@@ -139,10 +139,10 @@ def sweep(
 
 
 def check_points(ts: Any, chunk: int) -> None:
-    """Refuse ts that are no line of finite numbers, and a chunk that is none."""
+    """Require a vector of finite ts and a valid chunk."""
     _checks.positive("chunk", chunk)
     if _checks.is_concrete(ts) and (np.ndim(ts) != 1 or not np.size(ts) or not np.isfinite(np.asarray(ts)).all()):
-        raise _checks.bad("ts", f"{ts}", "a line of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
+        raise _checks.bad("ts", f"{ts}", "a vector of finite numbers", "Pass jnp.linspace(-0.25, 1.25, 31).")
 
 
 def sweep_pairs(
@@ -168,7 +168,7 @@ def sweep_pairs(
         a: the population of parents at t = 0.
         b: the population of parents at t = 1, of the same size.
         x: inputs, shared by all.
-        y: and all further arguments as in `sweep`; permutations have a leading axis of pairs before that of
+        y: as in `sweep`, like all further arguments; permutations have a leading axis of pairs before that of
             alignments.
 
     Returns:
@@ -211,7 +211,7 @@ def _bijective(of_a: dict[str, Array], of_b: dict[str, Array]) -> Bool[Array, " 
 def _of_every_group(
     spec: PermutationSpec, of_a: dict[str, Array], of_b: dict[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Permutations of both parents for every group; those that are left out stay in place in all alignments."""
+    """Permutations of both parents for every group; the identity for groups that are not given."""
     count = jnp.shape(next(iter((of_a | of_b).values())))[0]
     stay = {group: jnp.broadcast_to(order, (count, *order.shape)) for group, order in identity(spec).items()}
     return stay | of_a, stay | of_b
@@ -245,20 +245,20 @@ def _sweep_pairs(
 def barrier(
     s: Sweep, kind: str = "chord", *, parents: tuple[ArrayLike, ArrayLike] | None = None
 ) -> Float[Array, "..."]:
-    """How much worse the worst child between the parents is than the parents are.
+    """The barrier between two parents: how much worse the worst child between them is.
 
     Args:
         s: a sweep whose ts contain 0 and 1.
-        kind: "chord" is the largest excess of the loss over the straight line between the parents' losses; "ends"
-            is the largest loss minus the mean of the parents' losses; "accuracy" is the largest shortfall of the
-            accuracy below the straight line between the parents' accuracies.
-        parents: the losses of both parents (with "accuracy", their accuracies), where the ends of the sweep are not
-            theirs. Many-to-one matches ("semi") change the function of a parent: against an end that is as bad as the
-            middle, no barrier would be seen.
+        kind: "chord" is the largest excess of the loss over the linear interpolation of the parents' losses; "ends" is
+            the largest loss minus the mean of the parents' losses; "accuracy" is the largest deficit of the accuracy
+            below the linear interpolation of the parents' accuracies.
+        parents: the losses of both parents (with "accuracy", their accuracies), if the ends of the sweep are not the
+            parents. Many-to-one matches ("semi") change the function of a parent, and relative to an end that is as bad
+            as the middle, the barrier would be 0.
 
     Returns:
-        One number for each line. "chord" and "accuracy" are never negative unless `parents` are given. NaN for lines
-        with many-to-one permutations, if no `parents` are.
+        One number for each line. "chord" and "accuracy" are not negative unless `parents` are given. NaN for lines
+        with many-to-one permutations without `parents`.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -335,7 +335,7 @@ def _sweep(
 
 
 class _Children:
-    """The children on one line for one chunk of inputs, with the work that they share done once."""
+    """The children on one line for one chunk of inputs, with shared values computed once."""
 
     def __init__(self, apply: Apply, spec: PermutationSpec | None, a: PyTree, b: PyTree, inputs: PyTree) -> None:
         network = trace_network(apply, a, inputs)
@@ -355,7 +355,7 @@ class _Children:
         ]
 
     def ends(self, params_a: PyTree, params_b: PyTree, *indices: dict[str, Array]) -> list[tuple[int, Array, Array]]:
-        """What varies along the line, at both ends: (value, at a, at b)."""
+        """The values that vary along the line, at both ends: (value, at a, at b)."""
         leaves = self._labels.network.params
         found = []
         for value, at_a, at_b in zip(leaves, jax.tree.leaves(params_a), jax.tree.leaves(params_b), strict=True):
