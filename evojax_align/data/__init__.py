@@ -1,4 +1,4 @@
-"""Labelled images for experiments: two embedded sets, public ones that are downloaded, and files in a folder."""
+"""Labelled images for experiments: two built-in sets, public sets that are downloaded, and files in a folder."""
 
 from evojax_align.data.dataset import Dataset, Part
 from evojax_align.data.loading import load, names

@@ -1,4 +1,4 @@
-"""The sets that are known by name: their classes, and what tensorflow-datasets calls them."""
+"""The sets that are known by name: their classes, and their names in tensorflow-datasets."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,8 @@ class Entry:
     """A known set.
 
     Attributes:
-        class_names: one for each label.
-        tfds: its name in tensorflow-datasets; None for the sets that need no download. The files of the others are in
+        class_names: one name for each label.
+        tfds: its name in tensorflow-datasets; None for sets that need no download. The files of the others are in
             `origins`.
     """
 

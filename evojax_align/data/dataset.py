@@ -1,6 +1,6 @@
-"""The records that every source is delivered in, the checks on what a source holds, and the one way of splitting.
+"""The records of data sets, the validation of sources, and the splitting into parts.
 
-All splits are drawn by one rule: each class gives the same share, to within one image, and the seed says which.
+All splits are stratified: each class contributes the same fraction, to within one image, drawn from the seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ Arrays: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Part:
-    """Images and their labels; unpacks as `x, y = part`. Neither array can be written to.
+    """Images and their labels; unpacks as `x, y = part`. Both arrays are read-only.
 
     Attributes:
         x: images in [0, 1], [n, height, width] or [n, height, width, channels].
-        y: labels, from 0 to the number of classes less one.
+        y: labels, from 0 to the number of classes minus one.
 
     Example:
         >>> import numpy as np, evojax_align as ea
@@ -53,11 +53,11 @@ class Dataset:
     """A set of labelled images in three parts that share no image.
 
     Attributes:
-        train: to fit weights on.
-        validation: to choose by; may be empty.
-        test: to report on. The official test images where the set has some.
-        name: what `load` was asked for.
-        class_names: one for each label.
+        train: samples for training.
+        validation: samples for model selection; may be empty.
+        test: samples for the final evaluation: the official test images, if the set has them.
+        name: the name passed to `load`.
+        class_names: one name for each label.
 
     Example:
         >>> import evojax_align as ea
@@ -76,7 +76,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """The number of classes; labels run from 0 to one less."""
+        """The number of classes; labels run from 0 to this number minus one."""
         return len(self.class_names)
 
     @property
@@ -85,16 +85,16 @@ class Dataset:
         return self.train.x.shape[1:]
 
     def only(self, labels: Sequence[int]) -> "Dataset":
-        """The set of some of the classes alone, for instance one task of ten letters out of twenty.
+        """The set restricted to some of its classes, for instance a task of ten letters out of twenty.
 
         Args:
             labels: the classes to keep; `labels[i]` becomes label `i`.
 
         Returns:
-            A set whose parts hold the kept images in the same order.
+            A set whose parts contain the kept images in the same order.
 
         Raises:
-            ValueError: if a label is not of this set, or named twice.
+            ValueError: if a label is not in this set, or is given twice.
         """
         kept = [int(label) for label in labels]
         if not kept or len(set(kept)) < len(kept) or not set(kept) <= set(range(self.num_classes)):
@@ -106,12 +106,12 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a reader found, before it is checked and split.
+    """The arrays that a reader returns, before they are checked and split.
 
     Attributes:
-        train: images and labels; all of them where there is no official test part.
+        train: images and labels; all of them if there is no official test part.
         test: the official test images and labels, or None.
-        where: what the errors name, such as the path of the file.
+        where: the name of the source in errors, such as the path of the file.
     """
 
     train: Arrays
@@ -128,11 +128,11 @@ def build(
     validation: int | None,
     transpose: bool = False,
 ) -> Dataset:
-    """Check what a source holds and split it; the arguments are those of `load`.
+    """Check and split the arrays of a source; the arguments are those of `load`.
 
     Without an official test part, a sixth of all images becomes the test part. A validation part is then drawn
-    from the training images, a sixth of them unless a number is given. Where the names of the classes are not
-    known, they are the labels.
+    from the training images, a sixth of them unless a number is given. If the class names are not known, the
+    labels are used.
     """
     source = checked(source, len(class_names) if class_names else None)
     class_names = class_names or _names_of_labels(source)
@@ -151,10 +151,10 @@ def build(
 
 
 def draw(arrays: Arrays, count: int, seed: int, *, argument: str = "count") -> tuple[Arrays, Arrays]:
-    """Draw `count` images, from each class its share to within one image; return them and the rest.
+    """Draw a stratified sample of `count` images, proportional to within one image; return it and the rest.
 
-    Both come in an order that the seed draws too, so that the first n of either are a fair sample. What cannot be drawn
-    is refused under the name of the argument that asked for it.
+    Both are in a random order drawn from the seed, so that the first n of either are a fair sample. If the sample
+    cannot be drawn, the error names `argument`.
     """
     x, y = arrays
     if not 0 <= count <= len(y):
@@ -163,7 +163,7 @@ def draw(arrays: Arrays, count: int, seed: int, *, argument: str = "count") -> t
     shuffled = y[order]
     by_class = np.argsort(shuffled, kind="stable")
     _, sizes = np.unique(shuffled, return_counts=True)
-    # The k-th of a class of n stands at (k + 1/2) / n; the first `count` by this place are a stratified draw.
+    # The k-th of a class of n has the key (k + 1/2) / n; the `count` smallest keys are a stratified sample.
     ranks = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
     place = np.empty(len(y))
     place[by_class] = ranks
@@ -181,7 +181,7 @@ def keep_classes(arrays: Arrays, labels: Sequence[int]) -> Arrays:
 
 
 def checked(source: Source, num_classes: int | None = None) -> Source:
-    """The source, if it holds labelled images of one shape; a single grey channel is dropped."""
+    """Return the source if it contains labelled images of one shape; a single grey channel is dropped."""
     parts = {"train": source.train} | ({} if source.test is None else {"test": source.test})
     for part, (x, y) in parts.items():
         _check_images(f"{source.where}: {part} images", x)
@@ -203,7 +203,7 @@ def _check_images(where: str, x: np.ndarray) -> None:
     if x.size == 0:
         raise _checks.bad(where, f"none, shape {x.shape}", "at least one", "Store the images again.")
     if np.issubdtype(x.dtype, np.floating):
-        if not (x.min() >= 0 and x.max() <= 1):  # so written that NaN is refused too
+        if not (x.min() >= 0 and x.max() <= 1):  # written so that NaN fails too
             came = f"floats from {x.min()} to {x.max()}"
             raise _checks.bad(where, came, "floats in [0, 1], or uint8", "Rescale them to [0, 1].")
     elif x.dtype != np.uint8:
@@ -229,7 +229,7 @@ def _check_below(where: str, y: np.ndarray, bound: int) -> None:
 
 def _names_of_labels(source: Source) -> tuple[str, ...]:
     labels = np.concatenate([part[1] for part in (source.train, source.test) if part is not None])
-    # The bound keeps one wild label from making as many classes as it says.
+    # The bound prevents a single huge label from creating that many classes.
     _check_below(f"{source.where}: labels", labels, len(labels))
     return tuple(str(label) for label in range(int(labels.max()) + 1))
 

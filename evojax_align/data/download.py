@@ -1,6 +1,6 @@
-"""Downloads the files of public sets: from several mirrors, checked by SHA-256, resumed where they broke off.
+"""Downloads of the files of public sets: from several mirrors, checked by SHA-256, resumed after interruptions.
 
-It uses Python's own `urllib`, so that the core install needs no further package.
+It uses Python's own `urllib`, so that the core installation needs no further package.
 """
 
 import hashlib
@@ -23,36 +23,36 @@ from evojax_align.data.origins import ORIGINS, Origin, Remote
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: two processes that download one set at a time spoil each other's files
+except ImportError:  # not a POSIX system: two processes that download one set at once corrupt each other's files
     fcntl = None
 
 TIMEOUT = 20.0
-"""Seconds without an answer after which a server is given up."""
+"""Seconds without a response after which a server is abandoned."""
 TRIES = 10
-"""Connections to one mirror for one file, at most; each but the last has brought bytes, and broken off."""
+"""Most connections to one mirror for one file; a new one is made only if the previous one delivered some bytes."""
 _CHUNK = 2**16
 
 
 class Failed(Exception):
-    """A mirror did not deliver; the message says why."""
+    """A mirror failed; the message gives the reason."""
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Download a set of `ORIGINS` into `folder/NAME`, which is there only when all of its files are.
+    """Download a set of `ORIGINS` into `folder/NAME`, which exists only once all of its files are complete.
 
-    What was received stays in `folder/.NAME.partial` if the download breaks off, and the next call goes on from there.
-    Another process that downloads the same set is waited for. The progress is written to the standard error.
+    If the download is interrupted, the received files stay in `folder/.NAME.partial`, and the next call resumes it.
+    If another process downloads the same set, the call waits for it. Progress is written to standard error.
 
     Raises:
-        FileNotFoundError: if no mirror delivers a file with the right sum, or the folder cannot be written to; it
-            says which files to put where.
+        FileNotFoundError: if no mirror delivers a file with the right checksum, or the folder cannot be written to;
+            the message names the files to add and their folder.
     """
     origin, partial = ORIGINS[name], folder / f".{name}.partial"
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{name}.lock"):
             if not all((folder / name / file).is_file() for file in origin.kept):
-                partial.mkdir(exist_ok=True)  # another process may have finished, and moved it
+                partial.mkdir(exist_ok=True)  # another process may have finished and moved it
                 for remote in origin.files:
                     _download(name, remote, origin.mirrors, partial)
                 _unpack(origin, partial)
@@ -70,11 +70,11 @@ def fetch(name: str, folder: Path) -> None:
 
 
 def _download(name: str, remote: Remote, mirrors: tuple[str, ...], folder: Path) -> None:
-    """Bring one file, whole and checked, into the folder."""
+    """Download one file into the folder and check it."""
     target, part = folder / remote.name, folder / f"{remote.name}.part"
     if target.is_file():
         return
-    failures: dict[str, str] = {}  # the last of each mirror
+    failures: dict[str, str] = {}  # the last failure of each mirror
     for mirror in mirrors:
         url = mirror + remote.name
         for _ in range(TRIES):
@@ -97,7 +97,7 @@ def _download(name: str, remote: Remote, mirrors: tuple[str, ...], folder: Path)
 
 
 def _receive(name: str, url: str, part: Path, size: int) -> None:
-    """Append to `part` what it lacks of a file of `size` bytes; stops when there is more than that."""
+    """Append the missing bytes of a file of `size` bytes to `part`; stops if there are more."""
     start = _size(part)
     if start >= size:
         return
@@ -120,7 +120,7 @@ def _opened(request: urllib.request.Request, part: Path) -> http.client.HTTPResp
         return urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink()  # the file there is shorter than what is here: begin anew
+            part.unlink()  # the file on the server is shorter than the part: start again
         raise Failed(f"HTTP {error.code}, {error.reason}") from error
     except urllib.error.URLError as error:
         raise Failed(str(error.reason)) from error
@@ -152,7 +152,7 @@ def _unpack(origin: Origin, folder: Path) -> None:
 
 
 def _members(archive: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, IO[bytes]]]:
-    """The files of an archive that are wanted, in one pass from its beginning to its end."""
+    """The wanted files of an archive, in one pass over it."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as packed:
             yield from ((path, packed.open(path)) for path in packed.namelist() if path in wanted)
@@ -164,7 +164,7 @@ def _members(archive: Path, wanted: tuple[str, ...]) -> Iterator[tuple[str, IO[b
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Move the finished files to where they are looked for; a folder that is there keeps what else it holds."""
+    """Move the finished files to their final folder; other files of an existing folder are kept."""
     if target.is_dir():
         for path in partial.iterdir():
             path.replace(target / path.name)
@@ -183,7 +183,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _progress(what: str, size: int) -> Iterator:
-    """A function that is given the number of bytes so far: a line that is rewritten on a terminal, else one line."""
+    """A function of the number of bytes so far; it rewrites a line on a terminal, and otherwise writes one line."""
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     last = 0.0
 

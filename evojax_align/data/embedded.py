@@ -1,7 +1,7 @@
-"""Handwritten digits that come with the package: 1797 images of 8x8.
+"""Handwritten digits included in the package: 1797 images of 8x8.
 
 They are the test part of the set "Optical Recognition of Handwritten Digits" of E. Alpaydin and C. Kaynak (1998), UCI
-Machine Learning Repository, doi:10.24432/C50P49, licence CC BY 4.0, in the order in which scikit-learn has them.
+Machine Learning Repository, doi:10.24432/C50P49, licence CC BY 4.0, in the order of scikit-learn.
 """
 
 from pathlib import Path

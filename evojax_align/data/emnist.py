@@ -1,4 +1,4 @@
-"""EMNIST Letters as NIST stores it, made upright and counted from 0, and the two tasks of ten letters cut from it.
+"""EMNIST Letters from the files of NIST, transposed and with labels from 0, and the two tasks of ten letters in it.
 
 Cohen, Afshar, Tapson, van Schaik, "EMNIST: extending MNIST to handwritten letters", IJCNN 2017.
 """
@@ -22,7 +22,7 @@ def upright(raw: Source) -> Source:
 
 
 def task(letters: Source, name: str) -> Source:
-    """Of all 26 letters, those of one of `TASKS`, with labels 0 to 9."""
+    """The letters of one of `TASKS`, with labels 0 to 9."""
     letters = checked(letters, num_classes=26)
     kept = TASKS[name]
     return Source(keep_classes(letters.train, kept), letters.test and keep_classes(letters.test, kept), letters.where)

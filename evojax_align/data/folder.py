@@ -1,4 +1,4 @@
-"""Where in a folder the files of a set are looked for; this module downloads and writes nothing."""
+"""Search for the files of a set in a folder; this module downloads and writes nothing."""
 
 import difflib
 from pathlib import Path, PureWindowsPath
@@ -15,15 +15,15 @@ _LONGEST_NAME = 200
 
 
 def find(folder: Path, name: str, *, nameless: bool, limit: int | None = None) -> Source | None:
-    """Read the set `name` from the first of these that is there; None if none is.
+    """Read the set `name` from the first of these that exists; None if none does.
 
     1. `NAME.npz`;
     2. IDX files or binary files of CIFAR in the folder `NAME`, or in the folder that the CIFAR archive unpacks to;
     3. for the EMNIST sets, NIST's own files `emnist-letters-*`, and for the tasks of ten letters any
        `emnist_letters`, from which they are cut;
-    4. with `nameless`, IDX files or binary files of CIFAR in `folder` itself, which do not say what set they are.
+    4. with `nameless`, IDX files or binary files of CIFAR in `folder` itself, which do not identify the set.
 
-    `limit` bounds the bytes that one file may expand to. A name that leads out of the folder is refused.
+    `limit` bounds the bytes that one file may expand to. A name that leads out of the folder is an error.
     """
     _check_name(name)
     if (folder / f"{name}.npz").is_file():
@@ -46,12 +46,12 @@ def find(folder: Path, name: str, *, nameless: bool, limit: int | None = None) -
 
 
 def nothing_found(folder: Path, name: str, argument: str) -> FileNotFoundError:
-    """The error for a folder that holds no file of the set `name`."""
+    """The error for a folder without a file of the set `name`."""
     pickles = _PICKLE_FOLDERS.get(name, "")
     if pickles and (found := next((f for f in (folder / pickles, folder / name / pickles) if f.is_dir()), None)):
         fix = f"Unpack the archive of the binary version, so that there is {folder / _CIFAR_FOLDERS[name]}."
         return missing(argument, f"{found}, which holds pickles", "files that cannot run code", fix)
-    came = f"{folder}, which holds no file of {name!r}" if folder.is_dir() else f"{folder}, which is no folder"
+    came = f"{folder}, which contains no file of {name!r}" if folder.is_dir() else f"{folder}, which is not a folder"
     there = [path.stem for path in sorted(folder.glob("*.npz"))]
     near = difflib.get_close_matches(name, [*there, *KNOWN], n=1, cutoff=0.5)
     otherwise = f", or leave {argument} out." if name in KNOWN else f"; did you mean {near[0]!r}?" if near else "."
@@ -59,7 +59,7 @@ def nothing_found(folder: Path, name: str, argument: str) -> FileNotFoundError:
 
 
 def accepted(name: str) -> str:
-    """The files that a folder may hold for a set, as errors say it."""
+    """The files that a folder may contain for a set, in the words of errors."""
     files = [f"{name}.npz (x_train, y_train, x_test, y_test)"]
     if name in _CIFAR_FOLDERS:
         files.append(f"the folder {_CIFAR_FOLDERS[name]} of the binary version")
@@ -71,7 +71,7 @@ def accepted(name: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    """Refuse a name that is a path, on any system, or that no file can have, before the disk is looked at."""
+    """Raise an error for a name that is a path on any system, or an invalid file name, before the disk is accessed."""
     is_path = name in ("", "..") or PureWindowsPath(name).name != name
     if is_path or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
         shown = repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")

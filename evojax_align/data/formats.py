@@ -1,7 +1,7 @@
-"""Readers of the three kinds of file in which image sets are passed on: npz, IDX and the binary form of CIFAR.
+"""Readers of the three file formats of image sets: npz, IDX and the binary form of CIFAR.
 
-Each reader returns what it finds as it is stored. None of them opens pickles, which can run code, and none reads more
-of a file than its header promises or expands it beyond a limit (`_files.allowed`).
+Each reader returns the arrays as they are stored. None of them opens pickles, which can run code. None reads more of a
+file than its header states, or expands it beyond a limit (`_files.allowed`).
 """
 
 import gzip
@@ -22,7 +22,7 @@ _AGAIN = "Copy or download the file again."
 
 
 def missing(argument: str, came: object, expected: str, fix: str) -> FileNotFoundError:
-    """The error for a file that is not there, in the form of all errors."""
+    """The error for a file that does not exist, in the form of all errors."""
     return FileNotFoundError(str(_checks.bad(argument, came, expected, fix)))
 
 
@@ -33,7 +33,7 @@ def read_npz(path: Path, limit: int | None = None) -> Source:
 
 
 def read_idx_folder(folder: Path, *, prefix: str = "", test: str = "t10k", limit: int | None = None) -> Source | None:
-    """Read the four IDX files of MNIST and its kin, plain or gzipped; None if none of the four is there."""
+    """Read the four IDX files of MNIST and similar sets, plain or gzipped; None if none of them exists."""
     found = {
         (part, kind): _idx_path(folder, f"{prefix}{part}-{kind}")
         for part in ("train", test)
@@ -50,7 +50,7 @@ def read_idx_folder(folder: Path, *, prefix: str = "", test: str = "t10k", limit
 
 
 def _idx_path(folder: Path, name: str) -> Path | None:
-    # Both spellings are about: train-images-idx3-ubyte and train-images.idx3-ubyte.
+    # Both spellings are in use: train-images-idx3-ubyte and train-images.idx3-ubyte.
     spellings = [s + end for s in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
     return next((folder / s for s in spellings if (folder / s).is_file()), None)
 
@@ -82,7 +82,7 @@ def _idx_header(path: Path, file: io.BufferedIOBase) -> tuple[tuple[int, ...], n
 
 
 def read_cifar_folder(folder: Path, limit: int | None = None) -> Source | None:
-    """Read the binary files of CIFAR-10 or CIFAR-100 (its fine labels); None if none of them is there."""
+    """Read the binary files of CIFAR-10 or CIFAR-100 (with its fine labels); None if none of them exists."""
     for names, test, label_bytes in (
         ([f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin", 1),
         (["train.bin"], "test.bin", 2),
@@ -115,7 +115,7 @@ def _read_cifar(path: Path, label_bytes: int, count: int) -> Arrays:
     try:
         with path.open("rb") as file:
             records = _files.read_array(file.read, (count, label_bytes + _CIFAR_IMAGE), np.dtype(np.uint8))
-    except Exception as error:  # it changed meanwhile, may not be read, or does not fit into memory
+    except Exception as error:  # the file changed, is not readable, or does not fit into memory
         raise _checks.bad(str(path), _files.unreadable(error), "a whole file of CIFAR", _AGAIN) from error
     images = records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # channels come first in the file
     return images, records[:, label_bytes - 1]

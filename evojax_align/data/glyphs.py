@@ -1,7 +1,7 @@
-"""The letters a to t, drawn from the fonts that matplotlib carries, each time a little distorted; no download.
+"""The letters a to t, drawn from the fonts of matplotlib with small random distortions; no download.
 
-Outlines are taken in the integer units of the font files, and a pixel holds the area that the letter covers in it,
-so nothing depends on a font renderer, on hinting or on the fonts of the machine.
+Outlines are in the integer units of the font files, and the value of a pixel is the area that the letter covers in it.
+The result therefore does not depend on a font renderer, on hinting or on the fonts of the machine.
 """
 
 import functools
@@ -17,7 +17,7 @@ from evojax_align.data.dataset import Source, keep_classes
 
 CHARACTERS = LETTERS[:20]
 TASKS = {"glyphs": range(20), "glyphs_10letters": range(10), "glyphs_another10": range(10, 20)}
-"""The names of the set, and of the two tasks of ten letters cut from it, with their letters."""
+"""The names of the set and of the two tasks of ten letters in it, with their letters."""
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
     *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
@@ -25,18 +25,18 @@ FONTS = (
     *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
     *("cmr10", "cmb10", "cmti10", "cmmi10", "cmss10", "cmtt10"),
 )
-CURVE_PIECES = 6  # straight pieces that stand for one curve of an outline
+CURVE_PIECES = 6  # straight segments that approximate one curve of an outline
 SCAN_LINES = 8  # per pixel; along a line the covered length is exact
 
 Edges: TypeAlias = Float[np.ndarray, "edges 2 2"]
-"""Directed straight pieces of an outline, [edge, start | end, x | y], y downwards; the inside is on their right."""
+"""Directed straight segments of an outline, [edge, start | end, x | y], y downwards; the inside is on their right."""
 
 
 def glyphs(*, image_size: int = 8, per_class: int = 200, seed: int = 0) -> Source:
     """Draw `per_class` images of each letter; equal arguments give the same bits in any process.
 
-    The fonts take turns. Each image is tilted, slanted and stretched a little, scaled to fill 80 to 100 per cent
-    of the frame, and set down at a random place within it. Its brightest pixel is white.
+    The fonts are used in turn. Each image is slightly rotated, slanted and stretched, scaled to fill 80 to 100 per cent
+    of the frame, and placed at a random position in it. The brightest pixel is white.
 
     Args:
         image_size: height and width; at 28 all letters are easily read, at 8 most are.
@@ -56,7 +56,7 @@ def glyphs(*, image_size: int = 8, per_class: int = 200, seed: int = 0) -> Sourc
 
 
 def task(letters: Source, name: str) -> Source:
-    """Of all letters, those of one of `TASKS`, with labels from 0."""
+    """The letters of one of `TASKS`, with labels from 0."""
     return Source(keep_classes(letters.train, TASKS[name]), None, letters.where)
 
 
@@ -73,13 +73,13 @@ def _distort(edges: Edges, draw: Float[np.ndarray, "6"], size: int) -> Edges:
     return np.stack([x, y], axis=-1)
 
 
-def _place(room: float, draw: float) -> float:
-    """Where the letter begins: the middle third of what room there is."""
-    return room * (1 + draw) / 3
+def _place(margin: float, draw: float) -> float:
+    """The offset of the letter, in the middle third of the margin."""
+    return margin * (1 + draw) / 3
 
 
 def _rasterise(edges: Edges, size: int) -> UInt8[np.ndarray, "size size"]:
-    """The share of each pixel that lies inside, on a scale where the largest is 255."""
+    """The area of each pixel inside the outline, scaled so that the largest value is 255."""
     lines = (np.arange(size * SCAN_LINES) + 0.5) / SCAN_LINES
     start, end = edges[:, 0, :, None], edges[:, 1, :, None]
     downwards = (start[:, 1] <= lines) & (lines < end[:, 1])
@@ -87,7 +87,7 @@ def _rasterise(edges: Edges, size: int) -> UInt8[np.ndarray, "size size"]:
     edge, line = np.nonzero(downwards | upwards)
     (x0, y0), (x1, y1) = edges[edge, 0].T, edges[edge, 1].T
     crossing = x0 + (lines[line] - y0) * (x1 - x0) / (y1 - y0)
-    # An edge that goes up enters the letter: all to the right of it is inside, until one that goes down.
+    # An upward edge enters the letter: everything to its right is inside, until a downward edge.
     entered = np.where(upwards[edge, line], 1.0, -1.0)
     to_the_right = np.clip(np.arange(1, size + 1) - crossing[:, None], 0, 1)
     inside = np.zeros((size * SCAN_LINES, size))
@@ -104,7 +104,7 @@ def _read_outlines() -> dict[tuple[str, str], Edges]:
     logs = _checks.extra("fontTools.misc.loggingTools", "plotting")
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     outlines = {}
-    with logs.CapturingLogHandler("fontTools", "WARNING"):  # on dates in the older files, of no concern here
+    with logs.CapturingLogHandler("fontTools", "WARNING"):  # about dates in the older files
         for font_name in FONTS:
             font = tools.TTFont(folder / f"{font_name}.ttf")
             shapes, names = font.getGlyphSet(), font.getBestCmap()
@@ -129,13 +129,13 @@ def _outline(shapes: Any, name: str) -> Edges:
             corners = []
             for control, end in decomposeQuadraticSegment(points):
                 corners += _curve(corners[-1] if corners else here, control, end)
-        else:  # "lineTo", or "closePath", which leads back to where the contour began
+        else:  # "lineTo", or "closePath", which returns to the start of the contour
             corners = list(points) or [first]
         edges += zip([here, *corners[:-1]], corners, strict=True)
         here = corners[-1]
     result = np.array(edges, dtype=float) * [1, -1]
     (x0, y0), (x1, y1) = result[:, 0].T, result[:, 1].T
-    # Twice the signed area: some fonts go round the other way.
+    # Twice the signed area: some fonts have contours of the opposite orientation.
     return result if np.sum(x0 * y1 - x1 * y0) > 0 else result[:, ::-1]
 
 

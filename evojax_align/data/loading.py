@@ -1,4 +1,4 @@
-"""Loads a set by its name, from the folder that is named, or from the source that the name stands for."""
+"""Loading of a set by name, from a folder or from its public source."""
 
 import os
 from pathlib import Path
@@ -13,12 +13,12 @@ from evojax_align.data.dataset import Dataset, Source, build
 
 FOLDER_VARIABLE = "EVOJAX_ALIGN_DATA"
 FOLDER = "~/.cache/evojax_align/data"
-"""Where downloads are kept and found again, unless the variable names another folder."""
+"""The folder of downloads, unless the environment variable names another."""
 From = Literal["download", "tfds"]
 
 
 def names() -> tuple[str, ...]:
-    """The sets that are known by name; any other name needs a folder that holds its file.
+    """The sets that are known by name; any other name needs a folder that contains its file.
 
     Example:
         >>> import evojax_align as ea
@@ -40,48 +40,49 @@ def load(
     per_class: int | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """Load a set of labelled images in three parts that share no image; reads files, and may download.
+    """Load a set of labelled images in three disjoint parts; reads files, and may download them.
 
     `digits` (8x8) and `glyphs` (letters a to t, with `glyphs_10letters`, a to j, and
-    `glyphs_another10`, k to t) need no download. The files of the others are looked for in a folder, by default
-    `~/.cache/evojax_align/data`, and downloaded into it the first time; each is checked by its SHA-256, and a download
-    that broke off is resumed. With a folder of your own, any name works for which it holds
+    `glyphs_another10`, k to t) need no download. The files of the others are searched in a folder, by default
+    `~/.cache/evojax_align/data`, and downloaded into it the first time; each is checked by its SHA-256, and an
+    interrupted download is resumed. With your own folder, `name` may be any name for which it contains
 
     * `NAME.npz` with `x_train, y_train, x_test, y_test`, the images uint8 or floats in [0, 1];
     * IDX files (`train-images-idx3-ubyte` and so on, plain or .gz) in `NAME/`, or in the folder itself;
     * the binary files of CIFAR in `NAME/`, in `cifar-10-batches-bin/` or `cifar-100-binary/`, or in the folder;
     * for the EMNIST sets, the files of NIST (`emnist-letters-train-images-idx3-ubyte.gz` and so on).
 
-    The official test images are the test part. Where there are none (`digits`, `glyphs`), a sixth of all images is
-    drawn for it. The validation part is drawn from the training images. Each class gives the same share to a part.
+    The official test images are the test part. If there are none (`digits`, `glyphs`), a sixth of all images is drawn
+    for it. The validation part is drawn from the training images. All draws are stratified by class.
 
     Args:
         name: one of `names()`, or the name of a file in the folder.
-        source: where a public set comes from that no folder holds. `"download"` reads the files of its authors.
-            `"tfds"` reads it through tensorflow-datasets (extra `data`), and looks into no folder; the images are
-            the same, in another order.
-        data_dir: a folder; nothing is downloaded then. By default the environment variable `EVOJAX_ALIGN_DATA` may
-            name one, in place of `~/.cache/evojax_align/data`; known sets are downloaded into it if it lacks them. IDX
-            and CIFAR files that are in the folder itself do not say what set they are, and count only with
+        source: the source of a public set that is in no folder. `"download"` reads the files of its authors.
+            `"tfds"` reads it through tensorflow-datasets (extra `data`) and searches no folder; the images are the
+            same, in another order.
+        data_dir: a folder to read from; nothing is then downloaded. Without it, the folder is that of the environment
+            variable `EVOJAX_ALIGN_DATA`, or else `~/.cache/evojax_align/data`, and missing known sets are downloaded
+            into it. IDX and CIFAR files in the folder itself do not identify their set, and are read only with
             `data_dir`.
-        seed: draws the parts, and the distortions of `glyphs`.
+        seed: seed of the split into parts, and of the distortions of `glyphs`.
         validation: the number of validation images; a sixth of the training images by default.
-        transpose: exchange rows and columns of each image. EMNIST sets come upright; this restores their raw form.
-        image_size: of `glyphs` alone, 8 by default; at 28 all letters are easily read.
-        per_class: of `glyphs` alone, the images of each letter, 200 by default.
-        limit: the bytes that one file of the folder may take once it is expanded; what takes more is refused before
-            it is read. By default 4 GiB, and at most 100 times the size of the file or 64 MiB, whichever is more;
-            raise it for larger files that you trust. As float32, 8-bit images take four times that memory.
+        transpose: exchange rows and columns of each image. EMNIST sets are upright; this restores their raw form.
+        image_size: for `glyphs` only, 8 by default; at 28 all letters are easily read.
+        per_class: for `glyphs` only, the number of images of each letter, 200 by default.
+        limit: the bytes that one file may take once it is expanded; a larger file is an error before it is read. The
+            default is 100 times the size of the file or 64 MiB, whichever is more, and at most 4 GiB; raise it for
+            larger files that you trust. As float32, 8-bit images take four times that memory.
 
     Returns:
-        The set. Its images are float32 in [0, 1], [n, height, width] if grey and [n, height, width, channels]
-        otherwise, its labels int32.
+        The set. Images are float32 in [0, 1], [n, height, width] if grey and [n, height, width, channels] otherwise;
+        labels are int32.
 
     Raises:
-        FileNotFoundError: if the folder holds no such file, or a download fails; it says where to put which file.
+        FileNotFoundError: if the folder has no such file, or a download fails; the message names the file to add and
+            its folder.
         ModuleNotFoundError: if the source needs a package that is not installed.
         ValueError: if the name or the source is unknown, or the name is a path; or if a file is damaged, expands beyond
-            the limit, or does not hold a set of labelled images.
+            the limit, or does not contain a set of labelled images.
 
     Example:
         >>> import evojax_align as ea
@@ -112,7 +113,7 @@ def load(
 
 
 def _from_folder(name: str, data_dir: str | os.PathLike[str] | None, limit: int | None) -> Source | None:
-    """What the folder holds; None where it holds nothing of this name, and another source may."""
+    """The set in the folder; None if it is not there, so that another source is tried."""
     given = data_dir is not None
     path = Path(data_dir).expanduser() if given else _folder()
     found = folder.find(path, name, nameless=given, limit=limit)
@@ -122,7 +123,7 @@ def _from_folder(name: str, data_dir: str | os.PathLike[str] | None, limit: int 
 
 
 def _folder() -> Path:
-    """Where known sets are looked for, and downloaded to."""
+    """The folder in which known sets are searched, and to which they are downloaded."""
     return Path(os.environ.get(FOLDER_VARIABLE) or FOLDER).expanduser()
 
 
@@ -132,7 +133,7 @@ def _from_source(name: str, seed: int, settings: dict[str, int], limit: int | No
         return embedded.digits()
     if name in glyphs.TASKS:
         return glyphs.task(glyphs.glyphs(seed=seed, **settings), name)
-    from evojax_align.data import download  # urllib and tarfile: not needed where files are there
+    from evojax_align.data import download  # imports urllib and tarfile, which existing files do not need
 
     download.fetch("emnist_letters" if name in emnist.TASKS else name, _folder())
     if (found := folder.find(_folder(), name, nameless=False, limit=limit)) is None:
@@ -142,7 +143,7 @@ def _from_source(name: str, seed: int, settings: dict[str, int], limit: int | No
 
 def _from_tfds(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
     if data_dir is not None:
-        fix = "Leave one of them out: tensorflow-datasets has a folder of its own."
+        fix = "Leave one of them out: tensorflow-datasets has its own folder."
         raise _checks.bad("source, data_dir", f"'tfds' and {os.fspath(data_dir)!r}", "one of them", fix)
     public = {known: entry.tfds for known, entry in KNOWN.items() if entry.tfds is not None}
     entry = public[_checks.one_of("name", name, public)]

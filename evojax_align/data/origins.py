@@ -1,7 +1,7 @@
-"""Where the files of public sets are downloaded from, and the size and SHA-256 that each of them has to have.
+"""The addresses of the files of public sets, and the required size and SHA-256 of each.
 
-The sizes and sums are those that tensorflow-datasets 4.9.10 stores in its folder `url_checksums`; `tests/data` compares
-them where that package is installed. Files with these sums are served by every address below.
+The sizes and checksums are those of the folder `url_checksums` of tensorflow-datasets 4.9.10; `tests/data` compares
+them if that package is installed. Every address below serves files with these checksums.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Remote:
     """A file to download.
 
     Attributes:
-        name: its name, which ends its address.
+        name: its name, which is the end of its address.
         size: its length in bytes.
         sha256: the SHA-256 of its content, in hexadecimal.
     """
@@ -28,9 +28,8 @@ class Origin:
 
     Attributes:
         mirrors: beginnings of addresses, tried in this order.
-        files: what is downloaded.
-        members: paths inside the one archive that `files` names; only these are kept. Empty if the files are no
-            archive.
+        files: the files to download.
+        members: paths inside the one archive in `files`; only these are kept. Empty if the files are not an archive.
     """
 
     mirrors: tuple[str, ...]
@@ -39,12 +38,12 @@ class Origin:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The names of the files that a folder holds in the end."""
+        """The names of the files in the finished folder."""
         return tuple(member.rpartition("/")[2] for member in self.members) or tuple(file.name for file in self.files)
 
 
 def _idx(*files: tuple[int, str]) -> tuple[Remote, ...]:
-    """The four files of MNIST and its kin, in their usual order."""
+    """The four files of MNIST and similar sets, in their usual order."""
     names = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
     return tuple(Remote(name, *file) for name, file in zip(names, files, strict=True))
 
@@ -110,4 +109,4 @@ ORIGINS = {
         ("cifar-100-binary/train.bin", "cifar-100-binary/test.bin"),
     ),
 }
-"""By the name of the set. The two tasks of ten letters are cut from `emnist_letters`."""
+"""Origins by the name of the set. The two tasks of ten letters are subsets of `emnist_letters`."""

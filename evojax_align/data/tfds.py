@@ -1,6 +1,6 @@
-"""Sets of tensorflow-datasets: read where they are prepared already, else downloaded and prepared once.
+"""Sets of tensorflow-datasets: read if they are already prepared, otherwise downloaded and prepared once.
 
-Preparing needs TensorFlow, which is kept off the accelerators; reading what was prepared as array records does not.
+Preparation needs TensorFlow, which is not allowed to use accelerators; reading prepared array records does not.
 """
 
 import importlib
@@ -17,12 +17,12 @@ def read(name: str, tfds_name: str) -> Source:
     """Read the train and test images of a set as they are stored in tensorflow-datasets' own folder.
 
     Args:
-        name: what the errors call the set.
-        tfds_name: what tensorflow-datasets calls it.
+        name: the name of the set in errors.
+        tfds_name: its name in tensorflow-datasets.
 
     Raises:
         FileNotFoundError: if it has to be downloaded and cannot be.
-        ModuleNotFoundError: if tensorflow-datasets is not installed, or what it asks for to prepare or read the set.
+        ModuleNotFoundError: if tensorflow-datasets is not installed, or a package that it needs for the set.
     """
     try:
         builder = importlib.import_module("tensorflow_datasets").builder(tfds_name)
@@ -32,7 +32,7 @@ def read(name: str, tfds_name: str) -> Source:
     except ImportError as error:
         raise ModuleNotFoundError(
             f"{name} is read through tensorflow-datasets, which needs TensorFlow to prepare it the first time, and "
-            f"something is not installed ({error}). Run: pip install 'evojax-align[data]' tensorflow. "
+            f"a package is not installed ({error}). Run: pip install 'evojax-align[data]' tensorflow. "
             f"Or leave source out, or pass data_dir, a folder that holds {accepted(name)}."
         ) from error
 
@@ -43,11 +43,11 @@ def prepare(name: str, builder: Any) -> None:
     requests = importlib.import_module("requests")
     try:
         for url in list(builder.url_infos or ())[:1]:
-            requests.head(url, timeout=20)  # without a network, the download itself would try again for minutes
+            requests.head(url, timeout=20)  # without a network, the download itself would retry for minutes
         builder.download_and_prepare(file_format="array_record")
     except ImportError:
         raise
-    except Exception as error:  # of many kinds: no network, a dead server, a changed file, a full disk
+    except Exception as error:  # of any type: no network, a dead server, a changed file, a full disk
         raise missing(
             name,
             f"a failure to download and prepare it ({type(error).__name__}: {error})",
@@ -59,7 +59,7 @@ def prepare(name: str, builder: Any) -> None:
 def _read_split(builder: Any, split: str) -> Arrays:
     try:
         examples = builder.as_data_source(split=split)
-    except NotImplementedError:  # prepared earlier, in the format that only TensorFlow reads
+    except NotImplementedError:  # prepared earlier in a format that only TensorFlow reads
         _import_tensorflow()
         examples = importlib.import_module("tensorflow_datasets").as_numpy(builder.as_dataset(split=split))
     pairs = [(example["image"], example["label"]) for example in examples]
@@ -67,10 +67,10 @@ def _read_split(builder: Any, split: str) -> Arrays:
 
 
 def _import_tensorflow() -> None:
-    """Import TensorFlow and keep it off the accelerators, whose memory it would take from JAX."""
+    """Import TensorFlow without accelerators, whose memory it would take from JAX."""
     tensorflow = importlib.import_module("tensorflow")
     for kind in ("GPU", "TPU"):
         try:
             tensorflow.config.set_visible_devices([], kind)
-        except RuntimeError:  # the caller uses it already, and has chosen its devices
+        except RuntimeError:  # the caller already uses it and has chosen its devices
             break

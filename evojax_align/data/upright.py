@@ -1,4 +1,4 @@
-"""Small, upright digits: images brought to another size, and freed of their slant."""
+"""Small, upright digits: resizing and deskewing of images."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from evojax_align._types import Float
 
 
 def resized(images: Float[np.ndarray, "n height width"], side: int) -> Float[np.ndarray, "n side side"]:
-    """Images of another size, linear between the nearest pixels."""
+    """Resize images by linear interpolation."""
     _checks.positive("side", side)
     for axis in (1, 2):
         length = images.shape[axis]
@@ -20,7 +20,7 @@ def resized(images: Float[np.ndarray, "n height width"], side: int) -> Float[np.
 
 
 def deskewed(images: Float[np.ndarray, "n height width"]) -> Float[np.ndarray, "n height width"]:
-    """Images whose rows are moved sideways until what is bright no longer leans; a row alone cannot lean."""
+    """Remove the slant of images by shifting rows horizontally; an image of one bright row is not changed."""
     count, height, width = images.shape
     mass = np.maximum(images.sum(axis=(1, 2)), 1e-12)
     down, across = np.arange(height), np.arange(width)

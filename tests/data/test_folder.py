@@ -53,13 +53,13 @@ def test_a_folder_of_the_environment_without_the_file_of_an_unknown_set_is_an_er
 def test_a_folder_given_without_the_file_is_an_error_that_says_what_to_put_where(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         data.load("mnist", data_dir=tmp_path)
-    assert f"data_dir: got {tmp_path}, which holds no file of 'mnist'; expected mnist.npz" in str(caught.value)
+    assert f"data_dir: got {tmp_path}, which contains no file of 'mnist'; expected mnist.npz" in str(caught.value)
     assert "mnist/train-images-idx3-ubyte.gz" in str(caught.value)
     assert str(tmp_path / "mnist.npz") in str(caught.value)
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere, which is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere, which is not a folder"):
         data.load("digits", data_dir=tmp_path / "nowhere")
 
 
