@@ -1,4 +1,4 @@
-"""Evolutionary algorithms, each a pair of pure functions `init` and `step`, and the operators they are made of."""
+"""Evolutionary algorithms, each a pair of pure functions `init` and `step`, and their operators."""
 
 from evojax_align.evolution import adapters, fitness, mutation, selection, tasks
 from evojax_align.evolution.evaluation import Evaluation

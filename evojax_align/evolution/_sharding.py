@@ -1,4 +1,4 @@
-"""What loops and conditionals need inside a `shard_map`, whose types tell over which devices a value varies."""
+"""Support for loops and conditionals inside `shard_map`, where types record over which devices a value varies."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,10 @@ from evojax_align._types import PyTree
 
 
 def varying(tree: PyTree, like: PyTree) -> PyTree:
-    """The same tree; inside a `shard_map` its leaves vary over the devices that any leaf of `like` varies over.
+    """The same tree; inside `shard_map`, its leaves vary over all devices that any leaf of `like` varies over.
 
-    What a loop carries has to vary alike before and after a step, and so have both branches of a conditional. The
-    selections, of equal values, are compiled to nothing.
+    The carry of a loop must vary over the same devices before and after a step, and so must both branches of a
+    conditional. The selections are between equal values, and the compiler removes them.
     """
     first = [jnp.ravel(leaf)[0] for leaf in jax.tree.leaves(like) if leaf.size]
     same = jnp.all(jnp.stack([value == value for value in first]))

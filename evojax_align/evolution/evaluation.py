@@ -1,4 +1,4 @@
-"""What a fitness function may say of a network besides one number."""
+"""The record that a fitness function may return instead of one number."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from evojax_align._types import PyTree
 
 @struct.dataclass
 class Evaluation:
-    """The fitness of one network, and what was seen while it was measured.
+    """The fitness of one network, and data from its evaluation.
 
     Attributes:
         fitness: a number; larger is better, and NaN, a failed evaluation, is never selected.
-        scores: one number for each sample or each objective, [k]; None where there are none.
-        states: inputs that the network saw, with samples along the leading axis of every leaf. Neurons of parents are
-            compared on them. None where none were kept.
+        scores: one number for each sample or each objective, [k]; None if there are none.
+        states: inputs of the network during the evaluation, with samples along the leading axis of every leaf. Neurons
+            of parents are compared on them. None if none were kept.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

@@ -1,4 +1,4 @@
-"""How good a network is."""
+"""The fitness of a network on labelled data."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,26 +26,26 @@ def fitness_of(
     """The fitness of one network, and the classes that it predicts.
 
     Args:
-        apply: the network, giving logits, or whatever the loss takes.
+        apply: the network; its outputs are logits, or what the loss takes.
         params: its parameters.
         x: inputs.
-        y: integer labels, or whatever the loss takes.
+        y: integer labels, or the targets that the loss takes.
         loss: `loss(outputs, targets)`, one number for each sample.
 
     Returns:
-        The accuracy, or minus the mean loss if a loss is given; NaN where an output is NaN or +infinity, or the loss
+        The accuracy, or minus the mean loss if a loss is given; NaN if an output is NaN or +infinity, or the loss
         is not finite. The predictions are None if a loss is given.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> apply, params = lambda params, x: x @ params["w"], {"w": jnp.eye(2)}
         >>> x, y = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([0, 0])
-        >>> share, answers = ea.evolution.fitness.fitness_of(apply, params, x, y)
-        >>> float(share), answers.tolist()
+        >>> accuracy, predictions = ea.evolution.fitness.fitness_of(apply, params, x, y)
+        >>> float(accuracy), predictions.tolist()
         (0.5, [0, 1])
     """
 
-    def answer(part: tuple[PyTree, PyTree]) -> tuple[Any, Array]:
+    def evaluate(part: tuple[PyTree, PyTree]) -> tuple[Any, Array]:
         inputs, targets = part
         outputs = apply(params, inputs)
         found = training.measures(outputs, targets, loss=loss)
@@ -53,8 +53,8 @@ def fitness_of(
             return None, -found["loss"]
         return jnp.argmax(outputs, axis=-1), found["accuracy"]
 
-    answers, values = training.in_chunks(answer, (x, y))
-    return jnp.mean(values), answers
+    predictions, values = training.in_chunks(evaluate, (x, y))
+    return jnp.mean(values), predictions
 
 
 @partial(jax.jit, static_argnames=("apply", "mesh", "loss"))
@@ -77,11 +77,11 @@ def joint(kind: str, accuracy: Float[Array, " tasks"], samples: Sequence[int]) -
     """One fitness from the accuracies on several tasks, NaN if one of them is.
 
     Args:
-        kind: "ratio" is what all are right in by what all are wrong in, sum a / sum (1 - a), equation (5.1) of the
-            thesis; "mean"; "worst", that of the worst task; or "product", their geometric mean.
-        accuracy: on each task, from 0 to 1.
-        samples: how many each task has. The errors of "ratio" are taken to be at least half of one, so that it is
-            finite, and largest where there are none.
+        kind: "ratio" is the sum of accuracies divided by the sum of error rates, sum a / sum (1 - a), equation (5.1) of
+            the thesis; "mean"; "worst", the accuracy on the worst task; or "product", the geometric mean.
+        accuracy: the accuracy on each task, from 0 to 1.
+        samples: the number of samples of each task. For "ratio", the errors count as at least half of one sample, so
+            that it is finite, and largest without errors.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

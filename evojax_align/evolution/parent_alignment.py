@@ -1,4 +1,4 @@
-"""Bringing networks, and what belongs to their weights, into the order of one of them before they mate."""
+"""Alignment of networks, and of trees such as masks that belong to them, with one of them before recombination."""
 
 import dataclasses
 from functools import partial
@@ -12,11 +12,11 @@ from evojax_align.symmetry import PermutationSpec, infer, permute
 
 @dataclasses.dataclass(frozen=True)
 class ParentAlignment:
-    """How neurons are matched before networks recombine.
+    """How neurons are matched before recombination.
 
     Attributes:
-        method: "none", or a bijective method of `align`, by name or as a value.
-        spec: the symmetry of the network, if it is known already.
+        method: "none", or a bijective method of `align`, by name or as an instance.
+        spec: the symmetry of the network; inferred by default.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -40,7 +40,7 @@ class ParentAlignment:
         return not isinstance(self.method, Identity)
 
     def aligned(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
-        """The networks, and populations of trees like them such as masks, in the order of the reference."""
+        """Put the networks, and populations of similar trees such as masks, into the order of the reference."""
         if not self:
             return networks, *companions
         spec = self.spec or infer(apply, reference, x)

@@ -1,4 +1,4 @@
-"""Who becomes a parent, and who stays."""
+"""Selection of parents and of survivors."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ Scores = Float[Array, "n samples"] | Int[Array, "n samples"] | Bool[Array, "n sa
 
 
 def failed_last(fitness: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The fitness, where a failed evaluation (NaN) is worse than any other.
+    """The fitness with NaN, a failed evaluation, replaced by -inf.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -35,7 +35,7 @@ def failed_last(fitness: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def best(fitness: Float[Array, " n"], count: int) -> Int[Array, " count"]:
-    """The indices of the fittest, best first; of equals the first one goes first.
+    """The indices of the fittest, best first; equal members keep their order.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -49,7 +49,7 @@ def best(fitness: Float[Array, " n"], count: int) -> Int[Array, " count"]:
 
 
 def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "count 2"]:
-    """For each child two different members of the pool, all pairs alike likely.
+    """Draw two different members of the pool for each child, all pairs with equal probability.
 
     Args:
         key: a random key.
@@ -73,14 +73,14 @@ def couples(key: PRNGKey, pool: Int[Array, " n"], count: int) -> Int[Array, "cou
 
 
 def tournaments(key: PRNGKey, fitness: Float[Array, " n"], tournament: int, count: int) -> Int[Array, " count"]:
-    """The winners of so many tournaments, each among members drawn with replacement; of equals the first drawn wins.
-    Where all who were drawn have failed (NaN), the fittest of all wins instead.
+    """The winners of tournaments among members drawn with replacement; among equals, the one drawn first wins.
+    If all drawn members have failed (NaN), the fittest member of all wins instead.
 
     Args:
         key: a random key.
-        fitness: of those who may be drawn.
-        tournament: how many meet in a tournament; 1 is pure chance.
-        count: tournaments.
+        fitness: fitness of the members that may be drawn.
+        tournament: number of members in a tournament; 1 is uniform selection.
+        count: number of tournaments.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -98,15 +98,15 @@ def tournaments(key: PRNGKey, fitness: Float[Array, " n"], tournament: int, coun
 
 
 def proportional(key: PRNGKey, fitness: Float[Array, " n"], count: int) -> Int[Array, " count"]:
-    """Members drawn with replacement, each with a probability in proportion to its fitness, which is at least 0.
+    """Draw members with replacement, with probabilities proportional to their fitness, which is at least 0.
 
-    Who failed (NaN) is never drawn, unless all failed. Where no fitness is above 0, all who did not fail are equally
-    likely.
+    A failed member (NaN) is never drawn unless all failed. If no fitness is above 0, all members that did not fail are
+    equally likely.
 
     Args:
         key: a random key.
-        fitness: of those who may be drawn, such as by `competition`.
-        count: how many are drawn.
+        fitness: fitness of the members that may be drawn, such as from `competition`.
+        count: number of members to draw.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -128,9 +128,9 @@ def proportional(key: PRNGKey, fitness: Float[Array, " n"], count: int) -> Int[A
 
 
 def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
-    """How many layers of others lie above: 0 for those that nobody dominates, 1 once these are gone, and so on.
+    """Non-dominated sorting: 0 for members that no other dominates, 1 for those after removing these, and so on.
 
-    One dominates another by being nowhere worse and somewhere better. All objectives are to be large; NaN is the worst.
+    A member dominates another if it is nowhere worse and somewhere better. Objectives are maximised; NaN is the worst.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -152,8 +152,8 @@ def fronts(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
 
 
 def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[Array, " n"]:
-    """How far from the neighbours in its front each is: over all objectives the sum of the distance of the one before
-    from the one behind, by the range of the front; infinite at the ends. NaN is as small as the smallest.
+    """Crowding distance of every member: the sum over objectives of the distance between its two neighbours in its
+    front, divided by the range of the front; infinite at the ends. NaN counts as the smallest value.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -179,7 +179,7 @@ def crowding(objectives: Float[Array, "n k"], front: Int[Array, " n"]) -> Float[
 
 
 def by_dominance(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
-    """All indices, best first: front after front, in each the least crowded first (NSGA-II, Deb et al. 2002).
+    """All indices, best first: by front, and in each front the least crowded first (NSGA-II, Deb et al. 2002).
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -192,13 +192,13 @@ def by_dominance(objectives: Float[Array, "n k"]) -> Int[Array, " n"]:
 
 
 def survivors(objectives: Float[Array, "n k"], count: int) -> Int[Array, " count"]:
-    """The indices of those who survive by NSGA-II, best first: whole fronts, and of the last one the least crowded.
+    """The indices of the survivors by NSGA-II, best first: whole fronts, and the least crowded of the last front.
 
-    Members with an objective that is NaN have failed, and come last.
+    Members with an objective that is NaN have failed and are last.
 
     Args:
-        objectives: of parents and children together; all are to be large.
-        count: how many survive.
+        objectives: objectives of parents and children together; all are maximised.
+        count: number of survivors.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -225,23 +225,23 @@ def competition(
     alpha: ArrayLike = 1.0,
     capacity: Float[Array, " samples"] | None = None,
 ) -> Float[Array, " n"]:
-    """The fitness of members that share what each sample has to give (M2N2).
+    """The fitness of members that compete for a limited resource of each sample (M2N2).
 
     With the score s_ij of member i on sample j, and the capacity c_j of the sample,
 
         fitness_i = sum over j of s_ij c_j / (sum over k of s_kj)^alpha
 
-    so that a sample that few members solve is worth more to each of them. What nobody scores on is worth nothing.
+    so that a sample that few members solve contributes more to each of them. A sample without scores contributes 0.
 
     Args:
-        scores: at least 0, for each member on each sample, such as whether its class is right. One that is NaN counts
-            as 0 for the others.
-        alpha: the strength of the competition; 0 is none, with which fitness is the plain sum for scores of 0 and 1.
-        capacity: what each sample has to give; by default the largest score on it, which is 1 for scores of 0 and 1.
+        scores: the score of each member on each sample, at least 0, such as whether its predicted class is right. NaN
+            counts as 0 in the sum over members.
+        alpha: the strength of the competition. With 0 there is none; fitness is the sum of scores that are 0 or 1.
+        capacity: the capacity of each sample; by default the largest score on it, which is 1 for scores of 0 and 1.
 
     Returns:
-        The fitness, NaN for a member with a score that is NaN. With alpha = 1 it adds up to the total capacity of the
-        samples that somebody scores on.
+        The fitness, NaN for a member with a score that is NaN. With alpha = 1, its sum over members is the total
+        capacity of the samples on which any member scores.
 
     Raises:
         ValueError: for scores below 0, or an alpha that is not one finite number of at least 0.
@@ -268,9 +268,9 @@ def attraction(
     alpha: ArrayLike = 1.0,
     capacity: Float[Array, " samples"] | None = None,
 ) -> Float[Array, " n"]:
-    """The probability of each member to become the second parent, by what it can do and the first cannot (M2N2).
+    """The probability of each member to become the second parent, by its scores above the first parent's (M2N2).
 
-    In proportion to the attraction, with the terms of `competition`,
+    It is proportional to the attraction, with the terms of `competition`,
 
         attraction_b = sum over j of c_j / (sum over k of s_kj)^alpha max(s_bj - s_first,j, 0)
 
@@ -278,12 +278,12 @@ def attraction(
         scores: as in `competition`.
         first: the index of the first parent.
         alpha: the strength of the competition.
-        capacity: what each sample has to give.
+        capacity: the capacity of each sample.
 
     Returns:
-        Probabilities, which add up to 1; that of the first parent is 0, and that of a member with a score that is NaN,
-        too. Where no member adds anything to the first, all others are equally likely; where no other is left, the
-        first parent is its own mate. Draw one by `jax.random.choice(key, n, p=probabilities)`.
+        Probabilities, which sum to 1. They are 0 for the first parent and for members with a score that is NaN. If no
+        member scores above the first, all others are equally likely; if there are no others, the first parent is its
+        own mate. Draw one by `jax.random.choice(key, n, p=probabilities)`.
 
     Raises:
         ValueError: for scores below 0, or an alpha that is not one finite number of at least 0.
@@ -305,7 +305,7 @@ def attraction(
 
 
 def _resources(scores: Array, alpha: ArrayLike, capacity: Array | None) -> tuple[Array, Array, Array]:
-    """Scores without NaN, who has one that is NaN, and what a score of 1 on each sample is worth."""
+    """Scores without NaN, the members with NaN, and the fitness for a score of 1 on each sample."""
     _checks.deviation("alpha", alpha)
     if _checks.is_concrete(scores) and bool(jnp.any(scores < 0)):
         fix = "Subtract the smallest score on each sample."
@@ -322,7 +322,7 @@ def _resources(scores: Array, alpha: ArrayLike, capacity: Array | None) -> tuple
 
 
 def _shares(amounts: Array, able: Array) -> Array:
-    """Amounts as shares of their sum; where it is 0, equal shares of those who are able."""
+    """Amounts divided by their sum; if it is 0, equal fractions for the members in `able`."""
     total = jnp.sum(amounts)
     equal = able / jnp.maximum(jnp.sum(able), 1)
     return jnp.where(total > 0, amounts / jnp.where(total > 0, total, 1), equal)

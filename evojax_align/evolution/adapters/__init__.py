@@ -1,11 +1,11 @@
-"""Adapters for neighbouring packages. Each needs its extra; nothing of it is imported before it is used.
+"""Adapters for related packages. Each needs its extra, which is imported only when it is used.
 
 | package | here | extra |
 |---|---|---|
 | gymnax | `Gymnax`, an environment as a task | `gymnax` |
 | evosax | `Strategy`, an algorithm with the interface of `Neuroevolution`; `problem`, a fitness function | `evosax` |
 | QDax | `variation`, aligned crossover for emitters; `mutation` | `qdax` |
-| Gymnasium | none is needed: `ask` and `tell`, as below | `gymnax` installs it |
+| Gymnasium | no adapter is needed: `ask` and `tell`, as below | `gymnax` installs it |
 
 Environments of Gymnasium run outside JAX. Their fitness is measured between `ask` and `tell`:
 

@@ -1,4 +1,4 @@
-"""Calls to packages that rely on what JAX can be told to refuse."""
+"""Calls to packages that rely on rank promotion, which JAX can be configured to reject."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,6 @@ import jax
 
 
 def called(call: Callable[..., Any], *args: Any) -> Any:
-    """The result of a call to a package which relies on arrays of different rank being broadcast."""
+    """Call a package that broadcasts arrays of different rank."""
     with jax.numpy_rank_promotion("allow"):
         return call(*args)

@@ -21,7 +21,7 @@ from evojax_align._types import Array, Float, Int, PRNGKey, PyTree
 from evojax_align.evolution.adapters._calling import called
 from evojax_align.evolution.adapters.evosax_problems import EXTRA
 from evojax_align.evolution.evaluation import Evaluation
-from evojax_align.evolution.neuroevolution.judging import Program, judged, traced
+from evojax_align.evolution.neuroevolution.judging import Program, evaluate_all, traced
 from evojax_align.evolution.neuroevolution.telling import check_asked, evaluations, refuse_failure
 from evojax_align.evolution.selection import failed_last
 
@@ -30,14 +30,14 @@ BASES = "evosax.algorithms.distribution_based.base", "evosax.algorithms.populati
 
 @struct.dataclass
 class StrategyState:
-    """The state of a strategy. It is all that a checkpoint needs.
+    """The state of a strategy, which is all that a checkpoint needs.
 
     Attributes:
         inner: the state of evosax's algorithm.
-        members: networks that were evaluated last; at first the founders, or copies of where a distribution begins.
-        fitness: of each, larger is better; NaN where the evaluation failed, or there was none yet.
-        champion: the network of the highest fitness that was ever evaluated.
-        champion_fitness: its fitness; -inf as long as there is none.
+        members: the networks evaluated last; initially the founders, or copies of the initial mean of a distribution.
+        fitness: their fitness, larger is better; NaN for a failed evaluation, or before the first.
+        champion: the network of the highest fitness of all that were evaluated.
+        champion_fitness: its fitness; -inf before the first evaluation.
         generation: number of populations that were evaluated.
         evaluations: number of networks that were evaluated.
 
@@ -59,16 +59,16 @@ class StrategyState:
 
     @property
     def fittest(self) -> PyTree:
-        """The network of the highest fitness among those that were evaluated last."""
+        """The network of the highest fitness among those evaluated last."""
         return population.take(self.members, jnp.argmax(failed_last(self.fitness)))
 
 
 @struct.dataclass
 class StrategyInfo:
-    """What happened in one generation.
+    """Statistics of one generation.
 
     Attributes:
-        fitness: of the networks that were evaluated.
+        fitness: fitness of the networks that were evaluated.
         best: the highest fitness among them.
         mean: the mean fitness of those that did not fail.
         failed: number of them whose fitness is NaN.
@@ -90,23 +90,23 @@ class StrategyInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Strategy:
-    """A strategy of evosax (0.3 or later) on any pytree of floating point, with the interface of `Neuroevolution`.
+    """A strategy of evosax (0.3 or later) on any floating-point pytree, with the interface of `Neuroevolution`.
 
-    A strategy that samples from a distribution (`Open_ES`, `Sep_CMA_ES`) begins at one network; one that keeps a
-    population (`SimpleGA`) begins with founders, which its first generation evaluates. A network whose fitness is NaN
-    or -inf counts like the worst of the others; a population gets a copy of that one in its place.
+    A strategy that samples from a distribution (`Open_ES`, `Sep_CMA_ES`) starts from one network. A strategy that keeps
+    a population (`SimpleGA`) starts from founders, which its first generation evaluates. A network whose fitness is NaN
+    or -inf gets the worst fitness of the others; in a population, it is replaced by a copy of that worst network.
 
-    A generation is compiled once for each object: make one, and keep it.
+    A generation is compiled once for each object: make one and reuse it.
 
     Args:
-        algorithm: a name that evosax knows, or a class.
+        algorithm: a name known to evosax, or a class.
         size: networks in a generation.
-        deviation: standard deviation of the noise, at first; by default evosax's own, which for most is 1.
+        deviation: initial standard deviation of the noise; by default that of evosax, which is 1 for most strategies.
         options: arguments of the class, such as `{"optimizer": optax.adam(0.01)}`.
         params: parameters of the algorithm, such as `{"crossover_rate": 0.5}`.
-        samples: how often each network is evaluated; its fitness is the mean.
+        samples: number of evaluations of each network; its fitness is their mean.
         chunk: networks at once (see `population.map`).
-        mesh: shares evaluation out over its devices (see `population.map`).
+        mesh: distributes evaluation over its devices (see `population.map`).
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -151,7 +151,7 @@ class Strategy:
 
     @property
     def samples_distribution(self) -> bool:
-        """Whether the strategy samples from a distribution, and keeps no population."""
+        """Whether the strategy samples from a distribution and keeps no population."""
         return issubclass(self._class, _bases()[0])
 
     def init(self, key: PRNGKey, init_fn: Callable[[PRNGKey], PyTree] | PyTree) -> StrategyState:
@@ -159,8 +159,8 @@ class Strategy:
 
         Args:
             key: a random key.
-            init_fn: `init_fn(key) -> params` of one network; or a population of founders. A distribution begins at the
-                first of them.
+            init_fn: `init_fn(key) -> params` of one network, or a population of founders. A distribution starts from
+                the first of them.
 
         Returns:
             The state.
@@ -196,12 +196,12 @@ class Strategy:
 
         Args:
             key: a random key.
-            state: of the generation before.
+            state: the state of the previous generation.
             fitness: as in `Neuroevolution.step`: larger is better.
-            data: what the fitness function takes besides.
+            data: the further argument of the fitness function.
 
         Returns:
-            The next state, and what happened.
+            The next state, and statistics of the generation.
         """
         key = _checks.key("key", key)
         program, constants = traced(fitness, key, state.champion, data)
@@ -212,7 +212,7 @@ class Strategy:
         return found
 
     def ask(self, key: PRNGKey, state: StrategyState, data: PyTree = None) -> tuple[PyTree, StrategyState]:
-        """The networks to evaluate, and the state to give to `tell`; `data` is not used."""
+        """The networks to evaluate, and the state to pass to `tell`; `data` is not used."""
         return _ask(self, _checks.key("key", key), state)
 
     def tell(
@@ -223,7 +223,7 @@ class Strategy:
         state: StrategyState,
         data: PyTree = None,
     ) -> tuple[StrategyState, StrategyInfo]:
-        """Take the fitness of the networks that `ask` gave, larger is better; as in `Neuroevolution.tell`."""
+        """Update the state with the fitness of the networks from `ask`; larger is better, as in `Neuroevolution`."""
         check_asked(population, state.members, self.size)
         values = evaluations(values, self.size)
         found = _tell(self, _checks.key("key", key), population, values.fitness, state)
@@ -243,7 +243,7 @@ class Strategy:
 
     @property
     def _class(self) -> type:
-        assert isinstance(self.algorithm, type)  # found by its name when this was made
+        assert isinstance(self.algorithm, type)  # replaced by the class in __post_init__
         return self.algorithm
 
     def _made(self, network: PyTree) -> tuple[Any, Any]:
@@ -254,7 +254,7 @@ class Strategy:
                 came = f"{jnp.result_type(leaf)} at the leaf {_checks.path_string(path)!r}"
                 raise _checks.bad("init_fn", came, "floating point", "Keep it outside the tree.")
         shapes = tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
-        with jax.ensure_compile_time_eval():  # what is remembered must not belong to a trace
+        with jax.ensure_compile_time_eval():  # cached values must not belong to a trace
             return _algorithm(self, structure, shapes)
 
 
@@ -275,9 +275,9 @@ def _algorithm(strategy: Strategy, structure: Any, shapes: tuple[tuple[tuple[int
     network = structure.unflatten([jnp.zeros(*of) for of in shapes])
     try:
         algorithm = made(strategy.size, network, **options)
-    except (AssertionError, TypeError) as error:  # how evosax refuses
+    except (AssertionError, TypeError) as error:  # the errors that evosax raises
         came = f"{strategy.size}, {options}"
-        raise _checks.bad("size, options", came, f"what {made.__name__} takes", f"{error}") from error
+        raise _checks.bad("size, options", came, f"arguments that {made.__name__} takes", f"{error}") from error
     params = algorithm.default_params
     if deviation is not None and not takes_schedule:
         if not hasattr(params, "std_init"):
@@ -296,7 +296,7 @@ def _step(
     key_ask, key_judge, key_tell = jax.random.split(key, 3)
     asked, state = _ask(strategy, key_ask, state)
     settings = {name: getattr(strategy, name) for name in ("samples", "chunk", "mesh")}
-    values = judged(program, constants, key_judge, asked, data, **settings)
+    values = evaluate_all(program, constants, key_judge, asked, data, **settings)
     return _tell(strategy, key_tell, asked, values.fitness, state)
 
 
@@ -326,25 +326,25 @@ def _tell(
     lowest = jnp.where(jnp.any(counted), -fitness[worst], jnp.where(jnp.isfinite(best_known), best_known, 0.0))
     lowered = jnp.where(counted, -fitness, lowest)  # evosax minimises
 
-    def told(inner: Any) -> Any:
+    def updated(inner: Any) -> Any:
         return _like(called(algorithm.tell, key, asked, lowered, inner, params)[0], inner)
 
-    def told_population(inner: Any) -> Any:
+    def updated_population(inner: Any) -> Any:
         places = jnp.where(counted | ~jnp.any(counted), jnp.arange(strategy.size), worst)
         members, values = population.take(asked, places), lowered[places]
 
-        def begun(inner: Any) -> Any:
+        def first(inner: Any) -> Any:
             return _like(called(algorithm.init, key, members, values, params), inner)
 
-        def gone_on(inner: Any) -> Any:
+        def later(inner: Any) -> Any:
             return _like(called(algorithm.tell, key, members, values, inner, params)[0], inner)
 
-        return jax.lax.cond(state.generation == 0, begun, gone_on, inner)
+        return jax.lax.cond(state.generation == 0, first, later, inner)
 
     highest = jnp.argmax(known)
     is_better = known[highest] > state.champion_fitness
     state = StrategyState(
-        inner=told(state.inner) if strategy.samples_distribution else told_population(state.inner),
+        inner=updated(state.inner) if strategy.samples_distribution else updated_population(state.inner),
         members=asked,
         fitness=fitness,
         champion=jax.tree.map(lambda now, old: jnp.where(is_better, now[highest], old), asked, state.champion),
@@ -356,5 +356,5 @@ def _tell(
 
 
 def _like(new: Any, old: Any) -> Any:
-    """The new state in the types of the old one, as loops carry them."""
+    """The new state in the types of the old one, as the carry of a loop needs."""
     return jax.tree.map(lambda leaf, of: jnp.asarray(leaf, of.dtype), new, old)

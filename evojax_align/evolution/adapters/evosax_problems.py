@@ -15,7 +15,7 @@ from evojax_align.evolution.adapters._calling import called
 
 EXTRA = "evosax"
 MAXIMISED = {"GymnaxProblem": True, "BraxProblem": True, "BBOBProblem": False, "TorchVisionProblem": False}
-"""Problems of evosax, and whether what they give is to be large."""
+"""Problems of evosax, and whether their values are to be maximised."""
 
 
 def problem(
@@ -25,10 +25,10 @@ def problem(
 
     Args:
         task: an object with `init(key)` and `eval(key, solutions, state) -> (fitness, state, metrics)`.
-        maximise: whether what it gives is to be large: rewards are, losses are not. Known for evosax's own problems.
-        key: for `init`.
-        state: of the problem, instead of `init`. It stays as it is: statistics of observations, which evosax's
-            reinforcement learning updates, are those given here.
+        maximise: whether its values are to be maximised: True for rewards, False for losses; known for evosax's own.
+        key: the random key of `init`.
+        state: the state of the problem, instead of `init`. It is not updated: the statistics of observations, which
+            evosax's reinforcement learning updates, are those given here.
 
     Returns:
         A function `fitness(key, params)`, larger is better.
@@ -49,7 +49,7 @@ def problem(
         names = [of.__name__ for of in type(task).__mro__ if of.__name__ in MAXIMISED]
         if not names:
             fix = "Pass maximise=True for rewards, maximise=False for losses."
-            raise _checks.bad("maximise", f"None for a {type(task).__name__}", "whether it is to be large", fix)
+            raise _checks.bad("maximise", f"None for a {type(task).__name__}", "whether it is to be maximised", fix)
         maximise = MAXIMISED[names[0]]
     if state is None:
         state = called(task.init, jax.random.key(0) if key is None else _checks.key("key", key))
@@ -62,8 +62,8 @@ class ProblemFitness:
 
     Attributes:
         task: the problem.
-        maximise: whether what it gives is to be large.
-        state: of the problem.
+        maximise: whether its values are to be maximised.
+        state: the state of the problem.
 
     Example:
         >>> import evojax_align as ea

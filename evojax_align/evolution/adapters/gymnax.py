@@ -25,9 +25,9 @@ class GymnaxState:
     """Episodes of an environment.
 
     Attributes:
-        key: of each episode.
-        step: how many steps were made.
-        state: of the environment.
+        key: the random key of each episode.
+        step: number of steps so far.
+        state: state of the environment.
         seen: observations, flattened.
 
     Example:
@@ -47,18 +47,18 @@ class GymnaxState:
 class Gymnax(Control):
     """An environment of gymnax (1.0 or later) as a task, for policies with and without memory.
 
-    Where actions are discrete, the policy has an output for each, and the largest is taken. Continuous actions are
-    clipped to their bounds. Observations are flattened to one axis and converted to floating point: a network for
-    images restores their shape. An episode ends where the environment terminates or truncates it, and at `limit`;
-    gymnax begins a new episode then, of which nothing counts.
+    For discrete actions, the policy has one output for each, and the action of the largest output is taken. Continuous
+    actions are clipped to their bounds. Observations are flattened to one axis and converted to floating point; a
+    network for images must restore their shape. An episode ends when the environment terminates or truncates it, or at
+    `limit`. gymnax then begins a new episode, which is not counted.
 
     Attributes:
-        environment: a name that gymnax knows, or an environment, which may be wrapped.
-        starts: episodes, each from another key; the fitness is their mean.
+        environment: a name known to gymnax, or an environment, which may be wrapped.
+        starts: number of episodes, each from another key; the fitness is their mean.
         limit: steps after which an episode ends; by default those of the environment.
-        params: of the environment; by default its own.
-        INPUTS: names of what is observed.
-        OUTPUTS: outputs of the policy.
+        params: parameters of the environment; by default its own.
+        INPUTS: names of the observations.
+        OUTPUTS: number of outputs of the policy.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -87,7 +87,7 @@ class Gymnax(Control):
         if limit is None:
             limit = getattr(params, "max_steps_in_episode", None)
             if limit is None:
-                raise _checks.bad("limit", None, "a number of steps", "This environment has none of its own.")
+                raise _checks.bad("limit", None, "a number of steps", "This environment has no limit.")
         object.__setattr__(self, "limit", _checks.positive("limit", int(limit)))
         shapes = jax.eval_shape(lambda key: _flat(called(environment.reset, key, params)[0]), jax.random.key(0))
         object.__setattr__(self, "INPUTS", tuple(f"observation_{place}" for place in range(shapes.shape[0])))
@@ -105,14 +105,13 @@ class Gymnax(Control):
         return jax.vmap(one)(jax.random.split(key, self.starts))
 
     def observe(self, state: GymnaxState) -> Float[Array, "... inputs"]:
-        """What the network sees."""
+        """The inputs of the network."""
         return state.seen
 
     def advance(
         self, state: GymnaxState, action: Float[Array, "starts outputs"]
     ) -> tuple[GymnaxState, Float[Array, " starts"], Bool[Array, " starts"]]:
-        """One step later. The state of an episode that has ended is its last one, or of a wrapped environment the one
-        before."""
+        """Make one step. An episode that has ended keeps its last state, or in a wrapped environment the one before."""
         environment, params = self._found()
         space = environment.action_space(params)
 
@@ -140,7 +139,7 @@ class Gymnax(Control):
 
 @functools.cache
 def _made(name: str) -> Any:
-    """One environment for each name: those of gymnax are equal to themselves alone."""
+    """One environment for each name, cached: environments of gymnax compare by identity."""
     return _checks.extra("gymnax", EXTRA).make(name)[0]
 
 
@@ -158,7 +157,7 @@ def _stepped(environment: Any, key: PRNGKey, state: Any, action: Array, params: 
 
 
 def _outputs(space: Any) -> int:
-    """How many outputs a policy has."""
+    """The number of outputs of a policy."""
     if hasattr(space, "n"):
         return int(space.n)
     if hasattr(space, "low") and hasattr(space, "shape"):
@@ -175,12 +174,12 @@ def _action(space: Any, outputs: Float[Array, " outputs"]) -> Array:
 
 
 def _flat(seen: Any) -> Float[Array, " inputs"]:
-    """Observations as one vector of floating point."""
+    """Observations as one floating-point vector."""
     leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(seen)]
     kind = jnp.result_type(*(leaf.dtype for leaf in leaves), jnp.float32)
     return jnp.concatenate([leaf.astype(kind).reshape(-1) for leaf in leaves])
 
 
 def _strict(state: Any) -> Any:
-    """Arrays instead of Python numbers, as loops carry them."""
+    """Arrays instead of Python numbers, as the carry of a loop needs."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)

@@ -1,4 +1,4 @@
-"""Variation of aligned parents and mutation, in the form that emitters of QDax take.
+"""Variation of aligned parents, and mutation, in the form that emitters of QDax take.
 
 Chalumeau, F. et al. QDax: A library for quality-diversity and population-based algorithms with hardware acceleration.
 JMLR 25 (2024).
@@ -24,7 +24,7 @@ from evojax_align.symmetry.inference import remembered
 
 EXTRA = "qdax"
 ALONE = (0, 5)
-"""Since this version emitters take children alone, and before it children and a key."""
+"""From this version on, emitters take only children; before it, they take children and a key."""
 
 
 def variation(
@@ -39,7 +39,7 @@ def variation(
 ) -> "Variation":
     """A `variation_fn` for emitters of QDax, such as `MixingEmitter`, whose parents are aligned before they recombine.
 
-    QDax 0.5 takes children alone from it, although its annotations say otherwise; QDax 0.4 takes children and a key.
+    QDax 0.5 takes only children from it, although its annotations differ; QDax 0.4 takes children and a key.
 
     Args:
         apply: the network.
@@ -47,17 +47,17 @@ def variation(
         method: a bijective method of `align`, "none", or "random", the control that gives the second parent's neurons
             a random order.
         crossover: a name that `Neuroevolution` takes, or a function `crossover(key, a, b)` of one pair.
-        spec: the symmetry, if it is known already.
+        spec: the symmetry of the network; inferred by default.
         chunk: pairs at once (see `population.map`).
-        gives_key: whether a key is returned too; by default what the installed QDax takes.
+        gives_key: whether to return a key too; by default as the installed QDax expects.
 
     Returns:
         A function of two populations of parents and a key. For each pair it returns
-        `crossover(key, a, align(apply, a, b, x).b)`, with its own key of `jax.random.split(key, pairs)`; with
-        `gives_key` these and a key.
+        `crossover(key, a, align(apply, a, b, x).b)`, with its own key of `jax.random.split(key, pairs)`. With
+        `gives_key`, it also returns a key.
 
     Raises:
-        ValueError: for a method that is no bijection, an unknown crossover, or a network without groups of neurons.
+        ValueError: for a method that is not bijective, an unknown crossover, or a network without groups of neurons.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -107,7 +107,7 @@ def mutation(
         kind = Function(kind)
     if kind.compares:
         if apply is None:
-            raise _checks.bad("apply", None, "the network", "Safe mutation looks into it.")
+            raise _checks.bad("apply", None, "the network", "Safe mutation needs it.")
         _checks.inputs("x", x)
     return Mutating(kind, apply, x, _gives_key(gives_key))
 
@@ -119,11 +119,11 @@ class Variation:
     Attributes:
         apply: the network.
         x: inputs on which neurons are compared.
-        method: how the second parent is aligned.
-        crossover: of one pair.
-        spec: the symmetry, if it is known.
+        method: the method that aligns the second parent.
+        crossover: the crossover of one pair.
+        spec: the symmetry of the network, if given.
         chunk: pairs at once.
-        gives_key: whether a key is returned too.
+        gives_key: whether to return a key too.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -155,7 +155,7 @@ class Variation:
 
         def child(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
             if self.method == RANDOM:
-                assert spec is not None  # read above
+                assert spec is not None  # inferred above
                 key, key_order = jax.random.split(key)
                 b = permute(spec, b, random_permutations(spec, key_order))
             elif aligned:
@@ -173,10 +173,10 @@ class Mutating:
     """See `mutation`.
 
     Attributes:
-        kind: of mutation.
+        kind: the mutation.
         apply: the network, for safe mutation.
         x: inputs of the network.
-        gives_key: whether a key is returned too.
+        gives_key: whether to return a key too.
 
     Example:
         >>> import evojax_align as ea
@@ -190,14 +190,14 @@ class Mutating:
     gives_key: bool
 
     def __call__(self, x: PyTree, key: PRNGKey) -> Any:
-        """Changed networks."""
+        """Return mutated networks."""
         keys, rest = _keys(key, population.size(x), self.gives_key)
         changed = population.map(lambda key, params: self.kind.mutated(key, params, self.apply, self.x), keys, x)
         return (changed, rest) if self.gives_key else changed
 
 
 def _keys(key: PRNGKey, count: int, gives_key: bool) -> tuple[Any, Any]:
-    """A key for each pair, and one to return, of the kind that was given."""
+    """A key for each pair and one to return, of the given kind."""
     if gives_key:
         key, used = jax.random.split(key)
         return jax.random.split(_checks.key("key", used), count), key
@@ -205,7 +205,7 @@ def _keys(key: PRNGKey, count: int, gives_key: bool) -> tuple[Any, Any]:
 
 
 def _gives_key(given: bool | None) -> bool:
-    """What was asked for, or what the installed QDax takes."""
+    """The given value, or what the installed QDax expects."""
     if given is not None:
         return given
     try:

@@ -1,4 +1,4 @@
-"""Mutation: pure functions of one network; lift them with `population.map`, and compile what calls them."""
+"""Mutation: pure functions of one network; lift them with `population.map`, and call them under `jax.jit`."""
 
 from evojax_align.evolution.mutation.gaussian import gaussian, isotropic
 from evojax_align.evolution.mutation.safe_gradient import safe_gradient, sensitivity

@@ -1,4 +1,4 @@
-"""Gaussian noise: on genes, as a share of the size of the weights, or the same on every weight."""
+"""Gaussian noise: on genes, relative to the size of the weights, or of the same size on every weight."""
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +23,16 @@ def gaussian(
     Args:
         key: a random key.
         params: the network.
-        genes: what is mutated or left alone as a whole; weights of no gene are left alone.
-        scale: standard deviation of the noise as a share of the root mean square of its leaf; one for all genes, or
+        genes: the units of mutation; weights without a gene are not changed.
+        scale: standard deviation of the noise relative to the root mean square of its leaf; one for all genes, or
             one for each.
-        rate: the chance of a gene to mutate.
+        rate: the probability that a gene mutates.
 
     Returns:
-        A tree like the parameters. With a scale or a rate of 0 it is the same, bit for bit.
+        A tree like the parameters; with a scale or a rate of 0, it equals them bit for bit.
 
     Raises:
-        ValueError: for a scale or a rate that cannot be.
+        ValueError: for an invalid scale or rate.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -49,7 +49,7 @@ def gaussian(
         raise _checks.bad("genes", "genes of another network", "those of params", "Make them from params.")
     key_genes, key_noise = jax.random.split(key)
     chosen = jax.random.bernoulli(key_genes, rate, (len(genes.names),))
-    scales = jnp.append(jnp.where(chosen, scale, 0), 0.0)  # the last is of weights without a gene
+    scales = jnp.append(jnp.where(chosen, scale, 0), 0.0)  # the last entry is for weights without a gene
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key_noise, max(1, len(leaves)))
 
@@ -66,7 +66,7 @@ def gaussian(
 
 
 def isotropic(key: PRNGKey, params: PyTree, *, scale: ArrayLike) -> PyTree:
-    """Add to every weight of one network Gaussian noise of the same standard deviation: params + scale N(0, I).
+    """Add Gaussian noise of one standard deviation to every weight of a network: params + scale N(0, I).
 
     Args:
         key: a random key.
@@ -74,8 +74,7 @@ def isotropic(key: PRNGKey, params: PyTree, *, scale: ArrayLike) -> PyTree:
         scale: standard deviation of the noise.
 
     Returns:
-        A tree like the parameters. Leaves that are not of floating point stay as they are; with a scale of 0 all do,
-        bit for bit.
+        A tree like the parameters. Leaves that are not floating-point are not changed; with a scale of 0, no leaf is.
 
     Raises:
         ValueError: for a scale below 0.
@@ -97,5 +96,5 @@ def isotropic(key: PRNGKey, params: PyTree, *, scale: ArrayLike) -> PyTree:
 
 
 def added(leaf: Array, step: Array) -> Array:
-    """The sum in the precision of the step, rounded to the type of the leaf; the leaf itself, -0 too, where it is 0."""
+    """The sum in the precision of the step, cast to the dtype of the leaf; exactly the leaf where the step is 0."""
     return jnp.where(step == 0, leaf, (leaf + step).astype(leaf.dtype))

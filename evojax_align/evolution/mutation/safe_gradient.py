@@ -1,6 +1,6 @@
-"""Safe mutation by output gradients (SM-G): weights that the outputs depend on change less.
+"""Safe mutation by output gradients (SM-G): weights that the outputs depend on strongly change less.
 
-Lehman, Chen, Clune & Stanley (2018), and their program.
+Lehman, Chen, Clune & Stanley (2018), and their code.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from evojax_align.training.scoring import chunk_size
 
 KINDS = ("summed", "absolute", "second")
 CHUNK = 8
-"""Gradients at a time."""
+"""Number of gradients that are computed at a time."""
 
 
 def safe_gradient(
@@ -33,30 +33,30 @@ def safe_gradient(
     limit: ArrayLike | None = None,
     chunk: int = CHUNK,
 ) -> PyTree:
-    """Add Gaussian noise to one network, to each weight in inverse proportion to its `sensitivity` (SM-G).
+    """Add Gaussian noise to one network, for each weight in inverse proportion to its `sensitivity` (SM-G).
 
         child = params + scale N(0, I) / max(s, floor)
 
-    A weight that the outputs do not depend on, s = 0, gets noise of standard deviation `scale`, as in the program of
-    Lehman et al.; one whose sensitivity is not finite stays as it is.
+    A weight that the outputs do not depend on, s = 0, gets noise of standard deviation `scale`, as in the code of
+    Lehman et al. A weight whose sensitivity is not finite is not changed.
 
     Args:
         key: a random key.
         apply: the network.
         params: its parameters.
-        x: inputs that the network has met, such as a sample of those that its fitness was found on.
-        scale: standard deviation of the noise where the sensitivity is 1.
+        x: typical inputs of the network, such as a sample of those on which its fitness is evaluated.
+        scale: standard deviation of the noise at a sensitivity of 1.
         kind: the sensitivity: "summed" (SM-G-SUM), "absolute" (SM-G-ABS) or "second" (SM-G-SO).
         floor: the smallest sensitivity, so that no weight changes too much.
         limit: the largest change of a weight (0.2 and 10 in the tasks of Lehman et al.); none by default.
-        chunk: gradients at a time; memory is that of so many copies of the parameters.
+        chunk: number of gradients computed at a time; each takes the memory of a copy of the parameters.
 
     Returns:
-        A tree like the parameters. Leaves that are not of floating point stay as they are. The derivative by the
-        parameters is that of the sum: the noise counts as a constant.
+        A tree like the parameters. Leaves that are not floating-point are not changed. Derivatives with respect to
+        the parameters treat the noise as a constant.
 
     Raises:
-        ValueError: for a scale or floor that cannot be, an unknown kind, or outputs without one row for each sample.
+        ValueError: for an invalid scale or floor, an unknown kind, or outputs without one row for each sample.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -109,24 +109,24 @@ def sensitivity(
         absolute    sqrt( Σ_k ( 1/n Σ_i |dy_ik/dw| )² )
         second      sqrt( |(H v)_w| )
 
-    where H is the Hessian of the divergence 1/n Σ_i Σ_k (y_ik(w) - y_ik)² at the network itself, and v the direction of
-    the change, of length 1. There H is 2/n Jᵀ J, with J the Jacobian of all outputs, so that H v takes two derivatives
-    of first order. Gradients of opposite sign cancel in "summed", which takes a backward pass for each output;
-    "absolute" takes one for each output and input, and calls the network with one input at a time; "second" takes one
-    forward and one backward.
+    where H is the Hessian of the divergence 1/n Σ_i Σ_k (y_ik(w) - y_ik)² at the present parameters, and v the unit
+    vector in the direction of the change. Then H = 2/n Jᵀ J, with J the Jacobian of all outputs, so that H v needs only
+    first derivatives. In "summed", gradients of opposite sign cancel; it takes one backward pass for each output.
+    "absolute" takes one for each output and input, and calls the network with one input at a time. "second" takes one
+    forward-mode and one backward pass.
 
     Args:
-        apply: the network. Its outputs are any tree of numbers with one row for each input; all entries of a row are
-            outputs, those of a recurrent network for each step, too. Integers are left out.
+        apply: the network. Its outputs are any tree of arrays with one row for each input; all entries of a row are
+            outputs, including every step of a recurrent network. Integers are ignored.
         params: its parameters.
         x: inputs, along the leading axis of every leaf.
         kind: "summed", "absolute" or "second".
-        direction: of "second" alone, a tree like the parameters.
-        chunk: gradients at a time; memory is that of so many copies of the parameters.
+        direction: for "second" only, a tree like the parameters.
+        chunk: number of gradients computed at a time; each takes the memory of a copy of the parameters.
 
     Returns:
-        A tree like the parameters, of float32 or better; 0 for leaves that are not of floating point. It is a constant
-        for derivatives.
+        A tree like the parameters, of float32 or better; 0 for leaves that are not floating-point. No gradients flow
+        through it.
 
     Raises:
         ValueError: for an unknown kind, a direction that is missing or not used, or outputs without one row for each
@@ -149,7 +149,7 @@ def sensitivity(
     if (direction is None) == (kind == "second"):
         came = f"{'none' if direction is None else 'one'} for kind={kind!r}"
         fix = "Pass the noise." if direction is None else "Leave it out."
-        raise _checks.bad("direction", came, 'one for kind="second" alone', fix)
+        raise _checks.bad("direction", came, 'one for kind="second" only', fix)
     if direction is not None:
         _checks.same_trees("params", params, "direction", direction)
     found = _sensitivity(apply, params, x, kind, floats(direction)[0], chunk)
@@ -160,7 +160,7 @@ def sensitivity(
 def _sensitivity(
     apply: Apply, params: PyTree, x: PyTree, kind: str, direction: Sequence[Array], chunk: int
 ) -> list[Array]:
-    """The sensitivity of each leaf of floating point."""
+    """The sensitivity of each floating-point leaf."""
     _checks.inputs("x", x)
     _checks.positive("chunk", chunk)
     params, x, direction = jax.lax.stop_gradient((params, x, direction))
@@ -208,12 +208,12 @@ def _second(
 
 
 def _total(fn: Callable[[Array], list[Array]], count: int, chunk: int, zeros: Sequence[Array]) -> list[Array]:
-    """The sum of a function over 0, 1, ..., count - 1, a few at a time, in the memory of a few."""
+    """The sum of a function over 0, 1, ..., count - 1, computed in chunks to limit memory."""
     size = chunk_size(count, chunk)
 
     def add(totals: list[Array], first: Array) -> tuple[list[Array], None]:
         numbers = first + jnp.arange(size)
-        found = jax.vmap(fn)(jnp.minimum(numbers, count - 1))  # the last may come twice, and counts once
+        found = jax.vmap(fn)(jnp.minimum(numbers, count - 1))  # the last index may occur twice and counts once
 
         def added(total: Array, part: Array) -> Array:
             counted = (numbers < count).reshape(size, *[1] * (part.ndim - 1))
@@ -225,7 +225,7 @@ def _total(fn: Callable[[Array], list[Array]], count: int, chunk: int, zeros: Se
 
 
 def _rows(outputs: PyTree) -> Array:
-    """All outputs that are no integers, one row for each sample, in float32 or better."""
+    """All outputs that are not integers, one row for each sample, in float32 or better."""
     rows = []
     for leaf in jax.tree.leaves(outputs):
         if _is_float(leaf):
@@ -243,7 +243,7 @@ def _outputs_of_a_sample(shapes: PyTree, samples: int) -> int:
     if not leaves or any(leaf.shape[:1] != (samples,) for leaf in leaves):
         came = f"outputs of shapes {[leaf.shape for leaf in leaves[:6]]} for {samples} inputs"
         fix = "Give the network inputs along a leading axis, or lift it: jax.vmap(apply, (None, 0))."
-        raise _checks.bad("apply", came, "numbers of floating point, one row for each input", fix)
+        raise _checks.bad("apply", came, "floating-point numbers, one row for each input", fix)
     return sum(
         int(np.prod(leaf.shape[1:])) * (2 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else 1) for leaf in leaves
     )

@@ -1,6 +1,6 @@
-"""Safe mutation by rescaling (SM-R): noise that changes the outputs as much as is asked for.
+"""Safe mutation by rescaling (SM-R): noise that changes the outputs by a given amount.
 
-Lehman, Chen, Clune & Stanley (2018), and their program.
+Lehman, Chen, Clune & Stanley (2018), and their code.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ FASTEST = 16.0
 
 
 def mean_square(before: PyTree, after: PyTree) -> Float[Array, ""]:
-    """The mean squared difference of two trees of outputs, over all numbers of floating point.
+    """The mean squared difference of two trees of outputs, over all floating-point entries.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -29,7 +29,7 @@ def mean_square(before: PyTree, after: PyTree) -> Float[Array, ""]:
     """
     pairs = list(zip(floats(before)[0], floats(after)[0], strict=True))
     if not pairs:
-        raise _checks.bad("before", "no numbers of floating point", "outputs", "Measure integers yourself: measure=.")
+        raise _checks.bad("before", "no floating-point numbers", "outputs", "Measure integers yourself: measure=.")
     wide = [[leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in pair] for pair in pairs]
     return sum((jnp.sum(jnp.abs(q - p) ** 2) for p, q in wide), start=jnp.zeros(())) / sum(p.size for p, _ in pairs)
 
@@ -47,32 +47,32 @@ def safe_rescaling(
     tolerance: ArrayLike = 0.01,
     rounds: int = 20,
 ) -> PyTree:
-    """Add Gaussian noise to one network, as much as makes its outputs differ by a given divergence (SM-R).
+    """Add Gaussian noise to one network, scaled so that its outputs change by a given divergence (SM-R).
 
-    One direction N(0, I) is drawn. A line search finds the t for which params + t N(0, I) has the divergence: a first
-    guess as if divergence grew with t², then bisection on a logarithmic scale, by turns.
+    One direction N(0, I) is drawn. A line search finds the t for which params + t N(0, I) has the divergence. It
+    alternates between extrapolation, as if the divergence grew with t², and bisection on a logarithmic scale.
 
     Args:
         key: a random key.
         apply: the network.
         params: its parameters.
-        x: inputs that the network has met, such as a sample of those that its fitness was found on.
-        divergence: how much the outputs are to change.
+        x: typical inputs of the network, such as a sample of those on which its fitness is evaluated.
+        divergence: the desired change of the outputs.
         measure: the divergence of outputs, `measure(before, after)`; the mean squared difference by default, as in most
-            programs of Lehman et al. For a policy, the Kullback-Leibler divergence of its actions is a choice.
-        scale: standard deviation of the noise that the search begins with.
-        limit: the largest standard deviation that it tries.
-        tolerance: the search ends within this share of the divergence.
-        rounds: number of trials at most, each of which runs the network on all inputs.
+            experiments of Lehman et al. For a policy, it may be the Kullback-Leibler divergence of its actions.
+        scale: standard deviation of the noise at the start of the search.
+        limit: the largest standard deviation that is tried.
+        tolerance: the search ends at this relative distance from the divergence.
+        rounds: largest number of trials, each of which runs the network on all inputs.
 
     Returns:
-        A tree like the parameters: of all trials, the one of nearest divergence, by ratio. Where no trial changes the
-        outputs, it has noise of `scale`. Leaves that are not of floating point stay as they are. The derivative by the
-        parameters is that of the sum: the noise counts as a constant.
+        A tree like the parameters: the trial with the divergence nearest to the desired one, by ratio. If no trial
+        changes the outputs, the noise has standard deviation `scale`. Leaves that are not floating-point are not
+        changed. Derivatives with respect to the parameters treat the noise as a constant.
 
     Raises:
-        ValueError: for a divergence, scale, limit, tolerance or number of rounds that cannot be, or a measure that
-            does not give one number.
+        ValueError: for an invalid divergence, scale, limit, tolerance or number of rounds, or a measure that does not
+            return one number.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -120,7 +120,7 @@ def safe_rescaling(
 def _search(
     diverged: Callable[[Array], Array], target: Array, start: Array, limit: Array, tolerance: ArrayLike, rounds: int
 ) -> Array:
-    """The t from 0 to a limit at which a function that mostly grows, from 0 at 0, comes nearest to the target."""
+    """The t in [0, limit] at which a mostly increasing function with value 0 at 0 comes nearest to the target."""
 
     def unfinished(state: tuple[Array, ...]) -> Array:
         number, *_, gap = state
@@ -129,7 +129,7 @@ def _search(
     def trial(state: tuple[Array, ...]) -> tuple[Array, ...]:
         number, t, low, high, best, gap = state
         found = diverged(t).astype(t.dtype)
-        found = jnp.where(jnp.isnan(found), jnp.inf, jnp.abs(found))  # a broken network has changed too much
+        found = jnp.where(jnp.isnan(found), jnp.inf, jnp.abs(found))  # NaN counts as too large a change
         off = jnp.abs(jnp.log(found / target))
         best, gap = jnp.where(off < gap, t, best), jnp.minimum(off, gap)
         low, high = jnp.where(found < target, t, low), jnp.where(found < target, high, t)
@@ -138,9 +138,9 @@ def _search(
         middle = jnp.sqrt(jnp.where(closed, low, 1.0)) * jnp.sqrt(jnp.where(closed, high, 1.0))
         fits = (low < guess) & (guess < high) & (number % 2 == 0)
         step = jnp.minimum(jnp.where(closed & ~fits, middle, guess), limit)
-        number = jnp.where(step == t, rounds, number + 1)  # nowhere else to go
+        number = jnp.where(step == t, rounds, number + 1)  # no further t to try
         return number, step, low, high, best, gap
 
-    zero = 0 * start  # varies over devices as all else
+    zero = 0 * start  # varies over devices as the other carries do
     state = nothing(start), start, zero, zero + jnp.inf, start, zero + jnp.inf
     return jax.lax.while_loop(unfinished, trial, state)[4]

@@ -1,4 +1,4 @@
-"""Evolution of the weights of any network, for any fitness, without gradients."""
+"""Evolution of the weights of any network for any fitness function, without gradients."""
 
 from evojax_align.evolution.neuroevolution.choosing import Fronts, Niches, Selection, Tournament, Truncation
 from evojax_align.evolution.neuroevolution.islands import Islands

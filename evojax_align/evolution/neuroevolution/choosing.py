@@ -1,4 +1,4 @@
-"""Selection as values: who survives and who has children. One of your own inherits from `Selection`."""
+"""Selection operators: which members survive and which have children. Your own inherits from `Selection`."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -21,10 +21,10 @@ from evojax_align.evolution.selection import (
 
 
 class Selection:
-    """How members are compared, and how parents are drawn. Instances must be hashable, as frozen dataclasses are.
+    """The ranking of members and the choice of parents. Instances must be hashable, as frozen dataclasses are.
 
     Attributes:
-        uses_scores: whether fitness functions have to give `Evaluation.scores`.
+        uses_scores: whether fitness functions must return `Evaluation.scores`.
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
@@ -42,20 +42,20 @@ class Selection:
     uses_scores: ClassVar[bool] = False
 
     def values(self, fitness: Float[Array, " n"], scores: Any) -> Float[Array, " n"]:
-        """What members are ranked by, larger is better; -inf for those that failed."""
+        """The values by which members are ranked, larger is better; -inf for failed members."""
         return failed_last(fitness)
 
     def parents(self, key: PRNGKey, values: Float[Array, " n"], scores: Any, count: int) -> Int[Array, "count 2"]:
-        """The places of both parents of each child."""
+        """The indices of both parents of each child."""
         raise NotImplementedError(f"{type(self).__name__} does not define `parents`")
 
 
 @dataclasses.dataclass(frozen=True)
 class Truncation(Selection):
-    """Parents are drawn from the best members, all alike likely, two different ones for each child.
+    """Truncation selection: two different parents for each child, drawn uniformly from the best members.
 
     Attributes:
-        share: of the members that may be parents; at least two are.
+        share: fraction of the members that may be parents; at least two are.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -69,12 +69,12 @@ class Truncation(Selection):
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise _checks.bad("share", self.share, "a share above 0, at most 1", "Pass 0.5 for the better half.")
+            raise _checks.bad("share", self.share, "a fraction above 0, at most 1", "Pass 0.5 for the better half.")
 
     def parents(self, key: PRNGKey, values: Float[Array, " n"], scores: Any, count: int) -> Int[Array, "count 2"]:
         """See the class."""
         pool = best(values, min(values.shape[0], max(2, round(self.share * values.shape[0]))))
-        known = jnp.clip(jnp.sum(values > -jnp.inf), 1, pool.shape[0])  # those that failed are last
+        known = jnp.clip(jnp.sum(values > -jnp.inf), 1, pool.shape[0])  # failed members are last
         key_first, key_other = jax.random.split(key)
         first = jax.random.randint(key_first, (count,), 0, known)
         other = (first + jax.random.randint(key_other, (count,), 1, jnp.maximum(known, 2))) % known
@@ -83,10 +83,10 @@ class Truncation(Selection):
 
 @dataclasses.dataclass(frozen=True)
 class Tournament(Selection):
-    """Each parent is the best of a few members that are drawn with replacement.
+    """Tournament selection: each parent is the best of a few members drawn with replacement.
 
     Attributes:
-        size: how many meet in a tournament; 1 is pure chance.
+        size: number of members in a tournament; 1 is uniform selection.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -111,7 +111,7 @@ class Tournament(Selection):
 class Fronts(Selection):
     """NSGA-II, for several objectives (Deb et al. 2002): survival by fronts and crowding, tournaments of two.
 
-    `Evaluation.scores` are the objectives, all to be large.
+    `Evaluation.scores` are the objectives, all to be maximised.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -123,7 +123,7 @@ class Fronts(Selection):
     uses_scores: ClassVar[bool] = True
 
     def values(self, fitness: Float[Array, " n"], scores: Float[Array, "n objectives"]) -> Float[Array, " n"]:
-        """The place in the order of fronts and crowding, negative."""
+        """Minus the rank in the order of fronts and crowding."""
         order = by_dominance(jnp.where(jnp.isnan(fitness)[:, None], jnp.nan, scores))
         places = jnp.zeros_like(fitness).at[order].set(-jnp.arange(fitness.shape[0], dtype=fitness.dtype))
         return jnp.where(jnp.isnan(fitness), -jnp.inf, places)
@@ -135,15 +135,14 @@ class Fronts(Selection):
 
 @dataclasses.dataclass(frozen=True)
 class Niches(Selection):
-    """Members compete for samples, and choose mates that solve others than they do (M2N2, GECCO 2025).
+    """Competition for samples, and mates that solve other samples than the first parent (M2N2, GECCO 2025).
 
-    `Evaluation.scores` are numbers for each sample, such as whether its class is right. Where some members have less
-    than 0 for a sample, such as minus a loss, all count from the lowest of them.
+    `Evaluation.scores` has one number for each sample, such as whether its predicted class is right. If a sample has
+    scores below 0, such as minus a loss, its lowest score is subtracted from all of them.
 
     Attributes:
         alpha: the strength of the competition (see `selection.competition`).
-        attraction: whether the second parent is drawn by what it adds to the first (see `selection.attraction`), or as
-            the first one is.
+        attraction: whether the second parent is drawn by `selection.attraction` to the first, or like the first.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -164,7 +163,7 @@ class Niches(Selection):
             raise _checks.bad("alpha", self.alpha, "a number of at least 0", "Pass 1 for the competition of M2N2.")
 
     def values(self, fitness: Float[Array, " n"], scores: Shaped[Array, "n samples"]) -> Float[Array, " n"]:
-        """The share of what samples have to give."""
+        """The fitness of each member under competition."""
         shared = competition(_known(fitness, scores), alpha=self.alpha)
         return failed_last(jnp.where(jnp.isnan(fitness), jnp.nan, shared))
 
@@ -185,7 +184,7 @@ class Niches(Selection):
 
 
 def _known(fitness: Array, scores: Array) -> Array:
-    """Scores of floating point, NaN for members that failed."""
+    """Floating-point scores, NaN for failed members."""
     scores = jnp.asarray(scores, jnp.promote_types(jnp.result_type(scores), jnp.float32))
-    scores = scores - jnp.minimum(jnp.nanmin(scores, axis=0, keepdims=True), 0)  # those below 0 count from the lowest
+    scores = scores - jnp.minimum(jnp.nanmin(scores, axis=0, keepdims=True), 0)  # shifted if negative
     return jnp.where(jnp.isnan(fitness)[:, None], jnp.nan, scores)

@@ -1,4 +1,4 @@
-"""One generation as programs: breeding, evaluation, and the choice of who stays."""
+"""One generation as compiled functions: breeding, evaluation and selection of survivors."""
 
 import dataclasses
 from functools import partial
@@ -12,7 +12,7 @@ from evojax_align._types import Array, PRNGKey, PyTree
 from evojax_align.alignment.many import align_to
 from evojax_align.evolution.evaluation import Evaluation
 from evojax_align.evolution.neuroevolution import lineage
-from evojax_align.evolution.neuroevolution.judging import Program, judged
+from evojax_align.evolution.neuroevolution.judging import Program, evaluate_all
 from evojax_align.evolution.neuroevolution.mating import RANDOM, Aligned, named
 from evojax_align.evolution.neuroevolution.records import Births, NeuroevolutionInfo
 from evojax_align.evolution.neuroevolution.records import NeuroevolutionState as State
@@ -26,7 +26,7 @@ from evojax_align.symmetry.inference import remembered
 def first_step(
     s: Settings, program: Program, key: PRNGKey, state: State, probe: PyTree, data: PyTree, constants: list[Any]
 ) -> tuple[State, NeuroevolutionInfo]:
-    """Evaluate the founders, and put them in order."""
+    """Evaluate the founders and sort them."""
     _, key_judge, key_tell = jax.random.split(key, 3)
     values = evaluated(s, program, key_judge, state.members, data, constants)
     return tell(s, key_tell, state.members, values, state, probe, data)
@@ -36,7 +36,7 @@ def first_step(
 def step(
     s: Settings, program: Program, key: PRNGKey, state: State, probe: PyTree, data: PyTree, constants: list[Any]
 ) -> tuple[State, NeuroevolutionInfo]:
-    """Breed, evaluate, and choose who stays."""
+    """Breed children, evaluate them and select the survivors."""
     key_ask, key_judge, key_tell = jax.random.split(key, 3)
     asked, state = ask(s, key_ask, state, probe, data)
     values = evaluated(s, program, key_judge, asked, data, constants)
@@ -47,12 +47,12 @@ def evaluated(
     s: Settings, program: Program, key: PRNGKey, members: PyTree, data: PyTree, constants: list[Any]
 ) -> Evaluation:
     """The evaluation of every network, all with the same key."""
-    return judged(program, constants, key, members, data, samples=s.samples, chunk=s.chunk, mesh=s.mesh)
+    return evaluate_all(program, constants, key, members, data, samples=s.samples, chunk=s.chunk, mesh=s.mesh)
 
 
 @partial(jax.jit, static_argnums=0)
 def ask(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) -> tuple[PyTree, State]:
-    """The networks to evaluate, and the state with how they came about."""
+    """The networks to evaluate, and the state with their births."""
     if state.evaluated or s.asked != s.size:
         return _bred(s, key, state, probe, data)
 
@@ -63,7 +63,7 @@ def ask(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) ->
 
 
 def founders(s: Settings, count: int) -> Births:
-    """How networks came about that have no parents."""
+    """The births of networks without parents."""
     own, none = jnp.arange(count, dtype=jnp.int32) % s.size, jnp.zeros(count, bool)
     return Births(jnp.stack([own, own], axis=1), none, none, jnp.full(count, 0 if s.lineages else -1, jnp.int32))
 
@@ -113,22 +113,22 @@ def _bred(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) 
 
 
 def _no_network(params: PyTree, x: PyTree) -> PyTree:
-    raise _checks.bad("apply", None, "the network", "Pass it to Neuroevolution: the mutation runs it.")
+    raise _checks.bad("apply", None, "the network", "Pass it to Neuroevolution: the mutation calls it.")
 
 
 def _elites(s: Settings) -> Array:
-    """The places of the elites, which are the first of each island."""
+    """The indices of the elites, which are the first members of each island."""
     places = jnp.arange(s.size, dtype=jnp.int32).reshape(s.islands.count, -1)
     return places[:, : s.elites // s.islands.count].reshape(-1)
 
 
 def _inputs(s: Settings, key: PRNGKey, probe: PyTree, data: PyTree) -> PyTree:
-    """The inputs on which neurons are compared in this generation; None where each network has its own."""
+    """The inputs on which neurons are compared in this generation; None if each network has its own."""
     if s.probe != DATA or not (s.compares or s.permutes):
         return probe
     if not isinstance(data, tuple | list) or not data:
         came = "None" if data is None else type(data).__name__
-        raise _checks.bad("data", came, "a pair of inputs and targets, as probe='data' asks", "Pass data=(x, y).")
+        raise _checks.bad("data", came, "a pair of inputs and targets, as probe='data' needs", "Pass data=(x, y).")
     count = jnp.shape(jax.tree.leaves(data[0])[0])[0]
     chosen = jax.random.choice(key, count, (min(s.probe_size, count),), replace=False)
     return population.take(data[0], chosen)
@@ -152,20 +152,20 @@ def _spec(s: Settings, state: State, x: PyTree) -> PermutationSpec | None:
 
 
 def require_groups(s: Settings, spec: PermutationSpec) -> None:
-    """Refuse a network that has no neurons to align or to exchange."""
+    """Raise an error for a network without neurons to align or to exchange."""
     if not spec.groups:
         name = "alignment" if s.alignment else "crossover"
-        fix = f"Pass {name}='none'; print(symmetry.infer(apply, params, x)) says what holds each axis."
+        fix = f"Pass {name}='none'; print(symmetry.infer(apply, params, x)) shows what fixes each axis."
         raise _checks.bad(name, "a network in which no axis can be permuted", "groups of neurons", fix)
 
 
 def _known(s: Settings) -> Any:
-    assert s.apply is not None  # refused otherwise
+    assert s.apply is not None  # checked in `settings`
     return s.apply
 
 
 def _in_one_order(s: Settings, key: PRNGKey, state: State, spec: PermutationSpec | None, x: PyTree) -> State:
-    """The state with all members in the order of the fittest one, where that is due."""
+    """The state with all members in the order of the fittest, in generations in which they are aligned."""
     if not s.alignment or s.alignment.of == "pairs" or spec is None:
         return state
     due = state.generation == 1 if s.alignment.of == "founders" else state.generation % s.alignment.every == 0
@@ -184,7 +184,7 @@ def _in_one_order(s: Settings, key: PRNGKey, state: State, spec: PermutationSpec
 
 
 def _ordered(s: Settings, spec: PermutationSpec, key: PRNGKey, reference: PyTree, network: PyTree, x: PyTree) -> PyTree:
-    """A network with its neurons in the order of another, or in a random one."""
+    """A network with its neurons in the order of the reference, or in random order."""
     if s.alignment.method == RANDOM:
         return permute(spec, network, random_permutations(spec, key))
     method = s.alignment.method if s.alignment else Aligned().method
@@ -195,9 +195,9 @@ def _ordered(s: Settings, spec: PermutationSpec, key: PRNGKey, reference: PyTree
 def _mates(
     s: Settings, key: PRNGKey, state: State, parents: Array, crossed: Array, spec: PermutationSpec | None, x: PyTree
 ) -> tuple[PyTree, tuple[Array, Array]]:
-    """Second parents that were aligned with the first; and for each mating which of them it takes, and if it does.
+    """Second parents aligned with the first; for each mating the index of its aligned parent, and whether it has one.
 
-    Where parents are not crossed nothing is aligned. A scan then skips the work; `vmap` does it all the same.
+    Parents that are not crossed are not aligned. A scan skips that work; `vmap` computes it anyway.
     """
     slots, own = jnp.zeros(s.children, jnp.int32), jnp.zeros(s.children, bool)
     if not s.aligned or spec is None:
@@ -214,10 +214,10 @@ def _mates(
         keys = jax.random.split(key_order, s.aligned)
         return population.map(one, keys, pairs, counts, chunk=s.chunk, mesh=s.mesh)
 
-    def as_they_are(pairs: Array) -> PyTree:
+    def unchanged(pairs: Array) -> PyTree:
         return population.take(state.members, pairs[:, 1])
 
-    mates = jax.lax.cond(jnp.any(counts), ordered, as_they_are, parents[places])
+    mates = jax.lax.cond(jnp.any(counts), ordered, unchanged, parents[places])
     slots = slots.at[places].set(jnp.arange(s.aligned, dtype=jnp.int32))
     return mates, (slots, own.at[places].set(counts))
 
@@ -226,10 +226,10 @@ def _mates(
 def tell(
     s: Settings, key: PRNGKey, asked: PyTree, values: Evaluation, state: State, probe: PyTree, data: PyTree
 ) -> tuple[State, NeuroevolutionInfo]:
-    """Choose who stays."""
+    """Select the survivors."""
     count = values.fitness.shape[0]
     births = state.births if count == s.asked else founders(s, count)
-    parents = jnp.where(births.crossed[:, None], births.parents, births.parents[:, :1])  # those that gave something
+    parents = jnp.where(births.crossed[:, None], births.parents, births.parents[:, :1])  # the parents that contributed
     new = asked, values.fitness, kept(s, values), parents
     if s.elites and not s.reevaluate:
         places = _elites(s)
@@ -273,7 +273,7 @@ def tell(
 
 
 def kept(s: Settings, values: Evaluation) -> tuple[PyTree, PyTree]:
-    """Scores and states, where parts use them."""
+    """Scores and states, if any part uses them."""
     for name, used, part in (("scores", s.selection.uses_scores, "selection"), ("states", s.uses_states, "probe")):
         given = getattr(values, name)
         if used and given is None:
@@ -287,7 +287,7 @@ def kept(s: Settings, values: Evaluation) -> tuple[PyTree, PyTree]:
 
 
 def _migrated(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTree) -> State:
-    """The state after a migration, where one is due."""
+    """The state after migration, in generations with one."""
     if not s.islands.exchange:
         return state
     order = s.islands.destination(s.size, state.generation)
@@ -307,10 +307,10 @@ def _migrated(s: Settings, key: PRNGKey, state: State, probe: PyTree, data: PyTr
 
 
 def _aligned_migrants(s: Settings, key: PRNGKey, state: State, due: Array, probe: PyTree, data: PyTree) -> PyTree:
-    """All members, migrants in the order of neurons of the fittest where they arrived."""
+    """All members, with migrants aligned with the fittest member of their new island."""
     x = _inputs(s, key, probe, data)
     spec = _spec(s, state, x)
-    assert spec is not None  # as `permutes` says
+    assert spec is not None  # ensured by `permutes`
     arrivals = s.islands.arrivals(s.size)
 
     def aligned(members: PyTree) -> PyTree:
@@ -326,7 +326,7 @@ def _aligned_migrants(s: Settings, key: PRNGKey, state: State, due: Array, probe
 
 
 def _sorted(s: Settings, state: State, due: Array) -> State:
-    """The state with the members of each island best first again, after a migration."""
+    """The state with the members of each island sorted again after a migration."""
     each = s.size // s.islands.count
 
     def ranked(fitness: Array, scores: PyTree) -> Array:

@@ -1,4 +1,4 @@
-"""Islands: parts of a population that breed apart, and exchange members now and then."""
+"""Islands: subpopulations that breed separately and exchange members at intervals."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from evojax_align._types import Array, Int, PyTree
 
 @dataclasses.dataclass(frozen=True)
 class Islands:
-    """Parts of a population, one after the other. The best of each replace the worst of the next every few generations.
+    """Subpopulations. At intervals, the best members of each island replace the worst of the next island.
 
     Attributes:
         count: number of islands.
         every: generations between two migrations; 0 for none.
-        migrants: members that move from each island.
-        align: whether migrants are brought into the order of neurons of the fittest member where they arrive.
+        migrants: number of members that move from each island.
+        align: whether migrants are aligned with the fittest member of their new island.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> ga = ea.evolution.Neuroevolution(size=4, elites=2, islands=ea.evolution.Islands(2, every=1), mutation=0.0)
         >>> state = ga.init(jax.random.key(0), {"w": jnp.array([1.0, 2.0, 8.0, 9.0])})
         >>> state, _ = ga.step(jax.random.key(1), state, lambda key, params: params["w"])
-        >>> state.members["w"].tolist()  # of each island the best, and a migrant
+        >>> state.members["w"].tolist()  # on each island the best member and a migrant
         [9.0, 2.0, 9.0, 2.0]
     """
 
@@ -58,24 +58,24 @@ class Islands:
         return jax.tree.map(join, first, second)
 
     def places(self, choose: Callable[..., Array], each: int, *parts: PyTree) -> Int[Array, "..."]:
-        """What a function chooses on each island, as places in the whole population.
+        """Apply a selection on each island; return indices in the whole population.
 
         Args:
-            choose: gives places on one island.
-            each: members of an island.
-            parts: what the function takes, with a leading axis of islands.
+            choose: returns indices on one island.
+            each: number of members of an island.
+            parts: arguments of the function, with a leading axis of islands.
         """
         chosen = jax.vmap(choose)(*parts)
         first = jnp.arange(self.count, dtype=chosen.dtype) * each
         return (chosen + first.reshape(-1, *[1] * (chosen.ndim - 1))).reshape(-1, *chosen.shape[2:])
 
     def destination(self, size: int, generation: Int[Array, ""]) -> Int[Array, " size"]:
-        """The old place of the member at each place, after a migration where one is due. Members are sorted."""
+        """The old index of the member at each index after a possible migration. Members are sorted."""
         own = jnp.arange(size).reshape(self.count, -1)
         moved = own.at[:, -self.migrants :].set(jnp.roll(own[:, : self.migrants], 1, axis=0))
         due = (generation % self.every == 0) & (generation > 0)
         return jnp.where(due, moved, own).reshape(-1)
 
     def arrivals(self, size: int) -> Int[Array, " migrants"]:
-        """The places that migrants take."""
+        """The indices of migrants on their new islands."""
         return jnp.arange(size).reshape(self.count, -1)[:, -self.migrants :].reshape(-1)

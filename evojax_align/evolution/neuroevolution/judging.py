@@ -1,4 +1,4 @@
-"""Fitness functions as programs that are compiled once for the same code, whichever object it comes in."""
+"""Tracing of fitness functions, so that equal code is compiled once even if the function is a new object."""
 
 import hashlib
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from evojax_align._types import Array, PRNGKey, PyTree
 from evojax_align.evolution.evaluation import Evaluation
 
 KEPT = 32
-"""So many traces are remembered."""
+"""Number of traces that are cached."""
 
 LOOKS = (
     jax.errors.ConcretizationTypeError,
@@ -24,24 +24,24 @@ LOOKS = (
     jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )
-"""What JAX raises where a traced function looks at values."""
+"""The errors that JAX raises if a traced function needs concrete values."""
 
 _traces: OrderedDict[Any, tuple["Program", list[Any]]] = OrderedDict()
 
 
 class Program:
-    """A traced fitness function, which is equal to others of the same operations.
+    """A traced fitness function, which is equal to others with the same operations.
 
-    What the function closes over is not part of it: arrays are handed over at each call.
+    The arrays that the function closes over are not part of it: they are passed at each call.
 
     Attributes:
-        shapes: an `Evaluation` of shapes.
+        shapes: the shapes of its result, as an `Evaluation`.
     """
 
     def __init__(self, jaxpr: Any, out: Any) -> None:
         self.jaxpr, self.out, self.shapes = jaxpr, jax.tree.structure(out), out
         text = str(jaxpr)
-        # a callback, and a jitted function inside, are printed without what they close over
+        # callbacks and jitted functions inside are printed without what they close over
         self.key = (text, self.out, jaxpr if "callback" in text else tuple(map(_content, _nested(jaxpr))))
 
     def __hash__(self) -> int:
@@ -52,7 +52,7 @@ class Program:
 
     @property
     def dtype(self) -> Any:
-        """Of the fitness."""
+        """The dtype of the fitness."""
         return self.shapes.fitness.dtype
 
     def __call__(self, constants: list[Any], key: PRNGKey, params: PyTree, data: PyTree) -> Evaluation:
@@ -65,14 +65,14 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
     """The program of a fitness function for networks of these shapes, and the arrays that the function closes over.
 
     Raises:
-        ValueError: for a function that is not traceable, and one that gives neither a number nor an `Evaluation`.
+        ValueError: for a function that is not traceable, or that returns neither a number nor an `Evaluation`.
     """
     if not callable(fitness):
         fix = "Pass fitness(key, params) or fitness(key, params, data)."
         raise _checks.bad("fitness", repr(fitness)[:80], "a function", fix)
     key, params, data = jax.tree.map(jnp.asarray, (key, params, data))
     leaves, structure = jax.tree.flatten((key, params, data))
-    types = (str(jax.typeof(leaf)) for leaf in leaves)  # inside a `shard_map` with the devices that they vary over
+    types = (str(jax.typeof(leaf)) for leaf in leaves)  # inside `shard_map`, with the devices that they vary over
     known = (_identity(fitness), structure, *types, _wide())
     if known in _traces:
         _traces.move_to_end(known)
@@ -85,7 +85,7 @@ def traced(fitness: Callable[..., Any], key: PRNGKey, params: PyTree, data: PyTr
         closed, out = jax.make_jaxpr(evaluate, return_shape=True)(key, params, data)
     except LOOKS as error:
         fix = "Evaluate it outside: population, state = ask(key, state), then tell(key, population, values, state)."
-        came = f"a function that looks at values ({str(error).splitlines()[0][:120]})"
+        came = f"a function that needs concrete values ({str(error).splitlines()[0][:120]})"
         raise _checks.bad("fitness", came, "a function that JAX can trace", fix) from error
     found = Program(closed.jaxpr, out), list(closed.consts)
     if _checks.is_concrete(closed.consts):
@@ -107,7 +107,7 @@ def _nested(jaxpr: Any) -> Iterator[Any]:
 
 
 def _content(value: Any) -> Any:
-    """What tells arrays apart by their values; an array whose values are not known is like no other."""
+    """A hashable stand-in for the values of an array; unique if the values are not known."""
     if not _checks.is_concrete(value):
         return value
     if jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key):
@@ -131,7 +131,7 @@ def _identity(fitness: Callable) -> Any:
 
 
 def evaluation(found: Any) -> Evaluation:
-    """What a fitness function gave, as an `Evaluation` of one number in at least 32 bits."""
+    """The result of a fitness function as an `Evaluation`, with the fitness in at least 32 bits."""
     if not isinstance(found, Evaluation):
         found = Evaluation(found)
     value = found.fitness
@@ -146,7 +146,7 @@ def evaluation(found: Any) -> Evaluation:
     return Evaluation(jnp.asarray(value, dtype), found.scores, found.states)
 
 
-def judged(
+def evaluate_all(
     program: Program,
     constants: list[Any],
     key: PRNGKey,
@@ -157,7 +157,7 @@ def judged(
     chunk: int | None,
     mesh: Mesh | None,
 ) -> Evaluation:
-    """The evaluation of every network, all with the same key; the mean of several samples."""
+    """Evaluate every network with the same key; the mean over `samples` evaluations."""
 
     def one(params: PyTree) -> Evaluation:
         if samples == 1:
@@ -168,7 +168,7 @@ def judged(
 
 
 def mean(evaluations: Evaluation) -> Evaluation:
-    """One evaluation of several of the same network: means of the numbers, and the states of the first."""
+    """Combine several evaluations of one network: means of the numbers, and the states of the first."""
 
     def over(leaf: Array) -> Array:
         return jnp.mean(leaf, axis=0)

@@ -1,4 +1,4 @@
-"""Crossover by name, and which parents are aligned before they recombine."""
+"""Crossover by name, and the choice of parents that are aligned before recombination."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from evojax_align.alignment.methods import bijective
 from evojax_align.symmetry import PermutationSpec
 
 Crossover: TypeAlias = Callable[[PRNGKey, PyTree, PyTree], PyTree]
-"""`crossover(key, a, b) -> child`, of one pair."""
+"""`crossover(key, a, b) -> child`, for one pair."""
 
 RANDOM = "random"
 """The control that puts the second parent's neurons into a random order."""
@@ -24,7 +24,7 @@ RANDOM = "random"
 OF = ("pairs", "population", "founders")
 
 BY_ENTRY = ("none", "arithmetic", "uniform", "neurons", "layers", "blocks", "one_point")
-"""Crossovers whose every entry of a child is computed from the same entries of its parents and random numbers."""
+"""Crossovers that compute every entry of a child from the same entries of its parents and random numbers."""
 
 
 def fair(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
@@ -35,13 +35,13 @@ def fair(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
 
 
 def crossovers(spec: PermutationSpec | None) -> dict[str, Crossover]:
-    """All of them by name, with their default settings."""
+    """All crossovers by name, with their default settings."""
 
     def arithmetic(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
         return crossover.arithmetic(a, b, jax.random.uniform(key))
 
     def neurons(key: PRNGKey, a: PyTree, b: PyTree) -> PyTree:
-        assert spec is not None  # read where the name is looked up
+        assert spec is not None  # required with this crossover
         return crossover.neurons(key, a, b, spec=spec)
 
     return {
@@ -59,15 +59,15 @@ def crossovers(spec: PermutationSpec | None) -> dict[str, Crossover]:
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-    """When parents are aligned before they recombine, and how.
+    """How and when parents are aligned before recombination.
 
     Attributes:
-        method: a bijective method of `align`, by name or as a value; or "random", the control that gives the second
+        method: a bijective method of `align`, by name or as an instance; or "random", a control that gives the second
             parent's neurons a random order.
-        share: how many of the matings. At 0.1 every tenth second parent is aligned, on average.
-        every: generations between two in which any are aligned.
+        share: fraction of matings with alignment. At 0.1, every tenth second parent is aligned, on average.
+        every: interval, in generations, at which parents are aligned.
         of: "pairs", the second parent of a mating with the first; "population", all members with the fittest one,
-            before they mate; or "founders", the same in the first generation alone.
+            before mating; or "founders", the same in the first generation only.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -90,8 +90,8 @@ class Aligned:
         if self.method != RANDOM:
             object.__setattr__(self, "method", bijective("alignment", self.method))
         if not 0 < self.share <= 1:
-            fix = "Pass alignment='none' to align nobody."
-            raise _checks.bad("share", self.share, "a share above 0, at most 1", fix)
+            fix = "Pass alignment='none' for no alignment."
+            raise _checks.bad("share", self.share, "a fraction above 0, at most 1", fix)
         _checks.positive("every", self.every)
         _checks.one_of("of", self.of, OF)
         if self.share < 1 and self.of != "pairs":
@@ -110,7 +110,7 @@ class Aligned:
         return math.ceil(self.share * children - 1e-9) if self and self.of == "pairs" else 0
 
     def drawn(self, key: PRNGKey, children: int, generation: Int[Array, ""]) -> tuple[Array, Array]:
-        """Which matings of a generation are aligned: places, and whether each of them counts."""
+        """The matings of a generation that are aligned: their indices, and whether each of them is used."""
         most, count = self.most(children), self.share * children
         key_places, key_last = jax.random.split(key)
         places = jnp.arange(children)
@@ -122,7 +122,7 @@ class Aligned:
 
 
 def named(crossing: str | Crossover, spec: PermutationSpec | None) -> Crossover:
-    """The crossover of a name; a function is returned as it is."""
+    """The crossover with the given name; a function is returned unchanged."""
     known = crossovers(spec)
     if not isinstance(crossing, str):
         if not callable(crossing):

@@ -1,4 +1,4 @@
-"""Mutation as values. One of your own is a function `mutation(key, params)`, or inherits from `Mutation`."""
+"""Mutation operators. Your own is a function `mutation(key, params)`, or inherits from `Mutation`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from evojax_align.evolution.mutation.safe_gradient import KINDS
 
 
 class Mutation:
-    """How one network is changed at random. Instances must be hashable, as frozen dataclasses are.
+    """A random change of one network. Instances must be hashable, as frozen dataclasses are.
 
     Attributes:
-        compares: whether the network is run on inputs (`Neuroevolution.probe`).
+        compares: whether the mutation runs the network on inputs (`Neuroevolution.probe`).
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
@@ -34,7 +34,7 @@ class Mutation:
     compares: ClassVar[bool] = False
 
     def mutated(self, key: PRNGKey, params: PyTree, apply: Any, x: PyTree) -> PyTree:
-        """The changed network."""
+        """Return the mutated network."""
         raise NotImplementedError(f"{type(self).__name__} does not define `mutated`")
 
 
@@ -43,13 +43,13 @@ class Function(Mutation):
     """A function `mutation(key, params)`.
 
     Attributes:
-        function: of a key and a network.
+        function: a function of a key and a network.
     """
 
     function: Callable[[PRNGKey, PyTree], PyTree]
 
     def mutated(self, key: PRNGKey, params: PyTree, apply: Any, x: PyTree) -> PyTree:
-        """The changed network."""
+        """Return the mutated network."""
         return self.function(key, params)
 
 
@@ -59,7 +59,7 @@ class Gaussian(Mutation):
 
     Attributes:
         scale: its standard deviation.
-        relative: whether the scale is a share of the root mean square of each leaf.
+        relative: whether the scale is relative to the root mean square of each leaf.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -77,7 +77,7 @@ class Gaussian(Mutation):
         _checks.deviation("scale", self.scale)
 
     def mutated(self, key: PRNGKey, params: PyTree, apply: Any, x: PyTree) -> PyTree:
-        """The changed network."""
+        """Return the mutated network."""
         if self.relative:
             return mutation.gaussian(key, params, layer_genes(params), scale=self.scale)
         return mutation.isotropic(key, params, scale=self.scale)
@@ -89,7 +89,7 @@ class SafeGradient(Mutation):
 
     Attributes:
         scale: standard deviation of the noise of a weight of sensitivity 1.
-        kind: how gradients of outputs become a sensitivity (see `mutation.safe_gradient`).
+        kind: the kind of sensitivity (see `mutation.safe_gradient`).
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -113,13 +113,13 @@ class SafeGradient(Mutation):
         _checks.one_of("kind", self.kind, KINDS)
 
     def mutated(self, key: PRNGKey, params: PyTree, apply: Any, x: PyTree) -> PyTree:
-        """The changed network."""
+        """Return the mutated network."""
         return mutation.safe_gradient(key, apply, params, x, scale=self.scale, kind=self.kind)
 
 
 @dataclasses.dataclass(frozen=True)
 class SafeRescaling(Mutation):
-    """Gaussian noise, of such a size that the outputs on the probe change by a given amount (SM-R, Lehman et al.).
+    """Gaussian noise, scaled so that the outputs on the probe change by a given amount (SM-R, Lehman et al.).
 
     Attributes:
         divergence: the change of the outputs (see `mutation.safe_rescaling`).
@@ -144,5 +144,5 @@ class SafeRescaling(Mutation):
         _checks.above_zero("divergence", self.divergence)
 
     def mutated(self, key: PRNGKey, params: PyTree, apply: Any, x: PyTree) -> PyTree:
-        """The changed network."""
+        """Return the mutated network."""
         return mutation.safe_rescaling(key, apply, params, x, divergence=self.divergence)

@@ -1,7 +1,7 @@
-"""A genetic algorithm of network weights, for any fitness, whose parents can be aligned before they recombine.
+"""A genetic algorithm of network weights, for any fitness, with optional alignment of parents before recombination.
 
-Safe crossover in genetic algorithms is what Uriot & Izzo (2020, section 6) propose as further work. Each part of the
-algorithm is a value that can be replaced: selection, crossover, alignment, mutation, islands.
+Uriot & Izzo (2020, section 6) propose safe crossover in genetic algorithms as future work. Each operator of the
+algorithm can be replaced: selection, crossover, alignment, mutation, islands.
 """
 
 import dataclasses
@@ -35,38 +35,37 @@ Fitness: TypeAlias = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Neuroevolution:
-    """The algorithm: `state = ga.init(key, init_fn)`, then `state, info = ga.step(key, state, fitness)`.
+    """A genetic algorithm: `state = ga.init(key, init_fn)`, then `state, info = ga.step(key, state, fitness)`.
 
-    All of them are pure functions. A generation is one program, and several can be one `jax.lax.scan`.
+    The methods are pure functions. A generation is one compiled program, and several can be one `jax.lax.scan`.
     A network whose fitness is NaN has failed, and is never selected.
 
     Main arguments:
-        apply: the network, for parts that look into it: alignment, crossover of neurons, safe mutation.
-        size: members.
-        selection: who survives and who has children (`Truncation`, `Tournament`, `Fronts`, `Niches`).
+        apply: the network, for operators that need it: alignment, crossover of neurons, safe mutation.
+        size: number of members.
+        selection: the selection of survivors and parents (`Truncation`, `Tournament`, `Fronts`, `Niches`).
         crossover: "none", "arithmetic", "spherical", "uniform", "neurons", "layers", "blocks", "one_point", "line", or
             a function `crossover(key, a, b)` of one pair.
-        alignment: how the second parent is aligned with the first before they recombine: "none", a bijective method of
-            `align` by name or as a value, "random" (a control), or `Aligned(...)`, which says when.
-        mutation: of every child: the standard deviation of Gaussian noise, a function `mutation(key, params)`, or a
-            value (`Gaussian`, `SafeGradient`, `SafeRescaling`).
+        alignment: how the second parent is aligned with the first before recombination: "none", a bijective method of
+            `align` by name or as an instance, "random" (a control), or `Aligned(...)`, which also gives the frequency.
+        mutation: mutation of every child: the standard deviation of Gaussian noise, a function `mutation(key, params)`,
+            or an instance of `Mutation` (`Gaussian`, `SafeGradient`, `SafeRescaling`).
         probe: inputs on which neurons are compared: an array, "visited" for the states that both parents visited
             (`Evaluation.states`), or "data" for samples of `data`, a pair of inputs and targets.
 
     Other arguments:
-        children: networks that are bred in a generation; by default as many as there are members, less the elites if
-            these are evaluated again.
-        elites: members that compete with the children; all others are dropped. With elites=size, parents and children
-            compete as equals.
-        reevaluate: whether elites are evaluated again in every generation, for fitness that is noisy.
-        crossover_rate: the chance of a child to have two parents.
-        samples: how often each network is evaluated; its fitness is the mean.
-        probe_size: samples of `data` on which neurons are compared, drawn in each generation.
-        spec: the symmetry of the network, if it is known already.
-        islands: parts that breed apart: their number, or `Islands(...)`.
-        lineages: whether the last common ancestors of all pairs are recorded, which takes `size` squared integers.
+        children: number of children in a generation; by default `size`, minus the elites if these are evaluated again.
+        elites: number of members that compete with the children; all others are dropped. With elites=size, all parents
+            compete with the children.
+        reevaluate: whether elites are evaluated again in every generation, for noisy fitness functions.
+        crossover_rate: the probability that a child has two parents.
+        samples: number of evaluations of each network; its fitness is their mean.
+        probe_size: number of samples of `data` on which neurons are compared, drawn in each generation.
+        spec: the symmetry of the network; inferred by default.
+        islands: subpopulations that breed separately: their number, or `Islands(...)`.
+        lineages: whether to record the last common ancestors of all pairs, which takes `size` squared integers.
         chunk: networks at once (see `population.map`).
-        mesh: shares evaluation and breeding out over its devices (see `population.map`).
+        mesh: distributes evaluation and breeding over its devices (see `population.map`).
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -114,13 +113,13 @@ class Neuroevolution:
         fitness: Fitness | None = None,
         data: PyTree = None,
     ) -> NeuroevolutionState:
-        """The founders.
+        """Create the founders.
 
         Args:
             key: a random key.
-            init_fn: `init_fn(key) -> params` of one network; or a population of founders.
-            fitness: evaluates the founders at once. Without it the first step does. Inside a `scan` it is needed where
-                parts use scores or visited states, and where `children` is not `size`.
+            init_fn: `init_fn(key) -> params` of one network, or a population of founders.
+            fitness: if given, the founders are evaluated now; otherwise in the first step. Inside a `scan` it is
+                needed if operators use scores or visited states, or if `children` is not `size`.
             data: as in `step`.
 
         Returns:
@@ -158,25 +157,25 @@ class Neuroevolution:
     def step(
         self, key: PRNGKey, state: NeuroevolutionState, fitness: Fitness, data: PyTree = None
     ) -> tuple[NeuroevolutionState, NeuroevolutionInfo]:
-        """One generation: breed, evaluate, and choose who stays; in the first one the founders are evaluated.
+        """One generation: breed, evaluate, and select survivors; in the first generation, the founders are evaluated.
 
-        The same as `ask`, the evaluation, and `tell`, with the keys of `jax.random.split(key, 3)`. It is compiled once
+        Equals `ask`, the evaluation, and `tell`, with the keys of `jax.random.split(key, 3)`. It is compiled once
         for each algorithm, shapes, and operations of the fitness function, which may be a new object at every call. A
-        new object is traced again, however: pass the same one where that takes time.
+        new object is traced again, however: pass the same one if tracing takes long.
 
         Args:
             key: a random key.
-            state: of the generation before.
+            state: the state of the previous generation.
             fitness: `fitness(key, params)`, or `fitness(key, params, data)`: one number, larger is better, or an
                 `Evaluation`. All networks of a generation get the same key, and so the same samples or starts.
-            data: what the fitness function takes besides, so that it is no constant of the program.
+            data: the third argument of the fitness function, so that it is not a constant of the compiled program.
 
         Returns:
-            The next state, and what happened.
+            The next state, and statistics of the generation.
         """
         s, key = self._settings, _checks.key("key", key)
-        program, constants = traced(fitness, key, state.champion, data)  # shapes alone count
-        if state.fitness.dtype != program.dtype:  # float64, where that is enabled
+        program, constants = traced(fitness, key, state.champion, data)  # only shapes matter
+        if state.fitness.dtype != program.dtype:  # float64, if it is enabled
             numbers = {name: getattr(state, name).astype(program.dtype) for name in ("fitness", "champion_fitness")}
             state = dataclasses.replace(state, **numbers)
         concrete = _checks.is_concrete(state)
@@ -192,15 +191,15 @@ class Neuroevolution:
         return found
 
     def ask(self, key: PRNGKey, state: NeuroevolutionState, data: PyTree = None) -> tuple[PyTree, NeuroevolutionState]:
-        """The networks to evaluate: founders, later children; on each island after elites that are evaluated again.
+        """The networks to evaluate: first the founders, later on each island re-evaluated elites and children.
 
         Args:
             key: a random key.
-            state: of the generation before.
-            data: a pair of inputs and targets, where `probe` is "data".
+            state: the state of the previous generation.
+            data: a pair of inputs and targets, if `probe` is "data".
 
         Returns:
-            A population, and the state to give to `tell`.
+            A population, and the state to pass to `tell`.
         """
         s, key = self._settings, _checks.key("key", key)
         if _checks.is_concrete(state):
@@ -218,17 +217,17 @@ class Neuroevolution:
         state: NeuroevolutionState,
         data: PyTree = None,
     ) -> tuple[NeuroevolutionState, NeuroevolutionInfo]:
-        """Take the fitness of the networks that `ask` gave, and choose who stays.
+        """Update the state with the fitness of the networks from `ask`, and select the survivors.
 
         Args:
             key: a random key.
-            population: what `ask` gave; weights may have been changed, by training for example.
-            values: a number for each network, or an `Evaluation`; with a leading axis, or a list.
-            state: what `ask` gave.
+            population: the networks from `ask`; their weights may have been changed, for example by training.
+            values: a number or an `Evaluation` for each network: an array with a leading axis, or a list.
+            state: the state from `ask`.
             data: as in `ask`.
 
         Returns:
-            The next state, and what happened.
+            The next state, and statistics of the generation.
         """
         s, key = self._settings, _checks.key("key", key)
         first = _checks.is_concrete(state) and int(state.generation) == 0
@@ -246,7 +245,7 @@ class Neuroevolution:
         return self.probe if self._settings.probe == INPUTS else None
 
     def _check_evaluated(self, state: NeuroevolutionState) -> None:
-        """Refuse to run in a trace what can only be known after the founders were evaluated."""
+        """Raise an error in a trace if shapes are known only after the founders were evaluated."""
         s = self._settings
         if s.asked != s.size:
             came = f"{s.asked} networks to evaluate in a generation, for {s.size} founders"
@@ -256,7 +255,7 @@ class Neuroevolution:
             raise _checks.bad("fitness", came, "founders that were evaluated", "In a trace, pass fitness to init too.")
 
     def _check_network(self, members: PyTree) -> None:
-        """Read the symmetry, and try it, where the inputs are known."""
+        """Infer the symmetry and check it, if the inputs are known."""
         s = self._settings
         if not s.permutes or s.probe != INPUTS or s.apply is None:
             return
@@ -266,7 +265,7 @@ class Neuroevolution:
 
 
 def _with_places(s: Settings, state: NeuroevolutionState, program: Program) -> NeuroevolutionState:
-    """The state with places for scores and states, where parts use them."""
+    """The state with arrays for scores and states, if any part uses them."""
     shapes = generation.kept(s, program.shapes)
     if jax.tree.structure(shapes) == jax.tree.structure((state.scores, state.states)):
         return state
@@ -275,7 +274,7 @@ def _with_places(s: Settings, state: NeuroevolutionState, program: Program) -> N
 
 
 def _like(s: Settings, state: NeuroevolutionState, values: Evaluation) -> NeuroevolutionState:
-    """The same for evaluations that were made elsewhere."""
+    """The same for evaluations that are passed to `tell`."""
     scores, states = jax.tree.map(jnp.zeros_like, generation.kept(s, values))
     dtype = values.fitness.dtype
     fitness, champion = state.fitness.astype(dtype), state.champion_fitness.astype(dtype)

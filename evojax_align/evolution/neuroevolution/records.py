@@ -1,4 +1,4 @@
-"""What the genetic algorithm carries from generation to generation, and what it tells of one."""
+"""The records of the genetic algorithm: its state, and the statistics of a generation."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from evojax_align.evolution.selection import failed_last
 
 @struct.dataclass
 class Births:
-    """How the networks to be evaluated came about.
+    """The parents and operators of the networks to be evaluated.
 
     Attributes:
-        parents: places of both parents in the population before; of founders and elites their own place twice.
-        crossed: whether the child is a recombination of both, or the first one alone.
-        aligned: whether the second parent was aligned with the first before.
-        kinship: generations since the last common ancestor of both parents, 0 for one parent alone, -1 for none; all
+        parents: indices of both parents in the previous population; for founders and elites, their own index twice.
+        crossed: whether the child is a recombination of both parents, or has only the first.
+        aligned: whether the second parent was aligned with the first.
+        kinship: generations since the last common ancestor of both parents, 0 for one parent only, -1 for none; all
             -1 if lineages are not recorded.
 
     Example:
@@ -37,20 +37,20 @@ class Births:
 
 @struct.dataclass
 class NeuroevolutionState:
-    """The state: a population, what is known of it, and the best network found. It is all that a checkpoint needs.
+    """The state: a population, its evaluation, and the best network so far. It is all that a checkpoint needs.
 
     Attributes:
-        members: the population, best first once it was evaluated.
-        fitness: of each member; NaN where the evaluation failed, or there was none yet.
-        scores: of each member, for parts that use them; otherwise None.
-        states: inputs that each member saw, for parts that use them; otherwise None.
-        champion: the network of the highest fitness that was ever evaluated.
-        champion_fitness: its fitness; -inf as long as there is none.
+        members: the population, best first once it is evaluated.
+        fitness: fitness of each member; NaN for a failed evaluation, or before the first.
+        scores: scores of each member, if any operator uses them; otherwise None.
+        states: inputs that each member received, if any operator uses them; otherwise None.
+        champion: the network of the highest fitness of all that were evaluated.
+        champion_fitness: its fitness; -inf before the first evaluation.
         generation: number of populations that were evaluated; 0 before the founders are.
         evaluations: number of networks that were evaluated.
-        ancestors: of each pair of members the generation in which their last common ancestor had children, -1 for
+        ancestors: for each pair of members, the generation in which their last common ancestor had children, -1 for
             none; None if lineages are not recorded.
-        births: of the networks that `ask` gave last.
+        births: births of the networks from the last call of `ask`.
         evaluated: whether `init` evaluated the founders.
 
     Example:
@@ -76,17 +76,17 @@ class NeuroevolutionState:
 
     @property
     def fittest(self) -> PyTree:
-        """The member of the highest fitness, which is another network than the champion where fitness is noisy."""
+        """The member of the highest fitness, which may differ from the champion if the fitness is noisy."""
         return population.take(self.members, jnp.argmax(failed_last(self.fitness)))
 
 
 @struct.dataclass
 class NeuroevolutionInfo:
-    """What happened in one generation.
+    """Statistics of one generation.
 
     Attributes:
-        fitness: of the networks that were evaluated.
-        births: how they came about.
+        fitness: fitness of the networks that were evaluated.
+        births: their parents and operators.
         best: the highest fitness among them.
         mean: the mean fitness of those that did not fail.
         failed: number of them whose fitness is NaN.

@@ -1,4 +1,4 @@
-"""The settings of the algorithm, checked and in one form each: what its programs are compiled for."""
+"""The settings of the algorithm, checked and normalised; its programs are compiled for them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,24 +19,24 @@ VISITED, DATA, INPUTS = "visited", "data", "inputs"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """As in `Neuroevolution`, in one form each; arrays are left out, so that equal settings are equal.
+    """The settings of `Neuroevolution` in normalised form, without arrays, so that they can be compared and hashed.
 
     Attributes:
-        apply: the network, if any part looks into it.
-        size: members.
-        children: networks that are bred in a generation.
-        elites: members that compete with the children.
+        apply: the network, if any operator needs it.
+        size: number of members.
+        children: number of children in a generation.
+        elites: number of members that compete with the children.
         reevaluate: whether elites are evaluated again.
-        selection: who survives and has children.
+        selection: the selection of survivors and parents.
         crossover: a name, or a function of one pair.
-        crossover_rate: the chance of two parents.
-        alignment: which second parents are aligned.
-        mutation: of every child.
-        probe: "visited", "data", "inputs" for an array that is handed over at each call, or "" for none.
-        probe_size: samples of data on which neurons are compared.
-        samples: evaluations of each network.
-        spec: the symmetry, if it is known.
-        islands: parts that breed apart.
+        crossover_rate: the probability of two parents.
+        alignment: how and when second parents are aligned.
+        mutation: the mutation of every child.
+        probe: "visited", "data", "inputs" for an array that is passed at each call, or "" for none.
+        probe_size: number of samples of data on which neurons are compared.
+        samples: number of evaluations of each network.
+        spec: the symmetry, if given.
+        islands: subpopulations that breed separately.
         lineages: whether common ancestors are recorded.
         chunk: networks at once.
         mesh: devices.
@@ -63,7 +63,7 @@ class Settings:
 
     @property
     def asked(self) -> int:
-        """Networks that are evaluated in a generation after the first."""
+        """Number of networks that are evaluated in a generation after the first."""
         return self.children + (self.elites if self.reevaluate else 0)
 
     @property
@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def aligns_migrants(self) -> bool:
-        """Whether migrants are aligned where they arrive."""
+        """Whether migrants are aligned with members of their new island."""
         return self.islands.exchange and self.islands.align
 
     @property
@@ -88,13 +88,13 @@ class Settings:
 
     @property
     def breeding(self) -> str:
-        """How breeding runs over the children (see `population.map`): at once where it has no sums over weights."""
+        """The strategy of breeding (see `population.map`): vectorised if it has no sums over weights."""
         by_entry = self.crossover in BY_ENTRY and isinstance(self.mutation, Gaussian) and not self.mutation.relative
         return "vmap" if by_entry and self.chunk is None else "auto"
 
     @property
     def uses_states(self) -> bool:
-        """Whether fitness functions have to give `Evaluation.states`."""
+        """Whether fitness functions must return `Evaluation.states`."""
         return self.probe == VISITED and (self.compares or self.permutes)
 
 
@@ -102,12 +102,12 @@ def settings(given: Any) -> Settings:
     """The settings of a `Neuroevolution`.
 
     Raises:
-        ValueError: for what cannot be; the error names the argument.
+        ValueError: for invalid settings; the error names the argument.
     """
     for name in ("size", "samples", "probe_size"):
         _checks.positive(name, getattr(given, name))
     if given.size < 2:
-        raise _checks.bad("size", given.size, "at least 2 members", "One alone has nobody to compete with.")
+        raise _checks.bad("size", given.size, "at least 2 members", "Selection needs at least two.")
     elites = given.elites
     if isinstance(elites, bool) or not isinstance(elites, int) or not 0 <= elites <= given.size:
         raise _checks.bad("elites", elites, f"0 to {given.size}, the size", "Pass elites=1.")
@@ -115,15 +115,15 @@ def settings(given: Any) -> Settings:
     if children is None:
         children = given.size - elites if given.reevaluate else given.size
         if not children:
-            raise _checks.bad("elites", elites, f"fewer than the {given.size} members", "Or say how many children.")
+            raise _checks.bad("elites", elites, f"fewer than the {given.size} members", "Or pass children.")
     _checks.positive("children", children)
     if elites + children < given.size:
         came = f"{elites} and {children} for {given.size} members"
         raise _checks.bad("elites, children", came, "enough for all members", f"Pass children={given.size}.")
     if not 0 <= given.crossover_rate <= 1:
-        raise _checks.bad("crossover_rate", given.crossover_rate, "a chance from 0 to 1", "Pass 1 for all children.")
+        raise _checks.bad("crossover_rate", given.crossover_rate, "a number from 0 to 1", "Pass 1 for all children.")
     if not isinstance(given.selection, Selection):
-        fix = "Pass, for example, Truncation(0.5); one of your own inherits from evolution.Selection."
+        fix = "Pass, for example, Truncation(0.5); your own selection inherits from evolution.Selection."
         raise _checks.bad("selection", repr(given.selection)[:80], "a Selection", fix)
     named(given.crossover, None)
     if given.reevaluate and not elites:
@@ -165,7 +165,7 @@ def _mutation(given: Any) -> Mutation:
 
 
 def _probe(given: PyTree) -> str:
-    """What kind of probe there is."""
+    """The kind of probe."""
     if given is None:
         return ""
     if isinstance(given, str):
@@ -181,18 +181,18 @@ def _check_islands(found: Settings) -> None:
             came = f"{count} for {name}={getattr(found, name)}"
             raise _checks.bad("islands", came, f"a number that divides {name}", f"Change {name}, or the islands.")
     if found.islands.exchange and found.islands.migrants >= found.size // count:
-        came = f"{found.islands.migrants} of {found.size // count} members an island"
-        raise _checks.bad("migrants", came, "fewer than live on an island", "Pass migrants=1.")
+        came = f"{found.islands.migrants} of {found.size // count} members of an island"
+        raise _checks.bad("migrants", came, "fewer than the members of an island", "Pass migrants=1.")
 
 
 def _check_network(found: Settings) -> None:
     if not found.compares and not found.permutes:
         return
     if found.apply is None:
-        fix = "Alignment, safe mutation and crossover of neurons look into it."
+        fix = "Alignment, safe mutation and crossover of neurons need it."
         raise _checks.bad("apply", None, "the network", fix)
     _checks.network(found.apply)
     if not found.probe and (found.compares or found.spec is None):
         fix = "Pass inputs of the network, or 'visited' for the states that parents visited."
-        use = "on which neurons are compared" if found.compares else "from which the groups of neurons are read"
+        use = "on which neurons are compared" if found.compares else "from which the groups of neurons are inferred"
         raise _checks.bad("probe", None, f"inputs {use}", fix)

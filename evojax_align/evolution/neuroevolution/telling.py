@@ -1,4 +1,4 @@
-"""Checks of what is told of networks: that they are those that were asked for, and that not all have failed."""
+"""Checks of the arguments of `tell`: the networks are those from `ask`, and not all of them have failed."""
 
 import dataclasses
 from typing import Any
@@ -14,12 +14,12 @@ from evojax_align.evolution.neuroevolution.judging import evaluation
 
 
 def check_asked(asked: PyTree, members: PyTree, count: int) -> None:
-    """Require networks like the members, as many as `ask` gave."""
-    fix = "Pass what ask returned."
+    """Require networks like the members, as many as `ask` returned."""
+    fix = "Pass the networks that ask returned."
     if jax.tree.structure(asked) != jax.tree.structure(members):
-        raise _checks.bad("population", "networks of another structure", "the networks that ask gave", fix)
+        raise _checks.bad("population", "networks of another structure", "the networks that ask returned", fix)
     if (came := population.size(asked)) != count:
-        raise _checks.bad("population", f"{came} networks", f"the {count} that ask gave", fix)
+        raise _checks.bad("population", f"{came} networks", f"the {count} that ask returned", fix)
     for (path, new), old in zip(jax.tree_util.tree_leaves_with_path(asked), jax.tree.leaves(members), strict=True):
         if jnp.shape(new)[1:] != old.shape[1:]:
             came = f"shape {jnp.shape(new)[1:]} at the leaf {_checks.path_string(path)!r}"
@@ -27,7 +27,7 @@ def check_asked(asked: PyTree, members: PyTree, count: int) -> None:
 
 
 def evaluations(values: Any, count: int) -> Evaluation:
-    """Evaluations with a leading axis, from what a user gives."""
+    """Evaluations with a leading axis, from the values that a user passes."""
     fix = "Pass one number, or one Evaluation, for each network."
     if isinstance(values, list | tuple):
         if len(values) != count:
@@ -46,7 +46,7 @@ def evaluations(values: Any, count: int) -> Evaluation:
 
 
 def refuse_failure(fitness: Array) -> None:
-    """Refuse a generation in which every evaluation failed, where values can be looked at."""
+    """Raise an error if every evaluation of a generation failed, unless the values are traced."""
     if _checks.is_concrete(fitness) and np.isnan(np.asarray(fitness)).all():
         fix = "Look for a division by zero, or for outputs that are not finite, in one call fitness(key, params)."
         raise _checks.bad("fitness", "NaN for all networks", "a number for some", fix)

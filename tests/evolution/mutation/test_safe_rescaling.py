@@ -131,7 +131,7 @@ def test_the_mean_square_is_over_all_numbers_of_all_outputs():
         ({"measure": 3}, r"measure: got 3; expected a function measure\(before, after\)"),
         ({"measure": lambda p, q: (p - q).mean(1)}, r"measure: got shape \(3,\); expected one number"),
         ({"x": jnp.ones((3, 5))}, r"apply, params, x: got params of structure"),
-        ({"apply": lambda params, x: jnp.argmax(x @ params["w"], 1)}, r"before: got no numbers of floating point"),
+        ({"apply": lambda params, x: jnp.argmax(x @ params["w"], 1)}, r"before: got no floating-point numbers"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
