@@ -1,4 +1,4 @@
-"""What an architecture search varies: a row of building blocks, the sets that they are made from, and mutations.
+"""Genomes of an architecture search: a sequence of building blocks, the search space, and mutations.
 
 Prellberg & Kramer 2018, section 3.2. All functions here are host functions.
 """
@@ -14,8 +14,7 @@ from evojax_align import _checks
 from evojax_align._types import Int, PRNGKey
 
 Architecture: TypeAlias = tuple[tuple[int, int, int], ...]
-"""Of each block its filters, the side of its window, and its stride: all that the outputs of a network depend on beside
-its weights."""
+"""The filters, window side and stride of each block; with the weights, they determine the outputs of a network."""
 
 KINDS = ("add block", "remove block", "add filters", "remove filters", "change window", "change stride")
 """Mutations, in the order of their frequencies."""
@@ -26,7 +25,7 @@ class Block:
     """A building block: convolution, normalisation, rectifier.
 
     Attributes:
-        identity: the number by which its weights are found again in descendants.
+        identity: the number that identifies its weights in descendants.
         filters: number of filters of the convolution.
         window: side of the square window, in pixels.
         stride: step of the convolution.
@@ -46,7 +45,7 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Genome:
-    """Blocks in order. Two genomes may be of one architecture and yet differ in the identities of blocks.
+    """A sequence of blocks. Two genomes of the same architecture may differ in the identities of blocks.
 
     Attributes:
         blocks: the building blocks, from the input to the head.
@@ -64,12 +63,12 @@ class Genome:
 
     @property
     def architecture(self) -> Architecture:
-        """Without identities."""
+        """The architecture: the genome without identities."""
         return tuple((block.filters, block.window, block.stride) for block in self.blocks)
 
     @property
     def genes(self) -> Int[np.ndarray, "blocks 4"]:
-        """As an array; `Genome.of` is the inverse."""
+        """The genome as an array; `Genome.of` is the inverse."""
         return np.array([dataclasses.astuple(block) for block in self.blocks], np.int32).reshape(-1, 4)
 
     @classmethod
@@ -78,13 +77,13 @@ class Genome:
         return cls(tuple(Block(*map(int, row)) for row in genes))
 
     def replaced(self, number: int, **changes: int) -> "Genome":
-        """With other settings of one block."""
+        """A copy of the genome with other settings of one block."""
         block = dataclasses.replace(self.blocks[number], **changes)
         return Genome((*self.blocks[:number], block, *self.blocks[number + 1 :]))
 
 
 class Exhausted(_checks.BadInput):
-    """Every network that could come next has been evaluated.
+    """Every possible next network has already been evaluated.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -99,15 +98,15 @@ class Exhausted(_checks.BadInput):
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """The architectures that a search may visit, and how likely each mutation is.
+    """The architectures that a search may visit, and the frequencies of mutations.
 
     Main arguments:
         filters: numbers of filters, ascending.
-        windows: sides of windows.
-        strides: steps.
-        halvings: blocks of a stride above 1, at most.
-        longest: blocks, at most; without it there is no limit.
-        frequencies: how often each of `KINDS` is chosen, relative to the others.
+        windows: sides of the square windows, odd.
+        strides: strides of the convolutions.
+        halvings: largest number of blocks with a stride above 1.
+        longest: largest number of blocks; None for no limit.
+        frequencies: relative frequency of each of `KINDS`.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -132,7 +131,7 @@ class Space:
                 expected = "different positive integers, ascending"
                 raise _checks.bad(name, values, expected, f"The paper takes {getattr(Space, name)}.")
         if any(window % 2 == 0 for window in self.windows):
-            raise _checks.bad("windows", self.windows, "odd sides", "Windows need a middle.")
+            raise _checks.bad("windows", self.windows, "odd sides", "A window needs a central pixel.")
         if self.strides[0] != 1 or self.halvings < 0:
             came = f"{self.strides} and {self.halvings}"
             raise _checks.bad("strides, halvings", came, "1 among the strides, and at least 0", "Add the stride 1.")
@@ -143,7 +142,7 @@ class Space:
             _checks.positive("longest", self.longest)
 
     def first(self, key: PRNGKey, seen: Collection[Architecture] = (), identity: int = 0) -> Genome:
-        """A single block of stride 1, of any filters and window that have not been seen."""
+        """A single block of stride 1, with filters and window drawn from those that have not been seen."""
         _refuse_trace("Space.first", key)
         free = [
             Genome((Block(identity, filters, window, 1),))
@@ -152,33 +151,33 @@ class Space:
             if ((filters, window, 1),) not in seen
         ]
         if not free:
-            came = f"{len(self.filters) * len(self.windows)} single blocks, each evaluated"
+            came = f"{len(self.filters) * len(self.windows)} single blocks, all of them evaluated"
             raise Exhausted(
-                str(_checks.bad("space", came, "one that has not been", "Have fewer members, or more sets."))
+                str(_checks.bad("space", came, "one that has not been evaluated", "Use fewer members, or more sets."))
             )
         return free[int(draw(key, np.ones(len(free))))]
 
     def mutate(
         self, key: PRNGKey, genome: Genome, *, seen: Collection[Architecture], identity: int
     ) -> tuple[str, Genome]:
-        """A network that one mutation makes of another, and that has not been seen: its kind, and its genome.
+        """Draw a mutation of a genome whose architecture has not been seen; return its kind and the new genome.
 
-        A kind is drawn by its frequency, then where and to what, all alike likely; draws that change nothing, are not
-        allowed or have been seen are drawn again. This is the same as one draw among those that are left.
+        The kind is drawn by frequency, then block and new setting uniformly. Draws that change nothing, are not
+        allowed or have been seen are rejected; this is implemented as one draw among the others.
 
         Args:
             key: a random key.
-            genome: of the parent.
+            genome: the genome of the parent.
             seen: architectures that have been evaluated.
-            identity: of the block, if one is added.
+            identity: the identity of the block, if one is added.
 
         Raises:
-            Exhausted: (a `ValueError`) if every network that a mutation could make has been seen.
-            ValueError: for a genome that is not of this space.
+            Exhausted: (a `ValueError`) if all possible mutations have been seen.
+            ValueError: for a genome outside this space.
         """
         _refuse_trace("Space.mutate", key)
         if not self.allows(genome):
-            raise _checks.bad("genome", genome.architecture, "one of this space", "Widen the space's sets.")
+            raise _checks.bad("genome", genome.architecture, "one of this space", "Enlarge the sets of the space.")
         drawn = [
             (kind, child, weight / len(children))
             for kind, weight in zip(KINDS, self.frequencies, strict=True)
@@ -189,12 +188,12 @@ class Space:
         if not drawn:
             came = f"a network of {len(genome.blocks)} blocks all of whose mutations have been evaluated"
             fix = "Enlarge the space: more filters or windows, or a larger `longest`."
-            raise Exhausted(str(_checks.bad("space", came, "a mutation that has not been", fix)))
+            raise Exhausted(str(_checks.bad("space", came, "a mutation that has not been evaluated", fix)))
         kind, child, _ = drawn[draw(key, np.array([weight for *_, weight in drawn]))]
         return kind, child
 
     def allows(self, genome: Genome) -> bool:
-        """Whether a genome is of this space."""
+        """Whether a genome is in this space."""
         sets = {"filters": self.filters, "window": self.windows, "stride": self.strides}
         known = all(getattr(block, name) in values for block in genome.blocks for name, values in sets.items())
         return known and self._fits(genome)
@@ -204,7 +203,7 @@ class Space:
         return 0 < count <= (self.longest or count) and halvings <= self.halvings
 
     def _children(self, kind: str, genome: Genome, identity: int) -> Iterator[Genome | None]:
-        """All draws of one kind; None for those that change nothing or are not allowed."""
+        """All possible draws of one kind; None for draws that change nothing or are not allowed."""
         for child in self._draws(kind, genome, identity):
             yield child if child is not None and child != genome and self._fits(child) else None
 
@@ -231,11 +230,11 @@ class Space:
 
 
 def _refuse_trace(name: str, key: PRNGKey) -> None:
-    _checks.refuse_trace(name, "what it returns is a Python object that networks are built from.", key)
+    _checks.refuse_trace(name, "it returns a Python object from which networks are built.", key)
 
 
 def draw(key: PRNGKey, weights: Sequence[float] | np.ndarray) -> int:
-    """A number drawn in proportion to weights. On the host, where their count may vary without a new program."""
+    """Draw an index in proportion to weights; on the host, so that their number may vary without compilation."""
     ends = np.cumsum(weights)
     place = float(jax.random.uniform(key)) * ends[-1]
     return int(min(np.searchsorted(ends, place, side="right"), len(ends) - 1))

@@ -1,9 +1,9 @@
-"""What a network takes over from the one that it is a mutation of.
+"""Inheritance of weights: the initial variables of a mutated network from those of its parent.
 
-By the rule of Prellberg & Kramer 2018, section 3.3, tensors whose shape did not change; or, as the authors wish for,
-all that keeps the function: wider and deeper networks that begin where their parents are (Net2Net, Chen et al. 2016).
-Variables are those of `models.BlockCNN`. Host functions, in NumPy: shapes change all the time, and no program is
-compiled for them.
+By the rule of Prellberg & Kramer 2018, section 3.3, tensors of unchanged shape are inherited. Their future work is also
+implemented: wider and deeper networks that initially compute the parent's function (Net2Net, Chen et al. 2016).
+Variables are those of `models.BlockCNN`. Host functions, in NumPy: shapes change often, and nothing should be compiled
+for each of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from evojax_align.evolution.lamarckian.genome import Block, Genome
 
 INHERIT = ("none", "shape", "function")
 Variables = dict[str, Any]
-"""Of one piece, on the host: `{"params": {...}, "batch_stats": {...}}`."""
+"""The variables of one piece, on the host: `{"params": {...}, "batch_stats": {...}}`."""
 
 
 def inherit(
@@ -35,25 +35,25 @@ def inherit(
     noise: float = 0.1,
     epsilon: float = 1e-3,
 ) -> PyTree:
-    """The variables that a child begins with.
+    """The initial variables of a child, inherited from its parent.
 
-    Blocks are known by their identities. Whatever the rule, tensors that it does not give are the fresh ones.
+    Blocks are identified by their identities. Tensors that the rule does not inherit are the fresh ones.
 
     Args:
-        rule: "none" gives nothing. "shape" gives every tensor whose block the parent has, and whose shape is the same.
-            "function" keeps the function too, in the mode of inference, where a block has more filters or a larger
+        rule: "none" inherits nothing. "shape" inherits every tensor of the same shape in a block that the parent has.
+            "function" also preserves the function, in inference mode, if a block has more filters or a larger
             window, or is added with no fewer filters than the block before it (before the first block: than twice the
-            channels). New filters are copies, of which the next block takes random shares. An added block passes on
-            what it gets, and its statistics are those of rectified normal values. Where filters are removed, those
-            whose weights have the least norm go; a smaller window is cut out of the middle of the larger one.
-        parent: its genome.
-        child: a genome that one mutation made of it, or several.
-        variables: of the parent.
-        fresh: of the child, newly drawn.
-        key: draws which filters are copied, and shares.
-        noise: by how much shares differ, so that copies do not learn the same: the standard deviation of what they
-            are in proportion to, around 1.
-        epsilon: of the network's normalisation.
+            channels). New filters are copies; the weights of the next block are divided randomly among the copies. An
+            added block computes the identity, with the statistics of rectified normal values. If filters are removed,
+            those whose weights have the smallest norm are removed; a smaller window is the centre of the larger one.
+        parent: the genome of the parent.
+        child: a genome made from it by one or several mutations.
+        variables: the variables of the parent.
+        fresh: newly drawn variables of the child.
+        key: draws which filters are copied, and the fractions of their weights.
+        noise: variation of the fractions, so that copies do not receive equal gradients: the fractions are proportional
+            to numbers around 1 with this standard deviation.
+        epsilon: the epsilon of the network's normalisation.
 
     Returns:
         A tree like `fresh`.
@@ -71,7 +71,7 @@ def inherit(
         >>> bool(jnp.allclose(large.apply(variables, x), small.apply(known, x), atol=1e-5))
         True
     """
-    _checks.refuse_trace("inherit", "pass what it returns to the program that trains.", key, variables, fresh)
+    _checks.refuse_trace("inherit", "pass its result to the compiled function that trains.", key, variables, fresh)
     key = _checks.key("key", key)
     _checks.one_of("inherit", rule, INHERIT)
     if rule == "none":
@@ -99,12 +99,12 @@ def _known(genome: Genome, variables: PyTree) -> dict[int | str, Variables]:
 
 
 def _identity(genome: Genome, name: str) -> int | str:
-    """Whose piece this is."""
+    """The identity of the block of a piece."""
     return name if name == "head" else genome.blocks[int(name.removeprefix("block_"))].identity
 
 
 def _taken(own: Mapping[str, Any], leaves: PyTree) -> PyTree:
-    """Fresh leaves, or the parent's where they have the same path and shape."""
+    """Fresh leaves, or the parent's if they have the same path and shape."""
     old = {_checks.path_string(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(own)}
 
     def choose(path: tuple, leaf: Any) -> Any:
@@ -119,7 +119,7 @@ def _seed(key: PRNGKey) -> list[int]:
 
 
 class _Growth:
-    """A network whose blocks grow and shrink one after the other, with the weights that keep its function."""
+    """A network whose blocks are changed one after the other, with weights that preserve its function."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Growth:
         self._biased = "bias" in known[parent.blocks[0].identity]["params"]["conv"]
 
     def into(self, child: Genome) -> dict[int | str, Variables]:
-        """The variables of the child's blocks. Those after a block that was removed may have other shapes."""
+        """The variables of the child's blocks; those after a removed block may have other shapes."""
         wanted = {block.identity: block for block in child.blocks}
         self._blocks = [block for block in self._blocks if block.identity in wanted]
         for place, block in enumerate(child.blocks):
@@ -149,7 +149,7 @@ class _Growth:
         return self._known
 
     def _add(self, place: int, block: Block) -> None:
-        """A block that passes on what it gets: positive values already, or both signs of an image by themselves."""
+        """Add an identity block: non-negative inputs pass unchanged, an image as its positive and negative parts."""
         count = self._blocks[place - 1].filters if place else 2 * self._channels
         before, after = self._beside(place)
         if self._before.get(after) == before:
@@ -172,7 +172,7 @@ class _Growth:
         self._known[block.identity] = own | {"batch_stats": {"norm": {"mean": mean, "var": variance}}}
 
     def _filters(self, place: int, count: int) -> None:
-        """Copies of some filters, or without those of the least norm."""
+        """Copy some filters, or remove those of the smallest norm."""
         block = self._blocks[place]
         own, now = self._known[block.identity], block.filters
         if count > now:
@@ -189,17 +189,17 @@ class _Growth:
         self._blocks[place] = Block(block.identity, count, block.window, block.stride)
 
     def _beside(self, place: int) -> tuple[int | None, int | str]:
-        """Whose pieces stand before and at this place."""
+        """The identities of the pieces before and at this position."""
         before = self._blocks[place - 1].identity if place else None
         return before, self._blocks[place].identity if place < len(self._blocks) else "head"
 
     def _norms(self, own: Variables) -> np.ndarray:
-        """Of each filter, with what its normalisation multiplies it by."""
+        """The norm of each filter, including the scale of its normalisation."""
         scale = np.abs(own["params"]["norm"]["scale"]) / np.sqrt(own["batch_stats"]["norm"]["var"] + self._epsilon)
         return np.sqrt(np.sum(own["params"]["conv"]["kernel"] ** 2, axis=(0, 1, 2))) * scale
 
     def _window(self, place: int, side: int) -> None:
-        """Zeros around the window, or its middle alone."""
+        """Pad the window with zeros, or keep only its centre."""
         block = self._blocks[place]
         conv = self._known[block.identity]["params"]["conv"]
         more = (side - block.window) // 2
@@ -210,7 +210,7 @@ class _Growth:
         self._blocks[place] = Block(block.identity, block.filters, side, block.stride)
 
     def _next(self, place: int, change: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Change how the piece after this place takes what comes, if that is what it took in the parent too."""
+        """Change the incoming weights of the next piece, if it has the same predecessor as in the parent."""
         _, after = self._beside(place + 1)
         if self._before.get(after) != self._blocks[place].identity:
             return
@@ -219,13 +219,13 @@ class _Growth:
 
 
 def _links(genome: Genome) -> list[tuple[int | None, int | str]]:
-    """Each piece, after the one that it takes its inputs from; before the first block there is none."""
+    """Each piece with its predecessor; None before the first block."""
     pieces = [None, *(block.identity for block in genome.blocks), "head"]
     return list(pairwise(pieces))
 
 
 def rectified(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of normal values of which the negative ones became 0."""
+    """Mean and variance of rectified normal values."""
     deviation = np.maximum(np.abs(deviation), 1e-6)
     ratio = mean / deviation
     below, density = scipy.stats.norm.cdf(ratio), scipy.stats.norm.pdf(ratio)

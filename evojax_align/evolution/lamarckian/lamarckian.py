@@ -1,8 +1,9 @@
 """Evolution of convolutional architectures in which children inherit the trained weights of their parents.
 
 Prellberg & Kramer 2018 (Lamarckian evolution of convolutional neural networks): a (1+1) search with niches, in which a
-child is trained for a few epochs from the weights that it inherits; also populations and crossover, which the authors
-propose for future work. Host functions, as each architecture is another program; `training.fit_pieces` shares programs.
+child is trained for a few epochs from the weights that it inherits. Populations and crossover, which the authors
+propose as future work, are also implemented. Host functions, since each architecture needs its own compiled program;
+`training.fit_pieces` shares compiled pieces between architectures.
 """
 
 import dataclasses
@@ -36,38 +37,39 @@ SCHEMES = ("niching", "plus", "ageing")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lamarckian:
-    """The search: `state = s.init(key, train, judge)`, then `state, news = s.step(key, state, train, judge)` until
-    `s.done(state)`.
+    """Architecture search: `state = s.init(key, train, judge)`, then `state, news = s.step(key, state, train, judge)`
+    until `s.done(state)`.
 
-    A step is `breed`, then `evaluate`, then `choose`. Where evaluations are long, train the offspring epoch by epoch
+    A step is `breed`, then `evaluate`, then `choose`. If evaluations are long, train the offspring epoch by epoch
     (`training.train_pieces`), then call `judge` and `choose`.
 
     Main arguments:
-        network: from an architecture to the network, such as `lambda blocks: models.BlockCNN(blocks, classes=10)`.
+        network: maps an architecture to a network, such as `lambda blocks: models.BlockCNN(blocks, classes=10)`.
         space: the architectures that may be visited.
-        optimizer: of the training; its state starts fresh in every child. Searches that share it share programs.
+        optimizer: optimiser of the training; its state is initialised for every child. Searches with the same object
+            share compiled programs.
 
     Other arguments:
-        epochs: of training in each evaluation.
-        batch_size: samples a step.
-        budget: epochs in all, those of niches and of the first network too.
-        marks: numbers of epochs; the champion after each is kept (`LamarckianState.marked`).
-        inherit: what children take over: "none", "shape" or "function" (see `evolution.inherit`).
-        noise: of the shares that copies of filters get, for "function".
-        scheme: "niching" is the paper's (1+1). "plus" keeps the fittest of `size` members and their children.
-            "ageing" has children of winners of tournaments, which take the places of the oldest (Real et al. 2019).
-        niche_rate: the chance to follow a child that is not fitter than its parent.
-        niche_length: networks that are then tried.
-        size: members.
-        children: networks that a step evaluates together.
-        tournament: members that meet in a tournament, for "ageing".
-        crossover: the chance of a child to have two parents (see `evolution.splice`), for populations.
-        matching: how blocks and filters of two parents are brought together: "correlation", or "order", as a control.
-        compared: training samples on which they are compared.
-        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification. Fitness is
-            then minus the mean loss; the accuracy without it.
-        chunk: samples judged at a time.
-        devices: among which the children of a step are dealt out (see `training.fit_pieces`).
+        epochs: epochs of training in each evaluation.
+        batch_size: samples in a training step.
+        budget: total number of epochs, including those of niches and of the first networks.
+        marks: numbers of epochs after which the champion is kept (`LamarckianState.marked`).
+        inherit: rule of inheritance: "none", "shape" or "function" (see `evolution.inherit`).
+        noise: variation of the fractions of weights that copies of filters get, for "function".
+        scheme: "niching" is the (1+1) search of the paper. "plus" keeps the fittest `size` of members and children.
+            "ageing" replaces the oldest members by children of tournament winners (Real et al. 2019).
+        niche_rate: probability of opening a niche for a child that is not fitter than its parent.
+        niche_length: number of networks that are tried in a niche.
+        size: number of members.
+        children: number of networks that a step evaluates together.
+        tournament: number of members in a tournament, for "ageing".
+        crossover: probability that a child has two parents (see `evolution.splice`), for populations.
+        matching: how blocks and filters of two parents are matched: "correlation", or "order" as a control.
+        compared: number of training samples on which they are compared.
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks other than classification. Fitness is
+            then minus the mean loss; without it, the accuracy.
+        chunk: samples evaluated at a time.
+        devices: devices over which the children of a step are distributed (see `training.fit_pieces`).
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -118,7 +120,7 @@ class Lamarckian:
             _checks.one_of(name, getattr(self, name), known)
         for name in ("niche_rate", "crossover"):
             if not 0 <= getattr(self, name) <= 1:
-                raise _checks.bad(name, getattr(self, name), "a share from 0 to 1", f"Pass {name}=0.1.")
+                raise _checks.bad(name, getattr(self, name), "a number from 0 to 1", f"Pass {name}=0.1.")
         if self.loss is not None:
             _checks.network(self.loss, "loss")
         if not self.noise >= 0:
@@ -137,12 +139,12 @@ class Lamarckian:
             raise _checks.bad("budget", came, f"at least {self.size * self.epochs}", "Raise it, or lower epochs.")
 
     def init(self, key: PRNGKey, train: Iterable[Any], judge: Iterable[Any]) -> LamarckianState:
-        """The first members, each a single block of stride 1, trained and judged.
+        """Create the first members, each a single block of stride 1, train them and evaluate their fitness.
 
         Args:
             key: a random key.
-            train: inputs and labels, or whatever the loss takes, to learn from.
-            judge: the same kind of data, which fitness is measured on.
+            train: training data: inputs and labels, or the targets that the loss takes.
+            judge: data of the same form on which fitness is measured.
         """
         _refuse_trace("init", key, train, judge)
         key = _checks.key("key", key)
@@ -159,7 +161,7 @@ class Lamarckian:
         return LamarckianState.made((), nobody, (nobody,) * len(self.marks), history, **rest)
 
     def first(self, key: PRNGKey, train: Iterable[Any]) -> list[LamarckianOffspring]:
-        """The networks that a search begins with."""
+        """The initial networks of a search."""
         _refuse_trace("first", key, train)
         key = _checks.key("key", key)
         x, _ = train
@@ -178,9 +180,9 @@ class Lamarckian:
 
         Args:
             key: a random key.
-            state: of the generation before.
-            train: inputs and labels, or whatever the loss takes, to learn from.
-            judge: the same kind of data, which fitness is measured on.
+            state: the state of the previous generation.
+            train: training data: inputs and labels, or the targets that the loss takes.
+            judge: data of the same form on which fitness is measured.
 
         Returns:
             The next state, and the history of the networks that were evaluated for it.
@@ -191,15 +193,15 @@ class Lamarckian:
         return self.choose(key, state, offspring, self.evaluate(offspring, train, judge))
 
     def done(self, state: LamarckianState) -> bool:
-        """Whether the budget affords no other evaluation."""
+        """Whether the budget is too small for another evaluation."""
         _refuse_trace("done", state)
         return state.epochs + self.epochs > self.budget
 
     def breed(self, key: PRNGKey, state: LamarckianState, train: Iterable[Any]) -> list[LamarckianOffspring]:
-        """The next networks, as many as the budget affords, none of an architecture that was evaluated before.
+        """The next networks, as many as the budget allows, with architectures that were not evaluated before.
 
         Raises:
-            ValueError: if the budget is spent, and `Exhausted`, if all that could come has been evaluated.
+            ValueError: if the budget is spent; `Exhausted`, a subclass, if all possible children have been evaluated.
         """
         _refuse_trace("breed", key, state, train)
         key = _checks.key("key", key)
@@ -219,7 +221,7 @@ class Lamarckian:
     def evaluate(
         self, offspring: Sequence[LamarckianOffspring], train: Iterable[Any], judge: Iterable[Any]
     ) -> list[tuple[PyTree, float, float]]:
-        """Train networks together, and judge them: of each its variables, its fitness and its last loss."""
+        """Train networks together and evaluate them; return the variables, fitness and last loss of each."""
         _refuse_trace("evaluate", [child.variables for child in offspring], train, judge)
         networks = [self.network(child.genome.architecture) for child in offspring]
         starts, keys = [child.variables for child in offspring], [child.key for child in offspring]
@@ -235,7 +237,7 @@ class Lamarckian:
         losses: Sequence[float],
         judge: Iterable[Any],
     ) -> list[tuple[PyTree, float, float]]:
-        """The last part of `evaluate`: of each trained network its variables, its fitness and its loss."""
+        """The last part of `evaluate`: return the variables, fitness and loss of each trained network."""
         _refuse_trace("judge", trained, losses, judge)
         evaluated, data = [], tuple(judge)
         for child, variables, loss in zip(offspring, trained, losses, strict=True):
@@ -253,7 +255,7 @@ class Lamarckian:
         offspring: Sequence[LamarckianOffspring],
         evaluated: Sequence[tuple[PyTree, float, float]],
     ) -> tuple[LamarckianState, SearchHistory]:
-        """The next state, from the offspring and the result of `evaluate`. The key is that of `breed`.
+        """Select the next members from the offspring and the result of `evaluate`. The key is that of `breed`.
 
         Returns:
             The next state, and the history of the offspring.
@@ -337,7 +339,7 @@ class Lamarckian:
     def _kept(
         self, key: PRNGKey, state: LamarckianState, children: tuple[Individual, ...]
     ) -> tuple[tuple[Individual, ...], int]:
-        """The next members, and how many networks a niche may still try."""
+        """The next members, and the number of networks that a niche may still try."""
         if not state.members:
             return children, 0
         everyone = (*state.members, *children)
@@ -360,5 +362,5 @@ class Lamarckian:
 
 
 def _refuse_trace(method: str, *trees: PyTree) -> None:
-    instead = "each architecture is another program, which its methods compile themselves."
+    instead = "each architecture needs its own program, which the methods compile."
     _checks.refuse_trace(f"Lamarckian.{method}", instead, trees)

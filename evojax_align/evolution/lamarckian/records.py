@@ -1,5 +1,5 @@
-"""The records of an architecture search: its members, its history, and the networks to be trained next. All of it is on
-the host."""
+"""The records of an architecture search: its members, its history, and the networks to be trained next; all on the
+host."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,19 @@ from evojax_align.evolution.lamarckian.genome import KINDS, Architecture, Genome
 from evojax_align.evolution.selection import failed_last
 
 ORIGINS = (*KINDS, "first", "crossover", "crossover and mutation")
-"""How a network came about."""
+"""The possible origins of a network."""
 
 
 @struct.dataclass
 class Individual:
-    """A network that has been trained and judged.
+    """A network that has been trained and evaluated.
 
     Attributes:
         genes: its genome (see `Genome.of`).
         variables: trained parameters and statistics, on the host.
-        fitness: accuracy on the judging samples, or minus the mean loss if the search has one; NaN if its training
+        fitness: accuracy on the evaluation samples, or minus the mean loss if the search has one; NaN if its training
             failed.
-        number: its place in the history.
+        number: its index in the history.
 
     Example:
         >>> import numpy as np, evojax_align as ea
@@ -47,15 +47,15 @@ class SearchHistory:
     """All networks that were evaluated, in order.
 
     Attributes:
-        genes: of all networks, one after the other.
+        genes: the genomes of all networks, concatenated.
         blocks: number of blocks of each network.
-        fitness: of each network; NaN if its training failed.
+        fitness: fitness of each network; NaN if its training failed.
         loss: mean loss over the last epoch of training.
-        parents: numbers of both parents; -1 where there is none.
-        origin: how it came about, as a place in `ORIGINS`.
-        niche: 1 if it was tried inside a niche.
-        epochs: epochs spent on all networks up to this one, its own included.
-        best: the highest fitness so far; NaN while all have failed.
+        parents: numbers of both parents; -1 for none.
+        origin: index of its origin in `ORIGINS`.
+        niche: 1 if it was tried in a niche.
+        epochs: epochs spent on all networks up to and including this one.
+        best: the highest fitness so far; NaN if all have failed.
 
     Example:
         >>> import numpy as np, evojax_align as ea
@@ -78,24 +78,24 @@ class SearchHistory:
 
     @property
     def architectures(self) -> list[Architecture]:
-        """Of all networks."""
+        """The architectures of all networks."""
         parts = np.split(self.genes, np.cumsum(self.blocks)[:-1])
         return [Genome.of(part).architecture for part in parts] if self.blocks.size else []
 
 
 @struct.dataclass
 class LamarckianState:
-    """The state of a search. Its arrays change their shapes; `LamarckianState.of` makes one of what was saved.
+    """The state of a search. The shapes of its arrays vary; `LamarckianState.of` rebuilds it from a saved tree.
 
     Attributes:
-        individuals: the networks that are kept, each once: the members, the champion and those that were marked.
-        alive: numbers of the members: of "niching" the parent, and inside a niche also the niche's; of "ageing" the
-            oldest first.
+        individuals: the networks that are kept, each once: the members, the champion and the marked champions.
+        alive: numbers of the members: for "niching" the parent, and in a niche also that of the niche; for "ageing"
+            the oldest first.
         fittest: number of the champion, the first of equals.
-        best_at: numbers of the champions at the marks of the search; of those not yet reached, the present one.
+        best_at: numbers of the champions at the marks of the search; for marks not yet reached, the present champion.
         history: all networks that were evaluated.
-        identities: how many were given to blocks.
-        niche: how many networks the niche may still try; 0 outside.
+        identities: number of identities that were given to blocks.
+        niche: number of networks that the niche may still try; 0 outside a niche.
 
     Example:
         >>> import optax, evojax_align as ea
@@ -122,7 +122,7 @@ class LamarckianState:
         history: SearchHistory,
         **rest: Any,
     ) -> "LamarckianState":
-        """From the individuals in each role, some of which may be the same."""
+        """Build a state from the individuals in each role, some of which may be the same."""
         kept = {int(one.number): one for one in (*members, champion, *marked)}
         alive, best_at = (np.array([int(one.number) for one in of], np.int64) for of in (members, marked))
         individuals = tuple(kept[number] for number in sorted(kept))
@@ -130,19 +130,19 @@ class LamarckianState:
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> "LamarckianState":
-        """From nested dictionaries of arrays by the names of the fields, as `lab.load(path, build=...)` gives them."""
+        """Build a state from nested dictionaries of arrays by field name, as `lab.load(path, build=...)` does."""
         individuals = tree["individuals"]
         known = tuple(Individual(**individuals[str(n)]) for n in range(len(individuals)))
         return cls(**{**tree, "individuals": known, "history": SearchHistory(**tree["history"])})
 
     @property
     def members(self) -> tuple[Individual, ...]:
-        """Those that may be parents."""
+        """The individuals that may be parents."""
         return tuple(map(self._numbered, self.alive))
 
     @property
     def champion(self) -> Individual:
-        """The fittest of all, and the first of equals."""
+        """The fittest of all individuals, the first of equals."""
         return self._numbered(self.fittest)
 
     @property
@@ -155,7 +155,7 @@ class LamarckianState:
 
     @property
     def epochs(self) -> int:
-        """All that were spent."""
+        """The number of epochs spent so far."""
         return int(self.history.epochs[-1]) if self.history.epochs.size else 0
 
 
@@ -165,10 +165,10 @@ class LamarckianOffspring:
 
     Attributes:
         genome: its architecture, and the identities of its blocks.
-        variables: what its training begins with.
+        variables: initial variables of its training.
         parents: numbers in the history; -1 for none.
-        origin: how it came about, one of `ORIGINS`.
-        key: of its training.
+        origin: its origin, one of `ORIGINS`.
+        key: the random key of its training.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -187,6 +187,6 @@ class LamarckianOffspring:
 
 
 def fitter(one: Individual, other: Individual) -> bool:
-    """Whether the first is strictly fitter; who failed is less fit than anyone else."""
+    """Whether the first is strictly fitter; a failed individual is less fit than all others."""
     ours, theirs = failed_last(jnp.array([float(one.fitness), float(other.fitness)]))
     return bool(ours > theirs)

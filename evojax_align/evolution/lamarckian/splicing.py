@@ -1,7 +1,7 @@
-"""Crossover of two networks of different architectures: the first layers of one, and the last ones of the other.
+"""Crossover of two networks of different architectures: the first layers of one and the last layers of the other.
 
-Where the one is cut and the other goes on, its filters take the places of those that it knew, by correlation; the
-question is that of Prellberg & Kramer 2018, section 5. Host functions, for no two cuts have the same shapes.
+At the cut, the filters of the first network replace the inputs of the second, matched by correlation. Prellberg &
+Kramer 2018, section 5, propose crossover as future work. Host functions, since shapes differ from cut to cut.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from evojax_align.similarity import correlation
 
 MATCHINGS = ("correlation", "order")
 PLACES = 2000
-"""Of all images' maps, on which filters are compared."""
+"""Number of positions, over the feature maps of all images, at which filters are compared."""
 Maps = list[Float[np.ndarray, "places _"]]
 
 
@@ -35,25 +35,26 @@ def splice(
     matching: str = "correlation",
     identity: int = 0,
 ) -> tuple[Genome, PyTree] | None:
-    """A child of two networks by one cut, such that it computes what the second does from what the first sees.
+    """Join the first blocks of one network to the last blocks of another, with filters matched at the cut.
 
-    Blocks are brought together in order, so that the sum of their similarities is largest: the mean correlation of
-    filters, each with a partner of its own. One such couple is drawn: up to its block the child is the first
-    network, and what comes after is of the second. There every filter of the second is replaced by its regression on
-    its partner, or where it has none by its mean, of which the second's normalisation is told.
+    Blocks are matched in order so that the sum of their similarities is largest; the similarity of two blocks is the
+    mean correlation of their filters in a one-to-one matching. One matched pair is drawn. The child consists of the
+    first network up to its block and of the second network after its block. At the cut, every filter of the second is
+    replaced by its regression on its partner, or without a partner by its mean, and the weights and statistics of the
+    next piece are adapted.
 
     Args:
-        key: draws where to cut.
-        space: that the child has to be of.
-        genomes: of both.
-        networks: both.
-        variables: of both.
+        key: draws the cut.
+        space: the space that must contain the child.
+        genomes: the genomes of both networks.
+        networks: both networks.
+        variables: the variables of both networks.
         x: inputs on which they are compared.
-        matching: "correlation" as above; "order" brings together blocks and filters by their numbers, as they are.
-        identity: given to blocks of the second whose own identity the child has already, and on.
+        matching: "correlation" as above; "order" matches blocks and filters by their index.
+        identity: the first new identity, for blocks of the second whose own identity the child already has.
 
     Returns:
-        Genome and variables of the child; None if no cut gives a network of the space that is neither parent.
+        Genome and variables of the child; None if no cut gives a network of the space that differs from both parents.
 
     Raises:
         NeedsValues: (a `TypeError`) if it is traced.
@@ -68,7 +69,7 @@ def splice(
         >>> found[0].architecture
         ((2, 3, 1), (4, 3, 1))
     """
-    _checks.refuse_trace("splice", "pass what it returns to the program that trains.", key, variables, x)
+    _checks.refuse_trace("splice", "pass its result to the compiled function that trains.", key, variables, x)
     key = _checks.key("key", key)
     _checks.one_of("matching", matching, MATCHINGS)
     one, other = (_maps(network, own, x) for network, own in zip(networks, variables, strict=True))
@@ -77,7 +78,7 @@ def splice(
         couples = [(n, n) for n in range(min(map(len, sizes))) if sizes[0][n] == sizes[1][n]]
     else:
         one, other = ([_places(maps) for maps in of] for of in (one, other))
-        couples = _couples(one, other, sizes)
+        couples = _matched_blocks(one, other, sizes)
     cuts = []
     for i, j in couples:
         child = _joined(genomes, i, j, identity)
@@ -94,7 +95,7 @@ def splice(
 
 
 def _maps(network: training.Pieced, variables: PyTree, x: PyTree) -> list[np.ndarray]:
-    """What each block gives."""
+    """The outputs of each block."""
     return [np.asarray(maps) for name, maps in training.run_pieces(network, variables, x).items() if name != "head"]
 
 
@@ -103,7 +104,7 @@ def _size(maps: np.ndarray) -> tuple[int, ...]:
 
 
 def _places(maps: np.ndarray) -> Float[np.ndarray, "places filters"]:
-    """So many places of all images' maps, evenly spread; the same ones for maps of one size."""
+    """A sample of positions from all feature maps, evenly spaced; the same positions for maps of one size."""
     flat = maps.reshape(-1, maps.shape[-1])
     return flat[np.linspace(0, len(flat) - 1, PLACES).astype(int)]
 
@@ -112,8 +113,8 @@ def _correlations(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.asarray(correlation(jnp.asarray(p), jnp.asarray(q)))
 
 
-def _couples(one: Maps, other: Maps, sizes: list[list[tuple[int, ...]]]) -> list[tuple[int, int]]:
-    """Blocks that belong together, in order: the chain of the largest total similarity."""
+def _matched_blocks(one: Maps, other: Maps, sizes: list[list[tuple[int, ...]]]) -> list[tuple[int, int]]:
+    """The matched pairs of blocks, in order: the chain of largest total similarity."""
     score = np.zeros((len(one), len(other)))
     for i, p in enumerate(one):
         for j, q in enumerate(other):
@@ -136,7 +137,7 @@ def _couples(one: Maps, other: Maps, sizes: list[list[tuple[int, ...]]]) -> list
 
 
 def _similarity(p: np.ndarray, q: np.ndarray) -> float:
-    """The mean correlation of the filters of the narrower side with partners of their own; not below 0."""
+    """The mean correlation of the filters of the narrower side with their partners, one to one; at least 0."""
     if not (p.std(axis=0).any() and q.std(axis=0).any()):
         return 0.0
     scores = _correlations(p, q)
@@ -147,7 +148,7 @@ def _similarity(p: np.ndarray, q: np.ndarray) -> float:
 def _partners(
     p: np.ndarray, q: np.ndarray
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], np.ndarray, np.ndarray]:
-    """Couples of filters, and each filter of the second as a slope times its partner and an offset."""
+    """Pairs of filters, and for each filter of the second the slope and offset of its regression on its partner."""
     mean_p, mean_q = p.mean(axis=0, dtype=float), q.mean(axis=0, dtype=float)
     slope, offset = np.zeros(q.shape[1]), mean_q.copy()
     scores = _correlations(p, q)
@@ -161,13 +162,13 @@ def _partners(
 
 
 def _by_number(count: int, other: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Filters as they stand."""
+    """Pair filters by index."""
     both = np.arange(min(count, other))
     return both, both, np.ones(other), np.zeros(other)
 
 
 def _joined(genomes: Sequence[Genome], i: int, j: int, identity: int) -> Genome:
-    """The genome of a child, no identity twice."""
+    """The genome of a child, with unique identities."""
     start, rest = genomes[0].blocks[: i + 1], genomes[1].blocks[j + 1 :]
     taken = {block.identity for block in start}
     identity = max(identity, *(block.identity + 1 for genome in genomes for block in genome.blocks))
@@ -190,7 +191,7 @@ def _wired(
     slope: np.ndarray,
     offset: np.ndarray,
 ) -> PyTree:
-    """The variables of a child, whose first piece of the second network takes what the first one gives."""
+    """The variables of a child; the first piece of the second network is adapted to the outputs of the first."""
     first, second = (jax.tree.map(np.asarray, own) for own in variables)
     found: dict[str, dict[str, Any]] = {kind: {} for kind in first}
     for kind, pieces in found.items():

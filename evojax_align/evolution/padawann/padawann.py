@@ -1,8 +1,8 @@
-"""Pruning a trained network by evolution until its topology, whose weights share one value, serves several tasks.
+"""Pruning of a trained network by evolution, so that its topology with one shared weight value solves several tasks.
 
 The algorithm of Dobreva's thesis (Combining knowledge from pre-trained networks and weight agnosticism, Radboud
-University, 2022), with what it compares itself with or leaves for later. Members of the population are topologies of
-networks that are given: what `pruning.basis` keeps of their weights, and masks.
+University, 2022), with its baselines and proposed extensions. Members of the population are topologies of given
+networks: what `pruning.basis` keeps of their weights, and masks.
 """
 
 import dataclasses
@@ -35,39 +35,39 @@ OVER = ("best", "mean", "ensemble")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Padawann:
-    """The algorithm: `state = p.init(key, ancestors, tasks)`, then `state, info = p.step(key, state, tasks)`.
+    """Evolutionary pruning: `state = p.init(key, ancestors, tasks)`, then `state, info = p.step(key, state, tasks)`.
 
     Main arguments:
-        apply: the network, giving logits, or whatever the loss takes.
-        synapses: which leaves are weights, and are pruned.
+        apply: the network; its outputs are logits, or what the loss takes.
+        synapses: the leaves that are weights and are pruned.
 
     Other arguments:
-        size: members.
-        values: what all weights share, one value after the other.
-        biases: "kept" as they are, or "shared", multiplied as the weights are (see `pruning.at_value`).
-        share: of the synapses, what a child loses (see `pruning.lose`, and for the next two). The thesis says 0.00025;
-            its code takes 0.025, which its results agree with.
+        size: number of members.
+        values: the values of the shared weight at which a network is evaluated.
+        biases: "kept" for unchanged biases, or "shared" to multiply them like the weights (see `pruning.at_value`).
+        share: fraction of the synapses that a child loses (see `pruning.lose`, also for the next two). The thesis
+            states 0.00025; its code uses 0.025, which agrees with its results.
         among: "all", as in its code, or "living".
-        whole_clusters: whether filters and units die as a whole.
-        elitism: the share of members, the best ones, that stay as they are; they are not judged again.
-        culling: the share of members, the worst ones, that have no children.
+        whole_clusters: whether filters and units are pruned as a whole.
+        elitism: fraction of members, the best, that survive unchanged; they are not evaluated again.
+        culling: fraction of members, the worst, that have no children.
         parents: "tournament", or "best" for the best member as the parent of all.
-        tournament: members that meet in a tournament.
-        crossover: "one_point" takes what comes first from one parent and the rest from another; "uniform" tosses a
-            coin for each; "none" is what the thesis's code does.
-        rate: the chance of a child to have two parents.
-        genes: what is inherited whole; by default each synapse by itself, which is for members of one ancestor:
-            biases then come from the first parent.
-        fitness: how the accuracies on the tasks become one (see `fitness.joint`).
-        edges: what a network gains in fitness for all that it has lost; half of it for half of its synapses.
-        over: how the values become one accuracy: "best" of them for each task, their "mean", or the accuracy of their
-            "ensemble".
-        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification. Minus its mean
-            then takes the place of the accuracy: `fitness` is "mean" or "worst", and `over` "best" or "mean".
-        untouched: members of the first generation that are not pruned: none in the thesis, one in its code.
-        chunk: samples judged at a time.
-        mesh: shares the judging out over its devices (see `population.map`). A step is then three programs, between
-            which the host brings members together: it cannot be part of another program.
+        tournament: number of members in a tournament.
+        crossover: "one_point" takes the genes before a cut from one parent and the others from another; "uniform" draws
+            the parent of each gene; "none" is used by the thesis's code.
+        rate: the probability that a child has two parents.
+        genes: the units of inheritance; by default each synapse is one, for members of one ancestor. Biases then come
+            from the first parent.
+        fitness: how the accuracies on the tasks are combined (see `fitness.joint`).
+        edges: bonus in fitness for removing all synapses; proportional to the fraction that is removed.
+        over: how the results at several values are combined: the "best" accuracy for each task, their "mean", or the
+            accuracy of their "ensemble".
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks other than classification. Minus its mean
+            then replaces the accuracy; `fitness` must be "mean" or "worst", and `over` "best" or "mean".
+        untouched: number of members of the first generation that are not pruned: 0 in the thesis, 1 in its code.
+        chunk: samples evaluated at a time.
+        mesh: distributes evaluation over its devices (see `population.map`). A step then consists of three compiled
+            programs, between which the host gathers the members, so that it cannot be jitted.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -116,18 +116,18 @@ class Padawann:
             _checks.one_of(name, getattr(self, name), known)
         for name in ("share", "elitism", "culling", "rate"):
             if not 0 <= getattr(self, name) <= 1:
-                raise _checks.bad(name, getattr(self, name), "a share from 0 to 1", "The thesis takes 0.3 and 0.5.")
+                raise _checks.bad(name, getattr(self, name), "a number from 0 to 1", "The thesis uses 0.3 and 0.5.")
         if not self.values or not all(value > 0 for value in self.values):
-            raise _checks.bad("values", self.values, "values above 0", "The thesis takes (0.5, 1, 2).")
+            raise _checks.bad("values", self.values, "values above 0", "The thesis uses (0.5, 1, 2).")
         if not self.children or not self.pool:
             came = f"elitism {self.elitism} and culling {self.culling} of {self.size} members"
-            raise _checks.bad("elitism, culling", came, "someone to breed, and someone to be born", "Lower them.")
+            raise _checks.bad("elitism, culling", came, "at least one parent and one child", "Lower them.")
         if not 0 <= self.untouched <= self.size:
             raise _checks.bad("untouched", self.untouched, f"at most {self.size} members", "The thesis's code has 1.")
         if not self.edges >= 0:
-            raise _checks.bad("edges", self.edges, "a number of at least 0", "0 leaves them out.")
+            raise _checks.bad("edges", self.edges, "a number of at least 0", "Pass 0 for no bonus.")
         if self.genes is not None and self.crossover == "none":
-            raise _checks.bad("genes", "genes", "None without crossover", "Leave them out, or have a crossover.")
+            raise _checks.bad("genes", "genes", "None without crossover", "Leave them out, or choose a crossover.")
         if self.loss is not None:
             _checks.network(self.loss, "loss")
             for name, known in (("fitness", ("mean", "worst")), ("over", ("best", "mean"))):
@@ -137,17 +137,17 @@ class Padawann:
 
     @property
     def elites(self) -> int:
-        """Members that stay as they are."""
+        """Number of members that survive unchanged."""
         return _share(self.size, self.elitism)
 
     @property
     def pool(self) -> int:
-        """Members that may have children."""
+        """Number of members that may have children."""
         return self.size - _share(self.size, self.culling)
 
     @property
     def children(self) -> int:
-        """Members of a new generation that are born."""
+        """Number of children in a generation."""
         return self.size - self.elites
 
     def init(
@@ -157,9 +157,9 @@ class Padawann:
 
         Args:
             key: a random key.
-            ancestors: a population of what `pruning.basis` kept of trained networks; of several, best aligned.
-            tasks: what members are judged on.
-            masks: of the ancestors, if some of their synapses are dead already.
+            ancestors: a population of what `pruning.basis` kept of trained networks, which should be aligned.
+            tasks: the tasks on which members are evaluated.
+            masks: masks of the ancestors, if some of their synapses are already dead.
         """
         key = _checks.key("key", key)
         if masks is None:
@@ -170,22 +170,22 @@ class Padawann:
         return _begun(self._judged(kept, alive, tuple(tasks)))
 
     def step(self, key: PRNGKey, state: PadawannState, tasks: Sequence[Task]) -> tuple[PadawannState, PadawannInfo]:
-        """One generation: the best stay, and children that have lost some synapses replace the rest.
+        """One generation: the best members survive, and children that have lost some synapses replace the others.
 
         Args:
             key: a random key.
-            state: of the generation before.
-            tasks: what members are judged on.
+            state: the state of the previous generation.
+            tasks: the tasks on which members are evaluated.
 
         Returns:
-            The next state, and what happened.
+            The next state, and statistics of the generation.
         """
         key = _checks.key("key", key)
         new = _bred(self, key, state)
         return _next(self, state, new, self._judged(new.kept, new.masks, tuple(tasks)))
 
     def _judged(self, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> Topology:
-        """Members with how they do. As many at a time as a generation has children, so that one program serves."""
+        """Evaluate members, in batches of the size of a generation's children, so that one program suffices."""
         count, found = population.size(masks), []
         for start in range(0, count, self.children):
             part = jnp.minimum(jnp.arange(start, start + self.children), count - 1)
@@ -213,11 +213,11 @@ class Padawann:
         count, known = jax.eval_shape(self.apply, params, one).shape[-1], np.asarray(task.outputs)
         if not 0 <= known.min() <= known.max() < count:
             came = f"outputs from {known.min()} to {known.max()}"
-            raise _checks.bad(f"tasks[{number}]", came, f"0 to {count - 1}, those of the network", "Number them so.")
+            raise _checks.bad(f"tasks[{number}]", came, f"0 to {count - 1}, those of the network", "Renumber them.")
 
 
 def _share(size: int, share: float) -> int:
-    """So many members, rounded down; 0.3 of 10 are three, whatever floating point makes of it."""
+    """A fraction of the members, rounded down, without errors of floating point: 0.3 of 10 is 3."""
     return int(size * share + 1e-9)
 
 
@@ -240,7 +240,7 @@ def _pruned(self: Padawann, key: PRNGKey, masks: PyTree) -> PyTree:
 
 @partial(jax.jit, static_argnums=0)
 def _judged(self: Padawann, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> tuple[Rollouts, Array, Array]:
-    """How members do: rollouts, fitness and numbers of synapses."""
+    """Evaluate members: rollouts, fitness and numbers of synapses."""
 
     def one(kept: PyTree, masks: PyTree) -> tuple[Rollouts, Array, Array]:
         sparse, settings = masked(masks, kept), {"biases": self.biases, "loss": self.loss, "chunk": self.chunk}
@@ -256,7 +256,7 @@ def _judged(self: Padawann, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]
 
 
 def _quality(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
-    """One accuracy for each task, or minus its loss; NaN where none is known."""
+    """One accuracy, or minus the loss, for each task; NaN if it failed."""
     if self.over == "ensemble":
         return found.ensemble
     quality = found.accuracy if self.loss is None else -found.loss
@@ -290,7 +290,7 @@ def _bred(self: Padawann, key: PRNGKey, state: PadawannState) -> PadawannOffspri
 
 
 def _crossed(self: Padawann, key: PRNGKey, a: tuple[PyTree, PyTree], b: tuple[PyTree, PyTree]) -> tuple:
-    """A child's weights and masks, each gene's both from the same parent."""
+    """The weights and masks of a child; both come from the same parent for each gene."""
     if self.genes is not None:
         from_b = _from_b(self, key, len(self.genes.names))
         return tuple(mix(self.genes, from_b, p, q) for p, q in zip(a, b, strict=True))
@@ -307,7 +307,7 @@ def _crossed(self: Padawann, key: PRNGKey, a: tuple[PyTree, PyTree], b: tuple[Py
 
 
 def _from_b(self: Padawann, key: PRNGKey, genes: int) -> Bool[Array, " genes"]:
-    """Which genes a child has from its second parent."""
+    """The genes that a child takes from its second parent."""
     if self.crossover == "uniform":
         return jax.random.bernoulli(key, 0.5, (genes,))
     return jnp.arange(genes) >= jax.random.randint(key, (), 1, genes)

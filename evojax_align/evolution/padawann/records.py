@@ -1,4 +1,4 @@
-"""What a population of topologies is, and what happens to it."""
+"""The records of evolution of topologies."""
 
 from flax import struct
 
@@ -8,18 +8,18 @@ from evojax_align.pruning import Rollouts
 
 @struct.dataclass
 class Topology:
-    """Networks by what they keep of their weights and by what lives, and how they do.
+    """Networks with reduced weights, masks of living synapses, and their evaluation.
 
     Attributes:
         kept: what `pruning.basis` kept.
-        masks: True where a synapse lives, a tree like the parameters.
-        rollouts: on every task: [..., tasks, values].
-        fitness: NaN if a task failed: at every value, or where they are taken together at one of them.
+        masks: a tree like the parameters, True for living synapses.
+        rollouts: results on every task at every value: [..., tasks, values].
+        fitness: NaN if a task failed at every value, or, if the values are combined, at one of them.
         synapses: number of living synapses.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
-        >>> accuracy, loss = jnp.array([[0.5, 0.75]]), jnp.array([[0.7, 0.6]])  # of one task at two shared weights
+        >>> accuracy, loss = jnp.array([[0.5, 0.75]]), jnp.array([[0.7, 0.6]])  # on one task at two shared weights
         >>> rollouts = ea.pruning.Rollouts(accuracy=accuracy, loss=loss, ensemble=jnp.array([0.75]))
         >>> kept, masks = {"w": jnp.array([1.0, -1.0, 1.0])}, {"w": jnp.array([True, True, False])}
         >>> one = ea.evolution.Topology(kept, masks, rollouts, fitness=jnp.array(0.75), synapses=jnp.array(2))
@@ -36,12 +36,12 @@ class Topology:
 
 @struct.dataclass
 class PadawannState:
-    """The state: a population, the best first, and the best ever.
+    """The state: a population, best first, and the best topology so far.
 
     Attributes:
         members: the population, the fittest first.
-        champion: the best topology so far, a single one; another takes its place only if it is fitter.
-        found: the generation that the champion is of.
+        champion: the best topology so far, a single one; only a strictly fitter one replaces it.
+        found: the generation of the champion.
         generation: number of generations so far; 0 for the first.
 
     Example:
@@ -62,12 +62,12 @@ class PadawannState:
 
 @struct.dataclass
 class PadawannOffspring:
-    """Children before they are judged, and how they came about.
+    """Children before their evaluation, and their parents.
 
     Attributes:
-        kept: what `pruning.basis` kept, of each child.
-        masks: of each child, True where a synapse lives.
-        parents: places in the population; the same twice without crossover.
+        kept: what `pruning.basis` kept, for each child.
+        masks: masks of each child, True for living synapses.
+        parents: indices of both parents in the population; the same twice without crossover.
         crossed: whether a child has two parents.
 
     Example:
@@ -87,12 +87,12 @@ class PadawannOffspring:
 
 @struct.dataclass
 class PadawannInfo:
-    """What happened in one generation.
+    """Statistics of one generation.
 
     Attributes:
-        parents: places of both parents in the population before; the same twice without crossover.
+        parents: indices of both parents in the previous population; the same twice without crossover.
         crossed: whether a child has two parents.
-        fitness: of each child; NaN if it failed.
+        fitness: fitness of each child; NaN if it failed.
         synapses: number of living synapses of each child.
 
     Example:

@@ -1,4 +1,4 @@
-"""How much the members of a population differ: in their genes, by descent, and in the classes that they predict."""
+"""Measures of diversity in a population: by genes, by descent, and by predicted classes."""
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,9 @@ __all__ = [
 
 BONUSES = ("none", "cosine", "hybrid", "sharing", "novelty")
 NICHE = 0.5
-"""Members whose difference is above this do not share a niche."""
+"""Members whose distance is above this do not share a niche."""
 NEAREST = 5
-"""Neighbours whose predictions a member's are compared with for its novelty."""
+"""Number of nearest members by predictions from which novelty is computed."""
 
 
 def cosines(pop: PyTree, genes: Genes) -> Float[Array, "genes n n"]:
@@ -32,10 +32,10 @@ def cosines(pop: PyTree, genes: Genes) -> Float[Array, "genes n n"]:
 
     Args:
         pop: a population.
-        genes: of one member. Leaves that are None in both `pop` and `genes.index` are left out.
+        genes: genes of one member. Leaves that are None in both `pop` and `genes.index` are ignored.
 
     Returns:
-        Symmetric matrices with ones on the diagonal; a gene that is zero everywhere is like no other, nor itself.
+        Symmetric matrices with ones on the diagonal; a gene of zeros has similarity 0, also with itself.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -73,8 +73,8 @@ def mean_of_pairs(matrices: Float[Array, "... n n"]) -> Float[Array, "..."]:
 
 
 def clusters(matrices: Float[Array, "... n n"], *, threshold: float = 0.9) -> Int[Array, "..."]:
-    """The number of groups of members that are linked by similarities of at least `threshold`, directly or through
-    others (single linkage).
+    """The number of clusters of members under single linkage: two members with a similarity of at least `threshold`
+    are in one cluster.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -91,16 +91,16 @@ def clusters(matrices: Float[Array, "... n n"], *, threshold: float = 0.9) -> In
 
 
 def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]:
-    """The effective number of founders that a gene comes from: one over the chance that two draws have the same.
+    """The effective number of founders of each gene: 1 / probability that two random members share the founder.
 
-    That is 1 where all members inherited it from one founder, and n where each has another one's. It is taken weight
-    by weight and averaged as that chance over the gene, since neurons that were permuted may bring several founders
-    into one gene.
+    That is 1 if all members inherited the gene from one founder, and n if all have different founders. The probability
+    is computed for each weight and averaged over the gene, because permuted neurons may bring several founders into
+    one gene.
 
     Args:
-        ancestors: a population of trees like the parameters, holding the number of the founder of each weight.
-            Weights of -1, which are drawn anew in every child, do not count; a gene of them alone has n founders.
-        genes: of one member.
+        ancestors: a population of trees like the parameters with the number of the founder of each weight. Weights
+            of -1, which are redrawn in every child, are ignored; a gene of only such weights has n founders.
+        genes: genes of one member.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -120,8 +120,8 @@ def effective_alleles(ancestors: PyTree, genes: Genes) -> Float[Array, " genes"]
 
 
 def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[Array, "n count"]:
-    """The rows of a matrix seen along their main directions, in float32 or better; the largest entry of each column is
-    positive.
+    """Project the rows of a matrix on their principal components, in float32 or better; the entry of largest absolute
+    value in each column is positive.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -130,7 +130,7 @@ def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[A
         >>> sorted(found[:, 0].round(3).tolist())[::2]
         [-5.0, 5.0]
     """
-    matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # LAPACK has no narrower type
+    matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # LAPACK has no smaller type
     centred = matrix - matrix.mean(axis=0, keepdims=True)
     left, sizes, _ = jnp.linalg.svd(centred, full_matrices=False)
     found = left[:, :count] * sizes[None, :count]
@@ -139,7 +139,7 @@ def principal_components(matrix: Float[Array, "n m"], count: int = 2) -> Float[A
 
 
 def disagreement(answers: Int[Array, "n samples"]) -> Float[Array, "n n"]:
-    """The share of samples on which two members predict different classes.
+    """The fraction of samples on which two members predict different classes.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -162,18 +162,18 @@ def scored(
 
     Args:
         bonus: "none"; "cosine" adds weight x (1 - mean similarity with all others); "hybrid" adds weight x the
-            difference of a child's two parents, as hybrids have an advantage in nature; "sharing" divides by
-            (number of members in the niche) ^ weight, each counted by how near it is (Goldberg & Richardson 1987);
-            "novelty" adds weight x the mean disagreement with the members that predict most alike (after Lehman &
-            Stanley 2011, without an archive).
-        fitness: of each member.
-        weight: how much it counts.
-        alike: cosine similarity of each two, over all genes.
-        hybrid: for each member, 1 less the similarity of its parents.
-        differ: share of samples on which two predict different classes.
+            distance of a child's two parents, in analogy to hybrid vigour; "sharing" divides by (number of members in
+            the niche) ^ weight, each weighted by its proximity (Goldberg & Richardson 1987); "novelty" adds weight x
+            the mean disagreement with the members of the most similar predictions (after Lehman & Stanley 2011,
+            without an archive).
+        fitness: fitness of each member.
+        weight: weight of the bonus.
+        alike: cosine similarity of every two members, over all genes.
+        hybrid: for each member, 1 minus the similarity of its parents.
+        differ: fraction of samples on which two members predict different classes.
 
     Returns:
-        What members are ranked by; NaN where the fitness is, and only there: a network that failed is like no other.
+        The score for ranking; NaN exactly if the fitness is NaN. Failed networks have similarity 0 with all others.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -184,7 +184,7 @@ def scored(
     """
     _checks.one_of("bonus", bonus, BONUSES)
     n = fitness.shape[0]
-    alike, hybrid = (jnp.where(jnp.isfinite(of), of, 0) for of in (alike, hybrid))  # of a network that failed
+    alike, hybrid = (jnp.where(jnp.isfinite(of), of, 0) for of in (alike, hybrid))  # for failed networks
     if bonus == "cosine":
         return fitness + weight * (1 - (alike.sum(axis=1) - jnp.diagonal(alike)) / max(1, n - 1))
     if bonus == "hybrid":
@@ -199,7 +199,7 @@ def scored(
 
 
 def _layout(genes: Genes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places of each gene's weights in a flat network, filled up to equal length; which are real; and their number."""
+    """Indices of each gene's weights in a flat network, padded to equal length; a mask of real ones; their number."""
     flat = np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(genes.index)])
     order = np.argsort(flat, kind="stable")[np.count_nonzero(flat == NO_GENE) :]
     sizes = np.bincount(flat[flat != NO_GENE], minlength=len(genes.names))
@@ -217,7 +217,7 @@ def _layout(genes: Genes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _by_gene(pop: PyTree, genes: Genes) -> Float[Array, "genes n weights"]:
-    """The weights of every gene, zeros where a gene has fewer than the largest."""
+    """The weights of every gene, padded with zeros to the size of the largest."""
     order, filled, _ = _layout(genes)
     flat = _flat(pop, genes)
     return jnp.where(filled[:, None], jnp.moveaxis(flat[:, order], 1, 0), 0)

@@ -1,4 +1,4 @@
-"""Islands: parts of a population, one after the other, in which members are chosen and compete apart."""
+"""Islands: subpopulations in which parents and survivors are selected separately."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ def places(islands: int, count: int) -> Int[Array, "islands candidates"]:
 
 
 def joined(islands: int, children: PyTree, immigrants: PyTree) -> PyTree:
-    """Both, island after island."""
+    """Concatenate both on each island, island by island."""
 
     def join(p: Array, q: Array) -> Array:
         parts = [leaf.reshape(islands, -1, *leaf.shape[1:]) for leaf in (p, q)]
@@ -25,12 +25,12 @@ def joined(islands: int, children: PyTree, immigrants: PyTree) -> PyTree:
 
 
 def survivors(islands: int, score: Array, each: int) -> Int[Array, " n"]:
-    """The candidates that become members, `each` on every island, best first."""
+    """The indices of the candidates that survive, `each` on every island, best first."""
     return jax.vmap(lambda own: own[best(score[own], each)])(places(islands, score.shape[0])).reshape(-1)
 
 
 def migrated(islands: int, migration: int, state: RecombinationState) -> RecombinationState:
-    """The population about to breed: every so often the best of each island takes the last place of the next."""
+    """The population after a possible migration: the best of each island replaces the last of the next island."""
     if islands == 1:
         return state
     own = places(islands, state.score.shape[0])

@@ -1,8 +1,8 @@
-"""A population that is bred by genes between epochs of gradient descent (Cooke & de Alfaro), and its cures.
+"""Recombination of genes in a population between epochs of gradient descent (Cooke & de Alfaro), with extensions.
 
-In every generation children take each gene from one of two parents of the better half, train for an epoch, and are
-judged. To what its authors did this adds what they ask for, incentives to stay different, and what makes genes of
-different descent fit together: the second parent's neurons can be brought into the order of the first one's.
+In every generation, children take each gene from one of two parents of the better half, train for an epoch, and are
+evaluated. The extensions are bonuses for diversity, which the authors propose, and alignment, which makes genes of
+different descent compatible: the second parent's neurons can be put into the order of the first parent's.
 """
 
 import dataclasses
@@ -45,53 +45,52 @@ from evojax_align.training._checking import check_data
 
 SELECTIONS = ("best", "random")
 Samples: TypeAlias = Iterable[Any]
-"""Inputs and their targets, as a user gives them; once checked, `Data`."""
+"""Inputs and their targets, as passed by a user; after the checks, `Data`."""
 Data: TypeAlias = tuple[PyTree, PyTree]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recombination:
-    """The algorithm: `state = r.init(key, judge)`, then `state, info = r.step(key, state, train, judge)`.
+    """Mixed evolution: `state = r.init(key, judge)`, then `state, info = r.step(key, state, train, judge)`.
 
     Both are pure functions, compiled once for each object and shapes of the data.
 
     Main arguments:
-        apply: the network, giving logits, or whatever the loss takes.
+        apply: the network; its outputs are logits, or what the loss takes.
         init_fn: `init_fn(key) -> params` of one network.
-        genes: what is inherited whole: `crossover.layer_genes`, `block_genes` or `neuron_genes` of one network. A
-            weight of no gene is drawn anew in every child.
-        optimizer: of the gradient descent; its state starts fresh in every generation.
+        genes: the units of inheritance: `crossover.layer_genes`, `block_genes` or `neuron_genes` of one network. A
+            weight without a gene is redrawn in every child.
+        optimizer: optimiser of the gradient descent; its state is initialised in every generation.
 
     Other arguments:
-        size: members.
-        parents: share of the members (of an island) that may become parents.
+        size: number of members.
+        parents: fraction of the members (of an island) that may become parents.
         epochs: passes over the training data in a generation.
-        batch_size: samples a step.
-        shuffle: whether every epoch goes through the samples in another order.
-        immigrants: fresh networks that are trained and judged with the children in every generation. They compete at
-            once with networks that have learnt for longer, so that few of the later ones stay.
-        selection: "best" chooses parents and survivors by score; "random" leaves both to chance, as a control.
-        alignment: how the second parent's neurons are matched with the first one's before they recombine: "none", or
-            a bijective method of `align`. All members take the order of the best one, and then the second parent that
-            of the first, so that the whole population stays in one order.
-        compared: training samples on which neurons are compared.
-        spec: the symmetry of the network, if it is known already.
-        mutation: standard deviation of the Gaussian noise on a child's gene, as a share of the root mean square of
-            its layer's weights.
-        mutation_rate: the chance of a gene to mutate.
-        adaptive: whether a gene mutates the more the more alike all members are in it: its scale is multiplied by
-            their mean cosine similarity, not below 0.
-        bonus: what fitness gains by being different: "none", "cosine", "hybrid", "sharing" or "novelty" (see
-            `diversity.scored`).
-        bonus_weight: how much.
-        islands: number of parts in which members are chosen and compete apart.
+        batch_size: samples in a training step.
+        shuffle: whether to shuffle the samples in every epoch.
+        immigrants: number of new random networks that are trained and evaluated with the children in every generation.
+            They compete with networks that have been trained for longer, so that few later immigrants survive.
+        selection: "best" selects parents and survivors by score; "random" draws both uniformly, as a control.
+        alignment: how the second parent's neurons are matched with the first parent's before recombination: "none", or
+            a bijective method of `align`. All members are aligned with the best one, and then each second parent with
+            the first, so that the whole population stays in one order.
+        compared: number of training samples on which neurons are compared.
+        spec: the symmetry of the network; inferred by default.
+        mutation: standard deviation of the Gaussian noise on a child's gene, relative to the root mean square of its
+            layer's weights.
+        mutation_rate: the probability that a gene mutates.
+        adaptive: whether to multiply the scale of a gene's mutation by the mean cosine similarity of all members in
+            this gene (at least 0), so that more similar genes mutate more.
+        bonus: bonus for diversity: "none", "cosine", "hybrid", "sharing" or "novelty" (see `diversity.scored`).
+        bonus_weight: weight of the bonus.
+        islands: number of subpopulations in which parents and survivors are selected separately.
         loss: `loss(outputs, targets)`, one number for each sample, which training minimises; softmax cross-entropy
             with integer labels by default. Fitness is the accuracy, or minus the mean loss if a loss is given; NaN
-            where an output is NaN or +infinity, or the loss is not finite.
-        migration: every so many generations, before it breeds, the best of each island takes the place of the worst of
-            the next.
-        mesh: shares training out over its devices (see `population.map`). A step is then three programs, between which
-            the host brings the members together: it cannot be part of another program.
+            if an output is NaN or +infinity, or the loss is not finite.
+        migration: interval, in generations, at which the best of each island replaces the worst of the next island,
+            before breeding.
+        mesh: distributes training over its devices (see `population.map`). A step then consists of three compiled
+            programs, between which the host gathers the members, so that it cannot be jitted.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -140,16 +139,16 @@ class Recombination:
         for name in ("size", "immigrants"):
             if getattr(self, name) < 0 or getattr(self, name) % self.islands:
                 came = f"{getattr(self, name)} on {self.islands} islands"
-                raise _checks.bad(name, came, "as many for every island", f"Pass a multiple of {self.islands}.")
+                raise _checks.bad(name, came, "the same number for every island", f"Pass a multiple of {self.islands}.")
         for name, most in (("parents", 1.0), ("mutation_rate", 1.0), ("mutation", float("inf"))):
             if not 0 <= getattr(self, name) <= most:
-                raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a share.")
-        _ = self._parent_alignment  # refuses what is no bijective method
+                raise _checks.bad(name, getattr(self, name), f"a number from 0 to {most:g}", "It is a fraction.")
+        _ = self._parent_alignment  # raises an error for a method that is not bijective
         if self.adaptive and not self.mutation:
             raise _checks.bad("adaptive", True, "a mutation to adapt", "Pass mutation=0.1, or leave adaptive out.")
         if self._pool < 2:
             came = f"{self.parents} of {self.size // self.islands} members"
-            raise _checks.bad("parents", came, "at least 2 parents", "Raise parents, or size, or have fewer islands.")
+            raise _checks.bad("parents", came, "at least 2 parents", "Raise parents or size, or use fewer islands.")
         if not self.bonus_weight >= 0:
             raise _checks.bad("bonus_weight", self.bonus_weight, "a number of at least 0", "Leave bonus at 'none'.")
         if self.loss is not None and self.bonus in ("sharing", "novelty"):
@@ -159,7 +158,7 @@ class Recombination:
         ours, theirs = (jax.tree.map(jnp.shape, tree) for tree in (self.genes.index, self._shapes))
         if ours != theirs:
             raise _checks.bad(
-                "genes", "genes of another network", "those of one of init_fn", "Make them from one of it."
+                "genes", "genes of another network", "those of a network of init_fn", "Make them from one."
             )
 
     @property
@@ -172,7 +171,7 @@ class Recombination:
 
     @property
     def _holds_all(self) -> bool:
-        """Whether every weight belongs to a gene, so that children need no fresh ones."""
+        """Whether every weight belongs to a gene, so that no weights are redrawn in children."""
         return not any(np.any(np.asarray(leaf) == NO_GENE) for leaf in jax.tree.leaves(self.genes.index))
 
     @property
@@ -184,7 +183,7 @@ class Recombination:
 
         Args:
             key: a random key.
-            judge: inputs and targets that fitness is measured on.
+            judge: inputs and targets on which fitness is measured.
         """
         key = _checks.key("key", key)
         return _init(self, _drawn(self.init_fn, key, self.size), self._checked("judge", judge))
@@ -192,16 +191,16 @@ class Recombination:
     def step(
         self, key: PRNGKey, state: RecombinationState, train: Samples, judge: Samples
     ) -> tuple[RecombinationState, RecombinationInfo]:
-        """One generation: choose, recombine, mutate, train, judge, keep the best.
+        """One generation: select parents, recombine, mutate, train, evaluate, select survivors.
 
         Args:
             key: a random key.
-            state: of the generation before.
-            train: inputs and targets to learn from.
-            judge: inputs and targets that fitness is measured on.
+            state: the state of the previous generation.
+            train: inputs and targets for training.
+            judge: inputs and targets on which fitness is measured.
 
         Returns:
-            The next state, whose generation is one more, and what happened.
+            The next state, and statistics of the generation.
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
@@ -212,9 +211,9 @@ class Recombination:
 
         Args:
             key: a random key.
-            state: of the population; the better members of each island become parents.
-            x: inputs on which neurons are compared, where parents are aligned.
-            count: number of children, as many for every island.
+            state: the state; the better members of each island become parents.
+            x: inputs on which neurons are compared, if parents are aligned.
+            count: number of children, a multiple of the number of islands.
         """
         key = _checks.key("key", key)
         return _breed(self, key, state, x, _checks.positive("count", count))
@@ -225,12 +224,12 @@ class Recombination:
         return x, y
 
     def train(self, key: PRNGKey, params: PyTree, train: Samples) -> tuple[PyTree, Float[Array, ""]]:
-        """One network after the training of one generation, and its mean loss in the last epoch.
+        """Train one network for one generation; return it and its mean loss in the last epoch.
 
         Args:
             key: draws the order of the samples.
-            params: the network; of a population, lift this by `population.map`.
-            train: inputs and targets to learn from.
+            params: the network; for a population, lift this method by `population.map`.
+            train: inputs and targets for training.
         """
         key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "loss": self.loss}
@@ -261,7 +260,7 @@ def _breed(
     each = self.size // self.islands
     key_couples, key_choose, key_genes, key_fresh = jax.random.split(key, 4)
     if count % self.islands:
-        raise _checks.bad("count", count, f"a multiple of {self.islands} islands", "Breed as many on every island.")
+        raise _checks.bad("count", count, f"a multiple of {self.islands} islands", "All islands breed alike.")
 
     def couples_of(key: PRNGKey, key_pool: PRNGKey, score: Array) -> Array:
         chosen = _by_chance(key_pool, score) if self.selection == "random" else score
@@ -272,7 +271,7 @@ def _breed(
     parents = (parents + each * jnp.arange(self.islands)[:, None, None]).reshape(count, 2)
     from_b = jax.random.bernoulli(key_genes, 0.5, (count, len(self.genes.names)))
     order = self._parent_alignment.aligned
-    # in one order for all, so that the population stays comparable place by place
+    # one common order, so that genes of all members are comparable by position
     reference = population.take(state.population, best(state.score, 1)[0])
     members = order(self.apply, reference, state.population, x, state.ancestors)
 
@@ -300,8 +299,8 @@ def _step(
 def _staged(
     self: Recombination, key: PRNGKey, state: RecombinationState, train: Data, judge: Data
 ) -> tuple[RecombinationState, RecombinationInfo]:
-    """As `_step`, in three programs. Only what needs no word between devices runs on several: programs in which they
-    wait for each other can wait for ever where they share the cores of a CPU."""
+    """Like `_step`, in three programs. Only the program without communication runs on several devices: collective
+    operations can deadlock if devices share the cores of a CPU."""
     candidates = _bred(self, key, state, train)
     return _kept(self, key, state, candidates, population.gather(_lived(self, candidates, train, judge)))
 
@@ -324,7 +323,7 @@ def _bred(self: Recombination, key: PRNGKey, state: RecombinationState, train: D
 
 @partial(jax.jit, static_argnums=0)
 def _lived(self: Recombination, candidates: Candidates, train: Data, judge: Data) -> tuple:
-    """The candidates after their training: networks, losses, fitness and answers; and their fitness before it."""
+    """Train the candidates: networks, losses, fitness and predictions; and their fitness before training."""
 
     def life(params: PyTree, key: PRNGKey) -> tuple:
         untrained, _ = fitness_of(self.apply, params, *judge, loss=self.loss)
@@ -338,7 +337,7 @@ def _lived(self: Recombination, candidates: Candidates, train: Data, judge: Data
 def _kept(
     self: Recombination, key: PRNGKey, state: RecombinationState, candidates: Candidates, lived: tuple
 ) -> tuple[RecombinationState, RecombinationInfo]:
-    """The next generation, and what happened."""
+    """The next state, and statistics of the generation."""
     trained, loss, fitness, answers, untrained = lived
     score = _judged(self, trained, fitness, answers, candidates.hybrid)
     kept = _survivors(self, jax.random.split(key, 5)[4], score)
@@ -353,7 +352,7 @@ def _kept(
 
 
 def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -> tuple[PyTree, Float[Array, " genes"]]:
-    """The children with noise on some genes, and its scale in each gene."""
+    """The children with noise on some genes, and the scale of the noise in each gene."""
     strength = jnp.full(len(self.genes.names), self.mutation)
     if not self.mutation:
         return children, strength
@@ -369,7 +368,7 @@ def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -
 
 
 def _judged(self: Recombination, trained: PyTree, fitness: Array, answers: Array | None, hybrid: Array) -> Array:
-    """What members are ranked by; only the comparisons that the bonus needs are made."""
+    """The scores for ranking; only the comparisons that the bonus needs are computed."""
     count = fitness.shape[0]
     alike = differ = jnp.zeros((count, count))
     if self.bonus in ("cosine", "sharing"):
@@ -380,11 +379,11 @@ def _judged(self: Recombination, trained: PyTree, fitness: Array, answers: Array
 
 
 def _survivors(self: Recombination, key: PRNGKey, score: Array) -> Int[Array, " n"]:
-    """The candidates that become members, best first on every island."""
+    """The indices of the candidates that survive, best first on every island."""
     score = _by_chance(key, score) if self.selection == "random" else score
     return survivors(self.islands, score, self.size // self.islands)
 
 
 def _by_chance(key: PRNGKey, score: Array) -> Array:
-    """A random rank for all but those that failed."""
+    """Random scores, -inf for failed members."""
     return jnp.where(jnp.isnan(score), jnp.nan, jax.random.uniform(key, score.shape))

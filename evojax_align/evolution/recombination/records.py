@@ -1,4 +1,4 @@
-"""What a population bred by genes is, and what happens to it."""
+"""The records of recombination of genes."""
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +11,15 @@ from evojax_align.crossover.genes import NO_GENE
 
 @struct.dataclass
 class RecombinationState:
-    """All that the next generation needs. Selected by score, members are ordered best first on each island.
+    """The state. With selection by score, members are ordered best first on each island.
 
     Attributes:
-        population: the members, networks after their training.
-        fitness: share of the judging samples that a member gets right; NaN if its outputs are not finite.
-        score: fitness with the bonus for being different; what parents are chosen by.
-        ancestors: like the population: the number of the founder that each weight descends from, -1 for weights of no
-            gene.
+        population: the members: networks after training.
+        fitness: accuracy of each member on the evaluation samples; NaN if its outputs are not finite.
+        score: fitness with the bonus for diversity, by which parents are selected.
+        ancestors: a tree like the population: the number of the founder of each weight, -1 for weights without a gene.
         generation: number of generations so far; 0 for the first.
-        founders: number of founders so far: the first generation, then immigrants as they come.
+        founders: number of founders so far: the first generation and all immigrants.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -41,14 +40,14 @@ class RecombinationState:
 
 @struct.dataclass
 class RecombinationOffspring:
-    """Children before they have learnt anything.
+    """Children before training.
 
     Attributes:
-        population: the children, networks.
-        ancestors: like the population: the number of the founder that each weight descends from.
-        parents: places of both parents in the population.
-        from_b: which genes came from the second parent.
-        hybrid: 1 less the cosine similarity of both parents, once aligned, over all genes.
+        population: the networks of the children.
+        ancestors: a tree like the population: the number of the founder of each weight.
+        parents: indices of both parents in the population.
+        from_b: whether each gene came from the second parent.
+        hybrid: 1 minus the cosine similarity of both parents over all genes, after alignment.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -56,7 +55,7 @@ class RecombinationOffspring:
         >>> parents, from_b = jnp.array([[0, 1]]), jnp.array([[False, True]])
         >>> of_both = parents, from_b, jnp.array([0.5])
         >>> children = ea.evolution.RecombinationOffspring(population, ancestors, *of_both)
-        >>> float(children.from_b.mean())  # the share of genes of second parents
+        >>> float(children.from_b.mean())  # the fraction of genes from second parents
         0.5
     """
 
@@ -69,15 +68,15 @@ class RecombinationOffspring:
 
 @struct.dataclass
 class Candidates:
-    """Children and immigrants before their training, island after island, and how the children came about.
+    """Children and immigrants before training, island by island, with the parents of the children.
 
     Attributes:
         population: the networks.
-        ancestors: like the population: the number of the founder that each weight descends from.
+        ancestors: a tree like the population: the number of the founder of each weight.
         hybrid: as in `RecombinationOffspring`; 1 for immigrants.
-        keys: of their training.
-        parents: places of both parents of each child in the population.
-        from_b: which genes of a child came from its second parent.
+        keys: random keys of their training.
+        parents: indices of both parents of each child in the population.
+        from_b: whether each gene of a child came from its second parent.
         mutation: scale of the mutation of each gene.
     """
 
@@ -92,16 +91,16 @@ class Candidates:
 
 @struct.dataclass
 class RecombinationInfo:
-    """What happened in one generation. Candidates are children, then immigrants, of one island after another.
+    """Statistics of one generation. Candidates are the children and then the immigrants of each island in turn.
 
     Attributes:
-        parents: places of both parents of each child in the population before.
-        from_b: which genes of a child came from its second parent.
-        untrained: fitness of the children before their training.
+        parents: indices of both parents of each child in the previous population.
+        from_b: whether each gene of a child came from its second parent.
+        untrained: fitness of the children before training.
         loss: mean loss in the last epoch of training.
-        fitness: of the candidates after their training; NaN if their outputs are not finite.
-        score: fitness with the bonus for being different; what survivors are chosen by.
-        kept: which candidate became each member.
+        fitness: fitness of the candidates after training; NaN if their outputs are not finite.
+        score: fitness with the bonus for diversity, by which survivors are selected.
+        kept: the index of the candidate that became each member.
         mutation: scale of the mutation of each gene.
 
     Example:

@@ -1,6 +1,6 @@
-"""The genetic encoding of sparse networks: how likely each synapse of a child is, given its parents.
+"""The genetic encoding of sparse networks: the probability of each synapse of a child, given its parents.
 
-Equations (3) to (7) of Chung et al. 2017, with a name for every choice that their text leaves open.
+Equations (3) to (7) of Chung et al. 2017, with a setting for every choice that their text does not specify.
 """
 
 import dataclasses
@@ -29,31 +29,31 @@ SCALES = ("layer", "network")
 BUDGETS = ("layer", "network")
 DRAWS = ("chance", "exact", "top")
 STEPS = 50
-"""Halvings in which a probability is calibrated."""
+"""Number of bisection steps of the calibration."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Encoding:
-    """What the equations leave open.
+    """Choices that the equations do not specify.
 
     Attributes:
-        strength: what counts of a weight: "magnitude", since a strong synapse may inhibit; "signed", which adds the
-            parents' weights before it takes the magnitude, so that parents that disagree weaken each other; or
-            "saliency", |w dL/dw|, which favours what has a part in the task.
-        support: which synapses a child may have. "intersection": those of all parents, since the authors' sexual
-            generations keep about the square of what asexual ones do (.452 and .663), which the other rules are far
-            from; "union": those of any; "mean": those of any, each in proportion to the shares of the parents that have
-            it.
-        truncation: below which strength a synapse counts nothing for its cluster: the "mean" or "median" of the living
-            ones in its layer, as weak ones are to count less; or "zero", where all count.
-        scale: among which clusters the strongest has probability 1 (Z of equation 6): those of its "layer", since
-            layers differ in the number and the size of their weights, or of the whole "network". The z of equation (7)
-            is layer-wise.
-        budget: in what the environment grants its part of the synapses: in each "layer", since with weights that are
-            scaled to what lives, as children begin, one factor for the whole network takes ever more of its first
-            layer; or in the whole "network", which is the letter of the paper.
-        draw: "chance": each synapse by a coin of its own, as the equations have it, so that numbers vary; "exact": the
-            same probabilities and a number that does not; "top": the likeliest, so that siblings are equal.
+        strength: the strength of a synapse: "magnitude", |w|; "signed", the absolute value of the sum of the parents'
+            weights, so that opposite signs cancel; or "saliency", |w dL/dw|, which favours synapses that matter for the
+            loss.
+        support: the synapses that a child may have. "intersection": those of all parents, because the authors' sexual
+            generations keep about the square of the fraction of asexual ones (.452 and .663), unlike the other rules;
+            "union": those of any parent; "mean": those of any parent, weighted by the shares of the parents with the
+            synapse.
+        truncation: the strength below which a synapse does not count for its cluster: the "mean" or "median" of the
+            living ones in its layer, or "zero", where all count.
+        scale: the clusters among which the strongest has probability 1 (Z of equation 6): those of its "layer", as
+            layers differ in the number and the size of their weights, or those of the whole "network". The z of
+            equation (7) is per layer.
+        budget: where the expected number of synapses is fixed: in each "layer", or in the whole "network", as in the
+            text of the paper. Children start with weights scaled by the number of living synapses; one factor for the
+            whole network then removes more and more of its first layer.
+        draw: "chance" draws each synapse independently, as in the equations, so that their number varies; "exact" uses
+            the same probabilities with a fixed number; "top" takes the most likely, so that siblings are equal.
 
     Example:
         >>> import evojax_align as ea
@@ -77,12 +77,12 @@ class Encoding:
 
 @struct.dataclass
 class Conception:
-    """The topology of a child, and how it came about; of several children, with a leading axis.
+    """The topology of a child, and statistics of its drawing; for several children, with a leading axis.
 
     Attributes:
-        masks: True where the child has a synapse, a tree like the parameters.
-        allowed: number of synapses that the parents allow; a count of shares, with the support "mean".
-        expected: number of synapses that the calibrated probabilities sum up to.
+        masks: a tree like the parameters, True where the child has a synapse.
+        allowed: number of synapses that the parents allow; a sum of shares with the support "mean".
+        expected: sum of the calibrated probabilities.
         clusters: number of clusters whose synapses could be drawn.
 
     Example:
@@ -116,28 +116,28 @@ def conceive(
 ) -> Conception:
     """Draw the topology of one child from its parents.
 
-    With the strengths w_k of a synapse in the parents k, and shares a_k and b_k that sum up to 1 (equations 4 and 5),
+    With the strengths w_k of a synapse in the parents k, and shares a_k and b_k that sum to 1 (equations 4 and 5),
 
         P(cluster) = exp(sum_i sum_k b_k [w_k,i] / Z - 1)        P(synapse) = exp(sum_k a_k w_k / z - 1),
 
-    where [w] is truncated and Z and z are the largest values, so that probabilities lie between 1/e and 1. A synapse
-    comes into being with probability min(1, c P(cluster) P(synapse)); c is such that the expected number of synapses,
-    of each layer or of all, is `synapse_factor` times what the support allows, and at most that part of the mean number
-    of the parents: without it a child would keep about half of what the environment grants. With a `cluster_factor`
-    clusters are drawn first, by probabilities that are calibrated in the same way, and then synapses in those that came
-    into being.
+    where [w] is truncated and Z and z are the largest values, so that probabilities are between 1/e and 1. A synapse
+    is drawn with probability min(1, c P(cluster) P(synapse)). The constant c is such that the expected number of
+    synapses, in each layer or in all, is `synapse_factor` times the number that the support allows, and at most
+    `synapse_factor` times the mean number of the parents; without c, a child would keep about half of that. With a
+    `cluster_factor`, clusters are drawn first, with probabilities calibrated in the same way, and then synapses in the
+    drawn clusters.
 
     Args:
         key: a random key.
-        synapses: which leaves are drawn.
-        params: of the parents, with a leading axis.
-        masks: of the parents.
+        synapses: the leaves that are drawn.
+        params: parameters of the parents, with a leading axis.
+        masks: masks of the parents.
         shares: alpha_s and beta_s of equation (5), for any number of parents.
         cluster_shares: alpha_c and beta_c of equation (4); the same by default.
         synapse_factor: the environmental factor R^s, from 0 to 1; may be traced.
-        cluster_factor: R^c likewise; None where clusters do not die as a whole.
-        encoding: what the equations leave open.
-        gradients: of the loss in each parent, for the strength "saliency".
+        cluster_factor: R^c likewise; None if clusters are not drawn as a whole.
+        encoding: choices that the equations do not specify.
+        gradients: gradients of the loss in each parent, for the strength "saliency".
 
     Returns:
         A `Conception`. Biases of clusters without synapses are masked.
@@ -158,10 +158,10 @@ def conceive(
     encoding = encoding or Encoding()
     for name, factor in (("synapse_factor", synapse_factor), ("cluster_factor", cluster_factor)):
         if factor is not None and _checks.is_concrete(factor) and not 0 <= np.asarray(factor) <= 1:
-            raise _checks.bad(name, factor, "a share from 0 to 1", "The authors take 0.7.")
+            raise _checks.bad(name, factor, "a number from 0 to 1", "The authors use 0.7.")
     if (gradients is not None) != (encoding.strength == "saliency"):
         came = f"{'gradients' if gradients is not None else 'none'} with the strength {encoding.strength!r}"
-        raise _checks.bad("gradients", came, "gradients for the strength 'saliency' alone", "Leave one of them out.")
+        raise _checks.bad("gradients", came, "gradients for the strength 'saliency' only", "Leave one of them out.")
     key_clusters, key_synapses = jax.random.split(key)
     alive = synapses.of(masks)
     weights = _weights(synapses, params, alive, gradients)
@@ -191,7 +191,7 @@ def conceive(
 def calibrated(
     chances: Float[Array, " n"], target: float | Float[Array, ""], shares: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """The factor c with sum(shares min(1, c chances)) = target, or one that reaches 1 everywhere if that is too few.
+    """The factor c with sum(shares min(1, c chances)) = target, or one with min(...) = 1 everywhere if there is none.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -221,7 +221,7 @@ def _sum(values: dict[str, Array]) -> Array:
 
 
 def _weights(synapses: Synapses, params: PyTree, alive: dict[str, Array], gradients: PyTree) -> dict[str, Array]:
-    """What counts of every weight of every parent, with its sign; 0 where it is dead."""
+    """The signed strength of every weight of every parent; 0 for dead synapses."""
     weights = synapses.of(params)
     if gradients is not None:
         slopes = synapses.of(gradients)
@@ -256,7 +256,7 @@ def _chance(strength: Array, largest: Array) -> Array:
 
 
 def _threshold(truncation: str, leaf: Array, alive: Array) -> Array:
-    """For each parent, the strength below which synapses count nothing for their cluster."""
+    """For each parent, the strength below which synapses do not count for their cluster."""
     axes = tuple(range(1, leaf.ndim))
     if truncation == "zero":
         return jnp.zeros((leaf.shape[0],) + (1,) * len(axes))
@@ -266,7 +266,7 @@ def _threshold(truncation: str, leaf: Array, alive: Array) -> Array:
 
 
 def _allowed(support: str, alive: Array, shares: Array) -> Array:
-    """How far each synapse is open to the child, from 0 to 1."""
+    """The degree to which each synapse is allowed for the child, from 0 to 1."""
     if support == "mean":
         return jnp.tensordot(shares, alive.astype(jnp.float32), axes=1)
     return (jnp.all if support == "intersection" else jnp.any)(alive, axis=0).astype(jnp.float32)
@@ -275,7 +275,7 @@ def _allowed(support: str, alive: Array, shares: Array) -> Array:
 def _drawn_clusters(
     key: PRNGKey, encoding: Encoding, chances: dict[str, Array], possible: dict[str, Array], factor: float | Array
 ) -> dict[str, Array]:
-    """The clusters that come into being."""
+    """Draw the clusters of a child."""
     flat, can = _flat(chances), _flat(possible)
     target = factor * jnp.sum(can)
     likely = can * jnp.minimum(1, calibrated(flat, target, can.astype(flat.dtype)) * flat)
@@ -288,7 +288,7 @@ def _drawn_clusters(
 def _drawn_synapses(
     key: PRNGKey, synapses: Synapses, encoding: Encoding, masks: PyTree, likely: dict[str, Array]
 ) -> PyTree:
-    """Masks of one child."""
+    """Draw the masks of one child."""
     lots = uniforms(key, likely)
     scores = {path: _scores(lots[path], encoding.draw, of) for path, of in likely.items()}
     like = jax.tree.map(lambda leaf: jnp.any(leaf, axis=0), masks)
@@ -308,12 +308,12 @@ def _budgets(encoding: Encoding, layers: dict[str, Array]) -> list[list[str]]:
 
 
 def _scores(lots: Array, draw: str, likely: Array) -> Array:
-    """Above 0 for what a coin lets be; or what to choose the largest of."""
+    """Scores that are positive for drawn entries; with a fixed number, scores of which the largest are taken."""
     if draw == "chance":
         return likely - lots
     if draw == "top":
         return likely
-    # Pareto sampling (Rosen 1997): of a fixed number, each as likely as it is to be, and the certain ones always
+    # Pareto sampling (Rosen 1997): a fixed number with the given inclusion probabilities, certain ones always
     odds = jnp.log(likely) - jnp.log1p(-likely)
     lots = jnp.maximum(lots, jnp.finfo(lots.dtype).tiny)
     return odds - (jnp.log(lots) - jnp.log1p(-lots))

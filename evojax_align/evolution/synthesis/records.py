@@ -1,4 +1,4 @@
-"""What a population of sparse networks is, and what happens to it."""
+"""The records of evolutionary synthesis."""
 
 from functools import partial
 
@@ -12,14 +12,14 @@ from evojax_align.pruning import Synapses, total
 
 @struct.dataclass
 class SynthesisState:
-    """The state: a population of sparse networks, trained.
+    """The state: a population of trained sparse networks.
 
     Attributes:
-        population: the members, networks after their training.
-        masks: True where a synapse lives, a population like the networks.
-        origin: the weights that each lineage began with, before any training, in the order of its neurons.
-        fitness: share of the judging samples that a member gets right; NaN if its outputs are not finite.
-        generation: number of the generation; 1 for the ancestors, as the authors count.
+        population: the members: networks after training.
+        masks: a population like the networks, True for living synapses.
+        origin: the initial weights of each lineage, before any training, in the order of its neurons.
+        fitness: accuracy of each member on the evaluation samples; NaN if its outputs are not finite.
+        generation: number of the generation; 1 for the ancestors, as in the paper.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -39,17 +39,17 @@ class SynthesisState:
 
 @struct.dataclass
 class SynthesisOffspring:
-    """Networks before their training, and how they came about.
+    """Networks before training, and statistics of their drawing.
 
     Attributes:
-        population: the networks, with the weights that their training begins with.
-        masks: True where a synapse lives, a population like the networks.
-        origin: the weights that each lineage began with (see `SynthesisState`).
-        keys: of their training.
-        parents: places in the population; -1 for ancestors.
+        population: the networks with their initial weights.
+        masks: a population like the networks, True for living synapses.
+        origin: the initial weights of each lineage (see `SynthesisState`).
+        keys: random keys of their training.
+        parents: indices in the population; -1 for ancestors.
         before: mean number of synapses of the parents.
         allowed: number of synapses that the parents allow (see `encoding.Conception`).
-        expected: number of synapses that the probabilities sum up to.
+        expected: sum of the probabilities of the synapses.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -57,7 +57,7 @@ class SynthesisOffspring:
         >>> keys, parents = jax.random.split(jax.random.key(0), 1), jnp.array([[0, 1]])
         >>> counts = {"before": jnp.array([2.0]), "allowed": jnp.array([2.0]), "expected": jnp.array([1.4])}
         >>> children = ea.evolution.SynthesisOffspring(weights, masks, weights, keys, parents, **counts)
-        >>> (children.allowed / children.before).tolist()  # what part of their parents' synapses they may have
+        >>> (children.allowed / children.before).tolist()  # the fraction of their parents' synapses that they may have
         [1.0]
     """
 
@@ -73,16 +73,16 @@ class SynthesisOffspring:
 
 @struct.dataclass
 class SynthesisInfo:
-    """What happened in one generation.
+    """Statistics of one generation.
 
     Attributes:
-        parents: places in the population before.
+        parents: indices in the previous population.
         synapses: number of synapses of each child.
-        retained: synapses of a child by the mean number of its parents.
-        allowed: synapses that the parents allow, likewise.
-        expected: synapses that the probabilities sum up to, likewise.
+        retained: number of synapses of a child divided by the mean number of its parents.
+        allowed: number of synapses that the parents allow, likewise.
+        expected: sum of the probabilities of the synapses, likewise.
         loss: mean loss in the last epoch of training.
-        fitness: of each child after its training; NaN if its outputs are not finite.
+        fitness: fitness of each child after training; NaN if its outputs are not finite.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -105,7 +105,7 @@ class SynthesisInfo:
 def synthesis_info(
     synapses: Synapses, offspring: SynthesisOffspring, loss: Float[Array, " n"], fitness: Float[Array, " n"]
 ) -> SynthesisInfo:
-    """What happened, of offspring that were bred and then trained."""
+    """The statistics of offspring after their training."""
     counts, before = jax.vmap(partial(total, synapses))(offspring.masks), jnp.maximum(offspring.before, 1)
     shares = counts / before, offspring.allowed / before, offspring.expected / before
     return SynthesisInfo(offspring.parents, counts, *shares, loss, fitness)

@@ -1,7 +1,7 @@
 """Sexual evolutionary synthesis of sparse networks (Chung et al. 2017).
 
-In every generation children are drawn synapse by synapse, by probabilities that they inherit from one parent or
-several, in an environment that grants them less than their parents had; then they are trained from newly drawn weights.
+In every generation, the synapses of children are drawn with probabilities that depend on one or several parents. An
+environmental factor makes them fewer than those of the parents. Children are then trained from new random weights.
 """
 
 import dataclasses
@@ -33,62 +33,60 @@ SHARES = ("equal", "fitness")
 STARTS = ("scaled", "fresh", "origin", "inherited")
 ANCESTORS = ("one", "several")
 LEAST_ERROR = 1e-3
-"""Of a parent, in shares by fitness: smaller errors, or losses, count as this."""
+"""Smallest error or loss of a parent in shares by fitness; smaller ones count as this."""
 
 Factor = float | Callable[[Array], Array]
-"""An environmental factor, or what gives it for a generation, such as an optax schedule."""
+"""An environmental factor, or a function of the generation that returns it, such as an optax schedule."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Synthesis:
-    """The algorithm: `state = s.init(key, train, judge)`, then `state, info = s.step(key, state, train, judge)`.
+    """Synthesis by evolution: `state = s.init(key, train, judge)`, `state, info = s.step(key, state, train, judge)`.
 
-    Both are pure functions, whose parts are compiled once for each object and shapes of the data: masks are data.
-    `founders` and `breed` give networks that are still to be trained, for a training of your own; `admit` takes them
-    back.
+    Both are pure functions, whose parts are compiled once for each object and shapes of the data; masks are data.
+    `founders` and `breed` return untrained networks, for your own training loop; `admit` takes the trained ones.
 
     Main arguments:
-        apply: the network, giving logits, or whatever the loss takes.
+        apply: the network; its outputs are logits, or what the loss takes.
         init_fn: `init_fn(key) -> params` of one network.
-        synapses: which of its leaves are drawn (`pruning.find`).
-        optimizer: of the gradient descent; its state starts fresh with every child.
+        synapses: the leaves that are drawn (see `pruning.find`).
+        optimizer: optimiser of the gradient descent; its state is initialised for every child.
 
     Other arguments:
-        size: networks in a generation.
-        parents: of a child: 1 is asexual, 2 sexual; more, polyploid.
-        mates: who they are. "neighbours": for child i the members i, i + 1 and so on, all of them where there are as
-            many as parents, as the authors do, and the only one of its lineage where there is one; "best": the fittest;
-            "tournament": the fittest of some, one after the other; "random".
-        tournament: how many compete for each place.
-        shares: alpha and beta of synapses: "equal", since the authors name none; "fitness", in inverse proportion to
-            the errors of the parents, which they propose, or to their losses where a loss is given; or numbers, for the
+        size: number of networks in a generation.
+        parents: number of parents of a child: 1 is asexual, 2 sexual, more polyploid.
+        mates: the choice of parents. "neighbours": the members i, i + 1 and so on for child i. With as many members as
+            parents, as in the paper, these are all members; with one parent, child i continues the lineage of member i.
+            "best": the fittest members; "tournament": winners of tournaments, drawn one after the other; "random".
+        tournament: number of members in a tournament.
+        shares: alpha and beta of synapses: "equal", as the paper states none; "fitness", inversely proportional to the
+            errors of the parents, which the authors propose, or to their losses if a loss is given; or numbers, for the
             first parent, the second and so on.
-        cluster_shares: alpha and beta of clusters likewise; None takes those of synapses.
-        synapse_factor: R^s, what part of the synapses that parents allow a child may expect (see `encoding.conceive`);
-            or a function of the generation of the child, for an environment that changes.
-        cluster_factor: R^c likewise; None where clusters do not die as a whole.
-        encoding: all that the equations leave open.
-        start: the weights of a child. "scaled": drawn anew, and larger where few synapses
-            lead to a unit: without that signals fade from layer to layer, and the sparsest networks never learn;
-            "fresh": drawn anew alone; "origin": those that its lineage began with; "inherited": the mean of its
-            parents' weights.
-        alike: whether all children of a generation begin with the same weights where these are drawn anew, so that the
-            same places can come to mean the same, and strengths be added.
-        ancestors: "one" for all; "several", trained apart.
-        alignment: how the neurons of all members are matched with those of the first one before they mate: "none", or
-            a bijective method of `align`.
-        realigned: whether this is done in every generation, and not only with the ancestors. Networks whose weights
-            were drawn anew have no more in common than their masks, whose order is lost then.
-        compared: training samples on which neurons are compared, and gradients taken.
-        spec: the symmetry of the network, if it is known already.
-        epochs: of training in a generation.
-        batch_size: samples a step.
-        shuffle: whether every epoch goes through the samples in another order.
+        cluster_shares: alpha and beta of clusters, likewise; None for those of synapses.
+        synapse_factor: R^s, the expected fraction of the synapses that parents allow (see `encoding.conceive`), or a
+            function of the generation of the child, for a changing environment.
+        cluster_factor: R^c likewise; None if clusters are not drawn as a whole.
+        encoding: choices that the equations do not specify.
+        start: the initial weights of a child. "scaled": new random weights, scaled up for units with few synapses;
+            without scaling, signals decay from layer to layer, and the sparsest networks cannot be trained. "fresh":
+            new random weights; "origin": the initial weights of its lineage; "inherited": the mean of its parents'
+            weights.
+        alike: whether all children of a generation start with the same random weights, so that neurons at the same
+            position can take the same role and strengths can be added.
+        ancestors: "one" ancestor for all members, or "several", trained separately.
+        alignment: how the neurons of all members are matched with those of the first before mating: "none", or a
+            bijective method of `align`.
+        realigned: whether to align in every generation, not only the ancestors. Networks with new random weights share
+            only the order of their masks, which alignment then destroys.
+        compared: number of training samples on which neurons are compared and gradients are computed.
+        spec: the symmetry of the network; inferred by default.
+        epochs: epochs of training in a generation.
+        batch_size: samples in a training step.
+        shuffle: whether to shuffle the samples in every epoch.
         loss: `loss(outputs, targets)`, one number for each sample, which training minimises; softmax cross-entropy
             with integer labels by default. Fitness is the accuracy, or minus the mean loss if a loss is given; NaN
-            where an output is NaN or +infinity, or the loss is not finite.
-        mesh: shares training out over its devices (see `population.map`); a step cannot be part of another program
-            then.
+            if an output is NaN or +infinity, or the loss is not finite.
+        mesh: distributes training over its devices (see `population.map`); a step then cannot be jitted.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -98,7 +96,7 @@ class Synthesis:
         >>> s = ea.evolution.Synthesis(network.apply, init_fn, synapses, optax.sgd(0.1), batch_size=2)
         >>> state = s.init(jax.random.key(1), (x, y), (x, y))
         >>> state, info = s.step(jax.random.key(2), state, (x, y), (x, y))
-        >>> int(state.generation), bool((info.synapses < 60).all())  # of 60 synapses some were lost
+        >>> int(state.generation), bool((info.synapses < 60).all())  # some of 60 synapses were lost
         (2, True)
 
     References:
@@ -149,7 +147,7 @@ class Synthesis:
         for name in ("synapse_factor", "cluster_factor"):
             factor = getattr(self, name)
             if isinstance(factor, int | float) and not 0 <= factor <= 1:
-                raise _checks.bad(name, factor, "a share from 0 to 1", "The authors take 0.7.")
+                raise _checks.bad(name, factor, "a number from 0 to 1", "The authors use 0.7.")
         if self._parent_alignment and self.parents == 1:
             raise _checks.bad("alignment", self.alignment, "'none' for one parent", "Raise parents.")
         if self.realigned and not self._parent_alignment:
@@ -164,8 +162,8 @@ class Synthesis:
             if shares == "fitness" and self.parents == 1:
                 raise _checks.bad(name, "'fitness'", "'equal' for one parent", "Raise parents.")
         elif len(shares) != self.parents or min(shares) < 0 or abs(sum(shares) - 1) > LEAST_ERROR:
-            expected = f"{self.parents} numbers of at least 0 that sum up to 1"
-            raise _checks.bad(name, shares, expected, "One for each parent.")
+            expected = f"{self.parents} numbers of at least 0 that sum to 1"
+            raise _checks.bad(name, shares, expected, "Pass one for each parent.")
 
     @property
     def _parent_alignment(self) -> ParentAlignment:
@@ -176,8 +174,8 @@ class Synthesis:
 
         Args:
             key: a random key.
-            train: inputs and targets to learn from.
-            judge: inputs and targets that fitness is measured on.
+            train: inputs and targets for training.
+            judge: inputs and targets on which fitness is measured.
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
@@ -188,16 +186,16 @@ class Synthesis:
     def step(
         self, key: PRNGKey, state: SynthesisState, train: Iterable[Any], judge: Iterable[Any]
     ) -> tuple[SynthesisState, SynthesisInfo]:
-        """One generation: choose parents, align them, draw children, train and judge them.
+        """One generation: select parents, align them, draw children, train and evaluate them.
 
         Args:
             key: a random key.
-            state: of the generation before.
-            train: inputs and targets to learn from.
-            judge: inputs and targets that fitness is measured on.
+            state: the state of the previous generation.
+            train: inputs and targets for training.
+            judge: inputs and targets on which fitness is measured.
 
         Returns:
-            The next state, in which the children have taken the place of all parents, and what happened.
+            The next state, in which the children replace all members, and statistics of the generation.
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
@@ -207,19 +205,19 @@ class Synthesis:
         return state, synthesis_info(self.synapses, offspring, loss, fitness)
 
     def founders(self, key: PRNGKey) -> SynthesisOffspring:
-        """The ancestors before their training, all alive."""
+        """The dense ancestors before training."""
         key = _checks.key("key", key)
         return _founders(self, key)
 
     def breed(self, key: PRNGKey, state: SynthesisState, train: Iterable[Any]) -> SynthesisOffspring:
-        """The children of a population before their training."""
+        """The children of a population before training."""
         key = _checks.key("key", key)
         return _breed(self, key, state, self._checked("train", train))
 
     def train(
         self, key: PRNGKey, params: PyTree, masks: PyTree, train: Iterable[Any]
     ) -> tuple[PyTree, Float[Array, ""]]:
-        """One network after its training, and its mean loss in the last epoch; lift it by `population.map`."""
+        """Train one network; return it and its mean loss in the last epoch. Lift it by `population.map`."""
         key = _checks.key("key", key)
         settings = {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle, "masks": masks}
         settings |= {"loss": self.loss}
@@ -229,7 +227,7 @@ class Synthesis:
     def admit(
         self, offspring: SynthesisOffspring, trained: PyTree, fitness: Float[Array, " n"], *, generation: Int[Array, ""]
     ) -> SynthesisState:
-        """The state whose members are offspring that have been trained."""
+        """The state whose members are the trained offspring."""
         return SynthesisState(trained, offspring.masks, offspring.origin, fitness, generation)
 
     def _lived(self, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
@@ -290,7 +288,7 @@ def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -
 
 
 def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree, PyTree, PyTree]:
-    """Networks, masks and origins in the order of the first member, where they are to be."""
+    """Networks, masks and origins in the order of the first member, if they are to be aligned."""
     members = state.population, state.masks, state.origin
     if not self._parent_alignment:
         return members
@@ -308,7 +306,7 @@ def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree
 def _begun(
     self: Synthesis, key: PRNGKey, mask: PyTree, params: PyTree, masks: PyTree, origin: PyTree, shares: Array
 ) -> PyTree:
-    """The weights that a child begins with."""
+    """The initial weights of a child."""
     if self.start == "origin":
         return masked(mask, origin)
     if self.start == "inherited":
@@ -324,7 +322,7 @@ def _begun(
 
 
 def _shares(self: Synthesis, shares: str | tuple[float, ...], fitness: Array) -> Array:
-    """Alpha and beta, which sum up to 1."""
+    """Alpha and beta, which sum to 1."""
     if not isinstance(shares, str):
         return jnp.asarray(shares, jnp.float32)
     if shares == "equal":
@@ -332,7 +330,7 @@ def _shares(self: Synthesis, shares: str | tuple[float, ...], fitness: Array) ->
     known = failed_last(fitness)
     errors = 1 - jnp.maximum(known, 0) if self.loss is None else -known
     merit = 1 / jnp.maximum(errors, LEAST_ERROR)
-    total = jnp.sum(merit)  # 0 where a loss is given, and all parents have failed
+    total = jnp.sum(merit)  # 0 if a loss is given and all parents have failed
     return jnp.where(total > 0, merit / jnp.where(total > 0, total, 1), 1 / self.parents)
 
 
@@ -358,7 +356,7 @@ def _mates(self: Synthesis, key: PRNGKey, fitness: Array) -> Int[Array, "n paren
 
 @partial(jax.jit, static_argnums=0)
 def _live(self: Synthesis, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
-    """Networks, losses and fitness after the training."""
+    """Train offspring: networks, losses and fitness."""
 
     def life(params: PyTree, masks: PyTree, key: PRNGKey) -> tuple:
         params, loss = self.train(key, params, masks, train)

@@ -1,11 +1,11 @@
-"""Tasks by which networks are judged.
+"""Tasks on which networks are evaluated.
 
-A task of control is a `Control`: `SwingUp`, `DoublePole` and `Acrobot`. `Supervised` is classification or regression
-on mini-batches. For all of them `task.fitness(network)` is the fitness function, from a key and parameters (and data)
-to an `Evaluation`.
+Control tasks are subclasses of `Control`: `SwingUp`, `DoublePole` and `Acrobot`. `Supervised` is classification or
+regression on mini-batches. For all of them, `task.fitness(network)` is the fitness function, from a key and parameters
+(and data) to an `Evaluation`.
 
 `Classification` and `SwingUp` can also be called with a network that is evaluated at several shared weights at once, as
-`Wann` does: they give a reward at each.
+`Wann` does; they then return a reward at each.
 """
 
 from evojax_align.evolution.tasks.acrobot import Acrobot, Links

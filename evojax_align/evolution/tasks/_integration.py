@@ -8,7 +8,7 @@ from evojax_align._types import PyTree
 
 
 def runge_kutta(derivative: Callable[[PyTree], PyTree], state: PyTree, interval: float) -> PyTree:
-    """The state after an interval, by the classical method of fourth order in one step."""
+    """The state after an interval, by one step of the classical fourth-order Runge-Kutta method."""
 
     def moved(by: float, slope: PyTree) -> PyTree:
         return jax.tree.map(lambda value, rate: value + by * rate, state, slope)

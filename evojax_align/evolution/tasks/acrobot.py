@@ -1,9 +1,9 @@
-"""Two links with a motor between them, which have to swing up (Sutton 1996).
+"""The acrobot: two links with a motor between them that must swing up (Sutton 1996).
 
-The equations of motion are those of Sutton & Barto's book; the paper's lack a term. Step, bounds, start and
-observations are those of Gym's Acrobot-v1: Runge-Kutta's method in steps of 0.2 s, links of 1 m and 1 kg with the
-centre of mass in their middle and a moment of inertia of 1 kg m², gravity of 9.8 m/s², speeds of at most 4 pi and 9 pi
-radians a second.
+The equations of motion are those of Sutton & Barto's book; those of the paper lack a term. Step, bounds, start and
+observations are those of Gym's Acrobot-v1: the Runge-Kutta method in steps of 0.2 s, links of 1 m and 1 kg with the
+centre of mass in the middle and a moment of inertia of 1 kg m², gravity of 9.8 m/s², speeds of at most 4 pi and 9 pi
+radians per second.
 
 References:
     Sutton, R. S. Generalization in reinforcement learning: successful examples using sparse coarse coding. NIPS 1996.
@@ -29,11 +29,11 @@ TORQUES = ("continuous", "discrete")
 
 @struct.dataclass
 class Links:
-    """The angles of two links and how fast they turn.
+    """The angles and angular speeds of two links.
 
     Attributes:
-        angle: in radians, [..., 2]: of the first link from hanging straight down, and of the second from the first.
-        turning: angular speeds, in radians a second, [..., 2].
+        angle: angles in radians, [..., 2]: of the first link from straight down, and of the second from the first.
+        turning: angular speeds in radians per second, [..., 2].
 
     Example:
         >>> import jax, evojax_align as ea
@@ -47,16 +47,16 @@ class Links:
 
 @dataclasses.dataclass(frozen=True)
 class Acrobot(Control):
-    """Two links that hang from a fixed joint have to swing their tip above a line, 1 m over that joint.
+    """Two links that hang from a fixed joint must swing their tip above a line 1 m over that joint.
 
-    The only motor is in the joint between them. Each step is rewarded by -1 until the tip is above the line, which ends
-    the episode. The network sees cosine and sine of both angles, and how fast they turn.
+    The only motor is in the joint between the links. The reward of each step is -1 until the tip is above the line,
+    which ends the episode. The inputs of the network are cosine and sine of both angles, and the angular speeds.
 
     Args:
-        starts: episodes, each from another start: all angles and speeds are drawn from -0.1 to 0.1.
-        limit: time steps.
-        torque: "continuous", the only action, which is clipped to -1 and 1; or "discrete", the largest of three actions
-            stands for -1, 0 or 1.
+        starts: number of episodes, each from another start; all angles and speeds are drawn from [-0.1, 0.1].
+        limit: number of time steps.
+        torque: "continuous" for one output, which is clipped to [-1, 1]; or "discrete" for three outputs, of which the
+            largest selects -1, 0 or 1.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -81,12 +81,12 @@ class Acrobot(Control):
         object.__setattr__(self, "OUTPUTS", 3 if self.torque == "discrete" else 1)
 
     def begin(self, key: PRNGKey) -> Links:
-        """Links that hang almost straight down, almost at rest."""
+        """Links that hang almost straight down and are almost at rest."""
         angle, turning = jax.random.uniform(key, (2, self.starts, 2), minval=-START, maxval=START)
         return Links(angle, turning)
 
     def observe(self, state: Links) -> Float[Array, "... 6"]:
-        """What the network sees."""
+        """The inputs of the network."""
         (first, second), turning = jnp.moveaxis(state.angle, -1, 0), state.turning
         seen = jnp.stack([jnp.cos(first), jnp.sin(first), jnp.cos(second), jnp.sin(second)], axis=-1)
         return jnp.concatenate([seen, turning], axis=-1)
@@ -94,7 +94,7 @@ class Acrobot(Control):
     def advance(
         self, state: Links, action: Float[Array, "... outputs"]
     ) -> tuple[Links, Float[Array, "..."], Bool[Array, "..."]]:
-        """The state 0.2 s later, -1 or 0, and whether the tip is still below the line."""
+        """The state 0.2 s later, the reward -1 or 0, and whether the tip is still below the line."""
         if self.torque == "discrete":
             torque = (jnp.argmax(action, axis=-1) - 1).astype(action.dtype)
         else:
@@ -108,7 +108,7 @@ class Acrobot(Control):
         return state, jnp.where(below, -1.0, 0.0).astype(angle.dtype), below
 
     def links(self, state: Links) -> Float[Array, "... 2 2 2"]:
-        """The two links, each from its inner end to its outer one: the last axis is to the right and up."""
+        """The two links, each from its inner to its outer end; the last axis is (right, up)."""
         directions = jnp.cumsum(state.angle, axis=-1)
         along = LENGTH * jnp.stack([jnp.sin(directions), -jnp.cos(directions)], axis=-1)
         outer = jnp.cumsum(along, axis=-2)
@@ -118,7 +118,7 @@ class Acrobot(Control):
 def derivative(
     angle: Float[Array, "... 2"], turning: Float[Array, "... 2"], torque: Float[Array, "..."]
 ) -> tuple[Float[Array, "... 2"], Float[Array, "... 2"]]:
-    """How fast angles and their speeds change under a torque at the joint between the links.
+    """The derivatives of angles and angular speeds under a torque at the joint between the links.
 
     The accelerations solve M a = forces with the mass matrix M of two rods, whose second row is the motor's.
     """

@@ -14,23 +14,23 @@ SCALES = ("sum", "relative")
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
-    """Minus the mean loss on samples drawn anew in each generation, the same for all members.
+    """Minus the mean loss on samples that are redrawn in each generation, the same for all members.
 
-    Data is (x, y), or a sequence of such pairs, the tasks of one network.
+    Data is (x, y), or a sequence of such pairs for several tasks of one network.
 
     Args:
-        batch: samples of each task; all of them if there are fewer.
-        scale: how losses of several tasks become one. "sum" adds them up, as the thesis does, so that a task of large
-            losses drowns the others; "relative" adds their logarithms up, so that half the loss is worth the same on
-            each: for losses above 0.
-        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification; softmax
-            cross-entropy with integer labels by default. Where it is not finite, or an output is NaN or +infinity, the
+        batch: number of samples of each task; all of them if there are fewer.
+        scale: how the losses of several tasks are combined. "sum" adds them, as in the thesis, so that a task of large
+            losses dominates; "relative" adds their logarithms, so that halving the loss has the same value on each
+            task, for losses above 0.
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks other than classification; softmax
+            cross-entropy with integer labels by default. If it is not finite, or an output is NaN or +infinity, the
             reward is NaN.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> task = ea.evolution.tasks.Classification(batch=4)
-        >>> undecided = lambda x: jnp.zeros((1, x.shape[1], 2))  # equal chances of two classes, at one shared weight
+        >>> undecided = lambda x: jnp.zeros((1, x.shape[1], 2))  # equal logits of two classes, at one shared weight
         >>> rewards = task(jax.random.key(0), undecided, (jnp.zeros((10, 3)), jnp.zeros(10, int)))
         >>> bool(jnp.allclose(rewards, -jnp.log(2)))
         True

@@ -1,4 +1,4 @@
-"""Tasks of control: a network acts on a system step by step until the system fails, or for a number of steps."""
+"""Control tasks: a network acts on a system step by step until the system fails, or for a number of steps."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,28 +18,28 @@ from evojax_align.evolution.tasks import visited as observations
 from evojax_align.training.scoring import not_finite
 
 Advance: TypeAlias = Callable[[PyTree, Array], tuple[PyTree, Array]]
-"""A policy with its parameters: from its memory and observations to its memory and actions."""
+"""A policy with fixed parameters: from its memory and observations to its new memory and actions."""
 
 
 class Control:
-    """A task of control. A subclass is a frozen dataclass that describes a system; all else is here.
+    """Base class of control tasks. A subclass is a frozen dataclass that describes a system.
 
-    All methods are pure functions of a batch of episodes, the leading axis of every leaf of a state. A subclass has
-    `INPUTS`, the names of what is observed; `OUTPUTS`, the number of actions; `limit`, the number of steps after which
+    All methods are pure functions of a batch of episodes, the leading axis of every leaf of a state. A subclass defines
+    `INPUTS`, the names of the observations; `OUTPUTS`, the number of actions; `limit`, the number of steps after which
     an episode ends; and three methods:
 
-    - `begin(key)`: the states in which the episodes begin, [starts, ...];
-    - `observe(state)`: what the network sees, [starts, inputs];
-    - `advance(state, action)`: the next state, the reward of this step [starts], and whether the episode goes on
+    - `begin(key)`: the initial states of the episodes, [starts, ...];
+    - `observe(state)`: the inputs of the network, [starts, inputs];
+    - `advance(state, action)`: the next state, the reward of this step [starts], and whether the episode continues
       [starts], from actions [starts, outputs].
 
-    It may have two more: `total`, and `links(state)`, lines that show the system, [..., links, 2 ends, 2]. The number
+    It may define two more: `total`, and `links(state)`, lines that draw the system, [..., links, 2 ends, 2]. The number
     of steps is not fixed, so that `jax.grad` cannot differentiate a fitness.
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp, evojax_align as ea
         >>> @dataclasses.dataclass(frozen=True)
-        ... class Hover(ea.evolution.tasks.Control):  # to stay near 0 against the wind
+        ... class Hover(ea.evolution.tasks.Control):  # stay near 0 against a constant force
         ...     limit: int = 10
         ...     INPUTS, OUTPUTS = ("place",), 1
         ...
@@ -62,21 +62,21 @@ class Control:
     limit: Any
 
     def begin(self, key: PRNGKey) -> Any:
-        """The states in which the episodes begin."""
+        """The initial states of the episodes."""
         raise NotImplementedError
 
     def observe(self, state: Any) -> Float[Array, "... inputs"]:
-        """What the network sees."""
+        """The inputs of the network."""
         raise NotImplementedError
 
     def advance(
         self, state: Any, action: Float[Array, "... outputs"]
     ) -> tuple[Any, Float[Array, "..."], Bool[Array, "..."]]:
-        """The state after one step, its reward, and whether the episode goes on."""
+        """The state after one step, its reward, and whether the episode continues."""
         raise NotImplementedError
 
     def total(self, state: Any, rewards: Float[Array, " starts"]) -> Float[Array, " starts"]:
-        """The fitness of each episode from its last state and the sum of its rewards: that sum."""
+        """The fitness of each episode, from its last state and the sum of its rewards; that sum by default."""
         return rewards
 
     def fitness(self, policy: Any, *, visited: int = 64) -> "Fitness":
@@ -84,38 +84,38 @@ class Control:
         return Fitness(self, policy, visited)
 
     def trace(self, key: PRNGKey, act: Callable[[Any], Any]) -> tuple[Any, Float[Array, "time starts"]]:
-        """All that happens to a policy without memory, whose parameters are bound.
+        """The trajectory of a policy without memory and with fixed parameters.
 
         Args:
             key: a random key.
             act: from observations [starts, inputs] to actions [starts, outputs].
 
         Returns:
-            The states after each step, with leading axes [time, starts], and its rewards. Of an episode that has ended
-            the state stays and rewards are 0.
+            The states after each step, with leading axes [time, starts], and the rewards. After the end of an episode,
+            its state does not change and its rewards are 0.
         """
         return _traced(self, partial(_memoryless, lambda _, seen: act(seen), None), (), self.begin(_key(key)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitness:
-    """The fitness of a policy in a task of control, as a function of a key and parameters.
+    """The fitness of a policy in a control task, as a function of a key and parameters.
 
-    Two of them are equal, and a jitted function that takes them as a static argument is compiled once, if their tasks
-    and policies are equal.
+    Two instances are equal if their tasks and policies are; a jitted function that takes them as a static argument is
+    then compiled once.
 
-    The fitness is the mean over episodes of the sum of rewards. An action that is NaN or +infinity ends its episode,
+    The fitness is the mean over episodes of the sum of rewards. An action that is NaN or +infinity ends its episode
     and makes the fitness NaN.
 
     Args:
-        task: of control.
+        task: the control task.
         policy: `apply(params, observations [n, inputs]) -> actions [n, outputs]`, or a module that has such a method.
-            Or a recurrent one, such as `models.Recurrent`: with `start(n)`, its memory before the first step, and
-            `advance(params, memory, observations) -> (memory, actions)`.
-        visited: how many observations of each episode to give as `states`. Of a policy without memory they are spread
-            over the steps of the episode, nearly evenly, and come several times if it has fewer; [starts x visited,
-            inputs]. Of a recurrent one they are sequences from the beginning of each episode, in which its last
-            observation is repeated once it has ended; [starts, visited, inputs]. 0: None.
+            A recurrent policy, such as `models.Recurrent`, has the methods `start(n)`, which returns its memory before
+            the first step, and `advance(params, memory, observations) -> (memory, actions)`.
+        visited: number of observations of each episode to return as `states`; with 0, `states` is None. For a policy
+            without memory, they are spread almost evenly over the steps of the episode, and repeated if it has fewer
+            steps; [starts x visited, inputs]. For a recurrent policy, they are the sequence from the start of each
+            episode, in which the last observation is repeated after its end; [starts, visited, inputs].
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -144,7 +144,7 @@ class Fitness:
         return _evaluated(self, _key(key), params)
 
     def trace(self, key: PRNGKey, params: PyTree) -> tuple[Any, Float[Array, "time starts"]]:
-        """All that happens to one network, as in `Control.trace`."""
+        """The trajectory of one network, as in `Control.trace`."""
         watch("trace", params, policy=self.policy)
         return _shown(self, _key(key), params)
 
@@ -160,7 +160,7 @@ def _evaluated(fitness: Fitness, key: PRNGKey, params: PyTree) -> Evaluation:
 
 @partial(jax.jit, static_argnums=0)
 def _shown(fitness: Fitness, key: PRNGKey, params: PyTree) -> tuple[Any, Float[Array, "time starts"]]:
-    """All that happens to one network."""
+    """The trajectory of one network."""
     memory, advance = bound(fitness.policy, params)
     begin = fitness.task.begin(key)
     return _traced(fitness.task, advance, memory(_count(begin)), begin)
@@ -173,7 +173,7 @@ def check_visited(visited: int) -> None:
 
 
 def check_policy(policy: Any) -> None:
-    """Require a policy that can be called and be the key of a compiled program."""
+    """Require a policy that is callable and hashable."""
     if not _recurrent(policy) and not callable(policy):
         raise _checks.bad(
             "policy",
@@ -185,7 +185,7 @@ def check_policy(policy: Any) -> None:
 
 
 def _hashable(argument: str, value: Any, fix: str) -> None:
-    """Require what can be the key of a compiled program."""
+    """Require a hashable value."""
     try:
         hash(value)
     except TypeError as error:
@@ -193,7 +193,7 @@ def _hashable(argument: str, value: Any, fix: str) -> None:
 
 
 def bound(policy: Any, params: PyTree) -> tuple[Callable[[int], PyTree], Advance]:
-    """The memory with which a policy begins, by the number of episodes, and one step of it."""
+    """The initial memory of a policy, as a function of the number of episodes, and one step of the policy."""
     if _recurrent(policy):
         return policy.start, partial(policy.advance, params)
     return lambda _: (), partial(_memoryless, getattr(policy, "apply", policy), params)
@@ -209,14 +209,14 @@ def _memoryless(apply: Callable[[PyTree, Array], Array], params: PyTree, memory:
 
 @struct.dataclass
 class Episodes:
-    """Episodes so far.
+    """The episodes of a rollout up to the present step.
 
     Attributes:
-        state: their states, [starts, ...]; the last ones of those that have ended.
-        memory: of the policy, [starts, ...].
-        rewards: sums so far; NaN where an action was NaN or +infinity.
-        steps: how many steps were begun.
-        alive: whether they go on.
+        state: their states, [starts, ...]; the last state of those that have ended.
+        memory: memory of the policy, [starts, ...].
+        rewards: sums of rewards so far; NaN if an action was NaN or +infinity.
+        steps: number of steps so far.
+        alive: whether they continue.
     """
 
     state: Any
@@ -227,11 +227,11 @@ class Episodes:
 
 
 TOGETHER = 8
-"""Steps whose observations are kept at once: under `vmap` a loop copies what it keeps whenever it is changed."""
+"""Steps whose observations are stored at once: under `vmap`, a loop copies its buffer at every update."""
 
 
 def rollout(task: Control, policy: Any, params: PyTree, begin: Any, *, visited: int = 0) -> tuple["Episodes", Any]:
-    """Episodes when all of them have ended, and observations as `Fitness` describes them."""
+    """The episodes after all have ended, and the observations described in `Fitness`."""
     memory, advance = bound(policy, params)
     sequences = _recurrent(policy)
     seen = task.observe(begin)
@@ -276,7 +276,7 @@ def _traced(task: Control, advance: Advance, memory: PyTree, begin: Any) -> tupl
 def _begun(task: Control, advance: Advance, memory: PyTree, begin: Any) -> Episodes:
     """Episodes before their first step."""
     seen, starts = task.observe(begin), _count(begin)
-    remembered, action = advance(memory, seen)  # compiled to nothing: for its shape, and for where it varies
+    remembered, action = advance(memory, seen)  # only its shape and varying devices are used
     if jnp.shape(action) != (starts, task.OUTPUTS):
         raise _checks.bad(
             "policy",
@@ -291,7 +291,7 @@ def _begun(task: Control, advance: Advance, memory: PyTree, begin: Any) -> Episo
 
 
 def _stepped(task: Control, advance: Advance, episodes: Episodes, seen: Array) -> tuple[Episodes, Array]:
-    """The episodes after one more step, and its rewards; those that have ended stay as they are."""
+    """The episodes after one more step, and its rewards; ended episodes do not change."""
     alive = episodes.alive
     memory, action = advance(episodes.memory, seen)
     memory = jax.tree.map(lambda new, old: new.astype(old.dtype), memory, episodes.memory)
@@ -304,7 +304,7 @@ def _stepped(task: Control, advance: Advance, episodes: Episodes, seen: Array) -
 
 
 def _where(kept: Bool[Array, " starts"], new: Array, old: Array) -> Array:
-    """New entries of the episodes that are kept, in the type of the old ones."""
+    """New values for the episodes in `kept`, old values for the others, in the old dtype."""
     return jnp.where(kept.reshape(-1, *(1,) * (old.ndim - 1)), new, old).astype(old.dtype)
 
 

@@ -1,25 +1,25 @@
-"""Two poles of different length on one cart, the benchmark of neuroevolution that Wieland began.
+"""Double pole balancing: two poles of different length on one cart, a benchmark of neuroevolution (Wieland 1991).
 
-The system and its parameters are those of Wieland 1991 as Gomez & Miikkulainen 1999 use them, with their equations of
-motion and Runge-Kutta's method in steps of 0.01 s:
+The system and its parameters are those of Wieland 1991 as used by Gomez & Miikkulainen 1999, with their equations of
+motion and the Runge-Kutta method in steps of 0.01 s:
 
 | parameter | value |
 |---|---|
 | cart | 1 kg, on a track of 2.4 m to either side |
-| poles | 0.1 kg and 0.01 kg; half as long as 1 m and 0.1 m: 0.5 m and 0.05 m |
+| poles | 0.1 kg and 0.01 kg; half-lengths of 0.5 m and 0.05 m (lengths of 1 m and 0.1 m) |
 | friction | 0.0005 N of the cart on the track; 0.000002 N m s of a pole's hinge |
 | gravity | 9.8 m/s² |
-| force | from -10 N to 10 N, chosen anew every 0.02 s |
+| force | from -10 N to 10 N, chosen every 0.02 s |
 | failure | the cart leaves the track, or a pole leans by more than 36 degrees |
 | start | all at rest in the middle of the track; only the long pole leans |
 
 The long pole leans by 0.07 rad (4 degrees) in the published code of NEAT (Stanley & Miikkulainen 2002) and of Shark;
-that of ESP (Gomez) takes the angle as an argument. The inputs are scaled as NEAT's code does: the place by 4.8 m,
-speeds by 2 m/s and 2 rad/s, angles by 0.52 rad. Its constant input of 0.5 is left out: networks have biases. Like that
-code, and unlike ESP's, no smallest force is required; like ESP's, and unlike that code, the cart has friction.
+the code of ESP (Gomez) takes the angle as an argument. The inputs are scaled as in NEAT's code: the position by 4.8 m,
+speeds by 2 m/s and 2 rad/s, angles by 0.52 rad. Its constant input of 0.5 is omitted, since networks have biases. As in
+NEAT's code, and unlike ESP's, there is no smallest force; as in ESP's code, and unlike NEAT's, the cart has friction.
 
-Without velocities a network could keep the poles up by moving the cart back and forth all the time. The fitness of
-Gruau, Whitley & Pyeatt 1996 rewards networks that do not.
+Without velocities, a network could keep the poles up by moving the cart back and forth continually. The fitness of
+Gruau, Whitley & Pyeatt 1996 rewards networks that do not do this.
 
 References:
     Gomez, F. and Miikkulainen, R. Solving non-Markovian control tasks with neuroevolution. IJCAI 1999.
@@ -51,22 +51,22 @@ FRICTION_CART, FRICTION_HINGE, GRAVITY = 0.0005, 0.000002, 9.8
 FORCE, TRACK, FALLEN, INTERVAL = 10.0, 2.4, math.radians(36), 0.01
 SCALE_PLACE, SCALE_SPEED, SCALE_ANGLE = 4.8, 2.0, 0.52
 WINDOW, SMALLEST = 100, 1e-3
-"""Steps over which movements are added up, and the least sum that counts."""
+"""Steps over which movements are summed, and the lower bound of the sum."""
 SHARES, RANGES = (0.05, 0.25, 0.5, 0.75, 0.95), (2.16, 1.35, math.radians(3.6), math.radians(8.6))
-"""Starts of the generalisation test: shares of a way from -range to range, for the cart and the long pole."""
+"""Starts of the generalisation test: fractions of the range from -range to range, for the cart and the long pole."""
 
 
 @struct.dataclass
 class Poles:
-    """Where a cart is, how fast, the angles of its two poles from upright, the long one first, and how fast they turn.
+    """Position and speed of a cart, and the angles of its two poles from upright, the long one first, and their speeds.
 
-    At a positive angle a pole leans to where places are larger.
+    At a positive angle, a pole leans towards larger positions.
 
     Attributes:
-        place: of the cart, in metres from the middle of the track, [...].
-        speed: of the cart, in metres a second, [...].
-        angle: of the poles, in radians, [..., 2].
-        turning: angular speeds of the poles, in radians a second, [..., 2].
+        place: position of the cart, in metres from the middle of the track, [...].
+        speed: speed of the cart, in metres per second, [...].
+        angle: angles of the poles, in radians, [..., 2].
+        turning: angular speeds of the poles, in radians per second, [..., 2].
         recent: |place| + |speed| + |angle| + |turning| of the cart and the long pole, in each of the last 100 steps,
             [..., 100]; with velocities, [..., 0].
 
@@ -86,18 +86,18 @@ class Poles:
 
 @dataclasses.dataclass(frozen=True)
 class DoublePole(Control):
-    """A cart that has to keep two poles of different length upright.
+    """Balance two poles of different length on a cart.
 
-    The action is the force on the cart, from -1 to 1, which is clipped and stands for -10 N to 10 N.
+    The action is the force on the cart, clipped to [-1, 1] and multiplied by 10 N.
 
-    The fitness is the number of steps of 0.02 s in which the poles stay up. Without velocities it is, for t such steps,
-    0.1 t / 1000 + 0.9 f. Here f is 0 for t < 100; else 0.75 over the sum of |place| + |speed| + |angle| + |turning| of
-    the cart and the long pole in the last 100 steps (a sum below 0.001 counts as 0.001).
+    The fitness is the number of steps of 0.02 s in which the poles stay up. Without velocities it is
+    0.1 t / 1000 + 0.9 f for t such steps, where f = 0 for t < 100; otherwise, f is 0.75 divided by the sum of
+    |place| + |speed| + |angle| + |turning| of the cart and the long pole over the last 100 steps (at least 0.001).
 
     Args:
-        velocities: whether the network sees how fast cart and poles move.
-        limit: time steps; by default 100 000, and 1000 without velocities.
-        angle: of the long pole at the start, in radians.
+        velocities: whether the speeds of cart and poles are inputs of the network.
+        limit: number of time steps; by default 100 000, and 1000 without velocities.
+        angle: initial angle of the long pole, in radians.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -123,18 +123,18 @@ class DoublePole(Control):
             object.__setattr__(self, "INPUTS", self.INPUTS[::2])
 
     def begin(self, key: PRNGKey) -> Poles:
-        """One start, always the same: the long pole leans."""
+        """One start, always the same, with the long pole at an angle."""
         return self._at(jnp.array([[0.0, 0.0, self.angle, 0.0]]), 0 if self.velocities else WINDOW)
 
     def _at(self, values: Float[Array, "starts 4"], window: int = 0) -> Poles:
-        """States by place, speed, angle and turning of the long pole; the short one stands."""
+        """States from position, speed, angle and turning of the long pole; the short pole is upright."""
         place, speed, angle, turning = values.T
         nothing = jnp.zeros_like(place)
         angle, turning = jnp.stack([angle, nothing], axis=-1), jnp.stack([turning, nothing], axis=-1)
         return Poles(place, speed, angle, turning, jnp.zeros((*place.shape, window), place.dtype))
 
     def observe(self, state: Poles) -> Float[Array, "... inputs"]:
-        """What the network sees."""
+        """The inputs of the network."""
         place, angle = state.place[..., None] / SCALE_PLACE, state.angle / SCALE_ANGLE
         if not self.velocities:
             return jnp.concatenate([place, angle], axis=-1)
@@ -145,7 +145,7 @@ class DoublePole(Control):
     def advance(
         self, state: Poles, action: Float[Array, "... 1"]
     ) -> tuple[Poles, Float[Array, "..."], Bool[Array, "..."]]:
-        """The state 0.02 s later, 1 if the poles are still up, and whether they are."""
+        """The state 0.02 s later, the reward 1 if the poles are still up, and whether they are."""
         force = FORCE * jnp.clip(action[..., 0], -1.0, 1.0)
         place, speed, angle, turning = state.place, state.speed, state.angle, state.turning
         for _ in range(2):
@@ -164,12 +164,12 @@ class DoublePole(Control):
         return 0.1 * rewards / 1000 + 0.9 * jnp.where(rewards >= WINDOW, damped, 0.0)
 
     def balanced(self, policy: Any, params: PyTree, *, limit: int = 100_000) -> Int[Array, ""]:
-        """For how many steps a policy keeps the poles up: it has solved the task if for 100 000. 0 for NaN.
+        """The number of steps for which a policy keeps the poles up; 0 for NaN. 100 000 steps solve the task.
 
         Args:
             policy: as for `fitness`.
             params: its parameters.
-            limit: steps at most.
+            limit: largest number of steps.
 
         Example:
             >>> import jax.numpy as jnp, evojax_align as ea
@@ -180,16 +180,16 @@ class DoublePole(Control):
         return self._steps(policy, params, jnp.array([[0.0, 0.0, self.angle, 0.0]]), limit)[0]
 
     def generalisation(self, policy: Any, params: PyTree, *, limit: int = 1000) -> Bool[Array, " 625"]:
-        """From which of 625 starts a policy keeps the poles up for 1000 steps.
+        """Whether a policy keeps the poles up for 1000 steps, from each of 625 starts.
 
-        Gruau, Whitley & Pyeatt ask for 200 of them. The starts are all combinations of 5 %, 25 %, 50 %, 75 % and 95 %
-        of the ways from -2.16 m to 2.16 m, from -1.35 m/s to 1.35 m/s, from -3.6 to 3.6 degrees, and from -8.6 to 8.6
-        degrees a second, for the cart and the long pole; the short pole stands.
+        Gruau, Whitley & Pyeatt require 200 of them. The starts are all combinations of 5 %, 25 %, 50 %, 75 % and 95 %
+        of the ranges from -2.16 m to 2.16 m, from -1.35 m/s to 1.35 m/s, from -3.6 to 3.6 degrees, and from -8.6 to 8.6
+        degrees per second, for the cart and the long pole; the short pole is upright.
 
         Args:
-            policy: as for `fitness`; the memory of a recurrent one is empty at each start.
+            policy: as for `fitness`; the memory of a recurrent policy is reset at each start.
             params: its parameters.
-            limit: steps.
+            limit: number of steps.
 
         Example:
             >>> import jax.numpy as jnp, evojax_align as ea
@@ -203,13 +203,13 @@ class DoublePole(Control):
     def _steps(
         self, policy: Any, params: PyTree, starts: Float[Array, "starts 4"], limit: int
     ) -> Int[Array, " starts"]:
-        """For how many steps the poles are up, from states of the cart and the long pole."""
+        """The number of steps in which the poles are up, from initial states of the cart and the long pole."""
         check_policy(policy)
         watch("balanced", (params, starts), policy=policy)
         return _counted(dataclasses.replace(self, limit=_checks.positive("limit", limit)), policy, params, starts)
 
     def links(self, state: Any) -> Float[Array, "... 2 2 2"]:
-        """The two poles, from foot to tip: the last axis is along the track and up."""
+        """The two poles, from foot to tip; the last axis is (along the track, up)."""
         foot = jnp.stack([state.place, jnp.zeros_like(state.place)], axis=-1)[..., None, :]
         lengths = 2 * _of_poles(HALVES, state.angle)
         tip = foot + jnp.stack([lengths * jnp.sin(state.angle), lengths * jnp.cos(state.angle)], axis=-1)
@@ -218,7 +218,7 @@ class DoublePole(Control):
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _counted(task: DoublePole, policy: Any, params: PyTree, starts: Float[Array, "starts 4"]) -> Int[Array, " starts"]:
-    """For how many steps the poles are up."""
+    """The number of steps in which the poles are up."""
     steps = rollout(task, policy, params, task._at(starts))[0].rewards
     return jnp.where(jnp.isnan(steps), 0, steps).astype(jnp.int32)
 
@@ -230,7 +230,7 @@ def derivative(
     turning: Float[Array, "... 2"],
     force: Float[Array, "..."],
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "... 2"], Float[Array, "... 2"]]:
-    """How fast place, speed, angles and turnings change under a force in newtons.
+    """The derivatives of position, speed, angles and angular speeds under a force in newtons.
 
     A pole of mass m and half-length l obeys 4/3 l a = g sin - x cos - mu / (m l) turning, with a the acceleration of
     its angle and x that of the cart; x follows from the forces on the cart, to which each pole adds
@@ -246,5 +246,5 @@ def derivative(
 
 
 def _of_poles(values: tuple[float, float], like: Float[Array, "... 2"]) -> Float[Array, "... 2"]:
-    """A number for each pole, in the shape and the type of another array."""
+    """A number for each pole, in the shape and dtype of another array."""
     return jnp.broadcast_to(jnp.array(values, like.dtype), like.shape)

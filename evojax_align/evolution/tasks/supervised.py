@@ -16,13 +16,13 @@ from evojax_align.evolution.tasks.control import check_visited
 
 @dataclasses.dataclass(frozen=True)
 class Supervised:
-    """The accuracy, or minus the mean loss, on a mini-batch that is drawn from the key.
+    """The accuracy, or minus the mean loss, on a random mini-batch.
 
-    Members that are given the same key are judged on the same samples.
+    Members that are evaluated with the same key get the same samples.
 
     Args:
-        batch: samples of a mini-batch; all samples, in their order, if there are no more.
-        loss: `loss(outputs, targets)`, one number for each sample, for tasks that are no classification.
+        batch: number of samples of a mini-batch; all samples, in data set order, if there are no more.
+        loss: `loss(outputs, targets)`, one number for each sample, for tasks other than classification.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -46,14 +46,14 @@ class Supervised:
         return SupervisedFitness(self, apply, visited)
 
     def draw(self, key: PRNGKey, count: int) -> Int[Array, " batch"]:
-        """Which of so many samples make a mini-batch: none twice, and all are equally likely.
+        """Draw the indices of a mini-batch without replacement, all samples with equal probability.
 
-        One comes from each of `batch` equal parts of the data, cut from a random place on. That takes no time for the
-        samples that are not drawn, unlike a random order of all.
+        One sample is drawn from each of `batch` equal parts of the data, starting at a random index. Unlike a random
+        permutation, that takes no time for the samples that are not drawn.
 
         Args:
             key: a random key.
-            count: samples.
+            count: number of samples in the data.
 
         Example:
             >>> import jax, evojax_align as ea
@@ -73,16 +73,16 @@ class Supervised:
 class SupervisedFitness:
     """The fitness function of a network in a task `Supervised`, as a function of a key, parameters and data (x, y).
 
-    Two of them are equal, and a jitted function that takes them as a static argument is compiled once, if their tasks
-    and networks are equal.
+    Two instances are equal if their tasks and networks are; a jitted function that takes them as a static argument is
+    then compiled once.
 
-    The fitness is NaN where an output is NaN or +infinity, or a loss is not finite. `scores` are the fitness of each
+    The fitness is NaN if an output is NaN or +infinity, or a loss is not finite. `scores` are the fitness of each
     sample: 0 or 1, or minus its loss.
 
     Args:
-        task: batch and loss.
-        apply: the network, `apply(params, x)`, with logits as outputs, or whatever the loss takes.
-        visited: how many inputs of the batch, the first ones, to give as `states`; at most the batch. 0: None.
+        task: the task, with batch size and loss.
+        apply: the network, `apply(params, x)`; its outputs are logits, or what the loss takes.
+        visited: number of inputs, the first of the batch, to return as `states`; with 0, `states` is None.
 
     Example:
         >>> import evojax_align as ea

@@ -1,4 +1,4 @@
-"""A pole that hangs from a cart has to be swung up."""
+"""Swing up a pole that hangs from a cart."""
 
 import dataclasses
 from typing import Any
@@ -19,15 +19,15 @@ MASS_CART, MASS_POLE, LENGTH = 0.5, 0.5, 0.6
 
 @struct.dataclass
 class Pole:
-    """Where a cart is, how fast, the angle of its pole from upright, and how fast that turns: [...].
+    """Position and speed of a cart, and the angle of its pole from upright and its angular speed: [...].
 
-    At a positive angle the pole leans to where places are smaller: its tip is at place - length * sin(angle).
+    At a positive angle, the pole leans towards smaller positions: its tip is at place - length * sin(angle).
 
     Attributes:
-        place: of the cart, in metres from the middle of the track.
-        speed: of the cart, in metres a second.
-        angle: of the pole from upright, in radians.
-        turning: angular speed of the pole, in radians a second.
+        place: position of the cart, in metres from the middle of the track.
+        speed: speed of the cart, in metres per second.
+        angle: angle of the pole from upright, in radians.
+        turning: angular speed of the pole, in radians per second.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -44,24 +44,25 @@ class Pole:
 
 @dataclasses.dataclass(frozen=True)
 class SwingUp(Control):
-    """A cart that has to swing its hanging pole up, and to balance it in the middle of the track.
+    """Swing up the pole that hangs from a cart, and balance it in the middle of the track.
 
-    A network takes place, speed, cosine and sine of the angle, and turning; it gives the force. Each time step rewards
-    how upright the pole and how central the cart is, from 0 to 1; one that leaves the track gets no more.
+    The inputs of a network are position, speed, cosine and sine of the angle, and angular speed; its output is the
+    force. The reward of each time step, from 0 to 1, is larger the more upright the pole and the more central the cart
+    is. A cart that leaves the track gets no further reward.
 
     `fitness` is for any policy. The task itself can be called with a network that is evaluated at several shared
     weights at once, as `Wann` does.
 
     Args:
-        starts: rollouts, each from another start.
-        limit: time steps.
-        interval: seconds between them.
+        starts: number of rollouts, each from another start.
+        limit: number of time steps.
+        interval: seconds between time steps.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> task, idle = ea.evolution.tasks.SwingUp(limit=20), lambda x: jnp.zeros((1, x.shape[1], 1))
         >>> reward = task(jax.random.key(0), idle)
-        >>> reward.shape, bool(reward[0] < 1)  # a pole that hangs earns almost nothing
+        >>> reward.shape, bool(reward[0] < 1)  # a hanging pole gets almost no reward
         ((1,), True)
         >>> fitness = task.fitness(lambda params, seen: jnp.zeros((len(seen), 1)))
         >>> bool(jnp.isclose(fitness(jax.random.key(0), None).fitness, reward[0]))
@@ -85,18 +86,18 @@ class SwingUp(Control):
         return jnp.mean(jnp.sum(self.trace(key, forward)[1], axis=0), axis=1)
 
     def trace(self, key: PRNGKey, act: Forward) -> tuple[Pole, Float[Array, "time values starts"]]:
-        """All that happens at each shared weight: states and rewards at [time, values, starts].
+        """The trajectory at each shared weight: states and rewards at [time, values, starts].
 
         For the states of any other policy call `fitness(policy).trace(key, params)`. Here the cart moves on beyond the
         end of the track, without reward.
 
         Args:
             key: a random key.
-            act: a network as `Wann.forward` gives it: its inputs are [1, starts, 5] or [values, starts, 5], its outputs
+            act: a network as from `Wann.forward`; its inputs are [1, starts, 5] or [values, starts, 5], its outputs
                 [values, starts, 1].
         """
         begin = self.begin(key)
-        like = act(self.observe(begin)[None])  # compiled to nothing but its shape
+        like = act(self.observe(begin)[None])  # removed by the compiler: only its shape is used
         state = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, like.shape[:2]), begin)
 
         def step(carry: tuple[Pole, Array], _: None) -> tuple[tuple[Pole, Array], tuple[Pole, Array]]:
@@ -109,32 +110,32 @@ class SwingUp(Control):
         return jax.lax.scan(step, start, length=self.limit)[1]
 
     def begin(self, key: PRNGKey) -> Pole:
-        """Hanging poles near the middle of the track, each moved a little at random."""
+        """Hanging poles near the middle of the track, with small random deviations."""
         begin = jnp.array([[0.0, 0.0, jnp.pi, 0.0]]) + 0.2 * jax.random.normal(key, (self.starts, 4))
         return Pole(*begin.T)
 
     def observe(self, state: Pole) -> Float[Array, "... 5"]:
-        """What the network sees."""
+        """The inputs of the network."""
         seen = [state.place, state.speed, jnp.cos(state.angle), jnp.sin(state.angle), state.turning]
         return jnp.stack(seen, axis=-1)
 
     def advance(
         self, state: Pole, action: Float[Array, "... 1"]
     ) -> tuple[Pole, Float[Array, "..."], Bool[Array, "..."]]:
-        """One time step later, under a force that is clipped to -1 and 1."""
+        """Make one time step under a force that is clipped to [-1, 1]."""
         state = self.moved(state, jnp.clip(action[..., 0], -1.0, 1.0))
         upright, central = (jnp.cos(state.angle) + 1) / 2, jnp.cos(state.place / TRACK * jnp.pi / 2)
         central = jnp.maximum(central, 0.0)  # beyond the end of the track
         return state, upright * central, jnp.abs(state.place) <= TRACK
 
     def links(self, state: Any) -> Float[Array, "... 1 2 2"]:
-        """The pole, from its foot to its tip: the last axis is along the track and up."""
+        """The pole, from foot to tip; the last axis is (along the track, up)."""
         foot = jnp.stack([state.place, jnp.zeros_like(state.place)], axis=-1)
         tip = foot + LENGTH * jnp.stack([-jnp.sin(state.angle), jnp.cos(state.angle)], axis=-1)
         return jnp.stack([foot, tip], axis=-2)[..., None, :, :]
 
     def moved(self, state: Pole, force: Float[Array, "..."]) -> Pole:
-        """One time step later, under a force from -1 to 1."""
+        """The state after one time step under a force from -1 to 1."""
         sine, cosine = jnp.sin(state.angle), jnp.cos(state.angle)
         push = FORCE * force - FRICTION * state.speed
         pull = MASS_POLE * LENGTH * state.turning**2 * sine

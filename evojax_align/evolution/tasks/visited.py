@@ -1,9 +1,9 @@
-"""Some of the observations of an episode, kept while it runs: how long it will be is not known.
+"""A sample of the observations of an episode, stored while it runs, as its length is not known in advance.
 
-Observations are written into an odd number of rows, the one of step t into row t modulo that number. At first every
-step is written. Whenever as many steps as there are rows times the stride have passed, the stride doubles. A step that
-is a multiple of the new stride then falls on the row of an odd multiple of the old one, so that all multiples of the
-stride are kept and no row has to be moved.
+Observations are written into an odd number of rows: step t into row t modulo that number. At first, every step is
+written. Whenever the number of steps reaches the number of rows times the stride, the stride doubles. A step that is a
+multiple of the new stride then overwrites the row of an odd multiple of the old one. So all multiples of the stride are
+kept, and no row is moved.
 """
 
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from evojax_align._types import Array, Bool, Int
 
 
 def rows_for(visited: int, *, sequences: bool) -> int:
-    """How many observations of each episode to keep, so that `visited` of them can be chosen at the end."""
+    """The number of observations of each episode to store, so that `visited` of them can be chosen at the end."""
     return visited if sequences else 2 * visited + 1
 
 
@@ -25,14 +25,14 @@ def written(
     *,
     sequences: bool,
 ) -> Num[Array, "rows starts inputs"]:
-    """The rows with the observations of some more steps of the episodes that are alive.
+    """Write the observations of further steps into the rows, for the episodes that are alive.
 
     Args:
-        rows: what was kept so far.
-        seen: observations of these steps, one after the other, of which there are no more than rows.
+        rows: the observations stored so far.
+        seen: observations of consecutive steps, no more than the number of rows.
         step: their numbers, from 0.
         alive: episodes that have not ended.
-        sequences: keep the first steps alone.
+        sequences: whether to keep only the first steps.
     """
     count = rows.shape[0]
     if sequences:
@@ -45,7 +45,7 @@ def written(
 
 
 def _stride(steps: Int[Array, "..."], count: int) -> Int[Array, "..."]:
-    """The stride after so many steps: the smallest power of two at which they fit into the rows."""
+    """The stride after a number of steps: the smallest power of two at which they fit into the rows."""
     strides = 2 ** jnp.arange(30 - count.bit_length(), dtype=jnp.int32)
     strides = strides.reshape(*(1,) * steps.ndim, -1)
     return 2 ** jnp.sum(steps[..., None] > count * strides, axis=-1)
@@ -54,13 +54,13 @@ def _stride(steps: Int[Array, "..."], count: int) -> Int[Array, "..."]:
 def chosen(
     rows: Num[Array, "rows starts inputs"], steps: Int[Array, " starts"], visited: int, *, sequences: bool
 ) -> Num[Array, "starts visited inputs"]:
-    """So many observations of each episode: of the first steps, or spread over all.
+    """Choose `visited` observations of each episode: of the first steps, or spread over all.
 
     Args:
-        rows: what was kept.
-        steps: how many steps of each episode were seen, at least 1.
-        visited: how many observations of each to give.
-        sequences: the first ones in their order; after the end of an episode its last one is repeated.
+        rows: the stored observations.
+        steps: number of observed steps of each episode, at least 1.
+        visited: number of observations of each episode to return.
+        sequences: whether to return the first ones in order; after the end of an episode, its last one is repeated.
     """
     count = rows.shape[0]
     places, steps = jnp.arange(visited, dtype=jnp.int32)[None], steps[:, None]

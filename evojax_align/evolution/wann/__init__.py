@@ -1,4 +1,4 @@
-"""Weight agnostic neural networks (Gaier & Ha 2019), and the graphs that they are."""
+"""Weight agnostic neural networks (Gaier & Ha 2019), and their graphs."""
 
 from evojax_align.evolution.wann import graph
 from evojax_align.evolution.wann.expression import Expressed, express

@@ -1,4 +1,4 @@
-"""A graph that is done evolving, as an ordinary network: weights that can differ, gradients, matrices."""
+"""An evolved graph as an ordinary network: individual weights, gradients, matrices."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from evojax_align.evolution.wann.graph import ACTIVATIONS, Graph
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Expressed:
-    """A network of fixed topology, layer by layer, made by `express`.
+    """A network of fixed topology in layers, made by `express`.
 
-    Its parameters are `{"weights": [connections]}` for `apply`, or a matrix for each layer for `apply_dense`, from all
-    nodes before to those of the layer. Nodes are numbered anew: the inputs, the bias, then layer by layer.
+    Its parameters are `{"weights": [connections]}` for `apply`, or for `apply_dense` a matrix for each layer, from all
+    earlier nodes to those of the layer. Nodes are renumbered: the inputs, the bias, then layer by layer.
 
     Attributes:
-        inputs: numbers that the network takes.
-        outputs: numbers that it gives.
-        layers: of each layer, the last one that of the outputs, the activations of its nodes, equal ones side by side.
-        source: of each connection, the node that it comes from.
-        target: of each connection, the node that it leads to.
+        inputs: number of inputs.
+        outputs: number of outputs.
+        layers: for each layer, the activations of its nodes, equal ones adjacent; the outputs are the last layer.
+        source: for each connection, the node that it comes from.
+        target: for each connection, the node that it leads to.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -42,26 +42,26 @@ class Expressed:
 
     @property
     def connections(self) -> int:
-        """As many weights."""
+        """Number of connections, which is the number of weights."""
         return len(self.source)
 
     @property
     def nodes(self) -> int:
-        """Inputs, bias, hidden nodes and outputs."""
+        """Number of nodes: inputs, bias, hidden nodes and outputs."""
         return self.inputs + 1 + sum(map(len, self.layers))
 
     @property
     def layer(self) -> Int[np.ndarray, " nodes"]:
-        """Of each node; 0 for inputs and the bias."""
+        """The layer of each node; 0 for inputs and the bias."""
         sizes = [self.inputs + 1, *map(len, self.layers)]
         return np.repeat(np.arange(len(sizes)), sizes)
 
     def shared(self, value: float) -> PyTree:
-        """Parameters that are all the same."""
+        """Parameters with one value for all weights."""
         return {"weights": jnp.full(self.connections, value)}
 
     def dense(self, params: PyTree) -> PyTree:
-        """The matrices that hold these weights, with zeros where nothing is connected."""
+        """The matrices with these weights, and zeros where there is no connection."""
         weights, matrices, first = _weights(self, params), {}, self.inputs + 1
         for number, layer in enumerate(self.layers, start=1):
             ours = np.flatnonzero((self.target >= first) & (self.target < first + len(layer)))
@@ -71,14 +71,14 @@ class Expressed:
         return matrices
 
     def apply(self, params: PyTree, x: Float[Array, "batch ..."]) -> Float[Array, "batch outputs"]:
-        """The outputs, from a weight for each connection; images are taken pixel by pixel."""
+        """The outputs, with a weight for each connection; images are flattened."""
         return self.apply_dense(self.dense(params), x)
 
     def apply_dense(self, matrices: Mapping[str, Array], x: Float[Array, "batch ..."]) -> Float[Array, "batch outputs"]:
-        """The outputs, from a matrix for each layer."""
+        """The outputs, with a matrix for each layer."""
         x = x.reshape(x.shape[0], -1)
         if x.shape[1] != self.inputs:
-            raise _checks.bad("x", f"{x.shape[1]} numbers a sample", f"{self.inputs}", "Pass what it was evolved on.")
+            raise _checks.bad("x", f"{x.shape[1]} numbers per sample", f"{self.inputs}", "Pass inputs of this size.")
         said = jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1)
         new = said
         for number, layer in enumerate(self.layers, start=1):
@@ -93,11 +93,11 @@ class Expressed:
 
 
 def express(graph: Graph, activations: tuple[str, ...]) -> Expressed:
-    """The network of a single graph; a host function. Hidden nodes that lead nowhere are left out.
+    """The network of a single graph; a host function. Hidden nodes without a path to an output are removed.
 
     Args:
-        graph: from a search.
-        activations: of that search.
+        graph: a graph from a search.
+        activations: the activations of that search.
 
     Raises:
         NeedsValues: (a `TypeError`) if it is traced.
@@ -122,7 +122,7 @@ def express(graph: Graph, activations: tuple[str, ...]) -> Expressed:
     order = list(range(first))
     layers = []
     for depth in sorted({int(layer[node]) for node in useful}):
-        # hidden nodes by kind, so that one call serves all of a kind; outputs, all of one kind, stay in order
+        # hidden nodes sorted by activation, so that one call computes all of a kind; outputs keep their order
         ours = sorted((node for node in useful if layer[node] == depth), key=lambda n: (kinds[n - first], n))
         layers.append(tuple(kinds[node - first] for node in ours))
         order += ours
@@ -136,5 +136,5 @@ def _weights(self: Expressed, params: PyTree) -> Float[Array, " connections"]:
     weights = jnp.asarray(params["weights"])
     if weights.shape != (self.connections,):
         came = f"weights of shape {weights.shape}"
-        raise _checks.bad("params", came, f"({self.connections},)", "Begin with `shared(value)`.")
+        raise _checks.bad("params", came, f"({self.connections},)", "Start from `shared(value)`.")
     return weights

@@ -1,6 +1,6 @@
-"""Growing networks that work at any weight that all their connections share.
+"""Evolution of networks that work with any value of one shared weight.
 
-Weight agnostic neural networks (Gaier & Ha, 2019), and what Dobreva's thesis (Radboud University, 2022) does with them.
+Weight agnostic neural networks (Gaier & Ha, 2019), with the variants of Dobreva's thesis (Radboud University, 2022).
 """
 
 import dataclasses
@@ -20,18 +20,18 @@ from evojax_align.evolution.wann import graph as graphs
 from evojax_align.evolution.wann.graph import ACTIVATIONS, Forward, Graph
 
 Rewarding: TypeAlias = Callable[[PRNGKey, Forward, PyTree], Float[Array, " values"]]
-"""A task: from a key, a network and data to a reward at each shared weight."""
+"""A task: maps a key, a network and data to a reward at each shared weight."""
 
 MUTATIONS = ("connect", "split", "enable", "change")
 
 
 @struct.dataclass
 class WannState:
-    """The state: graphs, best first as far as the last generation has ranked them, and how they do.
+    """The state: graphs and their rewards.
 
     Attributes:
-        members: the graphs, best first as far as the last generation has ranked them.
-        rewards: of each member at each shared weight, on the last generation's samples.
+        members: the graphs; after the first generation, elites in the order of their ranking, then children.
+        rewards: rewards of each member at each shared weight, on the samples of the last generation.
         generation: number of generations so far; 0 for the first.
 
     Example:
@@ -48,7 +48,7 @@ class WannState:
 
     @property
     def mean(self) -> Float[Array, " n"]:
-        """Over the shared weights."""
+        """The mean reward of each member over the shared weights."""
         return jnp.mean(self.rewards, axis=1)
 
     @property
@@ -59,14 +59,14 @@ class WannState:
 
 @struct.dataclass
 class WannInfo:
-    """What happened in one generation.
+    """Statistics of one generation.
 
     Attributes:
-        parents: places in the population before.
-        mutation: as a place in `MUTATIONS`.
-        unchanged: children whose mutation found nothing to change.
-        full: children whose mutation did not fit into the capacity: raise it by `Wann.enlarged`.
-        by_size: whether members were ranked by the mean and the number of connections, not by the mean and the maximum.
+        parents: indices in the previous population.
+        mutation: index of the mutation in `MUTATIONS`.
+        unchanged: number of children whose mutation could not change anything.
+        full: number of children whose mutation did not fit into the capacity; raise it by `Wann.enlarged`.
+        by_size: whether members were ranked by mean reward and number of connections, not by mean and maximum.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -85,30 +85,31 @@ class WannInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Wann:
-    """The algorithm: `state = w.init(key, data)`, then `state, info = w.step(key, state, data)`.
+    """Weight agnostic search: `state = w.init(key, data)`, then `state, info = w.step(key, state, data)`.
 
     Main arguments:
-        inputs: numbers that a network takes.
-        outputs: numbers that it gives.
+        inputs: number of inputs of a network.
+        outputs: number of its outputs.
         reward: the task (see `evolution.tasks`).
 
     Other arguments:
-        size: members.
+        size: number of members.
         hidden: capacity for hidden nodes.
-        genes: capacity for connections; by default two for each hidden node, and as many again.
-        values: what all weights are, one value after the other.
-        activations: that hidden nodes may have; outputs are of the first.
-        enabled: the chance of each connection of the first generation.
-        mutations: how likely a child is to be changed by `connect`, `split`, `enable` and `change`, relative to each
-            other. Each child is changed once.
-        elitism: the share of those who may have children that stay as they are. All are judged anew.
-        culling: the share of members, the worst ones, that have no children.
-        tournament: members that meet in a tournament; of the winners of two the better one is the parent.
-        crossover: the chance of a child to have two parents.
-        by_size: how often members are ranked by mean reward and connections, rather than by mean and largest reward.
-        chunk: members judged at once; by default all of them on an accelerator, and one after the other on a CPU.
-        mesh: shares the judging out over its devices (see `population.map`). A step is then two programs, between
-            which the host brings members together: it cannot be part of another program.
+        genes: capacity for connections; by default those of the first generation plus four for each hidden node.
+        values: values of the shared weight.
+        activations: activations of hidden nodes; outputs have the first.
+        enabled: the probability of each connection in the first generation.
+        mutations: relative frequencies of the mutations `connect`, `split`, `enable` and `change`. Each child is
+            mutated once.
+        elitism: fraction of the members that may have children which survive unchanged. All are evaluated again.
+        culling: fraction of members, the worst, that have no children.
+        tournament: number of members in a tournament. The better of two winners is the (first) parent.
+        crossover: the probability that a child has two parents.
+        by_size: the probability that members are ranked by mean reward and number of connections in a generation,
+            instead of by mean and largest reward.
+        chunk: members evaluated at once; by default all on an accelerator, and one after the other on a CPU.
+        mesh: distributes evaluation over its devices (see `population.map`). A step then consists of two compiled
+            programs, between which the host gathers the members, so that it cannot be jitted.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -147,36 +148,36 @@ class Wann:
             _checks.one_of("activations", name, ACTIVATIONS)
         for name in ("enabled", "elitism", "culling", "crossover", "by_size"):
             if not 0 <= getattr(self, name) <= 1:
-                raise _checks.bad(name, getattr(self, name), "a share from 0 to 1", "The paper takes 0.2 for most.")
+                raise _checks.bad(name, getattr(self, name), "a number from 0 to 1", "The paper uses 0.2 for most.")
         if not self.values or not self.activations:
             raise _checks.bad("values, activations", "none", "at least one of each", "Leave them as they are.")
         if min(self.mutations) < 0 or not sum(self.mutations) > 0:
-            raise _checks.bad("mutations", self.mutations, "shares of at least 0, not all 0", "Name one to happen.")
+            raise _checks.bad("mutations", self.mutations, "numbers of at least 0, not all 0", "Pass one above 0.")
         if self.pool < 1 or self.elites >= self.size:
             came = f"elitism {self.elitism} and culling {self.culling} of {self.size} members"
-            raise _checks.bad("elitism, culling", came, "someone to breed, and someone to be born", "Lower them.")
+            raise _checks.bad("elitism, culling", came, "at least one parent and one child", "Lower them.")
 
     @property
     def pool(self) -> int:
-        """Members that may have children."""
+        """Number of members that may have children."""
         return self.size - int(self.size * self.culling + 1e-9)
 
     @property
     def elites(self) -> int:
-        """Members that stay as they are."""
+        """Number of members that survive unchanged."""
         return int(self.pool * self.elitism + 1e-9)
 
     @property
     def capacity(self) -> int:
-        """Connections that a graph can hold, enabled or not."""
+        """Largest number of connections of a graph, enabled or not."""
         return self.genes or (self.inputs + 1) * self.outputs + 4 * self.hidden
 
     def init(self, key: PRNGKey, data: PyTree) -> WannState:
-        """The first generation, without hidden nodes, judged.
+        """Create and evaluate the first generation, without hidden nodes.
 
         Args:
             key: a random key.
-            data: what the task is judged on.
+            data: the data of the task.
         """
         key = _checks.key("key", key)
         key_draw, key_judge = jax.random.split(key)
@@ -184,21 +185,21 @@ class Wann:
         return WannState(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
 
     def empty(self) -> WannState:
-        """A state of the right shapes, to begin a loop with before there is a first generation."""
+        """A state of the right shapes, as the initial carry of a loop before the first generation."""
         return WannState(
             _first(self, jax.random.key(0)), jnp.zeros((self.size, len(self.values))), jnp.array(0, jnp.int32)
         )
 
     def step(self, key: PRNGKey, state: WannState, data: PyTree) -> tuple[WannState, WannInfo]:
-        """One generation: rank, breed, and judge all, elites too, on the same new samples.
+        """One generation: rank, breed, and evaluate all members, including elites, on the same new samples.
 
         Args:
             key: a random key.
-            state: of the generation before.
-            data: what the task is judged on.
+            state: the state of the previous generation.
+            data: the data of the task.
 
         Returns:
-            The next state, and what happened.
+            The next state, and statistics of the generation.
         """
         key = _checks.key("key", key)
         key_breed, key_judge = jax.random.split(key)
@@ -206,10 +207,10 @@ class Wann:
         return WannState(members, self._judged(key_judge, members, data), state.generation + 1), info
 
     def enlarged(self, state: WannState, *, hidden: int, genes: int | None = None) -> tuple["Wann", WannState]:
-        """The algorithm and the state with a larger capacity, to go on with.
+        """The algorithm and the state with a larger capacity, to continue the search.
 
         Args:
-            state: of a population that has become too large for its capacity.
+            state: a state whose population has reached the capacity.
             hidden: the new capacity for hidden nodes.
             genes: the new capacity for connections; by default four more for each new hidden node.
         """
@@ -248,8 +249,8 @@ def _bred(self: Wann, key: PRNGKey, state: WannState) -> tuple[Graph, WannInfo]:
     key_rank, key_parents, key_kind, key_cross, key_change = jax.random.split(key, 5)
     count = self.size - self.elites
     by_size = jax.random.bernoulli(key_rank, self.by_size)
-    frugality = 1.0 / jnp.maximum(state.members.connections, 1)  # without any connection none is better than with one
-    frugality = jnp.where(jnp.isnan(state.mean), jnp.nan, frugality)  # who has failed is last in both
+    frugality = 1.0 / jnp.maximum(state.members.connections, 1)  # 0 connections rank like 1
+    frugality = jnp.where(jnp.isnan(state.mean), jnp.nan, frugality)  # failed members are last in both
     second = jnp.where(by_size, frugality, jnp.max(state.rewards, axis=1))
     ranked = by_dominance(jnp.stack([state.mean, second], axis=1))[: self.pool]
     alive = jnp.clip(jnp.sum(~jnp.isnan(state.mean)), 1, self.pool)

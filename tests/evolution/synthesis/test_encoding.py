@@ -258,7 +258,7 @@ def test_choices_that_do_not_exist_are_refused():
             Encoding(**{field.name: "maximum"})
     synapses, params, masks = parents()
     for name in ("synapse_factor", "cluster_factor"):
-        with pytest.raises(ValueError, match=f"{name}: got 1.5; expected a share"):
+        with pytest.raises(ValueError, match=f"{name}: got 1.5; expected a number"):
             draws(synapses, params, masks, Encoding(), **{name: 1.5})
 
 

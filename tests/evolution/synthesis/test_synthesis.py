@@ -204,7 +204,7 @@ def test_settings_that_cannot_be_are_refused(task):
         ({"mates": "mother"}, "mates: got 'mother'"),
         ({"mates": "tournament", "tournament": 2}, "tournament: got 2; expected at most 1"),
         ({"parents": 1, "shares": "fitness"}, "shares: got 'fitness'; expected 'equal' for one parent"),
-        ({"shares": (0.5, 0.6)}, "shares: got .* expected 2 numbers of at least 0 that sum up to 1"),
+        ({"shares": (0.5, 0.6)}, "shares: got .* expected 2 numbers of at least 0 that sum to 1"),
         ({"cluster_shares": "most"}, "cluster_shares: got 'most'"),
         ({"realigned": True}, "realigned: got True; expected an alignment"),
         ({"synapse_factor": 1.2}, "synapse_factor: got 1.2"),

@@ -175,7 +175,7 @@ def test_a_full_graph_stays_as_it_is_and_grows_on_once_it_is_enlarged():
     before, after = (graphs.forward(one, jnp.array(VALUES), NAMES)(x) for one in (graph, larger))
     np.testing.assert_array_equal(before, after)
     assert int(split(jax.random.key(1), larger, 3, jnp.array(5000)).hidden) == int(graph.hidden) + 1
-    with pytest.raises(ValueError, match="A capacity never becomes smaller"):
+    with pytest.raises(ValueError, match="A capacity cannot be reduced"):
         graphs.enlarge(graph, hidden=2, genes=40)
 
 
@@ -242,12 +242,12 @@ def test_inputs_and_weights_that_do_not_fit_are_refused():
     network = express(grown(0, 10), NAMES)
     with pytest.raises(ValueError, match="expected 3"):
         network.apply(network.shared(1.0), jnp.ones((2, 4)))
-    with pytest.raises(ValueError, match="Begin with `shared"):
+    with pytest.raises(ValueError, match="Start from `shared"):
         network.apply({"weights": jnp.ones(3)}, jnp.ones((2, 3)))
 
 
 def test_expressing_a_traced_graph_is_refused_by_name():
-    with pytest.raises(_checks.NeedsValues, match=r"^express looks at values, .* use graph\.forward or graph\.apply"):
+    with pytest.raises(_checks.NeedsValues, match=r"^express needs concrete values .* use graph\.forward or graph\.apply"):
         jax.jit(lambda graph: express(graph, NAMES).apply({"weights": jnp.ones(8)}, jnp.ones((1, 3))))(grown(0, 1))
 
 

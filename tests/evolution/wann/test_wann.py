@@ -218,7 +218,7 @@ def test_several_tasks_are_added_up_or_compared_by_their_logarithms(wann, data, 
         ({"activations": ("linear", "sin")}, "Did you mean 'sine'"),
         ({"mutations": (0.0, 0.0, 0.0, 0.0)}, "not all 0"),
         ({"elitism": 1.5}, "elitism: got 1.5"),
-        ({"culling": 1.0}, "someone to breed"),
+        ({"culling": 1.0}, "at least one parent and one child"),
         ({"values": ()}, "at least one of each"),
     ],
 )

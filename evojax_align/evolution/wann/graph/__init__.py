@@ -1,7 +1,7 @@
-"""Networks whose topology is free: any nodes, any connections between them without a cycle, all of one weight.
+"""Networks of arbitrary acyclic topology with one shared weight.
 
-Everything has a fixed capacity, so that a population of graphs is one pytree and one program serves them all. Nodes are
-numbered: the inputs, the bias, the outputs, then hidden nodes as they come.
+All arrays have a fixed capacity, so that a population of graphs is one pytree and needs one compiled program. Nodes are
+numbered: the inputs, the bias, the outputs, then hidden nodes in the order of their creation.
 """
 
 from evojax_align.evolution.wann.graph.operators import change, connect, cross, enable, split

@@ -11,7 +11,7 @@ from evojax_align.evolution.wann.graph.structure import Graph, layered
 
 
 def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -> Graph:
-    """A new node in the middle of a connection, which is disabled; it has any activation.
+    """Insert a node with a random activation into a random connection, which is disabled.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -38,11 +38,11 @@ def split(key: PRNGKey, graph: Graph, activations: int, event: Int[Array, ""]) -
         event=graph.event.at[node].set(event, mode="drop"),
         layer=graph.layer.at[number].set(graph.layer[graph.source[gene]] + 1, mode="drop"),
     )
-    return layered(_either(fits & any_enabled, new, graph))  # what does not fit may be a cycle
+    return layered(_either(fits & any_enabled, new, graph))  # a node that does not fit could make a cycle
 
 
 def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
-    """A new connection from any node that can have one to any node of a later layer that it does not lead to yet.
+    """Add a random connection from a node to a node of a later layer to which it has none.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -72,7 +72,7 @@ def connect(key: PRNGKey, graph: Graph, event: Int[Array, ""]) -> Graph:
 
 
 def enable(key: PRNGKey, graph: Graph) -> Graph:
-    """A connection that was disabled carries again.
+    """Enable a random disabled connection.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -87,13 +87,13 @@ def enable(key: PRNGKey, graph: Graph) -> Graph:
 
 
 def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
-    """A hidden node has another activation.
+    """Change the activation of a random hidden node.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
         >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
         >>> graph = ea.evolution.graph.split(jax.random.key(1), graph, 1, jnp.array(3))
-        >>> ea.evolution.graph.change(jax.random.key(2), graph, 2).activation.tolist()  # of the output and the new node
+        >>> ea.evolution.graph.change(jax.random.key(2), graph, 2).activation.tolist()  # of the output and a new node
         [0, 1]
     """
     key = _checks.key("key", key)
@@ -108,7 +108,7 @@ def change(key: PRNGKey, graph: Graph, activations: int) -> Graph:
 
 
 def cross(key: PRNGKey, a: Graph, b: Graph) -> Graph:
-    """The structure of the first; genes and nodes that the second has too are enabled, or act, as in either.
+    """Cross two graphs: the structure of the first, with states of shared genes and nodes drawn from either.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -121,7 +121,7 @@ def cross(key: PRNGKey, a: Graph, b: Graph) -> Graph:
 
     def mixed(key: PRNGKey, numbers: Array, others: Array, own: Array, theirs: Array) -> Array:
         free = jnp.iinfo(jnp.int32).max
-        known = jnp.where(others < 0, free, others)  # in order: numbers grow
+        known = jnp.where(others < 0, free, others)  # sorted, since numbers increase
         place = jnp.minimum(jnp.searchsorted(known, numbers), known.shape[0] - 1)
         shared = (numbers >= 0) & (known[place] == numbers)
         return jnp.where(shared & jax.random.bernoulli(key, 0.5, numbers.shape), theirs[place], own)
@@ -132,7 +132,7 @@ def cross(key: PRNGKey, a: Graph, b: Graph) -> Graph:
 
 
 def _drawn(key: PRNGKey, allowed: Bool[Array, " n"]) -> tuple[Int[Array, ""], Bool[Array, ""]]:
-    """A place that is allowed, all alike likely; and whether there is one."""
+    """Draw an allowed index uniformly; also return whether there is one."""
     count = jnp.sum(allowed)
     which = jax.random.randint(key, (), 0, jnp.maximum(count, 1))
     return jnp.argmax(jnp.cumsum(allowed) > which).astype(jnp.int32), count > 0

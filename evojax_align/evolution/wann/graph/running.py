@@ -10,11 +10,11 @@ from evojax_align._types import Array, Float, Int
 from evojax_align.evolution.wann.graph.structure import Graph
 
 Forward: TypeAlias = Callable[[Float[Array, "one_or_values batch inputs"]], Float[Array, "values batch outputs"]]
-"""The outputs of a graph at each of several shared weights; inputs are the same at all of them, or differ."""
+"""A network of a graph at several shared weights; its inputs are common to all of them, or one set for each."""
 
 
 def _sine(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Of pi times x, to 2e-7; the general one takes six times as long on a CPU, longer where x is large."""
+    """sin(pi x) with an error of 2e-7; the general function is six times slower on a CPU, more so for large x."""
     turn = x - 2 * jnp.round(x / 2)
     folded = jnp.where(jnp.abs(turn) > 0.5, jnp.sign(turn) - turn, turn)
     total = jnp.full_like(x, SINE[0])
@@ -24,7 +24,7 @@ def _sine(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 SINE = (-0.0073704309, 0.0821458866, -0.5992645293, 2.5501640399, -5.16771278, 3.1415926536)
-"""Of the odd powers of x from the 11th to the first: Taylor's series of the sine of pi times x."""
+"""Coefficients of the odd powers of x, from the 11th to the first, in the Taylor series of sin(pi x)."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda x: x,
@@ -38,7 +38,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "cosine": lambda x: _sine(x + 0.5),
     "step": lambda x: (x > 0).astype(x.dtype),
 }
-"""What a node does with the sum of what comes in. Outputs are linear. The last is not used for classification."""
+"""Activations of nodes. Outputs are linear. The last one is not used for classification."""
 
 
 def forward(
@@ -46,15 +46,15 @@ def forward(
 ) -> Forward:
     """The network of a graph, for inputs [1 or values, batch, inputs].
 
-    Connections are taken one after the other, by the layers of where they lead, each for all samples and all values at
-    once: as much work as there are connections, on however wide a network.
+    Connections are processed one after the other, in the order of the layers of their targets, each for all samples and
+    all values at once. The work is proportional to the number of connections.
 
     Args:
-        graph: a single one.
-        values: what all weights are, one value after the other.
-        activations: what a node's activation is a place in.
-        steps: how many connections to go through, at least as many as are enabled; for many graphs mapped side by side
-            the same number, lest they wait for each other.
+        graph: a single graph.
+        values: values of the shared weight.
+        activations: the list of activations that a node's index refers to.
+        steps: number of connections to process, at least the number of enabled ones; use the same number for graphs
+            under `vmap`, which all take the longest loop.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -65,7 +65,7 @@ def forward(
     """
     first, nodes = graph.inputs + 1, graph.layer.shape[0]
     functions = [ACTIVATIONS[name] for name in activations]
-    target = jnp.where(graph.enabled, graph.target, nodes)  # those that carry nothing lead nowhere, and come last
+    target = jnp.where(graph.enabled, graph.target, nodes)  # disabled connections have no target and are last
     place = jnp.where(graph.enabled, graph.layer[graph.target] * nodes + graph.target, jnp.iinfo(jnp.int32).max)
     order = jnp.argsort(place)
     source, target = graph.source[order], target[order]
@@ -74,7 +74,7 @@ def forward(
     kind = jnp.where(last & (target < nodes), kind + 1, 0)
     silent = jnp.stack([function(jnp.zeros(())) for function in functions])[jnp.append(graph.activation, 0)]
     heard = jnp.zeros(nodes - first + 1, bool).at[target - first].set(True)
-    start = jnp.where(heard, 0.0, silent)  # what a node says that nothing comes in to
+    start = jnp.where(heard, 0.0, silent)  # the activation of a node without inputs
 
     def run(x: Float[Array, "one_or_values batch inputs"]) -> Float[Array, "values batch outputs"]:
         given = jnp.moveaxis(jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1), -1, 0)
@@ -104,14 +104,15 @@ def apply(
     activations: tuple[str, ...],
     layers: int,
 ) -> Float[Array, "batch outputs"]:
-    """The outputs with a weight for each gene, differentiable, and one program for all graphs of a capacity: all nodes
-    are computed together, as many times as there are layers, after which each has heard what it should.
+    """The outputs with a weight for each gene; differentiable, and one compiled program for all graphs of a capacity.
+
+    All nodes are computed together, once for each layer, after which all values are correct.
 
     Args:
-        graph: a single one.
-        weights: of its genes; those of genes that are not enabled do not count.
+        graph: a single graph.
+        weights: weights of its genes; those of disabled genes are ignored.
         x: the inputs.
-        activations: what a node's activation is a place in.
+        activations: the list of activations that a node's index refers to.
         layers: at least as many as the graph has, `max(graph.layer)`.
 
     Example:

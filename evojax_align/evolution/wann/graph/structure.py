@@ -12,24 +12,24 @@ from evojax_align._types import Array, Bool, Int, PRNGKey
 
 @struct.dataclass
 class Graph:
-    """One network; with a leading axis on every leaf, many.
+    """One network as a graph; with a leading axis on every leaf, a population.
 
-    Genes are connections, in the order in which they came to be; one that is not enabled carries nothing, yet counts
-    where a cycle is to be avoided, since it may be enabled again.
+    Genes are connections, in the order of their creation. A disabled gene has no effect on the outputs, but is
+    considered when cycles are avoided, since it may be enabled again.
 
     Attributes:
-        source: of each gene, the node that it comes from.
-        target: of each gene, the node that it leads to.
-        enabled: whether a gene carries anything.
-        innovation: which event brought a gene forth; the same number in two graphs is the same gene. -1 in free places.
-        activation: of outputs and hidden nodes, as a place in the list of activations.
-        event: which event brought a hidden node forth; -1 in free places.
-        layer: of each node, the longest way from an input; outputs are beyond all hidden nodes. -1 in free places.
+        source: for each gene, the node that it comes from.
+        target: for each gene, the node that it leads to.
+        enabled: whether a gene is enabled.
+        innovation: number of the event that created a gene; equal numbers in two graphs are the same gene. -1 if free.
+        activation: activations of outputs and hidden nodes, as indices in the list of activations.
+        event: number of the event that created a hidden node; -1 if free.
+        layer: for each node, the longest path from an input; outputs are beyond all hidden nodes. -1 if free.
 
     Example:
         >>> import jax, evojax_align as ea
         >>> graph = ea.evolution.graph.minimal(jax.random.key(0), 2, 1, hidden=1, genes=5, enabled=1.0)
-        >>> graph.source.tolist(), graph.target.tolist()  # two inputs and the bias lead to node 3; two places are free
+        >>> graph.source.tolist(), graph.target.tolist()  # two inputs and the bias lead to node 3; two genes are free
         ([0, 1, 2, 0, 0], [3, 3, 3, 0, 0])
     """
 
@@ -43,40 +43,40 @@ class Graph:
 
     @property
     def connections(self) -> Int[Array, "..."]:
-        """Genes that carry something."""
+        """Number of enabled genes."""
         return jnp.sum(self.enabled, axis=-1, dtype=jnp.int32)
 
     @property
     def genes(self) -> Int[Array, "..."]:
-        """Places that are taken, enabled or not."""
+        """Number of genes, enabled or not."""
         return jnp.sum(self.innovation >= 0, axis=-1, dtype=jnp.int32)
 
     @property
     def hidden(self) -> Int[Array, "..."]:
-        """Hidden nodes."""
+        """Number of hidden nodes."""
         return jnp.sum(self.event >= 0, axis=-1, dtype=jnp.int32)
 
     @property
     def outputs(self) -> int:
-        """How many outputs it has."""
+        """Number of outputs."""
         return self.activation.shape[-1] - self.event.shape[-1]
 
     @property
     def inputs(self) -> int:
-        """How many numbers it takes, without the bias."""
+        """Number of inputs, without the bias."""
         return self.layer.shape[-1] - self.activation.shape[-1] - 1
 
 
 def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int, enabled: float) -> Graph:
-    """No hidden node; each input, and the bias, has a gene to each output, which is enabled by chance.
+    """A graph without hidden nodes; each input and the bias has a gene to each output, randomly enabled.
 
     Args:
         key: a random key.
-        inputs: numbers that come in.
-        outputs: numbers that go out.
+        inputs: number of inputs.
+        outputs: number of outputs.
         hidden: capacity for hidden nodes.
         genes: capacity for connections, enabled or not.
-        enabled: the chance of each.
+        enabled: the probability that a gene is enabled.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -90,7 +90,7 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
     born, free = (inputs + 1) * outputs, genes - (inputs + 1) * outputs
     if free < 0:
         came = f"{genes} for {inputs} inputs, a bias and {outputs} outputs"
-        raise _checks.bad("genes", came, f"at least {born}", "Give it a larger capacity.")
+        raise _checks.bad("genes", came, f"at least {born}", "Pass a larger capacity.")
     number = jnp.arange(born, dtype=jnp.int32)
     on = jax.random.bernoulli(key, enabled, (born,))
     layer = [0] * (inputs + 1) + [1] * outputs + [-1] * hidden
@@ -106,7 +106,7 @@ def minimal(key: PRNGKey, inputs: int, outputs: int, *, hidden: int, genes: int,
 
 
 def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
-    """The same graph, or population, with the capacity for so many hidden nodes and genes.
+    """The same graph, or population, with a larger capacity for hidden nodes and genes.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -118,7 +118,7 @@ def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
     more_hidden, more_genes = hidden - graph.event.shape[-1], genes - graph.source.shape[-1]
     if more_hidden < 0 or more_genes < 0:
         came, had = f"{hidden} and {genes}", f"{graph.event.shape[-1]} and {graph.source.shape[-1]}"
-        raise _checks.bad("hidden, genes", came, f"at least {had}, what it has", "A capacity never becomes smaller.")
+        raise _checks.bad("hidden, genes", came, f"at least {had}, what it has", "A capacity cannot be reduced.")
 
     def padded(leaf: Array, more: int, value: int | bool) -> Array:
         return jnp.pad(leaf, [(0, 0)] * (leaf.ndim - 1) + [(0, more)], constant_values=value)
@@ -135,7 +135,7 @@ def enlarge(graph: Graph, *, hidden: int, genes: int) -> Graph:
 
 
 def layered(graph: Graph) -> Graph:
-    """The graph with its layers recomputed after a change: found from those it has, until none changes.
+    """Recompute the layers of a graph after a change, by iteration from the old layers until none changes.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -153,7 +153,7 @@ def layered(graph: Graph) -> Graph:
     def grows(state: tuple[Array, Array]) -> Array:
         return jnp.any(state[0] != state[1])
 
-    # begun after one step: in a shard_map, what is carried varies over devices from the start, as the genes may
+    # started after one step: inside shard_map, the carry must vary over devices from the start, like the genes
     start = further(graph.layer)
     _, layer = jax.lax.while_loop(grows, lambda state: (state[1], further(state[1])), (start, further(start)))
     last = jnp.max(layer[first + graph.outputs :], initial=0) + 1
