@@ -1,4 +1,4 @@
-"""What a long run needs: its folder, its flags, its progress, its checkpoints, its claims, its report."""
+"""Tools for long runs: run folders, flags, progress, checkpoints, claims and reports."""
 
 from evojax_align.lab.cells import Arrays, Cell, by_arm, slug
 from evojax_align.lab.checkpoint import Damaged, load, save

@@ -1,4 +1,4 @@
-"""Cells: the parts of a study that are run, stopped, resumed and stored by themselves."""
+"""Cells: the parts of a study that are run, stopped, resumed and stored separately."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Cell:
-    """One arm of a study and the number of one of its repetitions.
+    """One repetition of one arm of a study.
 
     Attributes:
         arm: the name of the arm.
@@ -36,7 +36,7 @@ def slug(name: str) -> str:
 
 
 def distinct(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """The cells, if their file names differ."""
+    """Return the cells if their file names differ."""
     names = [cell.name for cell in cells]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not cells:
@@ -52,11 +52,11 @@ def by_arm(
 
     Args:
         cells: all cells of the study.
-        found: the arrays of the finished ones.
-        names: which arrays; by default all numeric ones that every finished cell has.
+        found: the arrays of the finished cells.
+        names: names of the arrays; by default all numeric arrays that every finished cell has.
 
     Returns:
-        Floats: NaN stands for a cell that is missing, and for places beyond the end of a shorter array.
+        Arrays of floats, with NaN for missing cells and beyond the end of shorter arrays.
     """
     arms, seeds = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("arm", "seed"))
     first = next(iter(found.values()))

@@ -1,9 +1,8 @@
-"""A pytree on disk: checksums for every array, no pickle, no file above 15 MiB.
+"""Checkpoints: pytrees on disk with a checksum for every array, without pickle, in files of at most 15 MiB.
 
-The main file is an uncompressed `.npz`. Beside arrays it holds an index: what was saved, each leaf's path, type, shape
-and SHA-256, and the index's own. A tree that is larger is continued in files `NAME.npz.1`, `NAME.npz.2` and so on, so
-that a checkpoint can be carried where single files are limited. A file that was cut short or changed is never read as
-whole.
+The main file is an uncompressed `.npz`. It contains the arrays and an index: the path, type, shape and SHA-256 of each
+leaf, and the SHA-256 of the index itself. A larger tree continues in files `NAME.npz.1`, `NAME.npz.2` and so on, so
+that it can be stored where the size of files is limited. A truncated or changed file always raises an error.
 """
 
 import hashlib
@@ -23,15 +22,15 @@ from evojax_align._types import PyTree
 
 INDEX = "index"
 PART = 15 * 2**20
-"""Bytes of arrays in one file, at most."""
+"""Largest number of bytes of arrays in one file."""
 
 
 class Damaged(ValueError):
-    """A checkpoint that is cut short, changed, or not one at all."""
+    """A checkpoint is truncated or changed, or the file is not a checkpoint."""
 
 
 def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
-    """Write a pytree of arrays and random keys, and notes that JSON can hold, whole or not at all."""
+    """Write a pytree of arrays and random keys, and notes that JSON can represent, atomically."""
     leaves, arrays = [], []
     for where, leaf in jax.tree_util.tree_leaves_with_path(tree):
         array, kind, dtype = _to_numpy(leaf)
@@ -56,13 +55,13 @@ def load(
     Args:
         path: the file.
         like: a tree of the same structure, of arrays or of their shapes; the result has its containers, and NumPy
-            arrays where it has them. Without one the result is a dictionary from leaf paths to arrays.
-        build: for trees whose shapes change, in place of `like`: makes the tree from nested dictionaries of NumPy
+            arrays where it has them. Without `like`, the result is a dictionary from leaf paths to arrays.
+        build: instead of `like`, for trees whose shapes vary: builds the tree from nested dictionaries of NumPy
             arrays, by the names along the leaf paths.
 
     Raises:
-        Damaged: any bit that matters is not as it was written.
-        ValueError: the tree that was saved is another one; the leaf is named.
+        Damaged: the file differs from what was written.
+        ValueError: the saved tree differs from `like`; the message names the leaf.
     """
     try:
         stored = _arrays(path)
@@ -84,9 +83,9 @@ def load(
         if error.filename == str(path):
             raise
         raise Damaged(f"{path}: its part {error.filename} is missing") from error
-    except (OSError, MemoryError):  # of the machine, not of the file
+    except (OSError, MemoryError):  # errors of the machine, not of the file
         raise
-    except Exception as error:  # of a changed file, the reader may believe anything: a length, a method, a type
+    except Exception as error:  # a changed file can raise any error: wrong lengths, methods, types
         raise error if isinstance(error, Damaged) else Damaged(f"{path}: {error}") from error
     found = {entry["path"]: leaf for entry, leaf in zip(index["leaves"], leaves, strict=True)}
     if build is not None:
@@ -95,21 +94,21 @@ def load(
 
 
 def remove(path: Path) -> None:
-    """Delete a checkpoint with all its files, the main one first."""
+    """Delete all files of a checkpoint, the main file first."""
     path.unlink(missing_ok=True)
     for part in path.parent.glob(f"{path.name}.[0-9]*"):
         part.unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged checkpoint with all its files, so that it is not found again; returns the main file."""
+    """Rename all files of a damaged checkpoint, so that it is not found again; return the new main file."""
     for part in path.parent.glob(f"{path.name}.[0-9]*"):
         part.replace(part.with_name(f"{path.stem}.damaged{part.suffix}"))
     return path.replace(path.with_suffix(".damaged"))
 
 
 def write(path: Path, fill: Any) -> None:
-    """Call `fill(file)` on a temporary file beside `path`, sync it, and rename it; on any error nothing is left."""
+    """Call `fill(file)` on a temporary file next to `path`, sync it, and rename it; on any error, remove it."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
@@ -124,7 +123,7 @@ def write(path: Path, fill: Any) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can."""
+    """Make the rename durable, if the system supports it."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -147,7 +146,7 @@ def _part(path: Path, number: int) -> Path:
 
 
 def _in_files(arrays: list[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """The arrays by name, cut where one is larger than a file may be, and grouped into files."""
+    """The arrays by name, grouped into files; an array that is larger than a file is split."""
     file: dict[str, np.ndarray] = {}
     left = PART
     for number, array in enumerate(arrays):
@@ -171,14 +170,14 @@ def _joined(pieces: Mapping[str, np.ndarray], number: int, shape: list[int]) -> 
 
 
 def _to_numpy(leaf: Any) -> tuple[np.ndarray, str, str]:
-    """The array that is stored for a leaf, how it is read again, and the leaf's own type."""
+    """The array that is stored for a leaf, the kind of the leaf, and its dtype."""
     if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "U":
         return leaf, "array", str(leaf.dtype)
     dtype = jnp.result_type(leaf)
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(leaf)), f"key {jax.random.key_impl(leaf)}", str(dtype)
     array = np.asarray(leaf)
-    if array.dtype.kind == "V":  # bfloat16 and its kin: npz knows them as raw bytes only
+    if array.dtype.kind == "V":  # bfloat16 and similar types, which npz stores as raw bytes
         return array.view(np.uint8).reshape(*array.shape, array.dtype.itemsize), "bytes", str(dtype)
     return array, "array", str(dtype)
 
@@ -198,7 +197,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries, from leaves by their paths."""
+    """Nested dictionaries of leaves, from leaves by path."""
     tree: dict[str, Any] = {}
     for path, leaf in leaves.items():
         *branches, name = path.split("/")

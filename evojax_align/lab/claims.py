@@ -1,4 +1,4 @@
-"""Claims: declared before a run, decided by tests over seeds, pairs or trials, and set beside a paper's numbers."""
+"""Claims: declared before a run, decided by tests over seeds, pairs or trials, and compared with a paper's numbers."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from evojax_align.statistics import Interval, holm, mann_whitney, mean_interval,
 
 LEVEL = 0.05
 FEWEST = 6
-"""The number of units from which on a comparison is tested."""
+"""Smallest number of units with which a comparison is tested."""
 WIDEST = 4.0
 """An estimate agrees with a paper's number only if its interval is no wider than this many margins."""
 RESAMPLES = 2000
@@ -24,15 +24,15 @@ UNITS = ("pairs", "seeds", "trials")
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What one run says about a claim.
+    """The result of one run for a claim.
 
     Attributes:
         ours: the estimate; None if nothing is known.
         interval: its 95 % interval; None if too few values are known.
-        n: the number of units that it rests on.
+        n: the number of units.
         test: the name of the test; None if nothing was tested.
-        p: one-sided p value of the claim, not corrected.
-        p_reverse: the same of the opposite claim.
+        p: one-sided p value of the claim, uncorrected.
+        p_reverse: the same for the opposite claim.
     """
 
     ours: float | None
@@ -45,15 +45,15 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One statement with one direction, and how a run decides it.
+    """A statement with a direction, and the comparison that decides it.
 
     Attributes:
         id: a name, unique within a study.
-        statement: names the quantity, the two sides and the direction.
-        unit: what n counts: "pairs", "seeds" or "trials".
-        compare: from the view of a run's arrays to a `Comparison`, or None if the run lacks what it needs.
-        paper: the paper's number by the key of what it was measured on (see `published` of a view).
-        margin: how near to the paper's number counts as agreeing.
+        statement: a sentence with the quantity, the two sides and the direction.
+        unit: the unit of n: "pairs", "seeds" or "trials".
+        compare: maps the view of a run's arrays to a `Comparison`, or to None if the run lacks the data for it.
+        paper: the paper's numbers, by the key of the experiment that they belong to (see `published` of a view).
+        margin: largest distance from the paper's number that counts as agreement.
     """
 
     id: str
@@ -66,19 +66,19 @@ class Claim:
     def __post_init__(self) -> None:
         _checks.one_of("unit", self.unit, UNITS)
         if self.paper and not (self.margin is not None and self.margin > 0):
-            raise _checks.bad(f"margin of {self.id}", self.margin, "a number above 0", "Say how near agrees.")
+            raise _checks.bad(f"margin of {self.id}", self.margin, "a number above 0", "Pass 0.01, for example.")
 
 
 def paired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
-    """Compare paired values: the claim is that x lies above y.
+    """Compare paired values: the claim is that x is above y.
 
-    Both directions are tested by Wilcoxon's signed-rank test. A unit whose x, y or `ours` is NaN or infinite is unknown
-    and left out; with fewer than `FEWEST` known units nothing is tested.
+    Both directions are tested by Wilcoxon's signed-rank test. Units with NaN or infinite x, y or `ours` are ignored;
+    with fewer than `FEWEST` other units, no test is made.
 
     Args:
         x: one value for each unit.
-        y: the values that they are paired with, or one number for all.
-        ours: values whose mean is the estimate; by default the estimate is the share of units with x above y.
+        y: the paired values, or one number for all units.
+        ours: values whose mean is the estimate; by default the estimate is the fraction of units with x above y.
     """
     first, second = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
     values = None if ours is None else np.broadcast_to(np.asarray(ours, float), first.shape)
@@ -95,11 +95,11 @@ def paired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
 
 
 def unpaired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
-    """Compare values that are not paired: the claim is that x tends to lie above y.
+    """Compare unpaired values: the claim is that x tends to be above y.
 
-    Both directions are tested by the Mann-Whitney test. NaN and infinite values are unknown and left out; with fewer
-    than `FEWEST` known values on a side nothing is tested. The estimate is the share of all pairs (one of x, one of y)
-    with x above y, a tie counting one half, with a bootstrap interval; or the mean of `ours`.
+    Both directions are tested by the Mann-Whitney test. NaN and infinite values are ignored; with fewer than `FEWEST`
+    other values on a side, no test is made. The estimate is the fraction of all pairs (one of x, one of y) with x above
+    y, where a tie counts one half, with a bootstrap interval; or the mean of `ours`.
     """
     first, second = (of[np.isfinite(of)] for of in (np.asarray(x, float), np.asarray(y, float)))
     if not (first.size and second.size):
@@ -118,7 +118,7 @@ def unpaired(x: Values, y: Values, *, ours: Values | None = None) -> Comparison:
 
 
 def measured(x: Values) -> Comparison:
-    """The mean of the known values with Student's interval; nothing is tested."""
+    """The mean of the finite values with Student's interval, without a test."""
     values = np.asarray(x, float).ravel()
     values = values[np.isfinite(values)]
     if values.size < 2:
@@ -127,7 +127,7 @@ def measured(x: Values) -> Comparison:
 
 
 def declaration(claims: Sequence[Claim]) -> str:
-    """The SHA-256 of what is declared: identifiers, statements, units, paper's numbers and margins."""
+    """The SHA-256 of identifiers, statements, units, paper's numbers and margins of claims."""
     told = [[c.id, c.statement, c.unit, sorted(c.paper.items()), c.margin] for c in claims]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -135,12 +135,12 @@ def declaration(claims: Sequence[Claim]) -> str:
 def decide(
     primary: Sequence[Claim], explored: Sequence[Claim], view: Any, *, declared: str = "after"
 ) -> list[dict[str, Any]]:
-    """All claims of a run as records with their verdicts, primary ones first.
+    """Decide all claims of a run; return records with verdicts, primary claims first.
 
     Args:
         primary: the declared claims.
         explored: all others.
-        view: what `Claim.compare` takes; its `published` is the key of the paper's numbers, "" if none applies.
+        view: the argument of `Claim.compare`; its `published` is the key of the paper's numbers, "" if none applies.
         declared: "before" or "after" the run.
     """
     records = [record(c, c.compare(view), view.published, primary=True, declared=declared) for c in primary]
@@ -154,7 +154,7 @@ def decide(
 def record(
     claim: Claim, found: Comparison | None, published: str, *, primary: bool, declared: str = "after"
 ) -> dict[str, Any]:
-    """One claim as a record that has no verdict yet."""
+    """One claim as a record without a verdict."""
     found = found or Comparison(None, None, 0)
     known = {
         "id": claim.id,
@@ -177,13 +177,13 @@ def record(
 def decide_records(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The records with `p_corrected`, `p_reverse_corrected`, `verdict` and `replication`.
 
-    Primary claims are corrected together by Holm's method, all of them counting, tested or not; the others are
-    corrected together too.
+    The p values of primary claims are corrected together by Holm's method, where untested claims count too. The p
+    values of the other claims are corrected together as well.
 
     - verdict: "holds" if the corrected p value is below .05, "reversed" if that of the opposite claim is, "undecided"
       if neither is, "not tested" if there is no test.
     - replication: "agrees" if the estimate is within the margin of the paper's number and its interval is no wider than
-      four margins; "differs" if the interval, extended by the margin, leaves the paper's number out; "undecided"
+      four margins; "differs" if the interval, extended by the margin, excludes the paper's number; "undecided"
       otherwise; "no number" if the paper has none.
     """
     decided = [dict(r) for r in records]
@@ -216,7 +216,7 @@ def replication(paper: float | None, ours: float | None, interval: Sequence[floa
 
 
 def units_needed(claims: int) -> int:
-    """The smallest number of pairs with which Wilcoxon's test can show one of so many claims, corrected."""
+    """The smallest number of pairs with which Wilcoxon's test, corrected for this many claims, can be significant."""
     n = FEWEST
     while 0.5**n * claims >= LEVEL:
         n += 1
@@ -229,12 +229,12 @@ def mean(values: Values) -> float:
 
 
 def rounded(value: SupportsFloat) -> float:
-    """Six digits, so that a table holds what it shows."""
+    """Round to six digits, for a table."""
     return float(f"{float(value):.6g}")
 
 
 def finite(value: SupportsFloat) -> float | None:
-    """A number for a table; None if it is not known."""
+    """A number for a table; None if it is not finite."""
     return rounded(value) if np.isfinite(float(value)) else None
 
 

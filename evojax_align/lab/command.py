@@ -1,4 +1,4 @@
-"""The command line that all studies share."""
+"""The common command line of all studies."""
 
 import argparse
 import ast
@@ -27,9 +27,9 @@ from evojax_align.lab.run import TIME_IS_UP, Run, Stopped, whole_log
 from evojax_align.lab.study import Study
 
 SHOWN = ("statement", "paper", "ours", "interval", "n", "p_corrected", "verdict", "replication")
-"""What is printed of a primary claim."""
+"""The fields of a primary claim that are printed."""
 MERGING = 30.0
-"""Seconds that merging, judging and drawing may take: with less time left, a run stops after its last cell."""
+"""Seconds for merging, evaluation of claims and drawing: with less time left, a run stops after its last cell."""
 SEEDS = 2**32
 """Seeds are below this: JAX's keys take 32 bits unless 64-bit types are enabled."""
 
@@ -49,7 +49,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
             return 0
         if arguments.report or arguments.merge:
             folder = RunFolder(arguments.report or arguments.merge[0])
-            folder.read_manifest()  # a folder that is none is refused before anything is written to it
+            folder.read_manifest()  # raises an error before anything is written to a wrong folder
             with locked(folder.path):
                 if arguments.merge:
                     _merge(study, folder, [RunFolder(path) for path in arguments.merge[1:]])
@@ -60,7 +60,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         if folder is None or folder.read_manifest()["end"] is None:
             compile_cache(arguments.compile_cache)
             chosen = _chosen_cells(study, config, arguments.cells)
-            problem = study.prepare(config, _loaded(study, config, arguments))  # what is refused leaves no folder
+            problem = study.prepare(config, _loaded(study, config, arguments))  # errors leave no folder
             folder = folder or studies.new_folder(study, _preset(study, arguments), config, arguments.out)
             with locked(folder.path):
                 if not _run(study, folder, config, problem, chosen, arguments):
@@ -86,7 +86,7 @@ def _run(
     chosen: Sequence[Cell],
     arguments: argparse.Namespace,
 ) -> bool:
-    """Run the cells that are not finished, then merge and judge them; false if some are left for another time."""
+    """Run the unfinished cells, then merge and evaluate them; False if some cells are left."""
     _note_commit(folder)
     cells = studies.cells_of(study, config)
     known = studies.finished(folder, cells)
@@ -96,7 +96,7 @@ def _run(
     run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=every, minutes=minutes, log=log)
     todo, done = [cell for cell in chosen if cell not in known], len(known)
     for cell in known:
-        run.end(cell)  # a process may have been killed between storing a cell and this
+        run.end(cell)  # a process may have been killed after storing a cell
     del known
     with run.listening():
         for cell in todo:
@@ -105,7 +105,7 @@ def _run(
     if done < len(cells):
         print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")
         return False
-    run.check(MERGING if todo else 0.0)  # a process that only merges would otherwise stop here again and again
+    run.check(MERGING if todo else 0.0)  # otherwise a process that only merges would always stop here
     studies.merged(study, folder, config)
     studies.judged(study, folder)
     run.end()
@@ -114,12 +114,12 @@ def _run(
 
 
 def _chosen_cells(study: Study, config: Any, pattern: str) -> list[Cell]:
-    """The cells whose names fit a pattern."""
+    """The cells whose names match a pattern."""
     cells = studies.cells_of(study, config)
     chosen = [cell for cell in cells if fnmatch.fnmatch(cell.name, pattern)]
     if not chosen:
         shown = ", ".join(cell.name for cell in cells[:8]) + (", ..." if len(cells) > 8 else "")
-        raise _checks.bad("cells", repr(pattern), "a pattern that fits some cells", f"There are {shown}.")
+        raise _checks.bad("cells", repr(pattern), "a pattern that matches some cells", f"The cells are {shown}.")
     return chosen
 
 
@@ -132,7 +132,7 @@ def _run_cell(study: Study, problem: Any, cell: Cell, run: Run, folder: RunFolde
 
 
 def _merge(study: Study, folder: RunFolder, others: Sequence[RunFolder]) -> None:
-    """Merge the cells that are finished, here and in other folders."""
+    """Merge the finished cells of this folder and of others."""
     record = folder.read_manifest()
     config = studies.restored(study, record)
     cells = studies.cells_of(study, config)
@@ -144,7 +144,7 @@ def _merge(study: Study, folder: RunFolder, others: Sequence[RunFolder]) -> None
 
 
 def _results(study: Study, folder: RunFolder) -> dict[str, Any]:
-    """The stored results of a finished run; they are rebuilt from its arrays if they are gone or damaged."""
+    """The stored results of a finished run, rebuilt from its arrays if they are missing or damaged."""
     try:
         found = folder.read_json("results.json")
         claims, tables = found["claims"], found["tables"]
@@ -180,7 +180,7 @@ def _preset(study: Study, arguments: argparse.Namespace) -> str:
 
 
 def _resumed(study: Study, arguments: argparse.Namespace) -> tuple[RunFolder, Any]:
-    """The folder of an earlier run, if this program would do the same as the one that began it."""
+    """The folder and configuration of an earlier run, if this program would compute the same results."""
     folder = RunFolder(arguments.resume)
     record = folder.read_manifest()
     config = studies.restored(study, record)
@@ -192,7 +192,7 @@ def _resumed(study: Study, arguments: argparse.Namespace) -> tuple[RunFolder, An
     kept = [(name, here[name], record[name]) for name in ("experiment", "preset", "backend", "device")]
     for name, ours, theirs in flags if record["end"] else (*kept, *program, *flags):
         if ours != theirs:
-            fix = "Go on with what the run was begun with, or begin a new one."
+            fix = "Resume with the settings of the run, or start a new one."
             raise _checks.bad(f"resume, {name}", ours, f"{theirs}, as in {folder.path / 'manifest.json'}", fix)
     return folder, config
 
@@ -209,7 +209,7 @@ def _with_flags(study: Study, config: Any, arguments: argparse.Namespace) -> Any
 
 
 def _loaded(study: Study, config: Any, arguments: argparse.Namespace) -> Any:
-    """The data that a study takes."""
+    """The data of a study."""
     further = [] if study.further is None else study.further(config)
     settings = {"data_dir": arguments.data_dir, "limit": arguments.data_limit, "seed": config.seed}
     data = [load(name, **settings) for name in (config.dataset, *further)]
@@ -217,7 +217,7 @@ def _loaded(study: Study, config: Any, arguments: argparse.Namespace) -> Any:
 
 
 def _note_commit(folder: RunFolder) -> None:
-    """Say in the manifest if other code than that which began a run goes on with it."""
+    """Record in the manifest if a run is resumed with other code than it was started with."""
     record, here = folder.read_manifest(), commit()
     known = [record["commit"], *record.get("resumed", [])]
     if here not in known:
@@ -241,7 +241,7 @@ def _show(results: Mapping[str, Any], folder: RunFolder) -> None:
 
 
 def _go_on(study: Study, folder: RunFolder | None, arguments: argparse.Namespace, *, stopped: bool = True) -> str:
-    """The command that goes on with a run that ended early."""
+    """The command that resumes a run that ended early."""
     if folder is None:
         return ""
     if arguments.merge or arguments.report:
@@ -257,7 +257,7 @@ def _go_on(study: Study, folder: RunFolder | None, arguments: argparse.Namespace
 
 
 def compile_cache(folder: str) -> None:
-    """Keep compiled programs on disk, so that a second start does not compile again; "off" does not."""
+    """Cache compiled programs on disk, so that a second start does not compile again; "off" disables it."""
     if folder == "off":
         return
     jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
@@ -285,7 +285,7 @@ def configure(preset: Any, settings: Sequence[str]) -> Any:
 
 
 def _fitted(value: Any, old: Any) -> Any:
-    """The value in the type of the one that it replaces, or None."""
+    """The value converted to the type of the old one, or None."""
     if isinstance(old, tuple):
         items = [_fitted(item, old[0]) for item in (value if isinstance(value, list | tuple) else (value,))]
         return None if None in items or not items else tuple(items)
@@ -317,21 +317,21 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     add("--data-dir", metavar="DIR", help="folder with NAME.npz, IDX or CIFAR files; nothing is downloaded")
     text = "bytes that a data file may expand to (default: 100 times its size, from 64 MiB to 4 GiB)"
     add("--data-limit", type=int, metavar="BYTES", help=text)
-    add("--seed", type=int, help="the same seed gives the same bits")
+    add("--seed", type=int, help="seed of random numbers; the same seed gives the same bits")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=f"any of: {fields}")
     one_of = parser.add_mutually_exclusive_group().add_argument
     one_of("--out", metavar="DIR", help="run folder (default: a new one under runs/)")
-    one_of("--resume", metavar="DIR", help="go on after a stop or a crash, to the same bits as an uninterrupted run")
+    one_of("--resume", metavar="DIR", help="resume after a stop or a crash, with the same bits as an uninterrupted run")
     one_of("--report", metavar="DIR", help="rebuild figures, claims and report of a run from its arrays")
-    text = "make results of the cells that are finished in the first folder, after copying those of the others into it"
+    text = "make results of the finished cells of the first folder, after copying those of the others into it"
     one_of("--merge", nargs="+", metavar="DIR", help=text)
-    one_of("--list", action="store_true", help="show presets with their cost, modes and data sets, and leave")
+    one_of("--list", action="store_true", help="print presets with their cost, modes and data sets, and exit")
     text = f"stop at a checkpoint before N minutes are over, with exit status {TIME_IS_UP}"
     add("--minutes", type=float, metavar="N", help=text)
-    add("--cells", default="*", metavar="PATTERN", help="run only the cells whose names fit, such as 'sexual-*'")
+    add("--cells", default="*", metavar="PATTERN", help="run only the cells whose names match, such as 'sexual-*'")
     every = {"type": float, "default": 30.0, "metavar": "SECONDS"}
     add("--checkpoint-every", **every, help="0 saves after every step (default: 30)")
     add("--compile-cache", default=cache, metavar="DIR", help=f'or "off" (default: {cache})')
-    add("--tensorboard", action="store_true", help="write events to tensorboard/ in the run folder too")
+    add("--tensorboard", action="store_true", help="also write events to tensorboard/ in the run folder")
     add("--quiet", action="store_true", help="show no progress")
     return parser

@@ -1,4 +1,4 @@
-"""The run folder: where an experiment leaves its record. A reader never sees half a file."""
+"""The run folder with all files of an experiment. Files are written atomically."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ MANIFEST = {
     **dict.fromkeys(("commit", "end"), str | None),
     "resumed": list,
 }
-"""What a manifest holds at least, and of which types."""
+"""Required fields of a manifest and their types."""
 SETTINGS = ("dataset", "mode", "seed")
 PARTS = ("arrays", "cells", "checkpoints", "figures")
 
@@ -32,10 +32,10 @@ PARTS = ("arrays", "cells", "checkpoints", "figures")
 class RunFolder:
     """The files of one run.
 
-    `manifest.json` (what was run, where and when), `log.jsonl` (a line for each step), `checkpoints/` (where unfinished
-    cells stand), `cells/` (the results of finished ones), `arrays/*.npz` (the results of all, merged), `figures/*.png`,
-    `results.json` (claims and tables), `timings.json` (seconds of each phase), `report.html`. Arrays, results and log
-    hold nothing that depends on time or machine: equal runs are equal files.
+    `manifest.json` (configuration, machine and time), `log.jsonl` (a line for each step), `checkpoints/` (the states of
+    unfinished cells), `cells/` (the results of finished cells), `arrays/*.npz` (the merged results of all cells),
+    `figures/*.png`, `results.json` (claims and tables), `timings.json` (seconds of each phase), `report.html`. Arrays,
+    results and log do not depend on time or machine: equal runs have equal files.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -45,15 +45,15 @@ class RunFolder:
     def create(
         cls, path: str | os.PathLike[str] | None, name: str, record: Mapping[str, Any] | None = None
     ) -> "RunFolder":
-        """Make the folder: the one given, which must be new or empty, or the next free `runs/NAME-001`.
+        """Create the given folder, which must be new or empty, or the next free `runs/NAME-001`.
 
         Its manifest, if there is one, is written before anything else.
         """
         if path is not None:
             folder = Path(path)
-            # a process that was killed as it wrote the manifest leaves a part of it
+            # a process that was killed while writing the manifest leaves a part of it
             if folder.exists() and any(file.name != ".manifest.json.part" for file in folder.iterdir()):
-                raise _checks.bad("out", f"{folder}, which holds files", "a new or empty folder", "Choose another.")
+                raise _checks.bad("out", f"{folder}, which contains files", "a new or empty folder", "Choose another.")
             folder.mkdir(parents=True, exist_ok=True)
         else:
             number = 1
@@ -71,7 +71,7 @@ class RunFolder:
         return cls(folder)
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a JSON file whole or not at all."""
+        """Write a JSON file atomically."""
         self.write_text(name, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
     def read_json(self, name: str) -> Any:
@@ -91,17 +91,17 @@ class RunFolder:
         if missing:
             raise _checks.bad(str(path), f"a manifest without {', '.join(missing)}", "the manifest of a run", FIX)
         if record.get("digest", digest(record["configuration"])) != digest(record["configuration"]):
-            raise _checks.bad(str(path), "a changed configuration", "the one that the run was begun with", FIX)
+            raise _checks.bad(str(path), "a changed configuration", "the one that the run was started with", FIX)
         for part in PARTS:  # a process may have been killed between the manifest and these
             (self.path / part).mkdir(exist_ok=True)
         return record
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file whole or not at all."""
+        """Write a text file atomically."""
         write(self.path / name, lambda file: file.write(text.encode()))
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write `arrays/NAME.npz` whole or not at all; the order of the names does not matter."""
+        """Write `arrays/NAME.npz` atomically; the order of the names does not matter."""
         plain = {key: np.asarray(arrays[key]) for key in sorted(arrays)}
         write(self.path / "arrays" / f"{name}.npz", lambda file: np.savez(file, allow_pickle=False, **plain))
 
@@ -120,19 +120,19 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
 
     def write_log(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Write `log.jsonl` anew."""
+        """Replace `log.jsonl`."""
         self.write_text("log.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
     def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
-            fix = "Give the folder of a run that has it, or --merge its cells."
+            fix = "Pass the folder of a run that has it, or --merge its cells."
             raise FileNotFoundError(f"{path} does not exist. {fix}")
         return path
 
 
 class StoredArrays(dict[str, np.ndarray]):
-    """The arrays of a file; an array that it lacks is an error that names the file."""
+    """The arrays of a file; a missing array raises an error that names the file."""
 
     def __init__(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(arrays)
@@ -143,7 +143,7 @@ class StoredArrays(dict[str, np.ndarray]):
 
 
 def read_arrays(path: Path) -> StoredArrays:
-    """Read an `.npz` file without pickles; a damaged one is refused by name."""
+    """Read an `.npz` file without pickles; the error for a damaged file names it."""
     try:
         return StoredArrays(path, read_npz(path))
     except ValueError as error:
@@ -153,7 +153,7 @@ def read_arrays(path: Path) -> StoredArrays:
 def manifest(
     experiment: str, preset: str, configuration: Mapping[str, Any], version: str, declared: str = ""
 ) -> dict[str, Any]:
-    """What was run, with what, and where; `declared` is the hash of the claims that were declared before."""
+    """The manifest of a run; `declared` is the hash of the claims that were declared before it."""
     device = jax.devices()[0]
     return {
         "experiment": experiment,
@@ -184,7 +184,7 @@ def digest(configuration: Mapping[str, Any]) -> str:
 
 
 def now() -> str:
-    """The time, in words that sort."""
+    """The time as a string that sorts."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 

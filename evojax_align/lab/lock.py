@@ -1,4 +1,4 @@
-"""One process for one run folder."""
+"""A lock, so that only one process works in a run folder."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: there the folder is not guarded
+except ImportError:  # not a POSIX system: the folder is not locked
     fcntl = None
 
 
@@ -18,7 +18,7 @@ class Locked(RuntimeError):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system releases it when the process ends, however it ends.
+    """Hold the lock of a folder; the system releases it when the process ends for any reason.
 
     Raises:
         Locked: another living process holds it; the message gives its id.

@@ -1,4 +1,4 @@
-"""Callbacks that carry metrics out of a run. Any function of a step's number and its metrics will do; this is one."""
+"""Callbacks that export metrics of a run. A callback is any function of a step's number and its metrics."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ from evojax_align.lab.monitor import Callback
 
 
 def tensorboard(folder: Path) -> Callback:
-    """Write every metric as a scalar that TensorBoard shows; needs the extra `tensorboard`."""
+    """Write every metric as a TensorBoard scalar; needs the extra `tensorboard`."""
     writer = _checks.extra("tensorboardX", "tensorboard").SummaryWriter(str(folder))
 
     def write(step: int, metrics: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Progress that a person can follow, and the time that each phase took, compiling told apart from running."""
+"""Display of progress, and the time of each phase, divided into compilation and execution."""
 
 import functools
 import sys
@@ -13,14 +13,14 @@ from evojax_align import _checks
 from evojax_align.lab.folder import RunFolder
 
 Callback: TypeAlias = Callable[[int, Mapping[str, float]], None]
-"""Told of every step: its number in the run and its metrics by name."""
+"""Called at every step with its number in the run and its metrics by name."""
 
 EVERY = 5.0
-"""Seconds between two lines of progress where there is no terminal to draw a bar on."""
+"""Seconds between two lines of progress without a terminal."""
 
 
 class _CompileClock:
-    """Adds up what JAX reports of its own tracing and compiling."""
+    """Sums the times that JAX reports for tracing and compilation."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -33,12 +33,12 @@ class _CompileClock:
 
 @functools.cache
 def _compile_clock() -> _CompileClock:
-    """The one clock of the process; JAX keeps its listeners for good."""
+    """The only clock of the process; JAX never removes its listeners."""
     return _CompileClock()
 
 
 class _Lap:
-    """Adds the time since its beginning, or its last end, to the seconds of a phase."""
+    """Adds the time since its start, or its last end, to the seconds of a phase."""
 
     def __init__(self, spent: dict[str, float]) -> None:
         self._spent, self._clock = spent, _compile_clock()
@@ -52,13 +52,13 @@ class _Lap:
 
 
 class Monitor:
-    """Shows phases and their progress on the standard error, logs steps, and keeps time."""
+    """Shows phases and their progress on standard error, logs steps, and measures time."""
 
     def __init__(
         self, folder: RunFolder | None = None, *, quiet: bool = False, callbacks: tuple[Callback, ...] = ()
     ) -> None:
         self.seconds: dict[str, dict[str, float]] = {}
-        """For each phase, seconds in total and those of them that went into compiling."""
+        """For each phase, the seconds in total and of compilation."""
         self._folder = folder
         self._quiet = quiet
         self._callbacks = callbacks
@@ -69,7 +69,7 @@ class Monitor:
 
     @contextmanager
     def phase(self, name: str, total: int | None = None, *, done: int = 0) -> Iterator["Bar"]:
-        """A named part of the run, of `total` steps of which some may be done; its time goes to `seconds`."""
+        """A named part of the run with `total` steps, `done` of them finished; its time is added to `seconds`."""
         spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
         self._lap = _Lap(spent)
         label = f"{self.title}: {name}" if self.title else name
@@ -81,7 +81,7 @@ class Monitor:
             bar.close(**spent)
 
     def say(self, message: str) -> None:
-        """Print a line above the progress, on something that happens rarely."""
+        """Print a line above the progress, for rare events."""
         if not self._quiet:
             _checks.extra("tqdm", "experiments").tqdm.write(message, file=sys.stderr)
 
@@ -116,7 +116,7 @@ class Bar:
         self._bar = tqdm(total=total, initial=done, desc=name, bar_format=form, disable=hidden, file=sys.stderr)
 
     def step(self, **metrics: SupportsFloat) -> None:
-        """One step is done; the numbers are shown, logged, and told to the callbacks."""
+        """Finish one step; its metrics are shown, logged, and passed to the callbacks."""
         self._done += 1
         numbers = {name: float(value) for name, value in metrics.items()}
         self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
@@ -128,7 +128,7 @@ class Bar:
             print(f"{self._name}: {self._done}/{self._total}  {shown}", file=sys.stderr, flush=True)
 
     def close(self, total: float, compile: float) -> None:
-        """The phase has ended."""
+        """End the phase."""
         self._bar.close()
         if self._plain:
             print(f"{self._name}: {total:.1f} s, {compile:.1f} s of it compiling", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that opens offline, and the tables of a terminal."""
+"""The report of a run: one HTML file without external resources, and tables for a terminal."""
 
 import base64
 import html
@@ -31,9 +31,9 @@ pre { background: #f6f6f6; padding: .8rem; overflow-x: auto; }
 }
 """
 WIDE = 1200
-"""Pixels of a picture that is too wide to be shrunk to the width of a phone: there it is scrolled."""
+"""Pixels from which a picture is scrolled on a phone instead of being shrunk to its width."""
 LEAST = 0.001
-"""Smaller p values are not told apart."""
+"""Smaller p values are shown as `< .001`."""
 EXPLANATION = (
     "p is of the one-sided test, corrected for all primary claims by Holm's method. A claim holds if it is below .05, "
     "and is reversed if that of the opposite claim is; no significance is undecided, not a refutation. The estimate "
@@ -50,7 +50,7 @@ def report(
     manifest: Mapping[str, Any],
     captions: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole report as HTML: what came out, claims, figures, tables, the manifest, and how to run it again."""
+    """The report as HTML: outcome, claims, figures, tables, the manifest, and the command that repeats the run."""
     configuration = manifest["configuration"]
     title = f"{manifest['experiment']} · {manifest['preset']} · {configuration['mode']} · {configuration['dataset']}"
     first = description.split("\n\n")[0]  # then come commands
@@ -68,7 +68,7 @@ def report(
         parts += [f"<h2>{html.escape(name[:1].upper() + name[1:])}</h2>", _html_table(rows)]
     parts.append("<h2>How it was run</h2>")
     parts.append(f"<pre>{html.escape(rerun(start, manifest))}</pre>")
-    shown = {name: value for name, value in manifest.items() if name != "end"}  # it is written last of all
+    shown = {name: value for name, value in manifest.items() if name != "end"}  # it is written last
     parts.append(f"<pre>{html.escape(json.dumps(shown, indent=1))}</pre>")
     body = "\n".join(parts)
     screen = '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -77,7 +77,7 @@ def report(
 
 
 def _outcome(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How the primary claims came out, in a sentence, and then one for each of them."""
+    """The outcome of the primary claims: a summary, and a sentence for each of them."""
     known = [claim["verdict"] for claim in claims]
     words = {"holds": "hold", "reversed": "reversed", "undecided": "undecided", "not tested": "not tested"}
     counts = ", ".join(f"{known.count(name)} {word}" for name, word in words.items())
@@ -103,7 +103,7 @@ def _numbers(claim: Mapping[str, Any]) -> str:
 
 
 def _p(claim: Mapping[str, Any]) -> str:
-    """The corrected p value of what is shown: of the opposite, if a claim is reversed."""
+    """The corrected p value of a claim, or of the opposite claim if it is reversed."""
     opposite = claim["verdict"] == "reversed"
     value = claim["p_reverse_corrected" if opposite else "p_corrected"]
     if value is None:
@@ -112,7 +112,7 @@ def _p(claim: Mapping[str, Any]) -> str:
 
 
 def _figure(path: Path, captions: Mapping[str, str]) -> str:
-    """A picture with its caption: that of its name, or of the longest beginning of it that has one."""
+    """A picture with the caption of its name, or of the longest prefix of its name that has one."""
     content, name = path.read_bytes(), path.stem
     begins = [key for key in captions if name == key or name.startswith(f"{key}-")]
     caption = captions[max(begins, key=len)] if begins else name

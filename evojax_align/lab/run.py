@@ -1,4 +1,4 @@
-"""A run that can be stopped at any moment and goes on to the same bits."""
+"""Runs that can be stopped at any moment and resumed with the same bits."""
 
 import shutil
 import signal
@@ -17,20 +17,20 @@ from evojax_align.lab.monitor import Callback, Monitor
 State = TypeVar("State")
 
 KEPT = 2
-"""Checkpoints of a loop that are kept: the last good one, and the one before."""
+"""Number of checkpoints of a loop that are kept."""
 COST = 20.0
-"""A checkpoint is due when at least this many times the seconds of the last one have passed since."""
+"""A checkpoint is due after at least this many times the seconds that the last one took."""
 RESERVE = 8.0
-"""Seconds of a time limit that are left for what came before this module was imported, and for writing and leaving."""
+"""Seconds of a time limit reserved for the start of the process before this import, for writing and for exit."""
 TIME_IS_UP = 75
-"""Exit status of a run that its time limit stopped."""
+"""Exit status of a run that was stopped by its time limit."""
 SHARED = "shared"
-"""Stands for the cell in records of loops that serve several cells, and names the folder of their checkpoints."""
+"""The name of the cell in records of shared loops, and of the folder of their checkpoints."""
 STARTED = time.monotonic()
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and has saved where it stands.
+    """The run was asked to stop and has saved its state.
 
     Attributes:
         code: the exit status of the process.
@@ -42,14 +42,14 @@ class Stopped(Exception):
 
 
 class Run(Monitor):
-    """What a study is given: phases with progress, and loops that survive a stop or a crash.
+    """The argument of a study: phases with progress, and loops that can be resumed after a stop or a crash.
 
     Main arguments:
-        folder: where checkpoints and the log go.
+        folder: the folder for checkpoints and the log.
         every: seconds between checkpoints; 0 saves after every step.
         minutes: the run stops at a checkpoint before the process is this old; None sets no limit.
-        log: records of what is finished already. The log is written anew from them, then by loops from what their
-            checkpoints hold; so a log that was cut, or has records of steps that will be repeated, becomes whole.
+        log: records of finished cells. The log is rewritten from them, and then by loops from their checkpoints, so
+            that a truncated log, or one with records of steps that will be repeated, is repaired.
     """
 
     def __init__(
@@ -68,23 +68,23 @@ class Run(Monitor):
         self._every = every
         self._signal: int | None = None
         self._ends = None if minutes is None else STARTED + 60 * minutes - RESERVE
-        self._slowest_start = 0.0  # the longest first step of a loop so far, compiling included
+        self._slowest_start = 0.0  # the longest first step of a loop so far, including compilation
         self._cell: Cell | None = None
-        self._owner: str | None = None  # what the records of the current loop name as their cell
+        self._owner: str | None = None  # the name of the cell in the records of the current loop
         self.lines: list[dict[str, Any]] = []
-        """The records of the current cell, with those of shared loops that it used."""
+        """The records of the current cell, including those of shared loops that it used."""
         self._logged = {line["phase"] for line in log if line.get("cell") == SHARED}
         self._checked, self._longest_gap = time.monotonic(), 0.0
         folder.write_log(log)
         self._steps = len(log)
 
     def begin(self, cell: Cell, title: str = "") -> None:
-        """The following loops belong to this cell."""
+        """Assign the following loops to this cell."""
         self._cell, self._owner, self.lines, self.seconds = cell, cell.name, [], {}
         self.title = title or cell.name
 
     def end(self, cell: Cell | None = None) -> None:
-        """Delete the checkpoints of a cell that is finished and stored, or without one those of shared loops."""
+        """Delete the checkpoints of a stored cell, or of shared loops if no cell is given."""
         shutil.rmtree(self._checkpoints / (SHARED if cell is None else cell.name), ignore_errors=True)
 
     def loop(
@@ -98,21 +98,21 @@ class Run(Monitor):
         build: Callable[[dict[str, Any]], State] | None = None,
         shared: bool = False,
     ) -> State:
-        """Repeat `state, metrics = step(number, state)`, with progress, a log, and checkpoints.
+        """Repeat `state, metrics = step(number, state)` with progress, a log and checkpoints.
 
         Args:
-            name: of the loop, unique within a cell; of a shared loop, unique within the run.
-            state: the start: a pytree that is all that the next step needs. Where a checkpoint of this loop is
-                found, that one is the start.
-            step: from the step's number and the state to the next state and numbers to show.
-            total: number of steps, at most.
-            done: ends the loop early.
-            build: for a state whose shapes change: makes one of what a checkpoint holds (see `checkpoint.load`).
-            shared: the result serves all cells of the run: it is computed by the first cell that needs it, and the
-                others read it. Its records stand in the log once.
+            name: name of the loop, unique within a cell, or within the run for a shared loop.
+            state: the initial state: a pytree with everything that the next step needs. If there is a checkpoint of
+                this loop, the loop starts from it.
+            step: maps the step's number and the state to the next state and numbers to show.
+            total: largest number of steps.
+            done: a function of the state that ends the loop early.
+            build: for states whose shapes vary: builds a state from a checkpoint (see `checkpoint.load`).
+            shared: whether all cells of the run use the result: the first cell computes it, and the others read it.
+                Its records are in the log only once.
 
         Returns:
-            The last state, of the same bits however often the run was stopped on the way.
+            The last state, with the same bits however often the run was stopped and resumed.
         """
         files = _Files(self._checkpoints / (SHARED if shared else self._cell.name if self._cell else ""), name)
         start, owner = len(self.lines), SHARED if shared else self._cell and self._cell.name
@@ -149,7 +149,7 @@ class Run(Monitor):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """While inside, SIGINT and SIGTERM let the current step end and be saved; a second one stops at once."""
+        """A context in which SIGINT and SIGTERM stop the run after the current step; a second signal stops at once."""
 
         def note(number: int, frame: Any) -> None:
             if self._signal:
@@ -165,12 +165,12 @@ class Run(Monitor):
                 signal.signal(number, handler)
 
     def check(self, least: float = 0.0) -> None:
-        """Stop here if a signal has come, or if the longest part between two checks would not end in time.
+        """Stop here if a signal was received, or if the longest part between two checks would exceed the time limit.
 
-        To be called between parts that are quick to do again.
+        Call it between parts that can be repeated quickly.
 
         Args:
-            least: seconds that the next part may take, if it is known to take longer than those before it.
+            least: expected seconds of the next part, if it takes longer than the parts before.
         """
         now = time.monotonic()
         self._longest_gap, self._checked = max(self._longest_gap, now - self._checked), now
@@ -180,7 +180,7 @@ class Run(Monitor):
         return self._ends is not None and time.monotonic() + next_step + 2 * saving > self._ends
 
     def _leave_in_time(self, next_step: float, saving: float, *, saved: bool) -> None:
-        """Stop if a signal has come, or if the next step may not end in time; only where all is saved."""
+        """Stop if a signal was received, or if the next step may exceed the time limit; only if the state is saved."""
         if not saved:
             return
         if self._signal:
@@ -215,7 +215,7 @@ class Run(Monitor):
                 state, notes = checkpoint.load(path, state, build=build)
             except checkpoint.Damaged as error:
                 aside = checkpoint.set_aside(path)
-                print(f"{error}; kept as {aside.name}, going back to the checkpoint before", file=sys.stderr)
+                print(f"{error}; kept as {aside.name}, using the checkpoint before", file=sys.stderr)
                 continue
             owner = None if self._cell is None else self._cell.name
             if notes["cell"] == owner:
@@ -225,7 +225,7 @@ class Run(Monitor):
 
 
 def whole_log(parts: Iterable[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
-    """The records of several cells one after the other, those of shared loops once."""
+    """The concatenated records of several cells, with those of shared loops only once."""
     records, known = [], set()
     for line in (line for part in parts for line in part):
         if line.get("cell") == SHARED:
@@ -243,11 +243,11 @@ class _Files:
         self._folder, self._name = folder, slug(name)
 
     def found(self) -> list[Path]:
-        """Those that are there, the oldest first."""
+        """The existing checkpoints, oldest first."""
         return sorted(self._folder.glob(f"{self._name}-{'[0-9]' * 8}.npz"))
 
     def save(self, number: int, state: Any, notes: Mapping[str, Any]) -> None:
-        """Write one, and delete those that are too old."""
+        """Write a checkpoint and delete old ones."""
         self._folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(self._folder / f"{self._name}-{number:08d}.npz", state, notes)
         for path in self.found()[:-KEPT]:

@@ -1,4 +1,4 @@
-"""A study: cells that are run one after the other, merged, judged and drawn."""
+"""Studies: cells that are run, merged, evaluated and drawn."""
 
 import contextlib
 import dataclasses
@@ -21,38 +21,38 @@ from evojax_align.lab.report import report
 from evojax_align.lab.run import Run, whole_log
 
 SAME_MACHINE = ("backend", "device")
-"""What all cells of a study have in common, so that a claim compares like with like."""
+"""Fields of a manifest that must be equal for all cells of a study."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """All that makes one study. A configuration is a frozen dataclass with at least `dataset`, `mode` and `seed`.
+    """The definition of a study. A configuration is a frozen dataclass with at least `dataset`, `mode` and `seed`.
 
     Attributes:
-        name: of the study, as in `python -m experiments.NAME`.
-        title: in words.
-        description: what it does, with the paper.
-        presets: for each preset its configurations, one for each data set that has its own; the first is the default,
-            and other data sets take it too.
-        costs: what each preset does, and its measured cost.
-        modes: what each mode means.
-        cells: from a configuration to all cells, in the order in which they are run.
-        run: from what `prepare` made, a cell and a `Run` to the arrays of the cell.
-        merge: from a configuration and the arrays of finished cells to the arrays of the study, with NaN for what is
-            not known. Claims, tables and figures are made of these alone.
-        view: from the merged arrays to what the following functions take; it has `published`, the key of the paper's
-            numbers that this run may be compared with ("" if none).
+        name: name of the study, as in `python -m experiments.NAME`.
+        title: title of the study.
+        description: description of the study, with the paper.
+        presets: for each preset, its configurations: one for each data set that has its own. The first is the default
+            and is used for all other data sets.
+        costs: description and measured cost of each preset.
+        modes: description of each mode.
+        cells: maps a configuration to all cells, in the order of execution.
+        run: maps the result of `prepare`, a cell and a `Run` to the arrays of the cell.
+        merge: maps a configuration and the arrays of finished cells to the arrays of the study, with NaN for missing
+            values. Claims, tables and figures are computed from these arrays only.
+        view: maps the merged arrays to the argument of the following functions; its attribute `published` is the key of
+            the paper's numbers with which this run may be compared ("" if none).
         claims: the primary claims, declared before a run.
-        explore: from a view to all other claims.
-        tables: from a view to tables; the first one is printed.
+        explore: maps a view to all other claims.
+        tables: maps a view to tables; the first one is printed.
         figures: draws a view into a folder.
-        captions: what a figure shows, by its name, or by the beginning of several names up to a hyphen.
-        prepare: from configuration and data to what cells share: once for each process. The data are those of the set
-            that the configuration names; or a list of them and those of `further`.
-        further: from a configuration to the names of more data sets.
+        captions: captions of figures, by name, or by the prefix of several names up to a hyphen.
+        prepare: maps configuration and data to the shared input of cells; called once for each process. The data are
+            the set that the configuration names, or a list of it and those of `further`.
+        further: maps a configuration to the names of further data sets.
         all_cores: whether each core of a CPU becomes a device.
         seen: runs whose results were known when the claims were declared, as `PRESET-MODE-DATASET-SEED`.
-        command: what starts it.
+        command: the command that starts the study.
     """
 
     name: str
@@ -78,11 +78,11 @@ class Study:
 
     @property
     def start(self) -> str:
-        """The command that starts it."""
+        """The command that starts the study."""
         return self.command or f"python -m experiments.{self.name}"
 
     def judge(self, arrays: Arrays, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Claims and tables of a run, from its merged arrays and its manifest alone."""
+        """Compute claims and tables of a run from its merged arrays and its manifest."""
         view = self.view(arrays)
         before = record.get("declared") == declaration(self.claims) and identity(record) not in self.seen
         claims = decide(self.claims, self.explore(view), view, declared="before" if before else "after")
@@ -92,13 +92,13 @@ class Study:
 
 
 def use_all_cores() -> None:
-    """Make each core of the CPU a device, so that networks train in parallel; without effect once JAX has begun."""
+    """Make each core of the CPU a device, so that networks train in parallel; no effect once JAX is initialised."""
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
 
 
 def identity(record: Mapping[str, Any]) -> str:
-    """What tells a run from others of its study: preset, mode, data set and seed."""
+    """The identifier of a run within its study: preset, mode, data set and seed."""
     configuration = record["configuration"]
     return "-".join([record["preset"], *(str(configuration[name]) for name in ("mode", "dataset", "seed"))])
 
@@ -111,7 +111,7 @@ def new_folder(study: Study, preset: str, config: Any, out: str | None) -> RunFo
 
 
 def restored(study: Study, record: Mapping[str, Any]) -> Any:
-    """The configuration that a manifest holds."""
+    """The configuration stored in a manifest."""
     if record["experiment"] != study.name:
         came = f"a run of {record['experiment']}"
         raise _checks.bad("run folder", came, f"a run of {study.name}", "Use the study that made it.")
@@ -120,8 +120,8 @@ def restored(study: Study, record: Mapping[str, Any]) -> Any:
     stored = {k: tuple(v) if isinstance(v, list) else v for k, v in record["configuration"].items()}
     for name in [*stored, *fields]:
         if name not in stored or name not in fields:
-            came = f"the field {name!r} {'in the run' if name in stored else 'of this version'} alone"
-            raise _checks.bad("run folder", came, "the same fields", "Use the version that began the run.")
+            came = f"the field {name!r} only {'in the run' if name in stored else 'in this version'}"
+            raise _checks.bad("run folder", came, "the same fields", "Use the version that started the run.")
     return type(preset)(**stored)
 
 
@@ -131,7 +131,7 @@ def cells_of(study: Study, config: Any) -> tuple[Cell, ...]:
 
 
 def store_cell(folder: RunFolder, cell: Cell, arrays: Arrays, run: Run) -> None:
-    """Keep a finished cell: its arrays with its part of the log, and where and how long it ran."""
+    """Store a finished cell: its arrays and log records, its device and its duration."""
     record = folder.read_manifest()
     how = {name: record[name] for name in (*SAME_MACHINE, "versions")}
     seconds = {name: {k: round(v, 3) for k, v in spent.items()} for name, spent in run.seconds.items()}
@@ -141,9 +141,9 @@ def store_cell(folder: RunFolder, cell: Cell, arrays: Arrays, run: Run) -> None:
 
 
 def finished(folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, tuple[Arrays, list[dict[str, Any]]]]:
-    """The arrays and log records of the cells that are finished.
+    """The arrays and log records of the finished cells.
 
-    A damaged one is named, set aside, and counts as missing.
+    A damaged cell is reported, renamed, and counted as missing.
     """
     found = {}
     for cell in cells:
@@ -161,9 +161,9 @@ def finished(folder: RunFolder, cells: Sequence[Cell]) -> dict[Cell, tuple[Array
 
 
 def collect(folder: RunFolder, others: Sequence[RunFolder], cells: Sequence[Cell]) -> int:
-    """Copy finished cells from other run folders of the same study; returns how many.
+    """Copy finished cells from other run folders of the same study; return their number.
 
-    Cells that were run on another kind of device are refused.
+    Cells from another kind of device raise an error.
     """
     record, count = folder.read_manifest(), 0
     for other in others:
@@ -173,7 +173,7 @@ def collect(folder: RunFolder, others: Sequence[RunFolder], cells: Sequence[Cell
                 fix = "Merge runs of one configuration, made on one kind of device."
                 raise _checks.bad(f"merge, {name} of {other.path}", theirs[name], f"{record[name]}", fix)
         if theirs.get("declared") != record.get("declared"):
-            record |= {"declared": ""}  # not all cells were run after the declaration of today
+            record |= {"declared": ""}  # some cells may have been run before the present declaration
         commits = [theirs["commit"], *theirs.get("resumed", [])]
         known = [record["commit"], *record.get("resumed", [])]
         record |= {"resumed": [*known[1:], *(commit for commit in commits if commit not in known)]}
@@ -187,12 +187,11 @@ def collect(folder: RunFolder, others: Sequence[RunFolder], cells: Sequence[Cell
 
 
 def merged(study: Study, folder: RunFolder, config: Any) -> list[str]:
-    """Write the merged arrays, the whole log and the timings of all finished cells; returns the names of missing
-    cells."""
+    """Write the merged arrays, the log and the timings of all finished cells; return the names of missing cells."""
     cells = cells_of(study, config)
     found = finished(folder, cells)
     if not found:
-        fix = f"Run some: {study.start} --resume {folder.path}"
+        fix = f"Run some cells: {study.start} --resume {folder.path}"
         raise _checks.bad("merge", f"{folder.path}, in which no cell is finished", "at least one finished cell", fix)
     missing = [cell.name for cell in cells if cell not in found]
     arrays = study.merge(config, {cell: of for cell, (of, _) in found.items()})
@@ -204,7 +203,7 @@ def merged(study: Study, folder: RunFolder, config: Any) -> list[str]:
 
 
 def judged(study: Study, folder: RunFolder) -> dict[str, Any]:
-    """Figures, claims and report, from what is stored alone."""
+    """Make figures, claims and report from the stored arrays."""
     record, arrays = folder.read_manifest(), folder.read_arrays("results")
     restored(study, record)
     results = study.judge(arrays, record)
@@ -227,7 +226,7 @@ def _timings(folder: RunFolder, found: Iterable[Cell]) -> dict[str, dict[str, fl
 
 
 def _how(folder: RunFolder, cell: Cell) -> dict[str, Any]:
-    """Where and how long a cell ran; without seconds if its record is gone or damaged."""
+    """The device and duration of a cell; without seconds if its record is missing or damaged."""
     try:
         how = folder.read_json(f"cells/{cell.name}.json")
         if isinstance(how, dict) and isinstance(how.get("seconds"), dict):

@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, expe
     assert [path.name[-5:-4] for path in saved] == ["5", "6"]  # the last two are kept
     saved[-1].write_bytes(saved[-1].read_bytes()[:-20])
     same(whole_run(folder), expected[0])
-    assert saved[-1].name in (said := capsys.readouterr().err) and "going back to the checkpoint before" in said
+    assert saved[-1].name in (said := capsys.readouterr().err) and "using the checkpoint before" in said
     assert saved[-1].with_suffix(".damaged").exists()
     for path in (folder.path / "checkpoints").iterdir():
         path.write_bytes(b"nonsense")
@@ -224,7 +224,7 @@ def test_no_record_of_the_log_is_lost_when_a_checkpoint_of_an_earlier_loop_is_da
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
     same(whole_run(folder), expected[0])
-    assert "going back to the checkpoint before" in capsys.readouterr().err
+    assert "using the checkpoint before" in capsys.readouterr().err
     assert (folder.path / "log.jsonl").read_bytes() == expected[1]
 
 
