@@ -1,9 +1,10 @@
 """The one-to-one matching of largest total score: exact, on the host or inside a compiled program.
 
-On a CPU the host's solver (scipy) is several times faster than one inside a compiled program, but for the smallest,
-where a call from the program to the host costs more than it saves (`experiments/benchmarks/choices.py`). So the host
-solves all but those, in a pool of threads over a batch, and CPU programs call back to it. Programs for other platforms
-solve every matching themselves. Before a large matching an auction finds prices that leave the solver little to do.
+On a CPU, the host's solver (scipy) is several times faster than one inside a compiled program, except for the smallest
+matchings, where a callback costs more than it saves (`experiments/benchmarks/choices.py`). So CPU programs solve those
+themselves and call back to the host for all others, which it solves in a pool of threads over a batch. Programs for
+other platforms solve every matching themselves. Before a large matching, an auction finds prices that reduce the work
+of the solver.
 """
 
 import os
@@ -33,11 +34,11 @@ from evojax_align.matching.records import (
 
 ENGINES = ("auto", "host", "compiled")
 SMALL = 16
-"""Up to this many neurons a compiled program solves the matching itself."""
+"""Up to this many neurons, a compiled program solves the matching itself."""
 LARGE = 512
-"""From this many neurons on, an auction comes before the host's solver."""
+"""From this many neurons on, an auction precedes the host's solver."""
 BIDS = 12
-"""What an auction may cost: so many bids for each row."""
+"""Largest number of bids of an auction for each row."""
 
 
 def one_to_one(
@@ -50,24 +51,25 @@ def one_to_one(
     """The bijection of largest total score (Uriot & Izzo 2020, section 4.2).
 
     Args:
-        scores: larger is more alike. Leading axes are a batch, which the host solves in a pool of threads. Infinities
-            count as the extreme finite scores, and NaN lies so far below them that such a pair is taken only where
-            exchanging two partners cannot avoid it. Among matchings of equal total an engine always returns the same.
-        dead_x: neurons that are not alive; as many as both sides have pair among themselves, in index order, so
-            that none takes a live neuron's partner.
+        scores: scores of all pairs; larger is more similar. Leading axes are a batch, which the host solves in a pool
+            of threads. Infinities count as the extreme finite scores. NaN counts as a score so low that such a pair is
+            chosen only if no exchange of two partners avoids it. Among matchings of equal total, an engine always
+            returns the same.
+        dead_x: mask of dead neurons. Dead neurons of both sides are paired with each other in index order, as many as
+            both sides have, so that none of them takes a live neuron's partner.
         dead_y: likewise.
-        engine: "host" is scipy's solver, through a callback under a trace (JAX keeps no program with a callback in
-            its compile cache); "compiled" is the same algorithm on the device (shortest augmenting paths, Crouse 2016);
-            "auto" is the host outside a trace. Under a trace "auto" is "compiled", except in programs for a CPU with
-            more than 16 neurons and a single device: callbacks of programs that run on several devices of one machine
-            can deadlock.
+        engine: "host" is scipy's solver, through a callback under a trace (JAX does not keep programs with callbacks in
+            its compilation cache); "compiled" is the same algorithm on the device (shortest augmenting paths, Crouse
+            2016); "auto" is the host outside a trace. Under a trace, "auto" is "compiled", except in programs for a CPU
+            with more than 16 neurons and a single device: callbacks of programs that run on several devices of one
+            machine can deadlock.
 
     Returns:
-        A `Matching` with `m.x = arange(p)`; of a batch, with its leading axes.
+        A `Matching` with `m.x = arange(p)`; for a batch, with its leading axes.
 
     Raises:
-        ValueError: for scores that are not square or empty, masks of another length, an unknown engine, and pairs that
-            have NaN for a score. Under a trace the last cannot be seen, and `valid` is False.
+        ValueError: for scores that are empty or not square, masks of another length, an unknown engine, and chosen
+            pairs with the score NaN. Under a trace, the last raises no error, and `valid` is False.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -93,7 +95,7 @@ def one_to_one(
 
 
 def _exact(scores: np.ndarray, dead_x: np.ndarray | None, dead_y: np.ndarray | None) -> Matching:
-    """The host's solution, by NumPy from end to end, which compiles nothing."""
+    """The host's solution, entirely in NumPy, without compilation."""
     *batch, p, _ = scores.shape
     prepared = np.empty(scores.shape, jnp.promote_types(scores.dtype, np.float32))
     for one in np.ndindex(*batch):
@@ -112,18 +114,17 @@ def injective(
     dead_x: Bool[Array, " p"] | None = None,
     dead_y: Bool[Array, " q"] | None = None,
 ) -> Injection:
-    """The matching of largest total score that gives every neuron of the narrower side a partner of its own.
+    """The one-to-one matching of largest total score that gives every neuron of the narrower side a partner.
 
-    Solved by the host outside a trace, and under a trace as by `one_to_one` with `engine="auto"`.
+    Solved by the host outside a trace, and under a trace as in `one_to_one` with `engine="auto"`.
 
     Args:
-        scores: larger is more alike; infinities and NaN as in `one_to_one`.
-        dead_x: neurons that are not alive; as many as both sides have pair among themselves, in index order, so
-            that none takes a live neuron's partner.
+        scores: scores of all pairs; larger is more similar. Infinities and NaN as in `one_to_one`.
+        dead_x: mask of dead neurons, as in `one_to_one`.
         dead_y: likewise.
 
     Returns:
-        An `Injection` in the order of the narrower side: `m.x = arange(p)` if p <= q, and else `m.y = arange(q)`.
+        An `Injection` in the order of the narrower side: `m.x = arange(p)` if p <= q, and `m.y = arange(q)` otherwise.
         For p = q it is the bijection of `one_to_one`.
 
     Raises:
@@ -148,14 +149,14 @@ def injective(
 
 @partial(jax.jit, static_argnames="leading")
 def prepare(scores: Array, dead_x: Array | None, dead_y: Array | None, *, leading: int = 0) -> Array:
-    """Finite scores by which as many dead as both sides have take each other, in index order."""
+    """Finite scores with which dead neurons of both sides are paired with each other, in index order."""
     if leading:
         return jax.vmap(partial(prepare, leading=leading - 1))(scores, dead_x, dead_y)
-    return settled(jax.lax.stop_gradient(scores), dead_x, dead_y, jnp)  # indices have no derivative
+    return settled(jax.lax.stop_gradient(scores), dead_x, dead_y, jnp)  # indices have no gradient
 
 
 def settled(scores: Any, dead_x: Any, dead_y: Any, numbers: Any) -> Any:
-    """As `prepare`, of one pair, by the module of the arrays."""
+    """Like `prepare`, for one pair, with the module of the arrays."""
     scores = cleaned(scores, numbers)
     if dead_x is None or dead_y is None:
         return scores
@@ -169,7 +170,7 @@ def settled(scores: Any, dead_x: Any, dead_y: Any, numbers: Any) -> Any:
 
 
 def _automatic(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
-    """The column of every row: by the host where values are known, and under a trace as the program's platform asks."""
+    """The column of every row: by the host for concrete values, and under a trace depending on the platform."""
     if _checks.is_concrete(scores):
         return _on_host(scores)
     if scores.shape[-1] <= SMALL or jax.local_device_count() > 1:
@@ -179,16 +180,16 @@ def _automatic(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
 
 @jax.jit
 def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
-    """As `solve`, for rows of no more than columns."""
+    """Like `solve`, for no more rows than columns."""
     if scores.ndim > 2:
         return population.map(_compiled, scores)
     costs = -scores
     nobody = jnp.asarray(-1, jnp.int32)
-    # what loops carry is made from the scores, so that under `shard_map` it varies over devices as they do
+    # carries of loops are computed from the scores, so that under `shard_map` they vary over devices as these do
     no_row, no_column = ((axis * 0).astype(jnp.int32) - 1 for axis in (costs[0], costs[:, 0]))
 
     def assign(row: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Give one more row a column, along the path of least reduced cost to a column that is free."""
+        """Assign a column to one more row, along the path of least reduced cost to a free column."""
         of_rows, of_columns, row_of, column_of = state
 
         def look(path: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -203,7 +204,7 @@ def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
         start = row + 0 * no_row[0], costs[0, 0] * 0, costs[0] * 0 + jnp.inf, no_row, no_row > 0, no_row[0]
 
         def goes_on(path: tuple[Array, ...]) -> Array:
-            """In a batch, a member without rows left runs beside the others, and would never find a free column."""
+            """In a batch, a member without rows left still runs, and would never find a free column."""
             return (path[0] != nobody) & ~path[4].all()
 
         _, least, shortest, back, seen, last = jax.lax.while_loop(goes_on, look, start)
@@ -221,7 +222,7 @@ def _compiled(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
         _, row_of, column_of, _ = jax.lax.while_loop(lambda found: found[3] != row, turn, start)
         return of_rows, of_columns, row_of, column_of
 
-    # rows begin in the column of their least cost, where no other row has it, and the others follow one by one
+    # each row starts with the column of its least cost unless another row has it; the others follow one by one
     rows, least = jnp.arange(costs.shape[0], dtype=jnp.int32), jnp.argmin(costs, axis=1)
     row_of = no_row.at[least].max(rows)
     column_of = jnp.where(row_of[least] == rows, least.astype(jnp.int32), no_column)
@@ -238,19 +239,19 @@ def _on_host(scores: Float[Array, "*batch p q"]) -> Int[Array, "*batch p"]:
 
 
 def solve(scores: np.ndarray) -> np.ndarray:
-    """The column of every row, of which there are no more than columns, for any number of leading batch axes."""
+    """The column of every row, for no more rows than columns, and any number of leading batch axes."""
     flat = scores.reshape(-1, *scores.shape[-2:])
     if len(flat) == 1:
         columns = [_columns(flat[0])]
     else:
-        with ThreadPoolExecutor(min(len(flat), os.cpu_count() or 1)) as pool:  # scipy lets go of the interpreter
+        with ThreadPoolExecutor(min(len(flat), os.cpu_count() or 1)) as pool:  # scipy releases the interpreter lock
             columns = list(pool.map(_columns, flat))
     return np.stack(columns).astype(np.int32).reshape(scores.shape[:-1])
 
 
 def _columns(scores: np.ndarray) -> np.ndarray:
-    """The column of every row. A price off every column changes no total of a bijection, and good prices leave the
-    solver little to do: with them most rows have their largest score in a column of their own."""
+    """The column of every row. Subtracting a price from every column does not change the best bijection, and good
+    prices reduce the work of the solver: most rows then have their largest scores in different columns."""
     if scores.shape[0] == scores.shape[1] >= LARGE:
         scores = scores.astype(np.float64) - _prices(scores)
     return scipy.optimize.linear_sum_assignment(scores, maximize=True)[1]
@@ -259,9 +260,9 @@ def _columns(scores: np.ndarray) -> np.ndarray:
 def _prices(scores: np.ndarray) -> np.ndarray:
     """Prices of the columns by an auction (Bertsekas 1988), which ends when 99 in 100 rows have a column.
 
-    All rows without a column bid at once, each for the column that is worth most to it, so much that the column would
-    be worth a little less than its second best. All prices are 0 if the auction takes too long, as it does where many
-    scores are equal.
+    All rows without a column bid at once, each for its most valuable column, so much that this column's value falls
+    slightly below the value of its second best. All prices are 0 if the auction takes too long, as for many equal
+    scores.
     """
     count = scores.shape[0]
     prices, step, bids = np.zeros(count, scores.dtype), None, 0
@@ -278,7 +279,7 @@ def _prices(scores: np.ndarray) -> np.ndarray:
         step = 0.2 * np.median(margin) if step is None else step
         offer = prices[column] + margin + step
         rising, highest = np.argsort(offer), np.full(count, -1)
-        highest[column[rising]] = rising  # of several bids for one column the last one written is the highest
+        highest[column[rising]] = rising  # among several bids for one column, the last one written is the highest
         sold = np.flatnonzero(highest >= 0)
         winner = highest[sold]
         outbid = owner[sold]

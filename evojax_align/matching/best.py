@@ -1,4 +1,4 @@
-"""Matching each neuron with the one that it is most alike: many-to-one, and greedily one-to-one."""
+"""Matching of each neuron with the most similar one: many-to-one, and greedily one-to-one."""
 
 import jax
 import jax.numpy as jnp
@@ -30,18 +30,18 @@ def semi(
     """Give every neuron of one side its best partner on the other (Uriot & Izzo 2020, section 4.2).
 
     Args:
-        scores: larger is more alike. NaN lies below every number; ties go to the lower index.
-        dead_x: neurons that are not alive; a dead neuron takes the first dead one of the other side, if there is one.
+        scores: scores of all pairs; larger is more similar. NaN is below every number; ties go to the lower index.
+        dead_x: mask of dead neurons; a dead neuron gets the first dead one of the other side, if there is one.
         dead_y: likewise.
-        direction: "x" gives every neuron of x a partner, as the paper's text; "y" every neuron of y, as the
+        direction: "x" gives every neuron of x a partner, as in the paper's text; "y" every neuron of y, as in the
             authors' code.
 
     Returns:
-        With "x", `m.x` is `arange(p)` and `m.y` may repeat and leave neurons out; with "y" the other way round.
+        With "x", `m.x` is `arange(p)`, and `m.y` may repeat neurons and miss others; with "y" the reverse.
 
     Raises:
         ValueError: for empty scores, masks of another length, an unknown direction, and neurons whose best partner has
-            NaN for a score.
+            the score NaN.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -74,21 +74,21 @@ def greedy_index(
     dead_x: Bool[Array, " p"] | None = None,
     dead_y: Bool[Array, " p"] | None = None,
 ) -> Matching:
-    """Let the neurons of y, in index order, take the best neuron of x that is still free, as the authors' code does.
+    """Assign to the neurons of y, in index order, the best neuron of x that is still free, as in the authors' code.
 
-    Kept for parity with published results: the order decides, so that the total is below that of `one_to_one`. Live
-    neurons without a partner follow by index; as many dead as both sides have pair among themselves, last.
+    Provided for comparison with published results: the result depends on the order, and the total is below that of
+    `one_to_one`. Live neurons without a partner follow by index; dead neurons of both sides are paired last.
 
     Args:
-        scores: larger is more alike. NaN lies below every number; ties go to the lower index.
-        dead_x: neurons that are not alive, which are not taken.
-        dead_y: neurons that are not alive, which take none.
+        scores: scores of all pairs; larger is more similar. NaN is below every number; ties go to the lower index.
+        dead_x: mask of dead neurons, which are not assigned.
+        dead_y: mask of dead neurons, to which none is assigned.
 
     Returns:
         A `Matching`, pairs in the order of y.
 
     Raises:
-        ValueError: for scores that are not square or empty, and masks of another length.
+        ValueError: for scores that are empty or not square, and masks of another length.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -108,7 +108,7 @@ def greedy_index(
 def _greedy(scores: Array, dead_x: Array | None, dead_y: Array | None) -> tuple[Array, Array]:
     scores = cleaned(scores)
     size = scores.shape[0]
-    none = scores[0] != scores[0]  # all False; made from the scores, so that under `shard_map` it varies as they do
+    none = scores[0] != scores[0]  # all False; computed from the scores, so that it varies as they do in `shard_map`
     dead_x, dead_y = (none if dead is None else dead for dead in (dead_x, dead_y))
 
     def step(free: Array, column: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Matching neurons by canonical weights: Algorithm 1 of Uriot & Izzo 2020."""
+"""Matching of neurons by canonical weights: Algorithm 1 of Uriot & Izzo 2020."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,23 +21,23 @@ def canonical(
     dead_y: Bool[Array, " p"] | None = None,
     mode: str = "text",
 ) -> Matching:
-    """Pair the neurons that stand out in the same canonical direction, one pair a direction, strongest direction first.
+    """Pair the neurons of extreme weights in the same canonical direction, one pair per direction, strongest first.
 
-    * "text": of the neurons that no earlier direction used, the pair is (argmax, argmax) of the two weight vectors if
+    * "text": among the neurons not used by earlier directions, the pair is (argmax, argmax) of both weight vectors if
       |max + max| > |min + min|, and (argmin, argmin) otherwise; ties go to the lower index. Neurons without a pair
       follow at the end, by index.
-    * "code": as the authors' program. Both weight vectors are sorted, the r-th smallest is paired with the r-th
-      smallest, and of these pairs the one of largest |x| + |y| with both neurons free is taken (of equal ones, that of
-      smallest r); a direction without one forms none. Neurons without a pair come first, by index.
+    * "code": as in the authors' code. Both weight vectors are sorted, and the r-th smallest weights are paired. Of the
+      pairs with both neurons free, the one of largest |x| + |y| is chosen (of equal ones, that of smallest r). A
+      direction without such a pair is skipped. Neurons without a pair come first, by index.
 
-    Directions whose weights are all zero form no pair. Dead neurons are never chosen; as many as both sides have pair
-    among themselves, last.
+    Directions whose weights are all zero form no pair. Dead neurons are never chosen; those of both sides are paired
+    with each other last.
 
     Args:
-        weights_x: canonical weights, as `similarity.cca` gives them, by falling correlation; what is not finite
+        weights_x: canonical weights from `similarity.cca`, by decreasing correlation; a value that is not finite
             counts as zero.
         weights_y: likewise.
-        dead_x: which neurons are dead; by default those whose weights are all zero.
+        dead_x: mask of dead neurons; by default those whose weights are all zero.
         dead_y: likewise.
         mode: "text" or "code".
 
@@ -46,7 +46,7 @@ def canonical(
 
     Raises:
         ValueError: for weights that are empty, of different shapes or NaN, masks of another length, an unknown mode.
-            Under a trace NaN cannot be seen, and `valid` is False.
+            Under a trace, NaN raises no error, and `valid` is False.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -102,7 +102,7 @@ def _strongest(x: Array, y: Array, free_x: Array, free_y: Array) -> tuple[Array,
 
 
 def _sorted(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """The neurons of every direction by rising weight, and the strength of the pairs of equal position."""
+    """The neurons of every direction by increasing weight, and the strengths of pairs of equal rank."""
     order_x, order_y = jnp.argsort(x, axis=1), jnp.argsort(y, axis=1)
     strength = jnp.abs(jnp.take_along_axis(x, order_x, 1)) + jnp.abs(jnp.take_along_axis(y, order_y, 1))
     return order_x, order_y, strength

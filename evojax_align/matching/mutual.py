@@ -1,8 +1,8 @@
-"""A fast one-to-one matching: the best pair first, then the best of what is left.
+"""A fast one-to-one matching: the best pair first, then the best pair of the others.
 
-Pairs that are each other's best are those that a search by falling score takes, and all of them are taken at once, so
-that a few rounds of row and column maxima do. Nothing in it depends on the one before but the rounds: it is made for
-batches, on accelerators, and for evolution, where parents are matched at every mating.
+A greedy search by decreasing score takes all pairs that are each other's best. They are taken at once, so that a few
+rounds of row and column maxima suffice. Only the rounds are sequential, which suits batches, accelerators, and
+evolution, where parents are matched at every mating.
 """
 
 import jax
@@ -19,23 +19,23 @@ def mutual(
     dead_x: Bool[Array, " p"] | None = None,
     dead_y: Bool[Array, " p"] | None = None,
 ) -> Matching:
-    """Pair the two neurons of largest score, and go on with those that are left.
+    """Pair the two neurons of largest score, and repeat with the others.
 
     Its total is at least half of the largest, that of `one_to_one`, for scores of at least 0
     (`experiments/benchmarks/choices.py` measures both).
 
     Args:
-        scores: larger is more alike; infinities and NaN as in `one_to_one`. Ties go to the lower index.
-        dead_x: neurons that are not alive; as many as both sides have pair among themselves, in index order, so
-            that none takes a live neuron's partner.
+        scores: scores of all pairs; larger is more similar. Infinities and NaN as in `one_to_one`. Ties go to the lower
+            index.
+        dead_x: mask of dead neurons, as in `one_to_one`.
         dead_y: likewise.
 
     Returns:
         A `Matching` with `m.x = arange(p)`.
 
     Raises:
-        ValueError: for scores that are not square or empty, masks of another length, and pairs that have NaN for a
-            score. Under a trace the last cannot be seen, and `valid` is False.
+        ValueError: for scores that are empty or not square, masks of another length, and chosen pairs with the score
+            NaN. Under a trace, the last raises no error, and `valid` is False.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -52,16 +52,16 @@ def mutual(
 
 
 SMALL = 64
-"""With fewer neurons, what is left after some rounds is not put into a smaller matrix."""
+"""From this many neurons on, the rest after some rounds is put into a smaller matrix."""
 
 
 @jax.jit
 def _mutual(scores: Float[Array, "p p"]) -> Int[Array, " p"]:
     size = scores.shape[0]
-    free_x, free_y = scores[:, 0] == scores[:, 0], scores[0] == scores[0]  # under `shard_map` they vary as scores do
+    free_x, free_y = scores[:, 0] == scores[:, 0], scores[0] == scores[0]  # in `shard_map` they vary as the scores do
     rest = size // 4 if size >= SMALL else 0
     y, free_x, free_y = _rounds(scores, free_x, free_y, rest)
-    if rest:  # the later rounds find few pairs each, and need few rows and columns
+    if rest:  # later rounds find few pairs and need few rows and columns
         rows, columns = (jnp.nonzero(free, size=rest, fill_value=size)[0] for free in (free_x, free_y))
         left = scores.at[rows[:, None], columns[None, :]].get(mode="fill", fill_value=-jnp.inf)
         of_rest, *_ = _rounds(left, rows < size, columns < size, 0)
@@ -70,12 +70,12 @@ def _mutual(scores: Float[Array, "p p"]) -> Int[Array, " p"]:
 
 
 def _rounds(scores: Array, free_x: Array, free_y: Array, rest: int) -> tuple[Array, Array, Array]:
-    """The partner of each row, and who is free, once at most so many rows are left."""
+    """The partner of each row, and the free rows and columns, when at most `rest` rows are free."""
     size = scores.shape[0]
     rows = jnp.where(free_x, jnp.arange(size, dtype=jnp.int32), jnp.arange(size, dtype=jnp.int32))
 
     def take(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        """Every row and column that are each other's best; of equal ones the lowest, so that there is always one."""
+        """Match every row and column that are each other's best; ties go to the lowest, so that there is always one."""
         y, free_x, free_y = state
         left = jnp.where(free_x[:, None] & free_y[None, :], scores, -jnp.inf)
         column = _largest(left, 1)
@@ -87,7 +87,7 @@ def _rounds(scores: Array, free_x: Array, free_y: Array, rest: int) -> tuple[Arr
 
 
 def _largest(values: Float[Array, "p p"], axis: int) -> Int[Array, " p"]:
-    """The first place of the largest value: on a CPU a maximum and a minimum take a fifth of the time of `argmax`."""
+    """The first index of the largest value: on a CPU, a maximum and a minimum take a fifth of the time of `argmax`."""
     is_top = values == jnp.max(values, axis=axis, keepdims=True)
     places = jax.lax.broadcasted_iota(jnp.int32, values.shape, axis)
     return jnp.min(jnp.where(is_top, places, values.shape[axis] - 1), axis=axis)

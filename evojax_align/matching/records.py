@@ -1,4 +1,4 @@
-"""What a matching is: `x[i]` and `y[i]` are partners. Bijections, injections and many-to-one matches differ in type."""
+"""Records of matchings, in which `x[i]` and `y[i]` are partners: bijections, injections and many-to-one matches."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class Matching:
     Attributes:
         x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
         y: indices of the neurons of y.
-        valid: whether both are permutations, for callers under a trace; elsewhere an invalid result raises an error.
+        valid: whether both are permutations, for use under a trace; otherwise an invalid result raises an error.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -35,7 +35,7 @@ class Matching:
 
 @struct.dataclass
 class Injection:
-    """Each neuron of the narrower side with a partner of its own on the wider: none of either is used twice.
+    """A one-to-one matching of all neurons of the narrower side with some of the wider side.
 
     Attributes:
         x: indices of the neurons of x; `x[i]` and `y[i]` are partners.
@@ -74,26 +74,26 @@ class SemiMatching:
 def checked(
     x: Int[Array, "*batch p"], y: Int[Array, "*batch p"], known: Bool[Array, "*batch"], argument: str = "scores"
 ) -> Matching:
-    """A matching whose two sides were looked at: an error where values are known, a flag where they are not.
+    """A checked matching: an invalid one raises an error for concrete values, and sets a flag under a trace.
 
     Args:
         x: one side.
         y: the other.
-        known: whether it was made from numbers, and not from NaN.
-        argument: what it was made from.
+        known: whether the scores of its pairs are not NaN.
+        argument: the name of the argument in errors.
     """
     valid = _are_permutations(x, y)
     if _checks.is_concrete(valid) and not np.asarray(valid).all():
-        raise RuntimeError("the matching is no permutation; this is an error of the library, please report its scores")
+        raise RuntimeError("the matching is not a permutation; this is a bug of the library, please report its scores")
     refuse_unknown(known, argument)
     return Matching(x=x.astype(jnp.int32), y=y.astype(jnp.int32), valid=valid & known)
 
 
 def refuse_unknown(known: Bool[ArrayLike, "*batch"], argument: str) -> None:
-    """Where values are known, refuse a matching that NaN decided."""
+    """Raise an error for a matching with NaN scores, unless values are traced."""
     if _checks.is_concrete(known) and not np.asarray(known).all():
         fix = "Look for NaN in the activations or parameters that they come from."
-        raise _checks.bad(argument, "NaN where partners were chosen", "numbers", fix)
+        raise _checks.bad(argument, "NaN as the score of partners", "numbers", fix)
 
 
 @jax.jit
@@ -104,12 +104,12 @@ def numbers_chosen(
     dead_x: Bool[Array, "*batch p"] | None,
     dead_y: Bool[Array, "*batch q"] | None,
 ) -> Bool[Array, "*batch"]:
-    """Whether the score of every pair of partners is a number; dead neurons that are paired need none."""
+    """Whether the score of every pair of partners is not NaN; pairs of dead neurons need no score."""
     return are_numbers(jnp.asarray(scores), x, y, dead_x, dead_y, jnp)
 
 
 def are_numbers(scores: Any, x: Any, y: Any, dead_x: Any, dead_y: Any, numbers: Any) -> Any:
-    """As `numbers_chosen`, by the module of the arrays."""
+    """Like `numbers_chosen`, with the module of the arrays."""
     rows = numbers.take_along_axis(scores, x[..., :, None], axis=-2)
     known = ~numbers.isnan(numbers.take_along_axis(rows, y[..., :, None], axis=-1)[..., 0])
     if dead_x is not None and dead_y is not None:
@@ -127,7 +127,7 @@ def _are_permutations(*indices: Array) -> Array:
 
 
 def check_scores(shape: tuple[int, ...], *, square: bool) -> None:
-    """Refuse scores without neurons, or, for a bijection, of unequal sides."""
+    """Raise an error for empty scores, and for a bijection if they are not square."""
     if len(shape) != 2 or 0 in shape or (square and shape[0] != shape[1]):
         expected = "[p, p] with p of at least 1" if square else "[p, q], neither 0"
         fix = "Match networks of equal width, or use `injective` or `semi`." if square else "Pass a matrix of scores."
@@ -135,13 +135,13 @@ def check_scores(shape: tuple[int, ...], *, square: bool) -> None:
 
 
 def check_dead(name: str, dead: Bool[Array, "*shape"] | None, *shape: int) -> None:
-    """Refuse a mask of dead neurons of another shape."""
+    """Raise an error for a mask of dead neurons of another shape."""
     if dead is not None and jnp.shape(dead) != shape:
-        raise _checks.bad(name, f"shape {jnp.shape(dead)}", str(shape), "Give one flag for each neuron.")
+        raise _checks.bad(name, f"shape {jnp.shape(dead)}", str(shape), "Pass one flag for each neuron.")
 
 
 def cleaned(scores: Any, numbers: Any = jnp) -> Any:
-    """Finite scores [p, q], in float32 or wider: infinities become the extreme finite scores, and NaN lies below all.
+    """Finite scores [p, q], in float32 or better: infinities become the extreme finite scores, NaN is below all.
 
     `numbers` is the module of the array: `jax.numpy` or `numpy`.
     """
@@ -155,20 +155,20 @@ def cleaned(scores: Any, numbers: Any = jnp) -> Any:
 
 
 def below(lowest: Any, highest: Any) -> Any:
-    """A score so low that a best matching takes no pair of it that exchanging two partners would avoid."""
+    """A score so low that a best matching has no pair with it that an exchange of two partners would avoid."""
     return lowest - (highest - lowest) - 1.0
 
 
 def ordered(
     rank: Int[Array, " p"], dead: Bool[Array, " p"], paired_dead: Int[Array, ""], *, first: bool
 ) -> Int[Array, " p"]:
-    """The order of one side: pairs made so far by rank; then the left over by index; dead paired with dead last.
+    """The order of one side: pairs by rank, then unpaired neurons by index, then paired dead neurons.
 
     Args:
-        rank: the position of each neuron's pair, or -1 for those left over, as the dead are.
-        dead: which neurons are dead.
-        paired_dead: how many dead neurons both sides have; that many, in index order, pair among themselves.
-        first: put the left over before the pairs instead, as the authors' code does.
+        rank: the position of each neuron's pair, or -1 for unpaired and dead neurons.
+        dead: mask of dead neurons.
+        paired_dead: number of pairs of dead neurons, which are formed in index order.
+        first: put the unpaired neurons before the pairs instead, as in the authors' code.
     """
     size = rank.size
     index = jnp.arange(size)

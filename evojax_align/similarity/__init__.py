@@ -1,4 +1,4 @@
-"""How alike the neurons of two networks are: matrices of activations in, matrices of scores out."""
+"""Similarity of the neurons of two networks: matrices of activations in, matrices of scores out."""
 
 from evojax_align.similarity.blas import one_blas_thread
 from evojax_align.similarity.canonical import CanonicalDirections, cca, cca_of, deflated, structure_scores

@@ -1,8 +1,8 @@
-"""LAPACK on one thread, for programs that decompose matrices on a CPU.
+"""LAPACK with one thread, for programs that decompose matrices on a CPU.
 
-There JAX calls LAPACK from the OpenBLAS that scipy brings. Its threads wait for each other in busy loops, and for cores
-that XLA's threads or another process hold, so that decompositions of a few hundred neurons take many times as long on
-several threads as on one (`experiments/benchmarks/core`).
+On a CPU, JAX calls LAPACK from the OpenBLAS of scipy. Its threads wait for each other in busy loops, and for cores that
+are used by XLA's threads or by another process. Decompositions of a few hundred neurons therefore take many times as
+long with several threads as with one (`experiments/benchmarks/core`).
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _before = 0
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let LAPACK use one thread while the block runs; results must be waited for inside it.
+    """Restrict LAPACK to one thread inside the block; call `jax.block_until_ready` on results inside it.
 
-    The functions of this library that decompose matrices do so themselves outside a trace. Use it around programs of
-    your own on a CPU that call them. Where scipy has another BLAS than OpenBLAS, nothing is done.
+    The functions of this library that decompose matrices do this themselves outside a trace. Use it around your own
+    compiled functions on a CPU that call them. If scipy uses another BLAS than OpenBLAS, it has no effect.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -56,7 +56,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @functools.cache
 def _openblas() -> Any:
-    """The library that scipy's wheels bring, which is the one that JAX calls; None where there is none."""
+    """The OpenBLAS library in scipy's wheels, which JAX calls; None if there is none."""
     folder = scipy.__path__[0]
     for pattern in (f"{folder}.libs/libscipy_openblas*", f"{folder}/.dylibs/libscipy_openblas*"):
         for path in sorted(glob.glob(pattern)):

@@ -1,8 +1,8 @@
-"""Canonical correlation analysis of two sets of neurons: plain, of main directions (SVCCA), and with a ridge.
+"""Canonical correlation analysis of two sets of neurons: plain, of principal directions (SVCCA), and with a ridge.
 
 Uriot & Izzo 2020, section 3.2 and equation (2); SVCCA: Raghu et al. 2017; canonical ridge: Vinod 1976.
 
-On a CPU the decompositions are LAPACK's, which runs on one thread here (see `one_blas_thread`).
+On a CPU, the decompositions are those of LAPACK, with one thread (see `one_blas_thread`).
 """
 
 import jax
@@ -24,25 +24,25 @@ from evojax_align.similarity.moments import (
 )
 
 FLOOR = {"float32": 1e-6, "float64": 1e-12}
-"""Directions of less variance than this part of the largest are rounding noise (measured about 1e-8 for float32)."""
+"""Directions with less than this fraction of the largest variance are rounding noise (about 1e-8 for float32)."""
 
 
 @struct.dataclass
 class CanonicalDirections:
-    """Canonical directions, on centred columns of unit variance, in falling order of correlation.
+    """Canonical directions, for centred columns of unit variance, by decreasing correlation.
 
-    Directions beyond the numerical rank are zero, in the weights, the loadings, and the correlations.
+    Weights, loadings and correlations of directions beyond the numerical rank are zero.
 
     Attributes:
-        weights_x: canonical weights of each neuron of x, one direction a column; the variates have unit variance.
-        weights_y: likewise of y.
-        correlations: canonical correlations, from 0 to 1, in falling order.
+        weights_x: canonical weights of each neuron of x, one column per direction; the variates have unit variance.
+        weights_y: likewise for y.
+        correlations: canonical correlations, from 0 to 1, in decreasing order.
         loadings_x: correlation of each neuron of x with each canonical variate of x.
-        loadings_y: likewise of y.
+        loadings_y: likewise for y.
         rank_x: number of directions of x that were used: its numerical rank, at most `rank`.
-        rank_y: likewise of y.
+        rank_y: likewise for y.
         dead_x: neurons that are constant over the samples; their weights are zero.
-        dead_y: likewise of y.
+        dead_y: likewise for y.
         all_finite: False if any activation was NaN or infinite; its neuron then counts as dead.
 
     Example:
@@ -69,15 +69,15 @@ class CanonicalDirections:
 def cca(
     x: Float[Array, "n p"], y: Float[Array, "n q"], rank: int | None = None, ridge: float | Array = 0.0
 ) -> CanonicalDirections:
-    """The linear combinations of x and of y that correlate most.
+    """Canonical correlation analysis: the linear combinations of x and of y with the largest correlations.
 
-    With C the correlation matrices, it solves (C_xx + ridge)^(-1/2) C_xy (C_yy + ridge)^(-1/2) = U S V^T, and the
+    With the correlation matrices C, it solves (C_xx + ridge)^(-1/2) C_xy (C_yy + ridge)^(-1/2) = U S V^T, and the
     weights are (C_xx + ridge)^(-1/2) U and (C_yy + ridge)^(-1/2) V.
 
     Args:
-        x: activations, one neuron a column.
+        x: activations, one column per neuron.
         y: activations on the same samples.
-        rank: keep this many main directions of each set first (SVCCA); all by default.
+        rank: number of principal directions of each set that are kept first (SVCCA); all by default.
         ridge: added to the diagonal of the correlation matrices.
 
     Returns:
@@ -86,9 +86,9 @@ def cca(
         `correlations`. The sign of each direction is such that the largest weight of x is positive.
 
     Raises:
-        ValueError: for at most as many samples as neurons (every correlation would be 1), unless `ridge` is
-            positive or `rank` below the number of samples; for a rank outside 1..min(p, q); a negative ridge;
-            and, where values are known, NaN or no live neuron.
+        ValueError: for no more samples than neurons (every correlation would be 1), unless `ridge` is positive or
+            `rank` is below the number of samples; for a rank outside 1..min(p, q); for a negative ridge; and, outside
+            a trace, for NaN or no live neuron.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -110,7 +110,7 @@ def cca(
 
 
 def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> CanonicalDirections:
-    """As `cca`, from moments that may have been streamed.
+    """Like `cca`, from moments that may have been streamed.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -146,10 +146,10 @@ def cca_of(m: Moments, rank: int | None = None, ridge: float | Array = 0.0) -> C
 
 
 def structure_scores(result: CanonicalDirections) -> Float[Array, "p q"]:
-    """How alike two neurons are in the space of canonical variates: sum over k of rho_k l_x[:, k] l_y[:, k]^T.
+    """Similarity of neurons in the space of canonical variates: sum over k of rho_k l_x[:, k] l_y[:, k]^T.
 
-    Loadings are stable where weights are not (collinear neurons), so that these scores, matched by `one_to_one`,
-    recover planted permutations that Algorithm 1 loses under noise.
+    For collinear neurons, loadings are stable and weights are not. Matching these scores by `one_to_one` therefore
+    recovers known permutations under noise that Algorithm 1 does not recover.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -162,11 +162,11 @@ def structure_scores(result: CanonicalDirections) -> Float[Array, "p q"]:
 
 
 def deflated(weights: Float[Array, "p k"]) -> Float[Array, "p k"]:
-    """Of each direction's weights the part that is orthogonal to all directions before, of unit length.
+    """The part of each direction's weights that is orthogonal to all earlier directions, with unit norm.
 
-    These are what programs report that take one direction after the other out of the data, such as `x_weights_` of
-    scikit-learn's `CCA`, which the authors of safe crossover matched neurons by. They apply to what is left of the
-    data, not to the data; neurons of little variance, whose weights are large, count for less in them.
+    These are the weights of implementations that deflate the data after each direction, such as `x_weights_` of
+    scikit-learn's `CCA`, by which the authors of safe crossover matched neurons. They apply to the deflated data.
+    Neurons of little variance, whose canonical weights are large, have less influence in them.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -176,16 +176,16 @@ def deflated(weights: Float[Array, "p k"]) -> Float[Array, "p k"]:
     """
     dtype, weights = weights.dtype, weights.astype(jnp.promote_types(weights.dtype, jnp.float32))
     length = jnp.linalg.norm(weights, axis=0)
-    real = length > 0  # the others come last
+    real = length > 0  # the others are last
     q, r = jnp.linalg.qr(weights / jnp.where(real, length, 1.0)[None])
     return jnp.where(real[None], q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)[None], 0.0).astype(dtype)
 
 
 @struct.dataclass
 class _Whitening:
-    basis: Array  # [p, k]: principal directions over the root of (variance + ridge)
-    outward: Array  # [p, k]: principal directions times variance over that root
-    kept: Array  # [k]: variance over (variance + ridge)
+    basis: Array  # [p, k]: principal directions / sqrt(variance + ridge)
+    outward: Array  # [p, k]: principal directions * variance / sqrt(variance + ridge)
+    kept: Array  # [k]: variance / (variance + ridge)
 
     def loadings(self, u: Array) -> Array:
         variance = jnp.sum(self.kept[:, None] * u**2, axis=0)
@@ -210,8 +210,8 @@ def _directions(matrix: Array, rank: int | None, ridge: float | Array) -> tuple[
 
 
 def _svd(matrix: Array) -> tuple[Array, Array, Array]:
-    """The thin SVD, on a CPU with a second way: LAPACK's divide and conquer can fail there where many singular values
-    are almost equal, as they are between a network and its own copy."""
+    """The thin SVD, with a fallback on a CPU: LAPACK's divide and conquer can fail if many singular values are almost
+    equal, as for a network and its own copy."""
 
     def by_lapack(m: Array) -> tuple[Array, Array, Array]:
         u, s, vt = jnp.linalg.svd(m, full_matrices=False)
@@ -225,26 +225,26 @@ def _svd(matrix: Array) -> tuple[Array, Array, Array]:
 
 
 def _svd_by_eigh(matrix: Array) -> tuple[Array, Array, Array]:
-    """The thin SVD by the eigenvectors of M^T M: sure, and about as fast. Singular values below 1e-3 are exact to 1e-3
-    only (in float32), which is what a correlation needs."""
+    """The thin SVD by the eigenvectors of M^T M: it always succeeds and is about as fast. Singular values below 1e-3
+    have errors of up to 1e-3 (in float32), which suffices for correlations."""
     if matrix.shape[0] < matrix.shape[1]:
         u, s, vt = _svd_by_eigh(matrix.T)
         return vt.T, s, u.T
     _, v = jnp.linalg.eigh(product(matrix.T, matrix), symmetrize_input=False)
-    v = v[:, ::-1]  # strongest first, so that rounding in the weak ones is made orthogonal to them
-    u, r = jnp.linalg.qr(product(matrix, v))  # r is diagonal but for rounding
+    v = v[:, ::-1]  # largest first, so that QR makes the small ones orthogonal to them
+    u, r = jnp.linalg.qr(product(matrix, v))  # r is diagonal up to rounding
     s = jnp.diag(r)
     order = jnp.argsort(-jnp.abs(s))
     return (u * jnp.where(s < 0, -1.0, 1.0)[None])[:, order], jnp.abs(s)[order], v.T[order]
 
 
-# Two programs, so that values are checked between them, before anything is decomposed.
+# Two programs, so that values are checked before anything is decomposed.
 _moments = jax.jit(moments)
 _cca_of = jax.jit(cca_of, static_argnames="rank")
 
 
 def check_rank(rank: int | None, p: int, q: int) -> None:
-    """Refuse a number of directions that these widths do not have."""
+    """Raise an error for more directions than these widths have."""
     if rank is None:
         return
     _checks.positive("rank", rank)
@@ -253,7 +253,7 @@ def check_rank(rank: int | None, p: int, q: int) -> None:
 
 
 def check_ridge(ridge: float | Array) -> float:
-    """Return a ridge whose value is known, if it has a meaning."""
+    """Return a concrete ridge if it is valid."""
     _checks.number("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
     if not ridge >= 0:
         raise _checks.bad("ridge", ridge, "a finite number of at least 0", "Pass ridge=0 for plain CCA.")
@@ -261,7 +261,7 @@ def check_ridge(ridge: float | Array) -> float:
 
 
 def check_samples(samples: int, width: int, rank: int | None, ridge: float | Array) -> None:
-    """Refuse data on which every canonical correlation would be 1."""
+    """Raise an error for data on which every canonical correlation would be 1."""
     has_ridge = not _checks.is_concrete(ridge) or bool(ridge > 0)
     if samples <= width and not has_ridge and not (rank is not None and rank < samples):
         raise _checks.bad(

@@ -1,7 +1,7 @@
 """First and second moments of two sets of neurons over the same samples, for all measures of similarity.
 
-Moments are small (widths, not samples), and those of two batches merge exactly into those of both, so that any
-number of samples can be streamed.
+The size of moments depends on widths, not on samples, and the moments of two batches merge exactly into those of both.
+Any number of samples can therefore be streamed.
 """
 
 import dataclasses
@@ -15,22 +15,22 @@ from evojax_align import _checks
 from evojax_align._types import Array, Bool, Float
 
 DEAD = 1e-5
-"""A neuron is dead when its standard deviation is at most this part of its root mean square."""
+"""A neuron is dead if its standard deviation is at most this fraction of its root mean square."""
 
 
 @struct.dataclass
 class Moments:
-    """Sums over samples, of deviations from the mean.
+    """Sums of deviations from the mean over samples.
 
     Attributes:
-        samples: how many samples there are.
+        samples: number of samples.
         mean_x: mean of each neuron of x.
         mean_y: mean of each neuron of y.
-        square_x: of each neuron of x, the sum of squared deviations.
-        square_y: likewise of y.
+        square_x: for each neuron of x, the sum of squared deviations.
+        square_y: likewise for y.
         cross: for each neuron of x and each of y, the sum of products of deviations.
-        within_x: the same sums among the neurons of x, which only CCA needs; None where they were not asked for.
-        within_y: likewise of y.
+        within_x: the same sums for all pairs of neurons of x, which only CCA needs; None if not computed.
+        within_y: likewise for y.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -64,12 +64,12 @@ def moments(x: Float[Array, "n p"], y: Float[Array, "n q"], *, within: bool = Tr
     """Moments of two activation matrices whose rows belong to the same samples.
 
     Args:
-        x: one neuron a column.
+        x: activations, one column per neuron.
         y: likewise.
-        within: also the covariances inside x and inside y, which CCA needs.
+        within: whether to compute also the covariances within x and within y, which CCA needs.
 
     Returns:
-        `Moments` in float32 or wider; those of batches of samples become those of all by `merge`.
+        `Moments` in float32 or better; `merge` combines those of several batches.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -125,9 +125,9 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def pool(places: list[Moments]) -> Moments:
-    """Moments of neurons seen at several places, each place standardised and laid end to end along the samples.
+    """Moments of neurons observed at several values of a trace, each standardised, concatenated along the samples.
 
-    A neuron that is dead at one place counts there as its mean.
+    A neuron that is dead at one of them counts as its mean there.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -148,20 +148,20 @@ def product(a: Float[Array, "m n"], b: Float[Array, "n o"]) -> Float[Array, "m o
 
 
 def scales(m: Moments) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
-    """What brings every live neuron to a sum of squares of one; 0 for the dead."""
+    """Factors that scale every live neuron to a sum of squares of one; 0 for dead neurons."""
     return _scale(m.square_x, m.dead_x), _scale(m.square_y, m.dead_y)
 
 
 def finite(m: Moments) -> Bool[Array, ""]:
-    """Whether all values that went in were finite."""
+    """Whether all activations were finite."""
     return jnp.all(jnp.isfinite(m.square_x)) & jnp.all(jnp.isfinite(m.square_y))
 
 
 def check_pair(x: Array, y: Array) -> None:
-    """Refuse matrices without samples or neurons, or of different samples."""
+    """Raise an error for matrices without samples or neurons, or of different samples."""
     for name, value in (("x", x), ("y", y)):
         if jnp.ndim(value) != 2 or 0 in jnp.shape(value):
-            fix = "Pass activations, one neuron a column."
+            fix = "Pass activations, one column per neuron."
             raise _checks.bad(name, f"shape {jnp.shape(value)}", "[samples, neurons], neither 0", fix)
     if jnp.shape(x)[0] != jnp.shape(y)[0]:
         came = f"{jnp.shape(x)[0]} and {jnp.shape(y)[0]} samples"
@@ -169,7 +169,7 @@ def check_pair(x: Array, y: Array) -> None:
 
 
 def check_values(m: Moments) -> None:
-    """Refuse, where values are known, activations that are not finite, and a set in which no neuron is alive."""
+    """Raise an error, outside a trace, for activations that are not finite, and for a set of dead neurons only."""
     for name, square, dead in (("x", m.square_x, m.dead_x), ("y", m.square_y, m.dead_y)):
         if not _checks.is_concrete(square):
             continue
@@ -182,7 +182,7 @@ def check_values(m: Moments) -> None:
                 name,
                 f"{dead.size} neurons that are all dead (constant over the samples)",
                 "at least one whose activation differs between samples",
-                "Use more samples, or another network: a layer without live neurons has nothing to align.",
+                "Use more samples, or another network: a layer without live neurons cannot be aligned.",
             )
 
 
@@ -200,14 +200,14 @@ def _scale(square: Array, dead: Array) -> Array:
 
 
 def _standardised(m: Moments) -> Moments:
-    """As if each live column had been centred and scaled to a mean square of one beforehand."""
+    """The moments of columns that are centred and scaled to a mean square of one, if they are alive."""
     of_x, of_y = scales(m)
 
     def scaled(sums: Array | None, rows: Array, columns: Array) -> Array | None:
         return None if sums is None else correlations(sums, rows, columns) * m.samples
 
     def square(old: Array, scale: Array) -> Array:
-        of_dead = jnp.where(jnp.isfinite(old), 0.0, old)  # what is not finite must stay so
+        of_dead = jnp.where(jnp.isfinite(old), 0.0, old)  # values that are not finite must stay so
         return jnp.where(scale > 0, m.samples, of_dead)
 
     return dataclasses.replace(

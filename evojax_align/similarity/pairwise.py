@@ -11,14 +11,14 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
     """The correlation of every neuron of x with every neuron of y.
 
     Args:
-        x: activations, one neuron a column.
+        x: activations, one column per neuron.
         y: activations on the same samples.
 
     Returns:
         Entries in [-1, 1]; 0 in the rows and columns of dead neurons; `correlation(y, x)` is its transpose.
 
     Raises:
-        ValueError: for no samples, unequal samples, and, where values are known, NaN or no live neuron.
+        ValueError: for no samples, unequal samples, and, outside a trace, for NaN or no live neuron.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -33,7 +33,7 @@ def correlation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
 
 
 def correlation_of(m: Moments) -> Float[Array, "p q"]:
-    """As `correlation`, from moments that may have been streamed.
+    """Like `correlation`, from moments that may have been streamed.
 
     Example:
         >>> import jax, evojax_align as ea
@@ -46,7 +46,7 @@ def correlation_of(m: Moments) -> Float[Array, "p q"]:
 
 
 def within_correlations(m: Moments, side: str) -> Float[Array, "p p"]:
-    """The correlations of the neurons of one network among each other; `side` is "x" or "y".
+    """The correlations among the neurons of one network; `side` is "x" or "y".
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea

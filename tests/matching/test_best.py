@@ -72,7 +72,7 @@ def test_a_neuron_does_not_match_its_negative():
 
 def test_semi_ties_go_to_the_lower_index_and_nan_is_never_best():
     assert semi(jnp.array([[0.5, 0.5], [jnp.nan, -jnp.inf], [jnp.nan, 0.0]])).y.tolist() == [0, 1, 1]
-    with pytest.raises(ValueError, match="scores: got NaN where partners were chosen"):
+    with pytest.raises(ValueError, match="scores: got NaN as the score of partners"):
         semi(jnp.array([[0.5, 0.5], [jnp.nan, jnp.nan]]))
     assert semi(jnp.array([[0.5, jnp.inf], [0.5, 0.5]])).y.tolist() == [0, 0]
 

@@ -168,7 +168,7 @@ def test_infinite_weights_count_as_zero_and_nan_is_refused():
         m = canonical(jnp.asarray(x), y)
         assert m.x.tolist() == clean.x.tolist() and m.y.tolist() == clean.y.tolist()
     x[0, 0] = np.nan
-    with pytest.raises(ValueError, match="weights_x, weights_y: got NaN where partners were chosen"):
+    with pytest.raises(ValueError, match="weights_x, weights_y: got NaN as the score of partners"):
         canonical(jnp.asarray(x), y)
     assert not jax.jit(canonical)(jnp.asarray(x), y).valid
 

@@ -80,7 +80,7 @@ def test_sides_of_equal_width_are_matched_one_to_one():
 def test_nan_is_taken_only_where_it_must_be():
     nan = jnp.nan
     assert injective(jnp.array([[nan, nan, -1.0], [1.0, nan, -1.0]])).y.tolist() == [2, 0]
-    with pytest.raises(ValueError, match="scores: got NaN where partners were chosen"):
+    with pytest.raises(ValueError, match="scores: got NaN as the score of partners"):
         injective(jnp.full((2, 3), nan))
     partners(jax.jit(injective)(jnp.full((2, 3), nan)), (2, 3))
 

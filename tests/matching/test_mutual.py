@@ -62,7 +62,7 @@ def test_under_jit_and_vmap_it_is_the_same():
 
 
 def test_nan_is_refused_and_bad_shapes_too():
-    with pytest.raises(ValueError, match="scores: got NaN where partners were chosen"):
+    with pytest.raises(ValueError, match="scores: got NaN as the score of partners"):
         mutual(jnp.full((2, 2), jnp.nan))
     assert not jax.jit(lambda s: mutual(s).valid)(jnp.full((2, 2), jnp.nan))
     with pytest.raises((ValueError, TypeError), match=r"scores: got shape|annotation"):

@@ -87,7 +87,7 @@ def test_nan_is_taken_only_where_it_must_be_and_then_told(engine):
     assert found.y.tolist() == [1, 0] and found.valid
     unknown = jnp.array([[nan, nan], [1.0, 2.0]])
     assert traced(unknown).y.tolist() == [0, 1] and not traced(unknown).valid
-    with pytest.raises(ValueError, match="scores: got NaN where partners were chosen"):
+    with pytest.raises(ValueError, match="scores: got NaN as the score of partners"):
         one_to_one(unknown, engine=engine)
     dead = jnp.array([True, False])
     assert one_to_one(unknown, dead_x=dead, dead_y=dead, engine=engine).valid
