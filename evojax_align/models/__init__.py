@@ -1,4 +1,4 @@
-"""Networks of the papers and a recurrent one, as Flax modules; the convolution and pooling that they are made of."""
+"""Networks of the papers and a recurrent one, as Flax modules; their convolution and pooling."""
 
 from evojax_align.models.block_cnn import BlockCNN
 from evojax_align.models.convolution import Conv, conv, max_pool

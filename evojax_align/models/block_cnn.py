@@ -1,4 +1,4 @@
-"""Stacked convolutions of any number, width, window and stride: the networks of an architecture search.
+"""Sequences of convolutions of any number, width, window and stride: the networks of an architecture search.
 
 The template of Prellberg & Kramer 2018 (Lamarckian evolution of convolutional neural networks, Figure 1).
 """
@@ -15,18 +15,18 @@ from evojax_align.models.deep import with_channels
 
 
 class BlockCNN(nn.Module):
-    """Building blocks one after the other, and a dense layer on the mean of the last maps.
+    """A sequence of convolution blocks, and a dense layer on the mean of the last feature maps.
 
-    It is a chain of pieces: each takes what the one before gives, so that it can also be trained piece by piece
-    (`training.fit_pieces`), with programs that other networks of the same pieces share.
+    It is a chain of pieces: the input of each is the output of the one before. It can therefore also be trained piece
+    by piece (`training.fit_pieces`), with compiled programs that are shared by other networks of the same pieces.
 
     Attributes:
-        blocks: of each block its filters, the side of its window, and its stride.
+        blocks: filters, window side and stride of each block.
         classes: number of logits.
-        use_bias: whether convolutions have a bias, which the normalisation after them makes idle.
-        momentum: of the running statistics: what they keep in a step.
-        epsilon: what is added to variances before they divide.
-        dtype: what is computed in; parameters, statistics and logits are float32 always.
+        use_bias: whether convolutions have a bias, which has no effect before a normalisation.
+        momentum: momentum of the running statistics: the fraction that they keep in a step.
+        epsilon: the epsilon of the normalisation, which is added to variances.
+        dtype: dtype of the computation; parameters, statistics and logits are always float32.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -47,16 +47,16 @@ class BlockCNN(nn.Module):
 
     @property
     def pieces(self) -> Mapping[str, nn.Module]:
-        """Its modules by name, in order: `head(block_1(block_0(x)))`."""
+        """The modules by name, in order: `head(block_1(block_0(x)))`."""
         settings = {name: getattr(self, name) for name in ("use_bias", "momentum", "epsilon", "dtype")}
         blocks = [ConvBlock(*block, **settings, parent=None) for block in self.blocks]
         named = {f"block_{number}": block for number, block in enumerate(blocks)}
         return named | {"head": Head(self.classes, parent=None)}
 
     def products(self, image: Sequence[int]) -> tuple[int, int]:
-        """Multiplications of weights for one image of this shape, and weights: those of windows and of the last layer.
+        """The numbers of multiplications for one image of this shape, and of weights in kernels and the last layer.
 
-        Two operations each are what such a network is usually said to cost.
+        The usual count of operations is twice the number of multiplications.
         """
         height, width, channels = (*image, 1)[:3]
         spent = weights = 0
@@ -68,7 +68,7 @@ class BlockCNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
-        """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""
+        """Logits; with `train`, batch statistics are used and stored (`mutable=["batch_stats"]`)."""
         for name, piece in self.pieces.items():
             x = piece.clone(parent=self, name=name)(x, train=train)
         return jnp.asarray(x)
@@ -90,7 +90,7 @@ class ConvBlock(nn.Module):
         """Feature maps."""
         window, strides = (self.window, self.window), (self.stride, self.stride)
         start = nn.initializers.glorot_uniform()
-        pads = ((self.window // 2,) * 2,) * 2  # a window of another side sees the same places, at any stride
+        pads = ((self.window // 2,) * 2,) * 2  # windows of all sides have the same centres, at any stride
         settings = {"use_bias": self.use_bias, "kernel_init": start, "dtype": self.dtype, "name": "conv"}
         x = Conv(self.filters, window, strides, pads, **settings)(with_channels(x))
         settings = {"momentum": self.momentum, "epsilon": self.epsilon, "dtype": self.dtype, "name": "norm"}

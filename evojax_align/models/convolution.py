@@ -1,9 +1,9 @@
-"""Convolution and pooling that train fast on a CPU, in loops too; on accelerators they are the native operations.
+"""Convolution and pooling that train fast on a CPU, also inside loops; on accelerators they are the native operations.
 
-XLA compiles the gradients of a convolution well for GPUs and TPUs. On a CPU, above all inside `lax.scan`, they are many
-times slower than the same sums written as matrix products: the filter gradient 26 times for the second layer of
-PADAWANN's MnistNet, and a forward pass four times. So all passes are made of matrix products there: of patches of the
-images and filters, on as many images at a time as the cache holds. The choice falls when a program is compiled for its
+XLA compiles the gradients of a convolution well for GPUs and TPUs. On a CPU, especially inside `lax.scan`, they are
+many times slower than the same sums as matrix products: the filter gradient is 26 times slower for the second layer of
+PADAWANN's MnistNet, and a forward pass four times. So all passes on a CPU are matrix products of patches of the images
+and filters, on as many images at a time as fit into the cache. The choice is made when a program is compiled for its
 platform.
 """
 
@@ -22,7 +22,7 @@ from evojax_align import _checks
 from evojax_align._types import Array, ArrayLike, Float
 
 PATCHES = 6 * 2**20
-"""Bytes of patches at a time: what the caches of two cores hold beside the rest."""
+"""Bytes of patches at a time, which fit into the caches of two cores with the other data."""
 
 Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """Zeros before and after, for height and width."""
@@ -40,23 +40,23 @@ def conv(
 
         y[n, a, b, f] = Σ_ijc x[n, s a + i - p, s b + j - q, c] kernel[i, j, c, f]
 
-    It has the gradients of `lax.conv_general_dilated` to rounding, can be mapped, looped, recomputed (`jax.checkpoint`)
-    and differentiated again in either mode, but its first derivative is of reverse mode alone (`jax.grad`, `jax.vjp`).
-    Grouped convolutions are the native ones throughout.
+    It has the gradients of `lax.conv_general_dilated` up to rounding, and supports `vmap`, loops, `jax.checkpoint` and
+    higher derivatives in either mode, but its first derivative must be in reverse mode (`jax.grad`, `jax.vjp`).
+    Grouped convolutions are always the native ones.
 
     Args:
         x: images.
-        kernel: filters; of `channels / groups` channels.
+        kernel: filters, with `channels / groups` channels.
         strides: steps down and across.
         padding: "SAME", "VALID", or the zeros to add: ((above, below), (left, right)).
-        groups: in how many groups channels and features fall that know nothing of each other.
+        groups: number of groups of channels and features, which are convolved separately.
 
     Returns:
         Feature maps, equal to `lax.conv_general_dilated(x, kernel, strides, padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups)`.
 
     Raises:
-        ValueError: for axes or channels that do not fit, strides or a padding that are none, or a kernel beyond the
+        ValueError: for axes or channels that do not fit, invalid strides or padding, or a kernel larger than the padded
             image.
 
     Example:
@@ -81,7 +81,7 @@ def conv(
     pads = _pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     _fits("kernel", kernel.shape[:2], [size + sum(zeros) for size, zeros in zip(x.shape[1:3], pads, strict=True)])
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
-    # `jax.export` may leave the number of images open, by which the products of `_conv` are cut into chunks.
+    # `jax.export` may leave the number of images unknown, from which `_conv` computes the size of its chunks.
     known = all(isinstance(size, int) for size in x.shape)
     function = _conv if groups == 1 and known else partial(_native, groups=groups)
     return function(x.astype(dtype), kernel.astype(dtype), strides, pads)
@@ -92,8 +92,8 @@ def max_pool(
 ) -> Float[Array, "n out_height out_width channels"]:
     """The largest value in each window, without padding; fast to differentiate where windows do not overlap.
 
-    Where several values of a window are the largest, windows that do not overlap share their gradient equally among
-    them; overlapping ones (`flax.linen.max_pool`) give it to the first.
+    If several values of a window are the largest, non-overlapping windows divide the gradient equally among them;
+    overlapping windows (`flax.linen.max_pool`) give it to the first.
 
     Args:
         x: feature maps.
@@ -101,11 +101,11 @@ def max_pool(
         strides: steps down and across; the window's size if None.
 
     Returns:
-        The values of `flax.linen.max_pool(x, window, strides)`. What the last window does not reach is dropped.
+        The values of `flax.linen.max_pool(x, window, strides)`; rows and columns after the last window are dropped.
 
     Raises:
-        ValueError: for a window or strides that are no two positive integers, axes that do not fit, or a window beyond
-            the map.
+        ValueError: for a window or strides that are not two positive integers, axes that do not fit, or a window larger
+            than the map.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -134,10 +134,10 @@ class Conv(nn.Module):
         strides: steps down and across.
         padding: "SAME", "VALID", or the zeros to add, as in `conv`.
         groups: as in `conv`.
-        use_bias: whether a bias is added to each feature.
-        kernel_init: draws the filters.
-        bias_init: draws the biases.
-        dtype: what is computed in, such as bfloat16; by default that of the images and the parameters.
+        use_bias: whether to add a bias to each feature.
+        kernel_init: initializer of the filters.
+        bias_init: initializer of the biases.
+        dtype: dtype of the computation, such as bfloat16; by default that of the images and the parameters.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -181,10 +181,10 @@ def pair(argument: str, value: Sequence[int]) -> tuple[int, int]:
 
 
 def _fits(argument: str, window: Sequence[int], size: Sequence[int]) -> None:
-    """Require a window no larger than what it is laid on."""
+    """Require a window no larger than the padded map."""
     if window[0] > size[0] or window[1] > size[1]:
         came, expected = f"{window[0]} x {window[1]}", f"at most {size[0]} x {size[1]}, the map with its padding"
-        raise _checks.bad(argument, came, expected, "Make the images larger, or leave out a layer that shrinks them.")
+        raise _checks.bad(argument, came, expected, "Use larger images, or remove a layer that shrinks them.")
 
 
 def _pads(size: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: str | Sequence) -> Pads:
@@ -227,7 +227,7 @@ def _backward(strides: tuple[int, int], pads: Pads, saved: tuple[Array, Array], 
     def native_of_kernel(x: Array, kernel: Array, gradient: Array) -> Array:
         return jax.linear_transpose(lambda kernel: _native(x, kernel, strides, pads), kernel)(gradient)[0]
 
-    # Two choices, so that the compiler can drop the one that nobody uses: a first layer needs none for its inputs.
+    # Two separate choices, so that the compiler can remove an unused one: a first layer needs no input gradient.
     of_x = partial(_gradient_of_x, strides=strides, pads=pads)
     of_kernel = partial(_gradient_of_kernel, strides=strides, pads=pads)
     return (
@@ -240,7 +240,7 @@ _conv.defvjp(_forward, _backward)
 
 
 def _product(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    """The convolution as patches times filters."""
+    """The convolution as a product of patches and filters."""
     matrix = kernel.reshape(-1, kernel.shape[3])
 
     def of_images(x: Array) -> Array:
@@ -252,7 +252,7 @@ def _product(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> A
 
 
 def _gradient_of_x(x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    """Gradients times filters, each patch added where it was cut out."""
+    """Products of gradients and filters, with each patch added at its position."""
     matrix = kernel.reshape(-1, kernel.shape[3])
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
@@ -266,7 +266,7 @@ def _gradient_of_x(x: Array, kernel: Array, gradient: Array, strides: tuple[int,
 
 
 def _gradient_of_kernel(x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    """Patches times gradients, summed over images."""
+    """Products of patches and gradients, summed over images."""
     inputs, features = math.prod(kernel.shape[:3]), kernel.shape[3]
     wide = jnp.promote_types(x.dtype, jnp.float32)
 
@@ -274,7 +274,7 @@ def _gradient_of_kernel(x: Array, kernel: Array, gradient: Array, strides: tuple
         x, gradient = part
         patches = _patches(x, kernel.shape[:2], strides, pads).reshape(-1, inputs)
         operands = sorted((patches, gradient.reshape(-1, features)), key=lambda operand: operand.shape[1])
-        # Behind the barrier the narrower operand is turned once, and not over and over inside the product.
+        # After the barrier, the narrower operand is transposed once, and not repeatedly inside the product.
         turned = lax.optimization_barrier(operands[0].T)
         return total + lax.dot(turned, operands[1], preferred_element_type=wide), None
 
@@ -285,7 +285,7 @@ def _gradient_of_kernel(x: Array, kernel: Array, gradient: Array, strides: tuple
 
 
 def _patches(x: Array, window: Sequence[int], strides: tuple[int, int], pads: Pads) -> Array:
-    """What each window sees, in the order of a kernel's first three axes: [n, height, width, window x channels]."""
+    """The values in each window, in the order of a kernel's first three axes: [n, height, width, window x channels]."""
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
     n, height, width, channels = x.shape
     down, across = height - window[0], width - window[1]
@@ -298,7 +298,7 @@ def _patches(x: Array, window: Sequence[int], strides: tuple[int, int], pads: Pa
 
 
 def _split(images: Array, x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    """Images in chunks of as many as `PATCHES` allows, and as divide them: [chunks, images of one, ...]."""
+    """Images in equal chunks of at most the size that `PATCHES` allows: [chunks, images in a chunk, ...]."""
     patches = jax.eval_shape(partial(_patches, window=kernel.shape[:2], strides=strides, pads=pads), x)
     count = images.shape[0]
     most = min(count, PATCHES * count // max(1, patches.size * x.dtype.itemsize))

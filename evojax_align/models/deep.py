@@ -21,7 +21,7 @@ class VGG(nn.Module):
     Attributes:
         stages: channels of the convolutions between two poolings.
         classes: number of logits.
-        batch_norm: normalise after each convolution, which then has no bias.
+        batch_norm: whether to normalise after each convolution, which then has no bias.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -37,7 +37,7 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
-        """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""
+        """Logits; with `train`, batch statistics are used and stored (`mutable=["batch_stats"]`)."""
         x = with_channels(x)
         for stage, widths in enumerate(self.stages):
             for number, width in enumerate(widths):
@@ -56,8 +56,8 @@ class ResNet(nn.Module):
     With three stages of three blocks it is ResNet-20.
 
     Attributes:
-        width: channels of the first stage; each later stage has twice those of the one before.
-        blocks: blocks of each stage.
+        width: channels of the first stage; each later stage has twice as many as the one before.
+        blocks: number of blocks in each stage.
         classes: number of logits.
 
     Example:
@@ -74,7 +74,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[ArrayLike, "n height width *channels"], *, train: bool = False) -> Array:
-        """Logits; with `train`, statistics of the batch are used and kept (`mutable=["batch_stats"]`)."""
+        """Logits; with `train`, batch statistics are used and stored (`mutable=["batch_stats"]`)."""
         x = Conv(self.width, (3, 3), use_bias=False, name="stem")(with_channels(x))
         x = nn.relu(nn.BatchNorm(use_running_average=not train, name="stem_norm")(x))
         for stage in range(3):
@@ -85,7 +85,7 @@ class ResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, added to what came in."""
+    """Two convolutions with a skip connection."""
 
     width: int
     strides: Sequence[int] = (1, 1)
@@ -105,6 +105,6 @@ class Block(nn.Module):
 
 
 def with_channels(x: ArrayLike) -> Array:
-    """Grey images have one channel."""
+    """Images with an axis of channels, which is added to grey images."""
     x = jnp.asarray(x)
     return x[..., None] if x.ndim == 3 else x

@@ -49,11 +49,11 @@ class LeNet5(nn.Module):
 
 
 class LeNet(nn.Module):
-    """Three convolutions of 5 x 5 with pooling that overlaps, one over the whole map that is left, and a dense layer.
+    """Three convolutions of 5 x 5 with overlapping pooling, one over the whole remaining map, and a dense layer.
 
-    The network for CIFAR-10 that Caffe and MatConvNet come with ("quick"), of the widths below, but with the initial
-    weights of He et al. 2015; what Chung et al. 2017 call LeNet-5 has its numbers of synapses and kernels. Images of
-    32 x 32 leave a map of 4 x 4.
+    The network for CIFAR-10 in Caffe and MatConvNet ("quick"), with the default widths below, but with the initial
+    weights of He et al. 2015. The LeNet-5 of Chung et al. 2017 has the same numbers of synapses and kernels. For images
+    of 32 x 32, the last map is 4 x 4.
 
     Attributes:
         widths: channels of the three convolutions, and of the one over the whole map.
@@ -89,12 +89,12 @@ class LeNet(nn.Module):
 
 
 def _largest_of_nine(x: Array) -> Array:
-    """The largest values in windows of 3 x 3, every two places; the last may reach beyond the map by one."""
+    """The largest values in windows of 3 x 3 with stride 2; the last may extend beyond the map by one."""
     return reduce(jnp.maximum, _nine(x, -jnp.inf))
 
 
 def _mean_of_nine(x: Array) -> Array:
-    """The means in the same windows, of the places that lie on the map."""
+    """The means in the same windows, over the positions on the map."""
     inside = reduce(jnp.add, _nine(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 0.0))
     return reduce(jnp.add, _nine(x, 0.0)) / inside
 

@@ -1,4 +1,4 @@
-"""Fully connected networks: of Uriot & Izzo 2020, one after the other, and of Cooke & de Alfaro, also side by side."""
+"""Fully connected networks: sequential as in Uriot & Izzo 2020, and with parallel parts as in Cooke & de Alfaro."""
 
 import math
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ STARTS = ("glorot", "fan_in")
 class MLP(nn.Module):
     """Dense layers with ReLU between them, on flattened inputs.
 
-    `apply(params, x)` of the library is `module.apply`, with the variables that `module.init(key, x)` returns as
+    The `apply(params, x)` of this library is `module.apply`, with the variables from `module.init(key, x)` as
     parameters.
 
     Attributes:
         hidden: width of each hidden layer: (512,) for MNIST, (100, 100, 100) for CIFAR-10.
         classes: number of logits.
-        output_bias: the networks of Uriot & Izzo have none in the output layer.
-        start: how weights are drawn: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform
-            within one over the root of the number of inputs, as PyTorch does.
+        output_bias: whether the output layer has a bias; those of Uriot & Izzo have none.
+        start: the initial weights: "glorot" (uniform, and biases of zero), or "fan_in", weights and biases uniform
+            within 1 / sqrt(number of inputs), as in PyTorch.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -55,10 +55,11 @@ class MLP(nn.Module):
 
 
 class SplitMLP(nn.Module):
-    """A network whose second layer is cut into parts that lie side by side, each a gene of its own.
+    """A network whose second layer is divided into parallel parts, each of which is a gene.
 
-    Every part sees the whole first layer; what they say is joined for the output layer. With the sizes below and
-    28x28 inputs it has 235 146 parameters, as many as `MLP((256, 128), output_bias=True)`, whose function it can be.
+    The input of every part is the whole first layer; the outputs of all parts are concatenated for the output layer.
+    With the default sizes and 28x28 inputs, it has 235 146 parameters, as many as `MLP((256, 128), output_bias=True)`,
+    and can compute the same functions.
 
     Attributes:
         hidden: width of the first layer.
@@ -103,7 +104,7 @@ def _flat(x: ArrayLike) -> Array:
 
 
 def dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True) -> Array:
-    """A dense layer that begins as `MLP` says."""
+    """A dense layer with the initial weights of `MLP`."""
     _checks.one_of("start", start, STARTS)
     if start == "glorot":
         return nn.Dense(width, use_bias, kernel_init=nn.initializers.glorot_uniform(), name=name)(x)
@@ -112,7 +113,7 @@ def dense(x: Array, width: int, start: str, name: str, *, use_bias: bool = True)
 
 
 def within_fan_in(inputs: int) -> nn.initializers.Initializer:
-    """Draws uniformly within one over the root of the number of inputs to a unit."""
+    """An initializer that draws uniformly within 1 / sqrt(number of inputs of a unit)."""
     within = 1 / math.sqrt(max(1, inputs))
 
     def draw(key: PRNGKey, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:

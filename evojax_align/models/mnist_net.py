@@ -1,4 +1,4 @@
-"""The network that comes with PyTorch's example for MNIST, which Dobreva's thesis prunes."""
+"""The network of PyTorch's example for MNIST, which Dobreva's thesis prunes."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ from evojax_align.models.mlp import dense, within_fan_in
 class MnistNet(nn.Module):
     """Two convolutions of 3 x 3, pooling, and two dense layers, with dropout after the pooling and between them.
 
-    Called with a key, as `network.apply(params, x, key)`, it drops; without one it does not. Weights and biases begin
-    as PyTorch's do.
+    With a key, as in `network.apply(params, x, key)`, dropout is active; without one it is not. Initial weights and
+    biases are drawn as in PyTorch.
 
     Attributes:
         widths: channels of the two convolutions, and units of the dense layer.
         classes: number of logits.
-        dropout: the chance to be dropped, of a channel's place after the pooling and of a unit of the dense layer.
+        dropout: probability of dropping a value after the pooling, and a unit of the dense layer.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea

@@ -11,12 +11,12 @@ from evojax_align._types import Array, ArrayLike, Float, PyTree
 
 
 class Recurrent(nn.Module):
-    """A hidden layer of tanh neurons that also see what all of them were one step before, and linear outputs.
+    """A hidden layer of fully recurrent tanh neurons, and linear outputs.
 
     h_t = tanh(x_t W + h_{t-1} V + b), with h_0 = 0, and outputs h_t U + c.
 
-    `apply(params, x)` gives the outputs of whole sequences, and is what `align` and `symmetry.infer` take. A policy of
-    `evolution.tasks` takes one step at a time, by `start` and `advance`.
+    `apply(params, x)` returns the outputs of whole sequences, as `align` and `symmetry.infer` need. A policy in
+    `evolution.tasks` makes one step at a time, by `start` and `advance`.
 
     Attributes:
         hidden: width of the hidden layer.
@@ -69,7 +69,7 @@ class Recurrent(nn.Module):
     def step(
         self, memory: Float[Array, "n hidden"], x: Float[ArrayLike, "n inputs"]
     ) -> tuple[Float[Array, "n hidden"], Float[Array, "n outputs"]]:
-        """One step, with parameters bound: as `advance`."""
+        """One step with bound parameters, like `advance`."""
         memory = jnp.tanh(self.input(jnp.asarray(x)) + memory @ self.memory)
         return memory, self.output(memory)
 
@@ -83,8 +83,8 @@ class Recurrent(nn.Module):
         """The memory and the outputs after one more step of n sequences.
 
         Args:
-            params: of the network.
-            memory: of each sequence, from `start` or `advance`.
+            params: parameters of the network.
+            memory: memory of each sequence, from `start` or `advance`.
             x: inputs of this step.
         """
         found: Any = self.apply(params, memory, x, method="step")
