@@ -1,7 +1,7 @@
-"""Figures of the papers: functions of arrays that draw on a matplotlib Axes.
+"""Figures of the papers: functions that draw arrays on a matplotlib Axes.
 
-matplotlib comes with the extra "plotting" and is imported when something is drawn. `figure` makes the Axes and
-`save` writes them; any other Axes will do.
+matplotlib is installed by the extra "plotting" and imported when something is drawn. `figure` makes Axes and `save`
+writes a figure; any other Axes can be used too.
 
 Example:
     >>> import numpy as np

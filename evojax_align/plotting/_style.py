@@ -1,4 +1,4 @@
-"""The common look, applied to one Axes at a time: no global setting of matplotlib is changed."""
+"""The common style, applied to one Axes at a time without changing global settings of matplotlib."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 INK = "#333333"
 FAINT = "#e3e3e3"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c8c8c")
-"""Colours that stay apart for colour-blind readers: M. Okabe and K. Ito, Color Universal Design (2008)."""
+"""Colours that colour-blind readers can distinguish: M. Okabe and K. Ito, Color Universal Design (2008)."""
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.2, 1, 1.2)), (0, (1, 1.2)))
-"""Line styles that tell the same lines apart in print without colours."""
+"""Line styles that distinguish the same lines in print without colours."""
 MARKERS = "osD^vPX*"
-"""Markers that tell the same points apart without colours."""
+"""Markers that distinguish the same points without colours."""
 TEXT = 8
 """Points; titles are one larger."""
 LEGEND: dict[str, Any] = {
@@ -29,23 +29,23 @@ LEGEND: dict[str, Any] = {
     "handlelength": 2.6,
     "columnspacing": 1.2,
 }
-"""How all legends look."""
+"""The style of all legends."""
 
 
 def places(names: Iterable[str], among: Iterable[str] = ()) -> dict[str, int]:
-    """The place of each name among all that there could be, which gives it its colour, line style and marker."""
+    """The index of each name among all possible names, which determines its colour, line style and marker."""
     every = {name: place for place, name in enumerate(dict.fromkeys((*among, *names)))}
     return {name: every[name] for name in names}
 
 
 def line(place: int) -> dict[str, Any]:
-    """The colour and line style of the curve at a place: no two of 32 look the same."""
+    """The colour and line style of the curve with an index; the first 32 all differ."""
     turn, colour = divmod(place, len(PALETTE))
     return {"color": PALETTE[colour], "linestyle": DASHES[(place + turn) % len(DASHES)]}
 
 
 def marker(place: int) -> str:
-    """The marker of the curve at a place."""
+    """The marker of the curve with an index."""
     return MARKERS[place % len(MARKERS)]
 
 
@@ -58,7 +58,7 @@ def dress(
     pad: float | None = None,
     grid: bool = True,
 ) -> None:
-    """Label the axes, with `pad` points under the title, and take away what carries no data."""
+    """Label the axes, with `pad` points under the title, and remove spines and ticks without data."""
     ax.set_xlabel(x, fontsize=TEXT, color=INK)
     ax.set_ylabel(y, fontsize=TEXT, color=INK)
     if title is not None:
@@ -74,8 +74,8 @@ def dress(
 
 
 def logarithmic(ax: "matplotlib.axes.Axes", side: str) -> None:
-    """Make one axis, "x" or "y", logarithmic, labelled by plain numbers: at 1, 2 and 5 of every decade, or evenly where
-    what is drawn does not fill one."""
+    """Make one axis, "x" or "y", logarithmic with plain numbers as labels: at 1, 2 and 5 of every decade, or evenly
+    spaced if the data span less than a decade."""
     ticker = _checks.extra("matplotlib.ticker", "plotting")
     getattr(ax, f"set_{side}scale")("log")
     axis = getattr(ax, f"{side}axis")
@@ -87,7 +87,7 @@ def logarithmic(ax: "matplotlib.axes.Axes", side: str) -> None:
 
 
 def array(argument: str, values: Real[ArrayLike, "..."], **axes: int | None) -> Float[np.ndarray, "..."]:
-    """The values in float64, required to have these axes in this order; None stands for any length but zero."""
+    """The values in float64, which must have these axes in this order; None allows any length but zero."""
     result = np.asarray(values, dtype=np.float64)
     lengths = tuple(axes.values())
     fits = result.ndim == len(lengths) and all(
@@ -95,5 +95,5 @@ def array(argument: str, values: Real[ArrayLike, "..."], **axes: int | None) -> 
     )
     if not fits:
         expected = ", ".join(name if length is None else f"{name} = {length}" for name, length in axes.items())
-        raise _checks.bad(argument, f"shape {result.shape}", f"[{expected}]", "Pass arrays of one and the same run.")
+        raise _checks.bad(argument, f"shape {result.shape}", f"[{expected}]", "Pass arrays of the same run.")
     return result

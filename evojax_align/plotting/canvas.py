@@ -1,4 +1,4 @@
-"""Figures without a screen, and PNG files that depend on what is drawn alone."""
+"""Figures without a screen, and PNG files that depend only on what is drawn."""
 
 import functools
 import io
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 COLOURS = 256
-"""Of a stored picture, at most."""
+"""Largest number of colours of a stored picture."""
 
 
 def figure(
     rows: int = 1, columns: int = 1, *, width: float = 3.6, height: float = 2.6
 ) -> tuple["matplotlib.figure.Figure", np.ndarray]:
-    """A figure with a grid of Axes, kept out of pyplot's global list, so that it needs neither screen nor closing.
+    """Create a figure with a grid of Axes, outside pyplot's global list, so that it needs no screen and no closing.
 
     Args:
-        rows: of the grid.
-        columns: of the grid.
-        width: of one panel in inches.
-        height: of one panel in inches.
+        rows: number of rows of the grid.
+        columns: number of columns of the grid.
+        width: width of one panel in inches.
+        height: height of one panel in inches.
 
     Returns:
-        The figure and its Axes as an object array [rows, columns], one of a single panel too.
+        The figure and its Axes as an object array [rows, columns], also for a single panel.
 
     Example:
         >>> import evojax_align as ea
@@ -46,7 +46,7 @@ def figure(
 
 @functools.cache
 def _shown_by_notebooks(base: Any) -> Any:
-    """The kind of figure that is a picture where a notebook ends a cell with it, without pyplot."""
+    """A class of figures that notebooks display without pyplot."""
 
     class Figure(base):
         def _repr_png_(self) -> bytes:
@@ -58,15 +58,15 @@ def _shown_by_notebooks(base: Any) -> Any:
 
 
 def save(fig: "matplotlib.figure.Figure", path: str | os.PathLike[str], *, dpi: int = 200) -> Path:
-    """Write a figure as PNG; the file appears whole or not at all.
+    """Write a figure as PNG, atomically.
 
     Args:
-        fig: from `figure`, or any other.
-        path: ends in .png; its folder exists. A file that is already there is replaced.
+        fig: a figure from `figure`, or any other.
+        path: a path that ends in .png, in an existing folder. An existing file is replaced.
         dpi: pixels per inch.
 
     Returns:
-        The path. Equal drawings give equal bytes under one version of matplotlib: no date or version is stored. An
+        The path. Equal drawings give equal bytes with the same version of matplotlib: no date or version is stored. An
         opaque picture has at most 256 colours, which makes the file small.
 
     Raises:
@@ -88,7 +88,7 @@ def save(fig: "matplotlib.figure.Figure", path: str | os.PathLike[str], *, dpi: 
 
 
 def _with_few_colours(image: io.BytesIO) -> bytes:
-    """The content of a PNG file with a palette of 256 colours; as it is if some of it is transparent."""
+    """The content of a PNG file with a palette of 256 colours; unchanged if it has transparent pixels."""
     pillow = _checks.extra("PIL.Image", "plotting")
     with pillow.open(image) as drawn:
         if drawn.mode != "RGB" and drawn.getchannel("A").getextrema() != (255, 255):
@@ -107,10 +107,10 @@ def _with_few_colours(image: io.BytesIO) -> bytes:
 def _palette(
     colours: Int[np.ndarray, "n 3"], counts: Int[np.ndarray, "n"]
 ) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "n"]]:
-    """The places of at most 256 colours, and for each colour the number of the nearest of them.
+    """The indices of at most 256 colours, and for each colour the number of the nearest of them.
 
-    The most frequent ones are taken, as those of areas are; then, one by one, those that are farthest from what is
-    taken, weighted by how frequent they are.
+    The most frequent colours are taken, which are those of areas; then, one by one, those that are farthest from the
+    taken ones, weighted by frequency.
     """
     if len(colours) <= COLOURS:
         return np.arange(len(colours)), np.arange(len(colours))

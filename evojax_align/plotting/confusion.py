@@ -1,4 +1,4 @@
-"""Confusion matrices: which class the samples of each class are taken for."""
+"""Confusion matrices: the predicted classes of the samples of each class."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 DARK = 0.6
-"""Shares above this are written in white."""
+"""Fractions above this are written in white."""
 
 
 def plot_confusion(
@@ -24,17 +24,17 @@ def plot_confusion(
     answers: Sequence[str] | None = None,
     title: str | None = None,
 ) -> None:
-    """Draw how often samples of each class are taken for which one, as shares of the class, from white for 0 to blue.
+    """Draw a confusion matrix as fractions of each class, from white for 0 to blue.
 
     Args:
-        counts: entry [i, j] is the number of samples of class i (down) that are taken for class j (to the right).
-        ax: drawn on.
-        names: of the classes.
-        answers: of what they are taken for, if those are others.
+        counts: entry [i, j] is the number of samples of class i (down) that are predicted as class j (to the right).
+        ax: the Axes to draw on.
+        names: names of the classes.
+        answers: names of the predicted classes, if they differ.
         title: above the Axes, to the left.
 
     Raises:
-        ValueError: the counts are no matrix, negative, or not as many as the names.
+        ValueError: the counts are not a matrix, are negative, or do not fit the names.
     """
     answers = names if answers is None else answers
     counts = _style.array("counts", counts, classes=len(names), answers=len(answers))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import matplotlib.image
 
 ROUNDING = 1e-4
-"""By how much a correlation may leave [-1, 1]."""
+"""Tolerance of correlations outside [-1, 1]."""
 
 
 def plot_correlations(
@@ -26,26 +26,26 @@ def plot_correlations(
     x: str = "neuron of b",
     y: str = "neuron of a",
 ) -> "matplotlib.image.AxesImage":
-    """Draw a matrix of correlations, blue for -1 over white for 0 to red for 1, whatever the matrix holds.
+    """Draw a matrix of correlations on a fixed scale from blue for -1 over white for 0 to red for 1.
 
     Args:
         matrix: entry [i, j] is the correlation of neuron i (down) with neuron j (to the right); NaN is grey.
-        ax: drawn on.
-        title: above the Axes.
+        ax: the Axes to draw on.
+        title: title above the Axes.
         x: label of the columns.
         y: label of the rows.
 
     Returns:
-        The image, which `color_bar` explains once for all panels that share its scale.
+        The image, for `color_bar`, which draws one colour bar for all panels of this scale.
 
     Raises:
-        ValueError: the matrix is empty or not one, or holds a value outside [-1, 1] by more than rounding.
+        ValueError: the argument is empty or not a matrix, or has a value outside [-1, 1] by more than rounding.
     """
     matrix = _style.array("matrix", matrix, p=None, q=None)
     if np.any(np.abs(matrix) > 1 + ROUNDING):
         came = f"values from {np.nanmin(matrix):g} to {np.nanmax(matrix):g}"
-        raise _checks.bad("matrix", came, "values in [-1, 1]", "Pass what `similarity.correlation` gives.")
-    ax.set_facecolor("#bbbbbb")  # shows where there is no value
+        raise _checks.bad("matrix", came, "values in [-1, 1]", "Pass the result of `similarity.correlation`.")
+    ax.set_facecolor("#bbbbbb")  # visible where there is no value
     image = ax.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest", aspect="equal")
     _style.dress(ax, x=x, y=y, title=title, grid=False)
     for spine in ax.spines.values():
@@ -56,11 +56,11 @@ def plot_correlations(
 def color_bar(
     image: "matplotlib.image.AxesImage", axes: "np.ndarray | Sequence[matplotlib.axes.Axes] | matplotlib.axes.Axes"
 ) -> "matplotlib.colorbar.Colorbar":
-    """Draw one colour bar beside all Axes that share the scale of an image.
+    """Draw one colour bar next to all Axes that share the scale of an image.
 
     Args:
-        image: from `plot_correlations`.
-        axes: the Axes that give way to it: one, or an array of them.
+        image: the image from `plot_correlations`.
+        axes: the Axes that make space for it: one, or an array of them.
 
     Returns:
         The colour bar.

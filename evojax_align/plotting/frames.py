@@ -1,4 +1,4 @@
-"""An episode of a task of control, as a strip of pictures."""
+"""An episode of a control task as a strip of pictures."""
 
 from typing import TYPE_CHECKING
 
@@ -22,17 +22,17 @@ def plot_frames(
     line: float | None = None,
     title: str | None = None,
 ) -> None:
-    """Draw a system of links at regular times, one picture beside the other, with the time under each.
+    """Draw a system of links at regular times, as a horizontal strip of pictures with the time under each.
 
     Args:
-        time: ascending, in seconds.
-        links: the ends of each link, each along the track and up, as `links(state)` of a task gives them.
-        ax: drawn on.
-        frames: how many pictures, the first and the last state among them; all states if there are fewer.
-        track: how far a cart can go to either side. The cart is drawn where the first link begins, in the middle of
-            each picture, and a rail below shows where on the track that is. None: no cart.
+        time: ascending times in seconds.
+        links: the ends of each link, as (along the track, up), from `links(state)` of a task.
+        ax: the Axes to draw on.
+        frames: number of pictures, including the first and the last state; all states if there are fewer.
+        track: the distance that a cart can move to either side; None for no cart. The cart is drawn at the start of the
+            first link, in the middle of each picture, and a rail below shows its position on the track.
         line: a height to mark.
-        title: above the Axes, to the left.
+        title: title above the Axes, to the left.
 
     Raises:
         ValueError: shapes do not fit.
@@ -80,7 +80,7 @@ def plot_frames(
 
 
 def _range(shown: np.ndarray, reach: float, line: float | None) -> tuple[float, float]:
-    """The lowest and the highest place that is drawn."""
+    """The lowest and the highest height that is drawn."""
     heights = [*shown[..., 1].ravel(), -0.1 * reach, *([] if line is None else [line])]
     return float(min(heights)), float(max(heights))
 
@@ -93,7 +93,7 @@ def _cart(ax: "matplotlib.axes.Axes", middle: float, reach: float) -> None:
 
 
 def _rail(ax: "matplotlib.axes.Axes", middle: float, height: float, half: float, share: float) -> None:
-    """The whole track, and where on it the cart is: from -1 to 1."""
+    """The whole track, and the position of the cart on it, from -1 to 1."""
     ax.plot([middle - half, middle + half], [height, height], color=_style.INK, linewidth=0.6, zorder=1)
     for place in (middle - half, middle, middle + half):
         ax.plot([place], [height], color=_style.INK, marker="|", markersize=4, markeredgewidth=0.6, zorder=1)

@@ -1,4 +1,4 @@
-"""Networks of free topology, drawn node by node."""
+"""Networks of arbitrary topology, drawn as graphs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 PIXEL = "#d9dde1"
-"""Of nodes without a connection."""
+"""Colour of nodes without a connection."""
 TALL, WIDE = 0.62, 0.42
-"""Half the height of the image of the inputs, and its width as a share of the other layers'."""
+"""Half the height of the image of the inputs, and its width relative to that of the other layers."""
 
 
 def plot_graph(
@@ -31,24 +31,24 @@ def plot_graph(
     image: tuple[int, int] | None = None,
     title: str | None = None,
 ) -> None:
-    """Draw nodes in columns by their layer, and lines between those that are connected.
+    """Draw nodes in columns by layer, and lines between connected nodes.
 
-    A line that leaves a node of some kind has its colour. A node without connections is pale.
+    A line has the colour of the node that it leaves. A node without connections is pale.
 
     Args:
-        layer: of each node, from 0.
-        edges: from which node to which.
-        kinds: what each node is, such as its activation: a colour and a marker for each; "" for what needs none.
-        ax: drawn on.
-        among: kinds that there could be, in an order that gives each its colour, so that several graphs agree.
-        labels: beside nodes; of others nothing is written.
-        image: rows and columns of an image whose pixels are the first nodes: they are drawn in its places, and not as
-            a column.
-        title: above the Axes, to the left.
+        layer: the layer of each node, from 0.
+        edges: start and end node of each edge.
+        kinds: the kind of each node, such as its activation, which gets a colour and a marker; "" for no kind.
+        ax: the Axes to draw on.
+        among: all possible kinds, in an order that determines their colours, so that several graphs agree.
+        labels: labels of some nodes.
+        image: rows and columns of an image whose pixels are the first nodes; they are drawn as an image instead of a
+            column.
+        title: title above the Axes, to the left.
 
     Raises:
-        ValueError: an edge leads to no node, kinds are not as many as nodes, or the image has more pixels than there
-            are nodes.
+        ValueError: an edge has an unknown node, the number of kinds is not that of nodes, or the image has more pixels
+            than there are nodes.
 
     Example:
         >>> import numpy as np, evojax_align as ea
@@ -61,7 +61,7 @@ def plot_graph(
     if len(kinds) != len(layer):
         raise _checks.bad("kinds", f"{len(kinds)}", f"one for each of {len(layer)} nodes", "Pass '' for none.")
     if edges.size and not 0 <= edges.min() <= edges.max() < len(layer):
-        raise _checks.bad("edges", f"the node {edges.max()}", f"nodes from 0 to {len(layer) - 1}", "Number them so.")
+        raise _checks.bad("edges", f"the node {edges.max()}", f"nodes from 0 to {len(layer) - 1}", "Use node indices.")
     pixels = 0 if image is None else image[0] * image[1]
     if pixels > len(layer):
         raise _checks.bad(
@@ -98,7 +98,7 @@ def plot_graph(
 
 
 def _placed(layer: Float[np.ndarray, "nodes"], image: tuple[int, int]) -> Float[np.ndarray, "nodes 2"]:
-    """Where nodes are drawn: the first ones as an image, those of layer 0 that are left below it, others in columns."""
+    """Positions of nodes: the first ones in an image, the others of layer 0 below it, all others in columns."""
     rows, columns = image
     pixels, found = rows * columns, np.stack([layer, np.zeros(len(layer))], axis=1)
     rest = np.arange(len(layer)) >= pixels

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import matplotlib.legend
 
 LETTER, HANDLE = 0.58, 5.5
-"""The widths of a letter, and of all else of an entry of a legend, in sizes of the text."""
+"""The width of a letter, and of the rest of a legend entry, relative to the font size."""
 
 
 def shared_legend(
@@ -22,17 +22,17 @@ def shared_legend(
     *,
     order: Sequence[str] = (),
 ) -> "matplotlib.legend.Legend | None":
-    """Put one legend below all panels in the place of their own ones.
+    """Put one legend below all panels, and remove their own legends.
 
-    Each name stands there once, so it must look the same in all panels: give their `among` the same names.
+    Each name occurs once and must have the same style in all panels: pass the same names as `among`.
 
     Args:
-        fig: from `figure`.
+        fig: a figure from `figure`.
         axes: the panels.
-        order: names that come first, in this order; the others follow as they were drawn.
+        order: names that come first, in this order; the others follow in the order of drawing.
 
     Returns:
-        The legend; None if nothing that was drawn has a name.
+        The legend; None if nothing has a name.
 
     Example:
         >>> import numpy as np, evojax_align as ea

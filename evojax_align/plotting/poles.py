@@ -1,4 +1,4 @@
-"""A pole on a cart, as it moves."""
+"""The motion of a pole on a cart."""
 
 from typing import TYPE_CHECKING
 
@@ -22,16 +22,16 @@ def plot_swing(
     length: float = 0.6,
     title: str | None = None,
 ) -> None:
-    """Draw the pole at regular times, one beside the other along the axis of time, moved by where the cart is.
+    """Draw the pole at regular times along an axis of time, at the height of the cart's position.
 
     Args:
-        time: ascending, in seconds.
-        place: of the cart.
-        angle: of the pole, 0 where it stands upright, positive where it leans against the direction of the place.
-        ax: drawn on.
+        time: ascending times in seconds.
+        place: position of the cart.
+        angle: angle of the pole, 0 if it is upright, positive if it leans towards smaller positions.
+        ax: the Axes to draw on.
         every: seconds between two drawings.
-        length: of the pole.
-        title: above the Axes, to the left.
+        length: length of the pole.
+        title: title above the Axes, to the left.
 
     Raises:
         ValueError: shapes do not fit.

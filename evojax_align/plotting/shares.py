@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 GID = "win share"
-"""Marks the lines of this figure, so that a further call knows how many are there."""
+"""Marks the lines of this figure, so that a further call can count them."""
 
 
 def plot_win_share(
@@ -26,16 +26,16 @@ def plot_win_share(
 ) -> None:
     """Draw the share of pairs that SVCCA wins against the number of kept directions.
 
-    The numbers of directions stand on a logarithmic axis, the shares between 0 and 1 with the coin toss marked.
+    The numbers of directions are on a logarithmic axis, the shares between 0 and 1, with 0.5 marked.
     Call again on the same Axes for another data set: it gets the next colour and marker.
 
     Args:
         directions: numbers of kept variance directions.
-        shares: share of pairs won at each, in [0, 1].
-        ax: drawn on.
-        intervals: lower and upper end for each share, drawn as bars (`statistics.win_share` gives them).
-        label: name of the data set in the legend; None leaves it out.
-        title: above the Axes.
+        shares: fraction of pairs won with each number, in [0, 1].
+        ax: the Axes to draw on.
+        intervals: lower and upper end for each share, drawn as bars (see `statistics.win_share`).
+        label: name of the data set in the legend; None for no legend entry.
+        title: title above the Axes.
 
     Raises:
         ValueError: shapes that do not fit, shares outside [0, 1], or fewer than one direction.
@@ -43,7 +43,7 @@ def plot_win_share(
     directions = _style.array("directions", directions, k=None)
     shares = _style.array("shares", shares, k=len(directions))
     if directions.min() < 1:
-        raise _checks.bad("directions", f"{directions.min():g}", "numbers of at least 1", "Pass how many are kept.")
+        raise _checks.bad("directions", f"{directions.min():g}", "numbers of at least 1", "Pass kept directions.")
     if shares.min() < 0 or shares.max() > 1:
         came = f"values from {shares.min():g} to {shares.max():g}"
         raise _checks.bad("shares", came, "values in [0, 1]", "Divide the number of wins by the number of pairs.")

@@ -1,4 +1,4 @@
-"""How values spread: points on a plane, and histograms."""
+"""Distributions of values: points on a plane, and histograms."""
 
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,12 @@ def plot_points(
     """Draw points on a plane whose axes have the same scale, so that distances can be compared.
 
     Args:
-        places: of the points.
-        ax: drawn on.
-        x: what the first axis is.
-        y: what the second is.
-        reach: how far both axes go from 0, so that pictures can be compared; by default as far as the points.
-        title: above the Axes, to the left.
+        places: coordinates of the points.
+        ax: the Axes to draw on.
+        x: label of the first axis.
+        y: label of the second axis.
+        reach: largest absolute value on both axes, so that pictures can be compared; by default that of the points.
+        title: title above the Axes, to the left.
     """
     places = _style.array("places", places, n=None, axes=2)
     ax.scatter(places[:, 0], places[:, 1], s=12, alpha=0.6, linewidths=0, color=_style.PALETTE[0])
@@ -50,15 +50,15 @@ def plot_histogram(
     span: tuple[float, float] | None = None,
     title: str | None = None,
 ) -> None:
-    """Draw how often values occur.
+    """Draw a histogram of values.
 
     Args:
-        values: all of them.
-        ax: drawn on.
-        x: what they are.
-        y: what is counted.
-        span: from where to where the axis goes; what lies outside is counted at its ends. By default all values.
-        title: above the Axes, to the left.
+        values: all values.
+        ax: the Axes to draw on.
+        x: label of the values.
+        y: label of the counts.
+        span: lower and upper end of the axis; values outside are counted at its ends. By default the range of values.
+        title: title above the Axes, to the left.
     """
     values = _style.array("values", values, n=None)
     low, high = span or (float(values.min()), float(values.max()))

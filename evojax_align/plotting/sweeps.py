@@ -1,4 +1,4 @@
-"""What lies between two parents (Figure 3 of Uriot and Izzo 2020)."""
+"""Loss and accuracy of networks between two parents (Figure 3 of Uriot and Izzo 2020)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,9 @@ VIEWS = ("parents", "all")
 QUANTITIES = {"loss": "cross-entropy loss", "accuracy": "accuracy"}
 INTERPOLATION = "interpolation t"
 MIDDLE, BETWEEN, ALL = (0.25, 0.75), (0.0, 1.0), (-np.inf, np.inf)
-"""Values of t that decide how far an axis reaches."""
+"""Range of t that determines the limits of an axis."""
 HEADROOM = 1.25
-"""A loss axis reaches this far above what must be seen, so that the rise outside the parents begins to show."""
+"""Relative margin of a loss axis above the visible range, so that the rise outside the parents is visible."""
 
 
 def plot_sweep(
@@ -34,25 +34,25 @@ def plot_sweep(
     right: "matplotlib.axes.Axes | None" = None,
     view: str = "parents",
 ) -> "matplotlib.axes.Axes":
-    """Draw accuracy (left, green) and loss (right, blue) of one method along the way between the parents.
+    """Draw accuracy (left, green) and loss (right, blue) of one method along the line between the parents.
 
-    Lines are means over pairs, shaded areas one standard deviation to each side; where a value is not finite, the
-    line has a gap. The parents, at t = 0 and t = 1, are marked. To compare methods, call again with the axis that
+    Lines are means over pairs, shaded areas one standard deviation to each side; a value that is not finite leaves a
+    gap. The parents, at t = 0 and t = 1, are marked. To compare methods, call the function again with the axis that
     the first call returned: each call gets the next line style.
 
     Args:
-        ts: where the sweep was evaluated, ascending.
-        loss: of each pair at each t.
-        accuracy: of each pair at each t, in [0, 1].
-        ax: drawn on; accuracy from 0 to 1.
-        label: name of the method in the legend; None leaves it out.
-        title: above the Axes, to the left.
-        right: the loss axis of an earlier call on `ax`; None makes one.
-        view: "parents" cuts the loss axis to what lies in the middle half of the way between the parents, so that
-            steep losses further out do not squash it; "all" shows everything.
+        ts: ascending values of t of the sweep.
+        loss: loss of each pair at each t.
+        accuracy: accuracy of each pair at each t, in [0, 1].
+        ax: the Axes to draw on, with accuracy from 0 to 1.
+        label: name of the method in the legend; None for no legend entry.
+        title: title above the Axes, to the left.
+        right: the loss axis from an earlier call on `ax`; None creates one.
+        view: "parents" limits the loss axis to the values in the middle half of the line between the parents, so that
+            steep losses further out do not dominate it; "all" shows all values.
 
     Returns:
-        The loss axis, on the right; set its limits to compare panels.
+        The loss axis on the right; set its limits to compare panels.
 
     Raises:
         ValueError: `ts` does not ascend, shapes do not fit, or the view is unknown.
@@ -98,18 +98,18 @@ def plot_sweeps(
     title: str | None = None,
     view: str = "parents",
 ) -> None:
-    """Draw one quantity of several methods along the way between the parents.
+    """Draw one quantity of several methods along the line between the parents.
 
-    Lines, areas and marks are those of `plot_sweep`. The legend lists the methods from the highest to the lowest
-    at the middle of the way, which is the order of their lines there.
+    Lines, areas and marks are those of `plot_sweep`. The legend lists the methods from the highest to the lowest value
+    at t = 0.5, which is the order of their lines there.
 
     Args:
-        ts: where the sweeps were evaluated, ascending.
+        ts: ascending values of t of the sweeps.
         curves: for each method, in the order of the colours, the quantity of each pair at each t: [pairs, t].
-        ax: drawn on.
+        ax: the Axes to draw on.
         quantity: "loss" or "accuracy".
-        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
-        title: above the Axes, to the left.
+        among: all possible names, in an order that determines their colours, so that several pictures agree.
+        title: title above the Axes, to the left.
         view: as in `plot_sweep`.
 
     Raises:
@@ -167,7 +167,7 @@ def _draw(
 
 
 def _extent(axis: "matplotlib.axes.Axes", reach: tuple[float, float]) -> tuple[float, float]:
-    """Lowest and highest point of the bands on an axis, for t in this reach if there are any, or everywhere."""
+    """Lowest and highest point of the bands on an axis, for t in this range, or for all t if none is in it."""
     points = [path.vertices for band in axis.collections for path in band.get_paths()]
     if not points:
         return 0.0, 1.0  # nothing finite was drawn
@@ -179,10 +179,10 @@ def _extent(axis: "matplotlib.axes.Axes", reach: tuple[float, float]) -> tuple[f
 
 
 def _mark_parents(ax: "matplotlib.axes.Axes", ts: Float[np.ndarray, "t"]) -> None:
-    """A line and a name under the axis for each parent within reach, and ticks at round values of t."""
+    """A line and a name under the axis for each parent in the range, and ticks at round values of t."""
     step = 0.25 if np.ptp(ts) <= 1.5 else 0.5
     first, last = np.ceil(ts.min() / step - 1e-6), np.floor(ts.max() / step + 1e-6)
-    ticks = step * np.arange(first, last + 1) + 0.0  # no minus before a zero
+    ticks = step * np.arange(first, last + 1) + 0.0  # no minus sign before zero
     names = {0.0: "\nparent a", 1.0: "\nparent b"}
     ax.set_xticks(ticks, [f"{t:g}".replace("-", "\N{MINUS SIGN}") + names.get(float(t), "\n ") for t in ticks])
     ax.set_xlim(ts.min(), ts.max())

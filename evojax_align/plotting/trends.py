@@ -1,4 +1,4 @@
-"""How a quantity moves with a setting, and two quantities against each other."""
+"""Plots of a quantity against a setting, and of two quantities against each other."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 SHIFT = 0.04
-"""How far the bars of two curves stand apart, as a share of the distance between two settings."""
+"""Distance between the bars of two curves, relative to the distance between two settings."""
 
 
 def plot_trend(
@@ -32,12 +32,12 @@ def plot_trend(
     Args:
         settings: ascending numbers, such as widths.
         curves: for each method, in the order of the colours, one row for each repeat: [repeats, k].
-        ax: drawn on.
-        x: what the settings are.
-        y: what the curves are.
-        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
-        title: above the Axes, to the left.
-        logarithmic: whether the axis of the curves is.
+        ax: the Axes to draw on.
+        x: label of the settings.
+        y: label of the curves.
+        among: all possible names, in an order that determines their colours, so that several pictures agree.
+        title: title above the Axes, to the left.
+        logarithmic: whether the axis of the curves is logarithmic.
 
     Raises:
         ValueError: there are no curves, settings do not ascend, or shapes do not fit.
@@ -81,17 +81,17 @@ def plot_courses(
     title: str | None = None,
     logarithmic: bool = False,
 ) -> None:
-    """Draw the course of every repeat as a faint line, and of their mean as a strong one.
+    """Draw every repeat as a faint line, and their mean as a strong one.
 
     Args:
         steps: ascending numbers, such as generations.
         curves: for each method, in the order of the colours, one row for each repeat: [repeats, k].
-        ax: drawn on.
-        x: what the steps are.
-        y: what the curves are.
-        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
-        title: above the Axes, to the left.
-        logarithmic: whether the axis of the curves is.
+        ax: the Axes to draw on.
+        x: label of the steps.
+        y: label of the curves.
+        among: all possible names, in an order that determines their colours, so that several pictures agree.
+        title: title above the Axes, to the left.
+        logarithmic: whether the axis of the curves is logarithmic.
 
     Raises:
         ValueError: there are no curves, or shapes do not fit.
@@ -122,16 +122,16 @@ def plot_exchange(
     among: Sequence[str] = (),
     title: str | None = None,
 ) -> None:
-    """Draw what one quantity costs in another, on a logarithmic axis of the first: a line for each repeat, faint, and
-    one for the mean of both, with a marker for each step.
+    """Draw one quantity against another, on a logarithmic axis of the first: a faint line for each repeat, and a line
+    for the mean of both, with a marker for each step.
 
     Args:
         curves: for each method, in the order of the colours, both quantities as [repeats, steps].
-        ax: drawn on.
-        x: what the first quantity is.
-        y: what the second is.
-        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
-        title: above the Axes, to the left.
+        ax: the Axes to draw on.
+        x: label of the first quantity.
+        y: label of the second quantity.
+        among: all possible names, in an order that determines their colours, so that several pictures agree.
+        title: title above the Axes, to the left.
 
     Raises:
         ValueError: there are no curves, or the two quantities of one do not fit.
@@ -166,11 +166,11 @@ def plot_clouds(
 
     Args:
         clouds: for each method, in the order of the colours, both quantities.
-        ax: drawn on.
-        x: what the first quantity is.
-        y: what the second is.
-        among: names that there could be, in an order that gives each its colour, so that several pictures agree.
-        title: above the Axes, to the left.
+        ax: the Axes to draw on.
+        x: label of the first quantity.
+        y: label of the second quantity.
+        among: all possible names, in an order that determines their colours, so that several pictures agree.
+        title: title above the Axes, to the left.
 
     Raises:
         ValueError: there are no clouds, or the two quantities of one do not fit.
@@ -190,5 +190,5 @@ def plot_clouds(
 
 
 def _legend(ax: "matplotlib.axes.Axes") -> None:
-    """To the right, where no data are."""
+    """Put the legend to the right of the data."""
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), **_style.LEGEND)
