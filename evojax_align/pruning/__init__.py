@@ -1,6 +1,6 @@
-"""Sparse networks: masks beside the parameters, pruning to exact numbers, shared weights, and what is left.
+"""Sparse networks: masks, pruning to exact numbers of synapses, shared weights, and extraction of dense networks.
 
-Masks are trees like the parameters, of booleans. `training` keeps at 0 what they hold at 0.
+Masks are trees of booleans like the parameters. `training` keeps parameters at 0 where the mask is False.
 """
 
 from evojax_align._tree import masked

@@ -1,6 +1,6 @@
-"""Networks whose weights share one value but for their signs, judged at several values on several tasks.
+"""Networks whose weights share one magnitude, evaluated at several values of it on several tasks.
 
-What is shared can be more or less than in the thesis: `basis` says what a network keeps of its own, and `at_value`
+More or less can be shared than in the thesis: `basis` computes what a network keeps of its own weights, and `at_value`
 multiplies it by a value that all synapses share.
 """
 
@@ -28,14 +28,13 @@ BIASES = ("kept", "shared")
 
 @struct.dataclass
 class Task:
-    """Inputs and targets, and which outputs of the network stand for the classes of a classification.
+    """Inputs and targets, and for a classification the outputs of the network that are the logits of its classes.
 
     Attributes:
         x: inputs, any pytree with samples along the leading axis.
-        y: targets, likewise: integer labels, or whatever the loss takes; None where the loss needs none.
-        outputs: for each class the number of its logit; all of them in their order where None. So a task can have fewer
-            classes than the network has outputs, an output layer of its own, or another bijection between classes and
-            outputs.
+        y: targets, likewise: integer labels, or what the loss takes; None if the loss needs none.
+        outputs: for each class, the index of its logit; None for all outputs in order. A task can thus have fewer
+            classes than the network has outputs, its own outputs, or another bijection between classes and outputs.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -49,19 +48,19 @@ class Task:
     outputs: Int[Array, " classes"] | None = None
 
     def logits(self, outputs: PyTree) -> PyTree:
-        """Those of the task's classes; all outputs, of any structure, where the task names none."""
+        """The logits of the task's classes; all outputs, of any structure, if `outputs` of the task is None."""
         chosen = self.outputs
         return outputs if chosen is None else jax.tree.map(lambda leaf: jnp.take(leaf, chosen, axis=-1), outputs)
 
 
 @struct.dataclass
 class Answers:
-    """What a network predicts for every sample at each shared value.
+    """The predictions of a network for every sample at each shared value.
 
     Attributes:
-        classes: [values, n, ...], those of the largest logits; None where a loss was given.
-        ensemble: [n, ...], the classes of the largest mean probability over the values; None where a loss was given.
-        losses: the softmax cross-entropy of every sample unless another loss was given; NaN where the network failed.
+        classes: the classes of the largest logits, [values, n, ...]; None if a loss was given.
+        ensemble: the classes of the largest mean probability over the values, [n, ...]; None if a loss was given.
+        losses: the loss of every sample, softmax cross-entropy by default; NaN if the network failed.
         finite: whether no output is NaN or +infinity, and the loss is finite.
 
     Example:
@@ -83,11 +82,11 @@ class Rollouts:
     """Loss and accuracy of a network at each shared value, and the accuracy of all of them together.
 
     Attributes:
-        accuracy: an array like the loss, NaN where the loss is; None where a loss was given.
-        loss: mean loss, the softmax cross-entropy unless another one was given; NaN where an output is NaN or +infinity
-            for some sample, or its loss is not finite.
+        accuracy: an array like the loss, NaN where the loss is; None if a loss was given.
+        loss: mean loss, softmax cross-entropy by default; NaN if an output is NaN or +infinity for some sample, or its
+            loss is not finite.
         ensemble: accuracy of the largest mean probability over the values; NaN if the loss is NaN at one of them, and
-            None where a loss was given.
+            None if a loss was given.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -111,21 +110,21 @@ def basis(
     biases: str = "kept",
     key: PRNGKey | None = None,
 ) -> PyTree:
-    """What a network keeps of its weights; a shared value multiplies it (see `at_value`).
+    """Compute what a network keeps of its weights, to be multiplied by a shared value (see `at_value`).
 
     Args:
-        synapses: which leaves are weights; the others are biases.
-        params: of one network.
-        signs: "kept"; "discarded", so that all weights are positive; or "random", each by its own coin.
-        magnitudes: "shared", so that only the sign is left; "own"; or "random", those of normal draws.
-        biases: "kept" as they are, or "shared", so that only their signs are left.
-        key: for what is random.
+        synapses: the leaves that are weights; the others are biases.
+        params: parameters of one network.
+        signs: "kept"; "discarded", so that all weights are positive; or "random", drawn independently.
+        magnitudes: "shared", so that only the sign is kept; "own"; or "random", those of normal draws.
+        biases: "kept" for unchanged biases, or "shared", so that only their signs are kept.
+        key: a random key for random signs or magnitudes.
 
     Returns:
-        A tree like the parameters. A weight of 0 stays 0. Where only signs are left, they are of type int8.
+        A tree like the parameters. A weight of 0 stays 0. Leaves of which only signs are kept have the dtype int8.
 
     Raises:
-        ValueError: for an unknown word, or if something is to be random without a key.
+        ValueError: for an unknown option, or a random option without a key.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -165,10 +164,10 @@ def at_value(synapses: Synapses, kept: PyTree, value: Float[ArrayLike, ""] | flo
     """The parameters of a network at one shared value: what `basis` kept, times the value.
 
     Args:
-        synapses: which leaves are weights.
-        kept: of one network, masked.
-        value: what all weights share.
-        biases: "kept" as they are, or "shared", which are multiplied too.
+        synapses: the leaves that are weights.
+        kept: what `basis` kept of one network, masked.
+        value: the shared value.
+        biases: "kept" for unchanged biases, or "shared", which are multiplied too.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -194,23 +193,23 @@ def answers(
     loss: Loss | None = None,
     chunk: int = CHUNK,
 ) -> Answers:
-    """What one network predicts for the samples of a task at several shared values.
+    """The predictions of one network for the samples of a task at several shared values.
 
     Args:
-        apply: the network, giving logits, or whatever the loss takes.
-        synapses: which leaves are weights.
+        apply: the network; its outputs are logits, or what the loss takes.
+        synapses: the leaves that are weights.
         kept: what `basis` kept of the network, masked.
         values: the shared values.
-        task: the inputs, their targets and the outputs that stand for classes.
+        task: the inputs, their targets and the outputs of the classes.
         biases: as in `at_value`.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
         chunk: samples at a time.
 
     Returns:
-        `Answers`; at each value those of the parameters `at_value`.
+        `Answers`; at each value, those of the parameters from `at_value`.
 
     Raises:
-        ValueError: for no samples, targets that do not fit, or a loss that does not give one number for each sample.
+        ValueError: for no samples, targets that do not fit, or a loss that does not return one number for each sample.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -262,7 +261,7 @@ def rollouts(
     """Score one network on a task at several shared values; arguments are those of `answers`.
 
     Returns:
-        `Rollouts`; at each value what `training.evaluate` gives for the parameters `at_value`.
+        `Rollouts`; at each value, the result of `training.evaluate` for the parameters from `at_value`.
 
     Raises:
         ValueError: as `answers`.
@@ -276,7 +275,7 @@ def rollouts(
         >>> ea.pruning.rollouts(lambda params, x: x @ params["w"], synapses, kept, (1.0, -1.0), task).accuracy.tolist()
         [1.0, 0.0]
 
-        Of a regression, with a loss:
+        For a regression, with a loss:
 
         >>> line, squares = ea.pruning.Task(jnp.arange(2.0), jnp.arange(2.0)), lambda outputs, y: (outputs - y) ** 2
         >>> params = {"w": jnp.ones((1, 1))}
@@ -296,5 +295,5 @@ def rollouts(
 
 
 def _half_normal(lots: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Magnitudes of normal draws, from uniform ones."""
+    """Magnitudes of normal draws, computed from uniform ones."""
     return jnp.sqrt(2.0) * jax.scipy.special.erfinv(lots)

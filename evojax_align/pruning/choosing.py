@@ -1,4 +1,4 @@
-"""Pruning to an exact number of synapses: by magnitude, by chance, or by any score."""
+"""Pruning to an exact number of synapses: by magnitude, at random, or by any score."""
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +13,17 @@ AMONG = ("all", "living")
 
 
 def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
-    """Keep the living synapses of the largest scores, over all layers together.
+    """Keep the living synapses with the largest scores, over all layers together.
 
     Args:
-        synapses: which leaves are pruned.
-        masks: what lives now; what is dead stays dead.
-        scores: a tree like the masks, or the scores of the synapses alone by path. NaN is the lowest score.
-        count: how many to keep; may be traced.
+        synapses: the leaves that are pruned.
+        masks: the present masks; dead synapses stay dead.
+        scores: a tree like the masks, or only the scores of the synapses, by path. NaN is the lowest score.
+        count: number of synapses to keep; may be traced.
 
     Returns:
-        Masks with exactly `count` synapses, or as many as live if those are fewer. Of equal scores the earlier leaf,
-        and in it the earlier entry, is kept. Biases of clusters that died are masked too.
+        Masks with exactly `count` synapses, or with all living ones if these are fewer. Among equal scores, the earlier
+        leaf, and in it the earlier entry, is kept. Biases of clusters without synapses are masked too.
 
     Raises:
         ValueError: for a negative count.
@@ -37,7 +37,7 @@ def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[A
         [[False, True], [True, False]]
     """
     if _checks.is_concrete(count) and np.asarray(count) < 0:
-        raise _checks.bad("count", count, "a number of at least 0", "It is what remains, not what goes.")
+        raise _checks.bad("count", count, "a number of at least 0", "It is the number to keep, not to remove.")
     alive = synapses.of(masks)
     known = scores if isinstance(scores, dict) and set(scores) == set(alive) else synapses.of(scores)
     return settled(synapses, with_leaves(masks, largest_together(known, alive, count)))
@@ -56,10 +56,10 @@ def largest_together(
 def largest(
     scores: Float[Array, " n"], alive: Bool[Array, " n"], count: Int[ArrayLike, ""] | Float[ArrayLike, ""] | int
 ) -> Bool[Array, " n"]:
-    """Which of those alive have the `count` largest scores; NaN is the lowest, and of equals the earlier is taken.
+    """Select the `count` largest scores among the living entries; NaN is the lowest, ties go to the earlier entry.
 
-    The score of the last one taken is found bit by bit, in one pass over all for each bit: much less work than to sort
-    them, where they are many.
+    The smallest selected score is found bit by bit, with one pass over all entries for each bit. For many entries this
+    is much less work than sorting.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -90,7 +90,7 @@ def _ordered_bits(scores: Float[Array, " n"]) -> Array:
 
 
 def magnitude(synapses: Synapses, masks: PyTree, params: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
-    """Keep the synapses of largest magnitude (Han et al. 2015): `keep_largest` of |w|.
+    """Keep the synapses of largest magnitude (Han et al. 2015): `keep_largest` with the scores |w|.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -103,7 +103,7 @@ def magnitude(synapses: Synapses, masks: PyTree, params: PyTree, count: Int[Arra
 
 
 def at_random(key: PRNGKey, synapses: Synapses, masks: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
-    """Keep synapses by chance, all alike likely.
+    """Keep random synapses, all with equal probability.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -125,21 +125,22 @@ def lose(
     among: str = "all",
     whole_clusters: bool = False,
 ) -> PyTree:
-    """One step of pruning by chance: a share of the synapses is drawn, and those of them that live die.
+    """One step of random pruning: a fraction of the synapses is drawn, and the drawn ones are pruned.
 
     Args:
         key: a random key.
-        synapses: which leaves are pruned. Biases are left alone, of clusters without synapses too.
-        masks: what lives now.
-        share: how much is drawn, over all layers together; rounded to a number of synapses.
-        among: "all" draws among the dead too, so that ever fewer die; "living" among the living alone.
-        whole_clusters: whether whole clusters are drawn: in every layer its share of them, rounded.
+        synapses: the leaves that are pruned. Biases are not changed, even those of clusters without synapses.
+        masks: the present masks.
+        share: fraction that is drawn over all layers together, rounded to a number of synapses.
+        among: "all" draws among all synapses, so that fewer and fewer living ones are pruned; "living" draws only
+            among the living ones.
+        whole_clusters: whether to draw whole clusters: in every layer this fraction of them, rounded.
 
     Returns:
-        Masks. With "living", exactly the number that was drawn has died.
+        Masks. With "living", exactly the drawn number of synapses is pruned.
 
     Raises:
-        ValueError: for a share that is none, or an unknown word.
+        ValueError: for an invalid share, or an unknown option.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -152,7 +153,7 @@ def lose(
     key = _checks.key("key", key)
     _checks.one_of("among", among, AMONG)
     if not 0 <= share <= 1:
-        raise _checks.bad("share", share, "a number from 0 to 1", "The authors draw 0.025.")
+        raise _checks.bad("share", share, "a number from 0 to 1", "The authors use 0.025.")
     alive = synapses.of(masks)
     if whole_clusters:
         units = {path: jnp.any(mask, axis=synapses.within(mask)) for path, mask in alive.items()}
@@ -170,7 +171,7 @@ def lose(
 
 
 def _drawn_from(alive: Bool[Array, " n"], share: float, among: str) -> tuple[Array, Array]:
-    """What can be drawn, and how many are."""
+    """The entries that can be drawn, and the number to draw."""
     open_ = alive if among == "living" else jnp.ones_like(alive)
     return open_, jnp.round(share * jnp.sum(open_)).astype(jnp.int32)
 

@@ -1,4 +1,4 @@
-"""The small dense network inside a sparse one."""
+"""Extraction of the small dense network in a sparse one."""
 
 import dataclasses
 
@@ -16,11 +16,11 @@ from evojax_align.training._checking import check_masks
 
 @dataclasses.dataclass(frozen=True)
 class Extract:
-    """A network without the neurons that say nothing, or to which nobody listens.
+    """A network without neurons that are always 0 or have no effect on the outputs.
 
     Attributes:
-        params: like the parameters, with shorter axes.
-        kept: for each group the neurons that are left; their numbers are the widths of the network that takes these
+        params: a tree like the parameters, with shorter axes.
+        kept: for each group, the indices of the kept neurons; their numbers are the widths of the network for these
             parameters.
 
     Example:
@@ -38,21 +38,21 @@ class Extract:
 
 
 def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: PermutationSpec) -> Extract:
-    """Leave out whole neurons that the masks made useless. A host function: shapes depend on the masks.
+    """Remove neurons that the masks made useless. A host function: shapes depend on the masks.
 
-    A neuron goes if no living weight leads from it to an output; or if all weights that feed it, its bias too, are
-    dead or come from such neurons, and its activation is 0 on all of `x`, as of rectified units without input. Of a
-    group that would be empty one neuron stays. Groups inside other groups are left whole.
+    A neuron is removed if no path of living weights leads from it to an output. It is also removed if all weights that
+    feed it, including its bias, are dead or come from removed neurons, and its activation is 0 on all of `x`, as for
+    rectified units without input. One neuron is kept of a group that would be empty. Nested groups are not changed.
 
     Args:
         apply: the network.
-        params: of one network.
-        masks: what lives; the rest counts as 0.
+        params: parameters of one network.
+        masks: masks of the living parameters; all others count as 0.
         x: inputs.
         spec: the symmetry of the network.
 
     Returns:
-        An `Extract`, whose parameters give the same outputs, but for the order of sums, in a network of these widths.
+        An `Extract`, with parameters of a network of these widths with the same outputs, up to the rounding of sums.
 
     Raises:
         ValueError: for masks that do not fit.

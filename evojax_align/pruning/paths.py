@@ -1,4 +1,4 @@
-"""Which synapses lie on a path from the inputs to the outputs, read from the symmetry of any network."""
+"""Synapses on a path from the inputs to the outputs, from the symmetry of any network."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -17,17 +17,17 @@ Neurons = dict[str, Bool[Array, " n"]]
 
 
 def connected(spec: PermutationSpec, synapses: Synapses, masks: PyTree) -> PyTree:
-    """The masks without synapses that no signal passes on its way from an input to an output.
+    """Remove synapses that are on no path from an input to an output.
 
     Args:
-        spec: the symmetry of the network, which says what feeds a neuron and what reads it. Groups inside other
-            groups, and axes that are in no group, are taken to be alive.
-        synapses: which leaves are synapses; other kernels conduct too, as their masks say.
-        masks: what lives.
+        spec: the symmetry of the network, which gives the leaves that feed a neuron and those that it feeds. Nested
+            groups, and axes without a group, count as alive.
+        synapses: the leaves that are synapses; other kernels are parts of paths too, according to their masks.
+        masks: the present masks.
 
     Returns:
-        Masks; without the synapses that are gone from them, the network computes the same but for biases whose units
-        no input reaches.
+        Masks. The network computes the same function without the removed synapses, except for the effect of biases of
+        units that no input reaches.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -51,7 +51,7 @@ def connected(spec: PermutationSpec, synapses: Synapses, masks: PyTree) -> PyTre
 
 
 def reached(spec: PermutationSpec, masks: PyTree, *, vectors: bool = False) -> Neurons:
-    """The neurons to which living weights lead from an input, or with `vectors` also from a bias on the way."""
+    """The neurons with a path of living weights from an input, or with `vectors` also from a bias."""
     feeding = {path: mask for path, mask in leaves_by_path(masks).items() if path in spec.units}
     feeding = {path: mask for path, mask in feeding.items() if vectors or jnp.ndim(mask) > 1}
 
@@ -71,7 +71,7 @@ def reached(spec: PermutationSpec, masks: PyTree, *, vectors: bool = False) -> N
 
 
 def useful(spec: PermutationSpec, masks: PyTree) -> Neurons:
-    """The neurons from which living weights lead to an output."""
+    """The neurons with a path of living weights to an output."""
     reading = {p: mask for p, mask in leaves_by_path(masks).items() if p in spec.units and jnp.ndim(mask) > 1}
 
     def more(known: Neurons) -> Neurons:
@@ -95,7 +95,7 @@ def useful(spec: PermutationSpec, masks: PyTree) -> Neurons:
 
 
 def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], told: set[str], masks: PyTree) -> Neurons:
-    """What is marked once nothing new is; groups of which no leaf tells anything are marked whole."""
+    """The fixed point of marking neurons; groups in no leaf are marked entirely."""
     never = nothing(masks) > 0
     known = {group: jnp.full(size, group not in told) | never for group, size in _flat(spec).items()}
 
@@ -111,19 +111,19 @@ def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], told: set
 
 
 def _flat(spec: PermutationSpec) -> dict[str, int]:
-    """Groups that do not live inside another."""
+    """Groups that are not nested in another, with their sizes."""
     return {group: size for group, size in spec.groups.items() if group not in spec.parents}
 
 
 def _at(spec: PermutationSpec, path: str, shape: tuple[int, ...], axis: int) -> Iterator[Occurrence]:
-    """The groups along an axis, but for those inside another."""
+    """The groups along an axis, except nested ones."""
     for of in occurrences(spec.axes[path][axis], shape[axis]):
         if of.group in _flat(spec):
             yield of
 
 
 def _along(spec: PermutationSpec, path: str, shape: tuple[int, ...], axis: int, neurons: Mapping[str, Array]) -> Array:
-    """Whether the neurons of each place of an axis are marked, in a shape that goes with the leaf."""
+    """Whether the neuron of each entry of an axis is marked, in a shape that broadcasts against the leaf."""
     marks = jnp.ones(shape[axis], bool)
     for of in _at(spec, path, shape, axis):
         marks = marks & jnp.where(of.neuron < 0, True, neurons[of.group][np.maximum(of.neuron, 0)])
@@ -133,7 +133,7 @@ def _along(spec: PermutationSpec, path: str, shape: tuple[int, ...], axis: int, 
 def _marked(
     spec: PermutationSpec, path: str, shape: tuple[int, ...], axis: int, lines: Array, known: Neurons
 ) -> Neurons:
-    """What is known, and the neurons of the marked places of an axis."""
+    """The known neurons, and those of the marked entries of an axis."""
     for of in _at(spec, path, shape, axis):
         marks = jnp.where(of.neuron < 0, False, lines)
         known = known | {of.group: known[of.group].at[np.maximum(of.neuron, 0)].max(marks)}

@@ -1,4 +1,4 @@
-"""Which parameters of a network are synapses, how they form clusters, and masks that say which of them live."""
+"""The synapses of a network, their clusters, and masks of living synapses."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,16 +18,16 @@ LAYOUTS = {"io": (-2, -1), "oi": (1, 0)}
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Synapses:
-    """Which leaves of the parameters can be pruned. Hashable, and static under JAX's transformations.
+    """The leaves of the parameters that can be pruned. Hashable, and static under JAX's transformations.
 
-    A cluster is a filter: all synapses that lead to one unit. A kernel is what leads there from one input; of a dense
-    layer, a single synapse.
+    A cluster is a filter: all synapses that feed one unit. A kernel consists of those from one input; in a dense layer,
+    it is a single synapse.
 
     Attributes:
-        paths: of the leaves whose entries are synapses, from input to output as far as the tree tells.
-        biases: for some of them, the leaf that holds the bias of each of its clusters.
+        paths: paths of the leaves whose entries are synapses, in the order of the tree.
+        biases: for some of these leaves, the path of the leaf with the biases of its clusters.
         inputs: the axis of the inputs.
-        outputs: the axis of the units that are fed, which is the one of clusters.
+        outputs: the axis of the units that are fed, which is the axis of clusters.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -46,7 +46,7 @@ class Synapses:
         return hash((self.paths, frozenset(self.biases.items()), self.inputs, self.outputs))
 
     def of(self, tree: PyTree) -> dict[str, Any]:
-        """The leaves of a tree like the parameters that are synapses, by path."""
+        """The synapse leaves of a tree like the parameters, by path."""
         leaves = leaves_by_path(tree)
         for path in self.paths:
             if path not in leaves:
@@ -58,22 +58,22 @@ class Synapses:
         return self.inputs % leaf.ndim, self.outputs % leaf.ndim
 
     def within(self, leaf: Array) -> tuple[int, ...]:
-        """The axes of a leaf along which the synapses of one cluster lie."""
+        """The axes of a leaf over the synapses of one cluster."""
         return tuple(axis for axis in range(leaf.ndim) if axis != self.axes(leaf)[1])
 
     def along(self, of_cluster: Array, leaf: Array) -> Array:
-        """A value for each cluster, in a shape that goes with the leaf."""
+        """A value for each cluster, reshaped to broadcast against the leaf."""
         return of_cluster.reshape([-1 if axis == self.axes(leaf)[1] else 1 for axis in range(leaf.ndim)])
 
 
 @struct.dataclass
 class Census:
-    """How much of a network lives, layer by layer in the order of `Synapses.paths`.
+    """The numbers of living synapses, kernels and clusters, by layer in the order of `Synapses.paths`.
 
     Attributes:
-        synapses: living synapses of each layer.
-        kernels: kernels with a living synapse.
-        clusters: clusters with a living synapse.
+        synapses: number of living synapses of each layer.
+        kernels: number of kernels with a living synapse.
+        clusters: number of clusters with a living synapse.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -89,16 +89,16 @@ class Census:
 
 
 def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Synapses:
-    """The synapses of a network: all leaves of two axes or more.
+    """Find the synapses of a network: all leaves with two or more axes.
 
     Args:
-        params: of one network.
-        leave: layers, or single leaves, that are not to be pruned, by path.
-        layout: "io" where a kernel's last axes are inputs and outputs (Flax, Haiku), "oi" where its first ones are
+        params: parameters of one network.
+        leave: paths of layers or leaves that are not pruned.
+        layout: "io" if a kernel's last axes are inputs and outputs (Flax, Haiku), "oi" if its first axes are
             outputs and inputs (Equinox).
 
     Raises:
-        ValueError: nothing is left to prune, or what is to be left does not exist.
+        ValueError: if nothing remains to prune, or a path in `leave` does not exist.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -112,7 +112,7 @@ def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Sy
         _checks.one_of("leave", name, [*leaves, *(home(path) for path in leaves)])
     paths = tuple(p for p, leaf in leaves.items() if jnp.ndim(leaf) > 1 and p not in leave and home(p) not in leave)
     if not paths:
-        raise _checks.bad("params", f"the leaves {list(leaves)}", "a kernel to prune", "Leave out less.")
+        raise _checks.bad("params", f"the leaves {list(leaves)}", "a kernel to prune", "Shorten `leave`.")
     biases = {}
     for path in paths:
         units = jnp.shape(leaves[path])[outputs]
@@ -123,7 +123,7 @@ def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Sy
 
 
 def full_masks(params: PyTree) -> PyTree:
-    """Masks under which everything lives: a tree like the parameters, of booleans. Takes a population as well.
+    """Masks that are True everywhere: a tree of booleans like the parameters, or like a population.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -134,7 +134,7 @@ def full_masks(params: PyTree) -> PyTree:
 
 
 def settled(synapses: Synapses, masks: PyTree) -> PyTree:
-    """The masks where a cluster without synapses has no bias either, so that its unit is silent.
+    """Mask the biases of clusters without synapses too, so that the outputs of their units are 0.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -153,7 +153,7 @@ def settled(synapses: Synapses, masks: PyTree) -> PyTree:
 
 
 def census(synapses: Synapses, masks: PyTree) -> Census:
-    """Count what lives; see `connected` for what lies on a path from the inputs to the outputs.
+    """Count living synapses, kernels and clusters; see `connected` for those on a path from inputs to outputs.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -184,12 +184,12 @@ def total(synapses: Synapses, masks: PyTree) -> Int[Array, ""]:
 
 
 def scaled(synapses: Synapses, masks: PyTree, params: PyTree) -> PyTree:
-    """The parameters of one network, larger by the square root of how many times fewer synapses lead to a unit.
+    """Multiply the weights of each unit by sqrt(all synapses of the unit / living ones), for one network.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
         >>> params = {"w": jnp.ones((4, 2))}
-        >>> masks = {"w": jnp.ones((4, 2), bool).at[1:, 0].set(False)}  # one of four synapses to the first unit is left
+        >>> masks = {"w": jnp.ones((4, 2), bool).at[1:, 0].set(False)}  # one of four synapses of the first unit lives
         >>> ea.pruning.scaled(ea.pruning.find(params), masks, params)["w"][0].tolist()
         [2.0, 1.0]
     """
