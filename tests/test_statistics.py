@@ -406,7 +406,7 @@ PAIRED = (statistics.wilcoxon, statistics.sign_test, statistics.win_share)
 
 @pytest.mark.parametrize("test", PAIRED)
 def test_paired_tests_refuse_nan_and_say_what_to_do(test):
-    with pytest.raises(ValueError, match=r"y: got 1 values that are NaN.*Leave failed evaluations out"):
+    with pytest.raises(ValueError, match=r"y: got 1 values that are NaN.*Leave out failed evaluations"):
         test([1.0, 2.0], [1.0, float("nan")], alternative="less")
 
 

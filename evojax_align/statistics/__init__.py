@@ -1,8 +1,8 @@
-"""Tests and intervals behind the claims: host functions in float64, on finished arrays.
+"""Tests and intervals for claims: host functions of arrays, in float64.
 
-Paired tests take one value per pair for each of two methods and say in `alternative` what is claimed of the
-first: `wilcoxon(aligned, naive, alternative="less")` asks whether the aligned loss is smaller. A test returns a
-`Test`, an estimate with its interval an `Interval`.
+Paired tests take one value per pair for each of two methods; `alternative` is the claim about the first:
+`wilcoxon(aligned, naive, alternative="less")` tests whether the aligned loss is smaller. A test returns a `Test`, an
+estimate with its interval an `Interval`.
 """
 
 from evojax_align.statistics._values import Interval, Test

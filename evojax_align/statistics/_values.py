@@ -1,4 +1,4 @@
-"""What the tests share: their records, and errors for values that cannot be tested."""
+"""Records common to the tests, and errors for values that cannot be tested."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Values: TypeAlias = Sequence[float] | Real[ArrayLike, "n"]
 """Numbers in one dimension: a list, or an array of NumPy or JAX."""
 
 Outcomes: TypeAlias = Sequence[int] | Bool[ArrayLike, "n"] | Values
-"""Whether each of some samples is right, as booleans or as numbers 0 and 1."""
+"""Whether each sample is classified correctly, as booleans or as numbers 0 and 1."""
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 
@@ -25,9 +25,9 @@ class Test:
 
     Attributes:
         name: "Wilcoxon", "sign", "McNemar" or "Mann-Whitney".
-        statistic: what the docstring of the test says.
+        statistic: the statistic of the test, described in its docstring.
         p: probability, under the hypothesis of no difference, of a statistic at least as extreme.
-        n: number of pairs that count, those that do not tie; of values in all where they are not paired.
+        n: number of pairs without ties; for unpaired tests, the total number of values.
 
     Example:
         >>> import evojax_align as ea
@@ -47,10 +47,10 @@ class Interval:
     """An estimate and the interval around it.
 
     Attributes:
-        estimate: what was estimated: a mean, or a share.
+        estimate: the estimate, such as a mean or a proportion.
         low: lower end of the interval.
         high: upper end.
-        n: number of values that it rests on.
+        n: number of values.
         level: confidence, for instance 0.95.
 
     Example:
@@ -78,7 +78,7 @@ def vector(argument: str, values: Values, *, least: int = 1) -> Float[np.ndarray
             argument,
             f"{int(np.isnan(array).sum())} values that are NaN",
             "numbers",
-            "Leave failed evaluations out, with their pairs, or count them as the worst value.",
+            "Leave out failed evaluations with their pairs, or count them as the worst value.",
         )
     return array
 
@@ -86,7 +86,7 @@ def vector(argument: str, values: Values, *, least: int = 1) -> Float[np.ndarray
 def paired(x: Values, y: Values) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
     x, y = vector("x", x), vector("y", y)
     if len(x) != len(y):
-        raise _checks.bad("x, y", f"{len(x)} and {len(y)} values", "one of each for every pair", "Pair them first.")
+        raise _checks.bad("x, y", f"{len(x)} and {len(y)} values", "one of both for every pair", "Pair them first.")
     return x, y
 
 

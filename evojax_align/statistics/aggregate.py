@@ -1,4 +1,4 @@
-"""Several seeds on several tasks as one number: interquartile means, their intervals, and performance profiles."""
+"""Aggregation over seeds and tasks: interquartile means, their intervals, and performance profiles."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from evojax_align.statistics._values import Interval, Values, paired, probabilit
 
 
 def interquartile_mean(values: Sequence[Any] | Real[ArrayLike, "..."], *, axis: int | None = None) -> Any:
-    """The mean of the middle half of the values: a quarter at each end is left out, rounded down.
+    """The mean of the middle half of the values: a quarter at each end is omitted, rounded down.
 
     Args:
-        values: finite, such as [tasks, seeds].
-        axis: that is reduced; None reduces all.
+        values: finite values, such as [tasks, seeds].
+        axis: the axis to reduce; None for all.
 
     Returns:
         A number, or an array without that axis.
@@ -46,17 +46,17 @@ def stratified_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """The percentile bootstrap interval of a statistic over tasks and seeds, where seeds are drawn within each task.
+    """The percentile bootstrap interval of a statistic over tasks and seeds, with seeds resampled within each task.
 
     Args:
-        values: of each seed on each task, finite.
+        values: a finite value for each seed on each task.
         seed: the same seed gives the same interval in every process.
-        statistic: of all values, called as `statistic(array [tasks, seeds])`.
+        statistic: a function of all values, called as `statistic(array [tasks, seeds])`.
         level: confidence of the interval.
-        resamples: number of draws.
+        resamples: number of bootstrap samples.
 
     Returns:
-        An `Interval` whose n is the number of values; it is a point where all values of each task are equal.
+        An `Interval` whose n is the number of values; it is a point if all values of each task are equal.
 
     Raises:
         ValueError: a value is NaN or infinite, or there are not two axes.
@@ -87,17 +87,17 @@ def stratified_interval(
 def performance_profile(
     values: Sequence[Any] | Real[ArrayLike, "tasks seeds"], thresholds: Values
 ) -> Float[np.ndarray, " thresholds"]:
-    """The share of runs whose value is above each threshold, all tasks counting the same.
+    """The fraction of runs with a value above each threshold, with equal weights for all tasks.
 
     Args:
-        values: of each seed on each task, on one scale; NaN for a run that is not known, which is left out.
-        thresholds: where the profile is read.
+        values: a value for each seed on each task, on one scale; NaN for a missing run, which is ignored.
+        thresholds: the thresholds of the profile.
 
     Returns:
-        Shares, which never rise with an ascending threshold.
+        Fractions, which do not increase with the threshold.
 
     Raises:
-        ValueError: there are not two axes, or nothing is known of a task.
+        ValueError: there are not two axes, or a task has no value.
 
     Example:
         >>> import evojax_align as ea
@@ -118,14 +118,14 @@ def performance_profile(
 
 
 def rank_biserial(x: Values, y: Values) -> float:
-    """The effect size of Wilcoxon's signed-rank test: the share of rank sums for x above y, less the share against it.
+    """The effect size of Wilcoxon's signed-rank test: the fraction of rank sums with x > y minus that with x < y.
 
     Args:
         x: one value per pair.
-        y: the values that they are paired with.
+        y: the paired values.
 
     Returns:
-        From -1 (x is below y in every pair) to 1; 0 where all pairs tie. (y, x) gives minus the same.
+        A number from -1 (x is below y in every pair) to 1; 0 if all pairs tie. (y, x) gives the opposite sign.
 
     Raises:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
@@ -133,7 +133,7 @@ def rank_biserial(x: Values, y: Values) -> float:
     Example:
         >>> import evojax_align as ea
         >>> found = ea.statistics.rank_biserial([3.0, 2.0, 1.0], [0.0, 0.0, 2.0])
-        >>> round(found, 3)  # of the ranks 3, 2 and 1 the last is against it
+        >>> round(found, 3)  # of the ranks 3, 2 and 1, the last has x < y
         0.667
 
     References:
@@ -152,5 +152,5 @@ def _finite(argument: str, values: Any) -> Float[np.ndarray, "..."]:
     found = np.asarray(values, float)
     if not found.size or not np.isfinite(found).all():
         came = "no value" if not found.size else "values that are NaN or infinite"
-        raise _checks.bad(argument, came, "finite numbers", "Leave failed runs out, or count them as the worst value.")
+        raise _checks.bad(argument, came, "finite numbers", "Leave out failed runs, or count them as the worst value.")
     return found

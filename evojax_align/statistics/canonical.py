@@ -1,4 +1,4 @@
-"""How many canonical correlations are more than chance."""
+"""The number of significant canonical correlations."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from evojax_align._types import Float, Int
 from evojax_align.statistics._values import probability, vector
 
 LARGEST_CORRELATION = 1 - np.finfo(np.float64).eps
-"""Correlations are clipped here, so that log(1 - rho^2) is -35 or so where it would be infinite."""
+"""Correlations are clipped here, so that log(1 - rho^2) is about -35 instead of infinite."""
 ROUNDING = 1e-5
-"""By how much a correlation may leave [0, 1]: the rounding of float32, in which it may have been computed."""
+"""Tolerance of correlations outside [0, 1]: the rounding of float32."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bartlett:
-    """How many canonical correlations are significant, and the tests that say so.
+    """The number of significant canonical correlations, and the tests.
 
     Attributes:
         count: number of tests before the first that is not significant.
-        statistics: test k asks whether the correlations after the first k are all zero; this is its chi-square
-            statistic.
-        degrees: its degrees of freedom.
-        p_values: its p value.
+        statistics: the chi-square statistics; test k is of the hypothesis that all correlations after the first k are
+            zero.
+        degrees: the degrees of freedom of each test.
+        p_values: the p value of each test.
 
     Example:
         >>> import evojax_align as ea
@@ -50,15 +50,15 @@ def bartlett(
 
         -(n - 1 - (p + q + 1) / 2) * sum_{j > k} log(1 - rho_j^2)  ~  chi^2 with (p - k)(q - k) degrees,
 
-    and the first hypothesis that is not refused ends the count. A correlation of one is clipped to just below it.
-    The test takes samples to be independent and normal; activations are neither, so read the count as a scale.
+    and the count ends at the first hypothesis that is not rejected. A correlation of one is clipped to just below it.
+    The test assumes independent normal samples. Activations are neither, so use the count only for comparisons.
 
     Args:
-        correlations: canonical correlations in any order, all min(p, q) of them. More are ignored: beyond the
+        correlations: canonical correlations in any order, all min(p, q) of them. Further ones are ignored: beyond the
             ranks, the smallest are rounding.
         samples: number n of samples that they were computed from.
-        p: numerical rank of the first view, or the number of directions kept of it.
-        q: the same of the second view.
+        p: numerical rank of the first view, or its number of kept directions.
+        q: the same for the second view.
         level: significance level of each test.
 
     Returns:
@@ -94,7 +94,7 @@ def bartlett(
             "correlations",
             f"values from {rho[-1]:.6g} to {rho[0]:.6g}",
             "values in [0, 1]",
-            "Pass canonical correlations, which are never negative.",
+            "Pass canonical correlations, which are not negative.",
         )
     factor = samples - 1 - (p + q + 1) / 2
     if factor <= 0:

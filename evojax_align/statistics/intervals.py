@@ -1,4 +1,4 @@
-"""Intervals around estimates."""
+"""Confidence intervals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,20 +10,20 @@ from evojax_align import _checks
 from evojax_align.statistics._values import Interval, Values, paired, probability, vector
 
 RESAMPLED_AT_ONCE = 1_000_000
-"""Values drawn in one piece by the bootstrap, so that memory does not grow with the number of resamples."""
+"""Values that the bootstrap draws at a time, so that memory does not grow with the number of resamples."""
 
 
 def win_share(x: Values, y: Values, *, alternative: str, level: float = 0.95) -> Interval:
-    """The share of all pairs that bear the claim out, with its Wilson interval; a tie does not.
+    """The fraction of pairs that agree with the claim, with Wilson's interval; a tie does not agree.
 
     Args:
         x: one value per pair.
-        y: the values that they are paired with.
+        y: the paired values.
         alternative: "less" counts the pairs with x < y, "greater" those with x > y.
         level: confidence of the interval.
 
     Returns:
-        An `Interval`; the shares of "less" and "greater" add up to one where no pair ties.
+        An `Interval`; the estimates of "less" and "greater" sum to one if no pair ties.
 
     Raises:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
@@ -42,12 +42,12 @@ def win_share(x: Values, y: Values, *, alternative: str, level: float = 0.95) ->
 def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """Wilson's interval for a proportion.
 
-    Its ends are the proportions that a score test at this level would just not refuse. It stays within [0, 1]
-    and has a width even at 0 and n successes, and its coverage is nearer to the level than that of the exact
-    interval of Clopper and Pearson, which is too wide.
+    Its ends are the most extreme proportions that a score test at this level does not reject. It is within [0, 1] and
+    has a positive width even at 0 and n successes. Its coverage is nearer to the level than that of the exact interval
+    of Clopper and Pearson, which is too wide.
 
     Args:
-        successes: out of n.
+        successes: number of successes.
         n: number of trials.
         level: confidence of the interval.
 
@@ -76,10 +76,10 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> Inter
 
 
 def mean_interval(values: Values, *, level: float = 0.95) -> Interval:
-    """Student's interval for the mean of a few values, such as one of each trial; wide where they are very few.
+    """Student's interval for the mean of a few values, such as one per trial; wide for very few values.
 
     Args:
-        values: at least two.
+        values: at least two values.
         level: confidence of the interval.
 
     Returns:
@@ -111,20 +111,20 @@ def bootstrap_interval(
 ) -> Interval:
     """The percentile bootstrap interval of a statistic.
 
-    The values are drawn n at a time with replacement; the ends are the (1 - level) / 2 and (1 + level) / 2
-    quantiles of the statistic over the draws. Percentiles are chosen over BCa because they exist for every
-    statistic and every sample, a constant one or a median too, and keep the statistic's range. The price: for fewer
-    than 20 values or so the interval is somewhat too narrow, and for one value, or equal ones, it is a point.
+    The n values are resampled with replacement; the ends are the (1 - level) / 2 and (1 + level) / 2 quantiles of the
+    statistic over the resamples. Percentiles are used instead of BCa because they exist for every statistic and every
+    sample, including medians and constant samples, and stay in the range of the statistic. The disadvantage: for fewer
+    than about 20 values, the interval is somewhat too narrow, and for one value, or equal values, it is a point.
 
     Args:
-        values: independent and finite.
+        values: independent, finite values.
         seed: the same seed gives the same interval in every process.
-        statistic: reduces an axis, called as `statistic(array, axis=axis)`: `np.mean`, `np.median`, `np.std`.
+        statistic: a function called as `statistic(array, axis=axis)`, such as `np.mean`, `np.median` or `np.std`.
         level: confidence of the interval.
-        resamples: number of draws.
+        resamples: number of bootstrap samples.
 
     Returns:
-        An `Interval` whose estimate is the statistic of the values themselves.
+        An `Interval` whose estimate is the statistic of the original values.
 
     Raises:
         ValueError: there is no value, or one is NaN or infinite.

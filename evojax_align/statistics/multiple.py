@@ -1,4 +1,4 @@
-"""Several claims at once."""
+"""Correction for multiple tests."""
 
 import numpy as np
 
@@ -10,14 +10,15 @@ from evojax_align.statistics._values import Values, vector
 def holm(p_values: Values) -> Float[np.ndarray, "n"]:
     """Holm's correction of the p values of several claims that are tested together.
 
-    With p_(1) <= ... <= p_(m), the i-th smallest becomes max over j <= i of min(1, (m - j + 1) p_(j)). Calling
-    those below a level significant errs on any true hypothesis with at most that probability, however they depend.
+    With p_(1) <= ... <= p_(m), the i-th smallest becomes max over j <= i of min(1, (m - j + 1) p_(j)). If those below a
+    level are called significant, the probability of rejecting any true hypothesis is at most this level, under any
+    dependence of the tests.
 
     Args:
-        p_values: one for each claim, in any order; none gives none.
+        p_values: one for each claim, in any order; may be empty.
 
     Returns:
-        The corrected p values in the same order, none smaller than before.
+        The corrected p values in the same order, not smaller than the given ones.
 
     Raises:
         ValueError: one is NaN or outside [0, 1].

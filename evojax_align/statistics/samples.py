@@ -1,4 +1,4 @@
-"""Tests of two sets of values, paired or not; `alternative` says what is claimed of the first."""
+"""Paired and unpaired tests of two sets of values; `alternative` is the claim about the first."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from evojax_align._types import Float
 from evojax_align.statistics._values import ALTERNATIVES, Outcomes, Test, Values, paired, vector
 
 EXACT_PAIRS = 50
-"""Up to this number of untied pairs the signed-rank test is exact; 2^50 sign patterns are counted in int64."""
+"""Up to this number of pairs without ties, the signed-rank test is exact; 2^50 sign patterns are counted in int64."""
 
 
 def wilcoxon(x: Values, y: Values, *, alternative: str) -> Test:
@@ -24,12 +24,12 @@ def wilcoxon(x: Values, y: Values, *, alternative: str) -> Test:
     ranks, with or without ties; beyond, it is the normal approximation with the variance corrected for ties.
 
     Args:
-        x: one value per pair. Infinite values are allowed, and tie with each other.
-        y: the values that they are paired with.
+        x: one value per pair. Infinite values are allowed and tie with each other.
+        y: the paired values.
         alternative: "less" (claims that x is smaller than y), "greater" or "two-sided".
 
     Returns:
-        A `Test`; p is 1 where all pairs tie. W+ of (x, y) and of (y, x) add up to n(n + 1) / 2.
+        A `Test`; p is 1 if all pairs tie. W+ of (x, y) and of (y, x) sum to n(n + 1) / 2.
 
     Raises:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
@@ -72,18 +72,19 @@ def _signed_rank_p(statistic: float, ranks: Float[np.ndarray, "n"], alternative:
 
 
 def sign_test(x: Values, y: Values, *, alternative: str) -> Test:
-    """The sign test of paired values: the number of pairs with x > y against a fair coin.
+    """The sign test of paired values, from the number of pairs with x > y.
 
-    The statistic is that number; pairs that tie are dropped, and p is exact, from the binomial distribution with
-    n trials and probability 1/2. It asks only how often, never by how much, so no outlier moves it.
+    The statistic is that number. Pairs that tie are dropped, and p is exact, from the binomial distribution with n
+    trials and probability 1/2. The test uses only the signs of differences, not their sizes, so that outliers have no
+    influence.
 
     Args:
         x: one value per pair.
-        y: the values that they are paired with.
+        y: the paired values.
         alternative: "less" (claims that x is smaller than y), "greater" or "two-sided".
 
     Returns:
-        A `Test`; p is 1 where all pairs tie. `win_share` gives the share itself.
+        A `Test`; p is 1 if all pairs tie. `win_share` computes the fraction itself.
 
     Raises:
         ValueError: a value is NaN, there are no pairs, or their numbers differ.
@@ -104,18 +105,18 @@ def sign_test(x: Values, y: Values, *, alternative: str) -> Test:
 
 
 def paired_t(x: Values, y: Values, *, alternative: str) -> Test:
-    """Student's test of paired values: whether the mean of their differences is zero.
+    """Student's t test of paired values, of the hypothesis that the mean of their differences is zero.
 
-    The statistic is that mean by its standard error. It asks by how much, not only how often; its p is right for
-    differences that are normal, and nearly so for many of any kind.
+    The statistic is that mean divided by its standard error. The p value is exact for normal differences, and
+    approximate for many differences of any distribution.
 
     Args:
         x: one finite value per pair.
-        y: the values that they are paired with.
+        y: the paired values.
         alternative: "less" (claims that x is smaller than y on average), "greater" or "two-sided".
 
     Returns:
-        A `Test`, of all pairs; where all differ by the same, its p is that of `sign_test`.
+        A `Test` of all pairs; if all differences are equal, p is that of `sign_test`.
 
     Raises:
         ValueError: a value is not finite, there are no pairs, or their numbers differ.
@@ -141,19 +142,19 @@ def paired_t(x: Values, y: Values, *, alternative: str) -> Test:
 
 
 def mcnemar(x: Outcomes, y: Outcomes, *, alternative: str) -> Test:
-    """McNemar's test of two classifiers on the same samples: who is right where the other is wrong.
+    """McNemar's test of two classifiers on the same samples.
 
-    The statistic is the number of samples that the first alone gets right; those that both get right, or wrong, are
-    dropped, and p is exact, from the binomial distribution. It speaks of these two classifiers and of samples like
-    these, not of others that the same training would make.
+    The statistic is the number of samples that only the first classifies correctly. Samples that both classify
+    correctly, or both incorrectly, are dropped, and p is exact, from the binomial distribution. The test concerns these
+    two classifiers on samples of this distribution, not other classifiers from the same training procedure.
 
     Args:
-        x: for each sample, whether the first is right.
-        y: the same of the second.
+        x: for each sample, whether the first classifier is right.
+        y: the same for the second.
         alternative: "less" (claims that the first is less often right), "greater" or "two-sided".
 
     Returns:
-        A `Test`; p is 1 where they are right on the same samples.
+        A `Test`; p is 1 if both are right on the same samples.
 
     Raises:
         ValueError: a value is neither true nor false, there are no samples, or their numbers differ.
@@ -175,7 +176,7 @@ def mcnemar(x: Outcomes, y: Outcomes, *, alternative: str) -> Test:
 
 
 def mann_whitney(x: Values, y: Sequence[float] | Real[ArrayLike, "m"], *, alternative: str) -> Test:
-    """The Mann-Whitney U test of two sets of values that are not paired.
+    """The Mann-Whitney U test of two unpaired sets of values.
 
     The statistic is U, the number of pairs of one value of x and one of y with x above y, ties counting one half. p is
     exact for up to eight values on a side without ties, and otherwise the normal approximation, corrected for ties
@@ -183,11 +184,11 @@ def mann_whitney(x: Values, y: Sequence[float] | Real[ArrayLike, "m"], *, altern
 
     Args:
         x: one set of values.
-        y: the other, of any length.
+        y: the other set, of any length.
         alternative: "less" (claims that x tends to be smaller than y), "greater" or "two-sided".
 
     Returns:
-        A `Test`; p is 1 where all values are equal.
+        A `Test`; p is 1 if all values are equal.
 
     Raises:
         ValueError: a value is NaN, or there are none.
