@@ -1,4 +1,4 @@
-"""The permutation symmetry of networks: inferred, verified, applied; and the activations it lets one read."""
+"""The permutation symmetry of networks: inference, verification and application; activations of its groups."""
 
 from evojax_align.symmetry.inference import infer
 from evojax_align.symmetry.permuting import compose, identity, inverse, permute, random_permutations, select, verify

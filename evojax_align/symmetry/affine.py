@@ -1,6 +1,6 @@
-"""What follows a layer's product before its nonlinearity: biases, and the scales and statistics of batch normalisation.
+"""Affine steps between a layer's product and its nonlinearity: biases, scales and statistics of batch normalisation.
 
-Read from the trace, so that offspring of any network can be repaired after recombination without knowing its framework.
+They are read from the trace, so that offspring of any network can be repaired, independently of its framework.
 """
 
 import dataclasses
@@ -16,18 +16,18 @@ from evojax_align.symmetry.trace import Equation, depends_on, flatten, needed
 
 SHAPE_ONLY = frozenset("broadcast_in_dim squeeze expand_dims transpose convert_element_type copy reshape".split())
 ROOTS: dict[str, float | None] = {"rsqrt": -0.5, "sqrt": 0.5, "pow": None}
-"""Operations that take a root, and the exponent; None: their second input."""
+"""Operations that compute a root, with the exponent; None if it is their second input."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One operation of a chain: a parameter, or what is made of some, is added to the value or multiplied into it.
+    """One operation of a chain: a parameter, or a value computed from some, is added to the value or multiplied by it.
 
     Attributes:
         kind: "add", "subtract", "multiply" or "divide".
-        other: the value that is added, or multiplied by.
-        leaf: the leaf of the parameters that it is, or of which it is a multiple; None if there is none.
-        value: what comes out.
+        other: the other operand.
+        leaf: the parameter leaf that the operand equals or is a multiple of; None if there is none.
+        value: the result.
     """
 
     kind: str
@@ -42,9 +42,9 @@ class Chain:
 
     Attributes:
         kernel: the leaf of the parameters that is the kernel.
-        value: what comes out at the end: what the nonlinearity, or a residual stream, is given.
-        axes: the axes of that value that run over the kernel's units.
-        source: where the product was written.
+        value: the result of the chain: the input of the nonlinearity, or of a residual stream.
+        axes: the axes of that value over the kernel's units.
+        source: source location of the product.
     """
 
     kernel: int
@@ -56,12 +56,12 @@ class Chain:
 
 @dataclasses.dataclass(frozen=True)
 class Normalisation:
-    """Running statistics in use: (value - mean) over the root of variance.
+    """A use of running statistics: (value - mean) / sqrt(variance).
 
     Attributes:
         mean: the leaf of the parameters that holds the running mean.
         variance: the leaf that holds the running variance.
-        axes: the axes of the value that have statistics of their own.
+        axes: the axes of the value along which statistics differ.
     """
 
     value: int
@@ -71,7 +71,7 @@ class Normalisation:
 
 
 class _Reader:
-    """What the parameters alone make, and who uses what."""
+    """Values that are computed from parameters only, and the users of all values."""
 
     def __init__(self, labels: Labels) -> None:
         self.labels, self.trace = labels, labels.network.trace
@@ -82,9 +82,9 @@ class _Reader:
         for equation in self.equations:
             for value in dict.fromkeys(equation.inputs):
                 self.users.setdefault(value, []).append(equation)
-        self.same = dict(self.leaves)  # values that are a leaf in another shape
-        self.multiple = dict(self.leaves)  # values that are a leaf times something
-        self.shifted: dict[int, int] = {}  # values that are a leaf and a constant
+        self.same = dict(self.leaves)  # values that are a reshaped leaf
+        self.multiple = dict(self.leaves)  # values that are a multiple of a leaf
+        self.shifted: dict[int, int] = {}  # values that are a leaf plus a constant
         self.roots: dict[int, tuple[int, float]] = {}  # multiples of a power of such a value
         self.made_of: dict[int, set[int]] = {value: {leaf} for value, leaf in self.leaves.items()}
         for equation in self.equations:
@@ -104,7 +104,7 @@ class _Reader:
                         known[made] = known[first]
             elif equation.name in ("mul", "div") and len(equation.inputs) == 2:
                 self._multiply(equation, made)
-            elif equation.name in ("add", "max") and len(of) == 1:  # a variance, and what keeps it from zero
+            elif equation.name in ("add", "max") and len(of) == 1:  # a variance, and the epsilon that keeps it positive
                 held = [self.same[value] for value in equation.inputs if value in self.same]
                 if held:
                     self.shifted[made] = held[0]
@@ -114,7 +114,7 @@ class _Reader:
                     self.roots[made] = (self.shifted[first], power)
 
     def _multiply(self, equation: Equation, made: int) -> None:
-        """A multiple of a leaf, or of a root, times something that does not depend on it."""
+        """Record a product of a multiple of a leaf, or of a root, with a value that does not depend on it."""
         p, q = equation.inputs
         for one, other in ((p, q), (q, p)) if equation.name == "mul" else ((p, q),):
             elsewhere = self.made_of.get(other, set())
@@ -128,11 +128,11 @@ class _Reader:
         return float(constant) if constant is not None and np.ndim(constant) == 0 else None
 
     def used_once(self, leaf: int) -> bool:
-        """Whether a leaf has one user."""
+        """Whether a leaf has exactly one user."""
         return len(self.users.get(self.labels.network.params[leaf], [])) == 1
 
     def axes_like(self, value: int, nodes: Iterable[int | None]) -> tuple[int, ...]:
-        """The axes of a value that are of the same classes as these."""
+        """The axes of a value that are in the same classes as these."""
         classes = self.labels.classes
         wanted = {classes.find(node) for node in nodes if node is not None}
         here = self.labels.axes[value]
@@ -140,8 +140,8 @@ class _Reader:
 
 
 def chains(labels: Labels) -> list[Chain]:
-    """Every product of data with a kernel whose units can be permuted, with what follows it, in order; those whose
-    parameters have other uses are left out."""
+    """Every product of data with a kernel whose units can be permuted, with the affine steps after it, in order; those
+    whose parameters have other uses are omitted."""
     reader = _Reader(labels)
     found = []
     for equation in reader.equations:
@@ -160,8 +160,8 @@ def chains(labels: Labels) -> list[Chain]:
 
 
 def normalisations(labels: Labels) -> list[Normalisation]:
-    """Every use of running statistics, in order: a leaf is subtracted, and the rest divided by the root of another of
-    its shape; neither has another use."""
+    """Every use of running statistics, in order: a leaf is subtracted, and the difference is divided by the root of
+    another leaf of the same shape; neither has another use."""
     reader = _Reader(labels)
     shapes = [labels.network.trace.shapes[value] for value in labels.network.params]
     found = []
@@ -185,7 +185,7 @@ def normalisations(labels: Labels) -> list[Normalisation]:
 
 
 def _is_product(equation: Equation) -> bool:
-    """Whether this is a product, or a function with its own derivative that is one."""
+    """Whether this is a product, or a function with a custom derivative that is one."""
     if equation.name in PRODUCTS:
         return True
     default = default_branch(equation)
@@ -227,7 +227,7 @@ def _steps(reader: _Reader, value: int) -> tuple[list[Step], int]:
 
 
 def _keeps_axes(reader: _Reader, equation: Equation) -> bool:
-    """Whether a change of shape leaves every axis whole."""
+    """Whether a change of shape keeps every axis."""
     classes = reader.labels.classes
     before, after = (
         [classes.find(node) for node in reader.labels.axes[value] if node is not None]

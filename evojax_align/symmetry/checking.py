@@ -18,42 +18,42 @@ from evojax_align.symmetry.permuting import drawn_orders, permute
 from evojax_align.symmetry.spec import PermutationSpec
 
 SAMPLES = 4
-"""Samples that the network is tried on."""
+"""Number of samples of the check."""
 Shape: TypeAlias = tuple[tuple[int, ...], Any, NamedSharding | None]
-"""Shape, type, and layout over an explicit mesh, of an array that is drawn."""
+"""Shape, dtype, and sharding over an explicit mesh, of a random array."""
 FAST = {"xla_backend_optimization_level": 0}
-"""How a program is compiled that runs a few times on a CPU, where optimising takes most of the time."""
+"""Compiler options for a program that runs only a few times on a CPU, where optimisation dominates the time."""
 LIMIT = 1e-3
-"""Outputs may move by this part of the largest (in float32, for sums in another order; more in narrower types)."""
+"""Allowed change of outputs relative to the largest (in float32, for sums in another order; more for smaller types)."""
 
 
 def check_spec(spec: Any) -> None:
-    """Refuse what is no specification; None stands for one that is inferred."""
+    """Raise an error for anything but a specification or None, for which it is inferred."""
     if spec is not None and not isinstance(spec, PermutationSpec):
         fix = "Pass symmetry.infer(apply, params, x), or leave it out."
         raise _checks.bad("spec", repr(spec)[:80], "a PermutationSpec", fix)
 
 
 def ensure_symmetry(spec: PermutationSpec | None, apply: Apply, params: PyTree, x: PyTree) -> None:
-    """Try a specification on random parameters, once for each network and shapes.
+    """Check a specification on random parameters, once for each network and shapes.
 
-    Nothing is looked at but shapes, and how arrays lie on an explicit mesh, so that parameters and inputs may be
-    tracers: the trial runs outside any trace.
+    Only shapes and shardings over an explicit mesh are used, so that parameters and inputs may be tracers. The check
+    runs outside any trace.
 
     Args:
-        spec: what is tried; None for what is inferred.
-        apply: the network; one that closes over tracers cannot be tried, and is taken at its word.
+        spec: the specification to check; None for the inferred one.
+        apply: the network; one that closes over tracers is not checked.
         params: parameters of one network, or their shapes.
         x: a batch of inputs, or its shape.
 
     Raises:
-        ValueError: if an output moves; the first group that moves it alone is named.
+        ValueError: if an output changes; the message names the first group that changes it by itself.
     """
     leaves, structure = jax.tree.flatten((params, x))
     shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf), _sharding(leaf)) for leaf in leaves)
-    staged = not _checks.is_concrete(jnp.zeros(()))  # in a program that is being traced: run the trial beside it
+    staged = not _checks.is_concrete(jnp.zeros(()))  # inside a trace: run the check outside it
     beside = jax.ensure_compile_time_eval() if staged else contextlib.nullcontext()
-    with beside, jax.debug_nans(False):  # NaN of such parameters says nothing of the network
+    with beside, jax.debug_nans(False):  # NaN for random parameters is no error of the network
         _try(spec, apply, structure, shapes)
 
 
@@ -82,7 +82,7 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
         if all(np.isfinite(out).all() for out in _numbers(expected)):
             break
     else:
-        return  # such parameters mean nothing to this network
+        return  # the network has no finite outputs for random parameters
     orders = drawn_orders(spec, random)
     if _moved(expected, run(permute(spec, params, orders), x)) <= 1:
         return
@@ -91,26 +91,26 @@ def _try(spec: PermutationSpec | None, apply: Apply, structure: Any, shapes: tup
         if change > 1 or len(orders) == 1:
             raise _checks.bad(
                 "spec",
-                f"the group {group!r}, a permutation of which moves the outputs",
+                f"the group {group!r}, a permutation of which changes the outputs",
                 "a symmetry of the network",
                 "Leave the group out of the specification; if it was inferred, please report the network.",
             )
-    came = "groups that move the outputs when they are permuted together"
-    raise _checks.bad("spec", came, "a symmetry of the network", "Look at its `parents`.")
+    came = "groups that change the outputs when they are permuted together"
+    raise _checks.bad("spec", came, "a symmetry of the network", "Correct its `parents`.")
 
 
 def _takes_few(apply: Apply, structure: Any, shapes: tuple[Shape, ...]) -> bool:
-    """Whether the network takes a smaller batch too."""
+    """Whether the network also accepts a smaller batch."""
     params, x = jax.tree.unflatten(structure, [_struct(*shape) for shape in shapes])
     try:
         jax.eval_shape(apply, params, _few(x))
-    except Exception:  # whatever a network says to a batch that it does not take
+    except Exception:  # a network may raise anything for a wrong batch size
         return False
     return True
 
 
 def _few(x: PyTree) -> PyTree:
-    """The shapes of some samples."""
+    """The shapes of a few samples."""
     return jax.tree.map(
         lambda leaf: _struct((min(SAMPLES, leaf.shape[0]), *leaf.shape[1:]), leaf.dtype, leaf.sharding), x
     )
@@ -121,7 +121,7 @@ def _struct(shape: tuple[int, ...], dtype: Any, sharding: Any) -> jax.ShapeDtype
 
 
 def _sharding(leaf: Any) -> NamedSharding | None:
-    """How a leaf lies on an explicit mesh, which networks may ask of its type; None elsewhere."""
+    """The sharding of a leaf over an explicit mesh, on which networks may depend; None without one."""
     typed = jax.typeof(leaf) if isinstance(leaf, jax.Array) else leaf
     found = getattr(typed, "sharding", None)
     explicit = isinstance(found, NamedSharding) and AxisType.Explicit in found.mesh.axis_types
@@ -129,12 +129,12 @@ def _sharding(leaf: Any) -> NamedSharding | None:
 
 
 def _placed(array: Array, struct: jax.ShapeDtypeStruct) -> Array:
-    """The array, laid out over devices as the one that it stands for."""
+    """The array with the sharding of the array that it replaces."""
     return array if struct.sharding is None else reshard(array, struct.sharding)
 
 
 def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, positive: bool) -> Any:
-    """Entries that differ, of a size that neither fades nor grows from layer to layer; vectors are positive."""
+    """Distinct entries, scaled so that activations neither vanish nor explode over layers; vectors are positive."""
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0), shape)
     if not jnp.issubdtype(dtype, jnp.inexact):
@@ -144,7 +144,7 @@ def _drawn(random: np.random.Generator, shape: tuple[int, ...], dtype: Any, posi
     fan = np.prod(shape) / max(shape[0], shape[-1], 1)
     entries = random.random(shape, np.float32)
     entries -= 0.5
-    entries *= np.sqrt(12 / max(fan, 1))  # of variance 1 / fan
+    entries *= np.sqrt(12 / max(fan, 1))  # with variance 1 / fan
     return (np.abs(entries) + 1e-3 if positive else entries).astype(dtype)
 
 
@@ -156,7 +156,7 @@ def _numbers(outputs: PyTree) -> Iterator[np.ndarray]:
 
 
 def _moved(expected: PyTree, found: PyTree) -> float:
-    """The largest change of an output, in parts of what is allowed."""
+    """The largest change of an output, relative to the allowed change."""
     worst = 0.0
     narrow = max([float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(expected) if _is_real(leaf)], default=0)
     for p, q in zip(_numbers(expected), _numbers(found), strict=True):

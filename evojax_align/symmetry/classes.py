@@ -1,10 +1,10 @@
-"""Axes that must be permuted alike: a union-find whose classes may be frozen, and may have parts.
+"""Axes that must be permuted together: a union-find whose classes may be frozen and may have parts.
 
-An axis is known by a node, or is `None` where all entries along it are equal, so that no permutation changes it; an
-axis of length 1 is always `None`. A class without parts is an atom: any permutation will do, the same on every axis of
-the class. A class with parts is permuted part by part: segments lie end to end along the axis (a concatenation, the
-gates of a recurrent cell), factors run through it like the digits of a number (flattened rows, columns and channels;
-heads and their channels). Two classes with parts are united by what both allow, and frozen where that is nothing.
+An axis is represented by a node, or by `None` if all entries along it are equal, so that no permutation changes it; an
+axis of length 1 is always `None`. A class without parts is an atom: any permutation is allowed, the same on every axis
+of the class. A class with parts is permuted part by part: segments are concatenated along the axis (a concatenation,
+the gates of a recurrent cell), factors are combined like the digits of a number (flattened rows, columns and channels;
+heads and their channels). The union of two classes with parts allows what both allow, and is frozen if that is nothing.
 """
 
 import dataclasses
@@ -18,18 +18,18 @@ Shape: TypeAlias = tuple[int, ...]
 Piece: TypeAlias = tuple[int | None, int]
 """A part: its node and its length."""
 Reason: TypeAlias = tuple[str, str]
-"""Name of the operation that froze, and its source."""
+"""Name of the operation that froze an axis, and its source location."""
 
 BY_DESIGN = ("data", "output", "position")
-"""Why the axes of data and outputs are frozen, and those that count places: no finding, and not reported."""
+"""Reasons of frozen axes that are expected and not reported: axes of data, of outputs, and of positions."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """How a class is made up.
+    """The composition of a class.
 
     Attributes:
-        segments: segments, end to end; or else factors, the outermost first.
+        segments: whether the parts are concatenated segments; otherwise they are factors, the outermost first.
     """
 
     segments: bool
@@ -37,7 +37,7 @@ class Parts:
 
 
 class Conflict(Exception):
-    """Two ways of making up one axis that have no common refinement."""
+    """Two compositions of one axis have no common refinement."""
 
 
 class Classes:
@@ -45,18 +45,18 @@ class Classes:
 
     def __init__(self) -> None:
         self.at: Reason = ("", "")
-        """The operation that is being followed."""
+        """The operation that is being processed."""
         self._leader: list[int] = []
         self._sizes: list[int] = []
         self._origins: dict[int, frozenset[int]] = {}
         self._frozen: dict[int, Reason] = {}
         self.unused: Collection[int] = ()
-        """Outputs of the operation at hand, by number, that nothing uses."""
+        """Indices of unused outputs of the operation that is being processed."""
         self._parts: dict[int, Parts] = {}
-        self._parted: dict[int, Reason] = {}  # what gave a class its parts
+        self._parted: dict[int, Reason] = {}  # the operation that gave a class its parts
 
     def new(self, size: int) -> int | None:
-        """A node in a class of its own; None for a length of 1."""
+        """A node in a new class; None for a length of 1."""
         return self._node(size) if size != 1 else None
 
     def fixed(self, size: int, why: str = "position") -> int | None:
@@ -77,18 +77,18 @@ class Classes:
         return self._sizes[node]
 
     def parts(self, node: int) -> Parts | None:
-        """How the node's class is made up; None for an atom."""
+        """The parts of the node's class; None for an atom."""
         return self._parts.get(self.find(node))
 
     def pieces(self, node: int | None, size: int, *, segments: bool) -> list[Piece]:
-        """The parts of one kind that an axis has, all the way down; an axis without such parts is its own only one."""
+        """The parts of one kind of an axis, recursively; an axis without such parts is its own only part."""
         parts = None if node is None else self.parts(node)
         if parts is None or parts.segments != segments:
             return [(node, size)]
         return [piece for part, length in parts.pieces for piece in self.pieces(part, length, segments=segments)]
 
     def atoms(self, node: int | None) -> Iterator[int]:
-        """The classes that the axis is made of in the end."""
+        """The atomic classes of the axis."""
         if node is None:
             return
         parts = self.parts(node)
@@ -99,13 +99,13 @@ class Classes:
                 yield from self.atoms(part)
 
     def origins(self, node: int) -> frozenset[int]:
-        """The axes that went into this one."""
+        """The axes from which this one was made."""
         return self._origins.get(node, frozenset((node,)))
 
-    # What follows changes classes.
+    # The following methods change classes.
 
     def freeze(self, node: int | None, why: Reason) -> None:
-        """Require that this axis is not permuted; the first reason is kept, but those by design come before others."""
+        """Require that this axis is not permuted; the first reason is kept, but expected reasons have priority."""
         if node is None:
             return
         root = self.find(node)
@@ -113,17 +113,17 @@ class Classes:
         if old is None or (why[0] in BY_DESIGN and old[0] not in BY_DESIGN):
             self._frozen[root] = why
         for part, _ in self._parts[root].pieces if root in self._parts else ():
-            self.freeze(part, why)  # again, since parts may have come after
+            self.freeze(part, why)  # again, since parts may have been added later
 
     def order(self, node: int | None) -> None:
-        """Require that this axis is not permuted, since the operation goes along it in order."""
+        """Require that this axis is not permuted, because the operation depends on its order."""
         if self.is_free(node):
             self.freeze(node, self.at)
 
     def why_frozen(self, node: int) -> Reason | None:
-        """The reason and its source, or None if any part of the axis may be permuted."""
+        """The reason and its source location, or None if any part of the axis may be permuted."""
         reasons = [self._frozen.get(atom) for atom in self.atoms(node)]
-        if not reasons:  # an axis that was taken to single entries
+        if not reasons:  # an axis that was divided into single entries
             return self._frozen.get(self.find(node)) or self._parted.get(self.find(node))
         if None in reasons:
             return self._frozen.get(self.find(node))
@@ -134,10 +134,10 @@ class Classes:
         return any(self._frozen.get(atom) is None for atom in self.atoms(node))
 
     def unite(self, *nodes: int | None) -> int | None:
-        """Require that these axes are permuted alike, and return the axis that they make together.
+        """Require that these axes are permuted together, and return the united axis.
 
-        Entries that are all equal along `None` bind nothing. Different axes make a new one, of the same class, that
-        remembers its origins.
+        An axis `None`, along which all entries are equal, imposes no condition. Different axes are united to a new one,
+        of the same class, which records its origins.
         """
         distinct = list(dict.fromkeys(node for node in nodes if node is not None))
         if len(distinct) < 2:
@@ -150,17 +150,17 @@ class Classes:
         return joined
 
     def segments(self, pieces: Sequence[Piece]) -> int | None:
-        """The axis in which these lie end to end."""
+        """The axis that concatenates these segments."""
         return self._made(True, [piece for piece in pieces if piece[1]])
 
     def factors(self, pieces: Sequence[Piece]) -> int | None:
-        """The axis through which these run, the outermost first."""
+        """The axis with these factors, the outermost first."""
         if all(node is None for node, _ in pieces):
             return None
         return self._made(False, [piece for piece in pieces if piece[1] != 1])
 
     def cut(self, node: int | None, start: int, stop: int) -> int | None:
-        """The stretch of an axis between two places, as parts of their own; frozen where the axis has no such parts."""
+        """The range of an axis between two indices, as segments; frozen if the axis cannot be cut there."""
         if node is None or (start, stop) == (0, self._sizes[node]):
             return node
         pieces = self.pieces(node, self._sizes[node], segments=True)
@@ -175,7 +175,7 @@ class Classes:
         return self.segments(pieces[ends.index(start) : ends.index(stop)])
 
     def split(self, pieces: Sequence[Piece], sizes: Sequence[int]) -> list[int | None]:
-        """Read the same entries, given by factors, through other factors of these lengths, the outermost first.
+        """Divide the same entries, given by factors, into other factors of these lengths, the outermost first.
 
         Raises:
             Conflict: if they do not fit.
@@ -199,9 +199,9 @@ class Classes:
         return made
 
     def stop(self, nodes: Sequence[int | None], shapes: Sequence[Shape]) -> list[Axes]:
-        """Freeze these axes, which an operation mixes, and make frozen axes for the values that come out of it.
+        """Freeze these axes, which an operation mixes, and make frozen axes for its results.
 
-        Where all of them were frozen before, the operation did no harm, and the old reason goes on.
+        If all of them were frozen before, the operation had no effect, and the old reason is kept.
         """
         reasons = [self.why_frozen(node) for node in nodes if node is not None]
         old = [why for why in reasons if why is not None]
@@ -233,7 +233,7 @@ class Classes:
         return made
 
     def _given_parts(self, node: int | None, segments: bool, sizes: Sequence[int]) -> list[Piece]:
-        """Give an atom parts of these lengths; they are frozen where it is."""
+        """Give an atom parts of these lengths, frozen if it is."""
         if node is None:
             return [(None, size) for size in sizes]
         if self.parts(node) is not None:
@@ -248,7 +248,7 @@ class Classes:
         return pieces
 
     def _cut_at(self, pieces: list[Piece], place: int) -> list[Piece]:
-        """Make this place an end of some segment."""
+        """Split segments so that one ends at this index."""
         start = 0
         for number, (node, size) in enumerate(pieces):
             if start < place < start + size:
@@ -258,7 +258,7 @@ class Classes:
         return pieces
 
     def _divided(self, node: int | None, size: int, outer: int) -> list[Piece]:
-        """An axis as two factors, the outer of this length."""
+        """An axis as two factors, with an outer one of this length."""
         if size % outer:
             raise Conflict
         inner = size // outer
@@ -299,7 +299,7 @@ class Classes:
             self.freeze(root, why)
 
     def _filled(self, parts: Parts | None) -> Parts | None:
-        """The parts of a class to which an atom comes: what was equal on the one axis need not be on the other."""
+        """The parts of a class that is united with an atom: a part `None` need not be constant on the other axis."""
         if parts is None:
             return None
         for node, _ in parts.pieces:
@@ -308,7 +308,7 @@ class Classes:
         return Parts(parts.segments, tuple((self.new(n) if node is None else node, n) for node, n in parts.pieces))
 
     def _refined(self, a: Parts, b: Parts) -> Parts:
-        """The parts that both ways of making up an axis allow."""
+        """The common refinement of two compositions of an axis."""
         if a.segments != b.segments:
             segments, factors = (a, b) if a.segments else (b, a)
             return self._repeated(segments, factors)
@@ -326,11 +326,11 @@ class Classes:
         return Parts(a.segments, tuple(made))
 
     def _first(self, node: int | None, size: int, first: int, segments: bool) -> list[Piece]:
-        """An axis in two: the first segment of this length, or the outermost factor, and the rest."""
+        """Divide an axis in two: the first segment of this length, or the outermost factor, and the rest."""
         return self._given_parts(node, True, (first, size - first)) if segments else self._divided(node, size, first)
 
     def _repeated(self, segments: Parts, factors: Parts) -> Parts:
-        """Segments of one length that are permuted alike are the inner factor of a fixed outer one."""
+        """Segments of equal length with the same permutation, as the inner factor of a fixed outer one."""
         (outer, count), *rest = factors.pieces
         same = [p for n, size in segments.pieces for p in self.pieces(n, size, segments=True)]
         if len(same) != count or len({size for _, size in same}) != 1:

@@ -1,4 +1,4 @@
-"""Following every axis of every value through a network's trace, and through the programs inside it."""
+"""Propagation of axis classes through a network's trace, and through the programs inside it."""
 
 import dataclasses
 import functools
@@ -19,10 +19,10 @@ from evojax_align.symmetry.trace import Equation, NetworkTrace, Trace, depends_o
 
 @dataclasses.dataclass
 class Program:
-    """One straight list of equations, with a node for every axis of every value that its outputs need.
+    """A flat list of equations, with a node for every axis of every value that its outputs need.
 
     Attributes:
-        loop: the `scan` of the network itself whose body this is.
+        loop: the `scan` of the network whose body this is.
     """
 
     trace: Trace
@@ -40,7 +40,7 @@ class Labels:
     """A network's trace with a node for every axis of every value.
 
     Attributes:
-        programs: the network's own first, and then those inside it.
+        programs: the network's own program first, and then those inside it.
         leaf_axes: axes of each leaf of the parameters.
         uses: every axis that an equation sums over, in order.
     """
@@ -53,18 +53,18 @@ class Labels:
 
     @property
     def axes(self) -> dict[int, Axes]:
-        """Axes of every value of the network's own trace that the outputs need."""
+        """Axes of every value of the network's own program that the outputs need."""
         return self.programs[0].axes
 
     @functools.cached_property
     def fed(self) -> frozenset[int]:
-        """The axes of parameters that are summed over before data come in: they run over what a leaf is fed with, and
-        all others over what it feeds."""
+        """The axes of parameters that are summed over, without dependence on data before: they are input axes of a
+        leaf, and all others are output axes."""
         return frozenset().union(*(self.classes.origins(use.node) for use in self.uses if not use.from_data))
 
 
 def label(network: NetworkTrace) -> Labels:
-    """Follow every axis of every value through the trace."""
+    """Assign a node to every axis of every value of the trace."""
     trace, classes = network.trace, Classes()
     given = [_fresh(trace.shapes[value], classes) for value in trace.inputs]
     axes = dict(zip(trace.inputs, given, strict=True))
@@ -78,7 +78,7 @@ def label(network: NetworkTrace) -> Labels:
 
 
 class _Follower:
-    """Goes through programs, and remembers them."""
+    """Processes programs and records them."""
 
     def __init__(self, classes: Classes) -> None:
         self.classes = classes
@@ -87,7 +87,7 @@ class _Follower:
     def follow(
         self, trace: Trace, given: Sequence[Axes], given_from_data: Sequence[bool]
     ) -> tuple[list[Axes], list[Use]]:
-        """From the axes of a program's inputs to those of its outputs, and every axis that is summed over."""
+        """Compute the axes of a program's outputs from those of its inputs, and every axis that is summed over."""
         axes = dict(zip(trace.inputs, given, strict=True))
         program = Program(trace, axes)
         self.programs.append(program)
@@ -119,16 +119,16 @@ class _Follower:
     def _inside(
         self, equation: Equation, given: Sequence[Axes], from_data: Sequence[bool], *, top: bool
     ) -> tuple[list[Axes], list[Use]]:
-        """Through the programs of one equation; `top` says whether that is one of the network's own."""
+        """Process the programs of one equation; `top` is whether the equation is in the network's own program."""
         into = INSIDE.get(equation.name)
         programs = None if into is None else programs_of(equation)
-        if into is None or programs is None:  # no rule: nothing that it touches may be permuted
+        if into is None or programs is None:  # no rule: none of its axes may be permuted
             touched = [node for axes in given for node in axes]
             return self.classes.stop(touched, equation.shapes), []
         uses: list[Use] = []
 
         def through(number: int, given: Sequence[Axes], outside: Sequence[int | None]) -> list[Axes]:
-            """One of the programs; `outside` says which input of the equation each input of the program is."""
+            """Process one of the programs; `outside` maps its inputs to inputs of the equation."""
             inner = flatten(programs[number])
             flags = [any(from_data) if i is None else from_data[i] for i in outside]
             here = len(self.programs)
@@ -148,7 +148,7 @@ Through = Callable[[int, Sequence[Axes], Sequence[int | None]], list[Axes]]
 
 
 def programs_of(equation: Equation) -> list[core.ClosedJaxpr] | None:
-    """The programs inside an equation, in a fixed order; None where there is none that could be followed."""
+    """The programs inside an equation, in a fixed order; None if there is none that can be processed."""
     params = equation.params
     if equation.name == "while":
         return [params["cond_jaxpr"], params["body_jaxpr"]]
@@ -163,7 +163,7 @@ def programs_of(equation: Equation) -> list[core.ClosedJaxpr] | None:
 
 
 def default_branch(equation: Equation) -> int | None:
-    """Of a choice by platform, the branch that stands for all, since all compute the same function."""
+    """The branch of a choice by platform that is analysed, since all branches compute the same function."""
     platforms = equation.params.get("branches_platforms")
     return platforms.index(None) if platforms is not None and None in platforms else None
 
@@ -173,7 +173,7 @@ def _own_derivative(equation: Equation, given: Sequence[Axes], through: Through,
 
 
 def _cond(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
-    """Each branch sees the same inputs, and gives the same outputs."""
+    """All branches have the same inputs and outputs."""
     count = len(equation.params["branches"])
     default = default_branch(equation)
     branches = range(count) if default is None else [default]
@@ -184,7 +184,7 @@ def _cond(equation: Equation, given: Sequence[Axes], through: Through, classes: 
 
 
 def _while(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
-    """What is carried has the same axes before, during and after."""
+    """The carry has the same axes before, during and after the loop."""
     of_condition, of_body = equation.params["cond_nconsts"], equation.params["body_nconsts"]
     first = of_condition + of_body
     carried = _carried(given[first:], equation.shapes, classes)
@@ -195,7 +195,7 @@ def _while(equation: Equation, given: Sequence[Axes], through: Through, classes:
 
 
 def _scan(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
-    """As a `while`; the axis that is gone along is kept in order."""
+    """Like a `while`; the axis of steps is not permuted."""
     constants, count = equation.params["num_consts"], equation.params["num_carry"]
     first = constants + count
     carried = _carried(given[constants:first], equation.shapes[:count], classes)
@@ -209,7 +209,7 @@ def _scan(equation: Equation, given: Sequence[Axes], through: Through, classes: 
 
 
 def _carried(given: Sequence[Axes], shapes: Sequence[tuple[int, ...]], classes: Classes) -> list[Axes]:
-    """Axes of what is carried: those of its start, and new ones where entries are equal only at the start."""
+    """Axes of the carry: those of its initial value, and new ones where only the initial entries are equal."""
     fresh = [_fresh(shape, classes) for shape in shapes]
     return [tuple(classes.unite(p, q) for p, q in zip(*both, strict=True)) for both in zip(given, fresh, strict=True)]
 
@@ -219,13 +219,13 @@ def _tied(carried: Sequence[Axes], out: Sequence[Axes], classes: Classes) -> lis
 
 
 def _shard_map(equation: Equation, given: Sequence[Axes], through: Through, classes: Classes) -> list[Axes]:
-    """Axes that are shared out over devices stay in order; each device sees the others whole."""
+    """Axes that are sharded over devices are not permuted; the others are complete on each device."""
     (program,) = programs_of(equation) or [None]
     if program is None:
         return classes.stop([node for axes in given for node in axes], equation.shapes)
 
     def whole(nodes: Axes, spec: Any, sizes: Sequence[int]) -> Axes:
-        """The axes on the other side, of these sizes; those that the specification shares out are in order."""
+        """The axes inside or outside, with these sizes; sharded ones are not permuted."""
         entries = [*spec, *[None] * (len(nodes) - len(spec))]
         found = []
         for node, size, names in zip(nodes, sizes, entries, strict=True):
@@ -252,7 +252,7 @@ INSIDE: dict[str, Callable[[Equation, Sequence[Axes], Through, Classes], list[Ax
         ("custom_jvp_call", "custom_vjp_call", "custom_jvp_call_jaxpr", "custom_vjp_call_jaxpr"), _own_derivative
     ),
 }
-"""Primitives with programs inside, and how axes go through them."""
+"""Rules of primitives with programs inside."""
 
 
 def _fresh(shape: tuple[int, ...], classes: Classes) -> Axes:
@@ -265,7 +265,7 @@ def _freeze(axes: Axes, classes: Classes, why: str) -> None:
 
 
 def _constant(value: Any, classes: Classes) -> Axes:
-    """An array written into the network binds the axes along which its entries differ."""
+    """A constant array freezes the axes along which its entries differ."""
     axes = list(_fresh(jnp.shape(value), classes))
     for axis, node in enumerate(axes):
         if node is None:
@@ -280,7 +280,7 @@ def _constant(value: Any, classes: Classes) -> Axes:
 
 
 def _all_equal(entries: np.ndarray, axis: int) -> bool:
-    """Whether all entries along an axis are the same, zeros of both signs told apart: 1 / x tells them apart too."""
+    """Whether all entries along an axis are equal, where 0 and -0 differ, as 1 / x distinguishes them."""
     if not entries.size:
         return False
     signs = [np.signbit(part(entries)) for part in (np.real, np.imag)] if entries.dtype.kind in "fc" else []
@@ -288,7 +288,7 @@ def _all_equal(entries: np.ndarray, axis: int) -> bool:
 
 
 def _is_array_of_numbers(value: Any) -> bool:
-    """Whether entries can be looked at: not those of tracers, random keys, and references to memory that may change."""
+    """Whether entries can be read: not those of tracers, random keys, and references to mutable memory."""
     if not isinstance(value, np.ndarray | jax.Array) or not _checks.is_concrete(value):
         return False
     return not jnp.issubdtype(value.dtype, jax.dtypes.extended)

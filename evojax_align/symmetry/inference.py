@@ -1,4 +1,4 @@
-"""Reading a network's permutation symmetry from its trace."""
+"""Inference of a network's permutation symmetry from its trace."""
 
 import functools
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from evojax_align.symmetry.trace import trace_network
 def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
     """Find the groups of neurons that can be permuted without changing the network's function.
 
-    The network is traced, not run. Data, outputs, and all that an operation without a rule touches stay fixed.
+    The network is traced, not run. Axes of data, of outputs, and of operations without a rule are not permuted.
 
     Args:
-        apply: `apply(params, x)`; anything that JAX can trace.
-        params: arrays, or `jax.ShapeDtypeStruct`s: only their shapes are used.
+        apply: `apply(params, x)`; any function that JAX can trace.
+        params: arrays or `jax.ShapeDtypeStruct`s; only their shapes are used.
         x: a batch of inputs, or its shape; its axes are never permuted.
 
     Returns:
-        A `PermutationSpec`, with `verify(spec, apply, params, x, key=key)` near zero.
+        A `PermutationSpec` with `verify(spec, apply, params, x, key=key)` near zero.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -41,12 +41,12 @@ def infer(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
 
 
 def remembered(apply: Apply, params: PyTree, x: PyTree) -> PermutationSpec:
-    """As `infer`, which runs once for each network and shapes."""
+    """Like `infer`, cached for each network and shapes."""
     leaves, structure = jax.tree.flatten((params, x))
     shapes = tuple((tuple(jnp.shape(leaf)), jnp.result_type(leaf)) for leaf in leaves)
     try:
         return _remembered(apply, structure, shapes)
-    except ValueError:  # a network may look at the shardings of its arguments, which shapes do not tell
+    except ValueError:  # a network may depend on the shardings of its arguments, which the key does not contain
         return infer(apply, params, x)
 
 
@@ -56,7 +56,7 @@ def _remembered(apply: Apply, structure: Any, shapes: tuple[tuple[Any, Any], ...
 
 
 def layout(classes: Classes, names: Mapping[int, str], node: int | None) -> Layout:
-    """How the named groups lie along an axis."""
+    """The layout of named groups along an axis."""
     if node is None or not any(atom in names for atom in classes.atoms(node)):
         return None
     parts = classes.parts(node)
@@ -68,7 +68,7 @@ def layout(classes: Classes, names: Mapping[int, str], node: int | None) -> Layo
 
 
 def describe(labels: Labels) -> PermutationSpec:
-    """Turn labels into a specification: name the classes that hold axes of parameters and are not frozen."""
+    """Make a specification from labels: name the classes that contain axes of parameters and are not frozen."""
     network, classes = labels.network, labels.classes
     axes = _axes_in_order(labels)
     atoms = dict.fromkeys(atom for *_, node in axes for atom in classes.atoms(node))

@@ -1,7 +1,7 @@
-"""How the neurons of groups lie along one axis, as data.
+"""The layout of groups of neurons along one axis, as data.
 
-An axis may run over one group; over nothing that can be permuted; over segments that lie end to end; or over factors,
-as the digits of a number: rows, columns and channels that were flattened, or heads and their channels.
+An axis may be one group; nothing that can be permuted; concatenated segments; or factors, like the digits of a number:
+rows, columns and channels that were flattened, or heads and their channels.
 """
 
 import dataclasses
@@ -13,10 +13,10 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """Parts that lie end to end.
+    """Concatenated parts.
 
     Attributes:
-        parts: layout and length of each.
+        parts: layout and length of each part.
     """
 
     parts: tuple[tuple["Layout", int], ...]
@@ -24,26 +24,26 @@ class Segments:
 
 @dataclasses.dataclass(frozen=True)
 class Factors:
-    """Parts that an axis runs through, the outermost first; its length is the product of theirs.
+    """Factors of an axis, the outermost first; its length is the product of theirs.
 
     Attributes:
-        parts: layout and length of each.
+        parts: layout and length of each part.
     """
 
     parts: tuple[tuple["Layout", int], ...]
 
 
 Layout: TypeAlias = str | Segments | Factors | None
-"""A group's name where the axis runs over that group, None where nothing on it can be permuted."""
+"""A group's name if the axis is that group, None if nothing on it can be permuted, or a composed layout."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Occurrence:
-    """One appearance of a group along an axis.
+    """One occurrence of a group along an axis.
 
     Attributes:
-        neuron: for each place of the axis, the neuron that it belongs to; -1 for none.
-        step: for each place of the axis, the distance to the same place of the next neuron.
+        neuron: for each index of the axis, the neuron that it belongs to; -1 for none.
+        step: for each index of the axis, the distance to the corresponding index of the next neuron.
     """
 
     group: str
@@ -52,7 +52,7 @@ class Occurrence:
 
 
 def occurrences(layout: Layout, size: int) -> list[Occurrence]:
-    """Where the groups of an axis of this length are found."""
+    """The occurrences of groups along an axis of this length."""
     if layout is None:
         return []
     if isinstance(layout, str):
@@ -78,7 +78,7 @@ def occurrences(layout: Layout, size: int) -> list[Occurrence]:
 
 
 def groups_in(layout: Layout) -> Iterator[str]:
-    """The names of the groups along an axis, once for each appearance."""
+    """The names of the groups along an axis, once for each occurrence."""
     if isinstance(layout, str):
         yield layout
     elif layout is not None:

@@ -1,4 +1,4 @@
-"""Names of groups that a person understands, from the paths of the parameters."""
+"""Readable names of groups, from the paths of the parameters."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from evojax_align._tree import home
 from evojax_align.symmetry.following import Labels
 
 COLLECTIONS = ("params", "batch_stats", "state")
-"""Where Flax and Haiku keep what a network is made of: no part of a name."""
+"""Path components of Flax and Haiku that are not part of a name."""
 
 LeafAxis: TypeAlias = tuple[int, int, int]
 """A leaf of the parameters, one of its axes, and the node of that axis."""
@@ -17,10 +17,10 @@ LeafAxis: TypeAlias = tuple[int, int, int]
 def given_names(
     labels: Labels, axes: Sequence[LeafAxis], inside: Mapping[int, int]
 ) -> tuple[dict[int, str], dict[int, str]]:
-    """Names of the groups, and of every class that is a whole axis of a parameter.
+    """Names of the groups, and of every class that is an entire axis of a parameter.
 
-    A class is named after the module of the first leaf that feeds it, or that leaf, or that leaf and axis; a class with
-    groups inside after what the modules of all its leaves share; a part of an axis after that axis.
+    A class is named after the module of the first leaf that feeds it, or after that leaf, or after that leaf and axis;
+    a class with nested groups after the common path of the modules of all its leaves; a part of an axis after the axis.
     """
     return _Names(labels, axes, inside).given()
 
@@ -28,11 +28,11 @@ def given_names(
 class _Names:
     def __init__(self, labels: Labels, axes: Sequence[LeafAxis], inside: Mapping[int, int]) -> None:
         self._classes, self._inside = labels.classes, inside
-        self._axes = sorted(axes, key=lambda entry: entry[2] in labels.fed)  # what feeds, before what is fed
+        self._axes = sorted(axes, key=lambda entry: entry[2] in labels.fed)  # feeding leaves first
         self._feeding = {labels.classes.find(node) for *_, node in axes if node not in labels.fed}
         paths = labels.network.paths
         collections = all(path.split("/")[0] in COLLECTIONS for path in paths)
-        suffix = "/value" if all(path.endswith("/value") for path in paths) else ""  # of flax.nnx
+        suffix = "/value" if all(path.endswith("/value") for path in paths) else ""  # from flax.nnx
         self._paths = [(path.partition("/")[2] if collections else path).removesuffix(suffix) for path in paths]
         self._taken: set[str] = set()
 
@@ -44,7 +44,7 @@ class _Names:
             shared = self._shared_module(outer)
             names[outer] = self._first_free(iter((shared, home(first), f"{first}.outer")))
         whole = list(dict.fromkeys(self._classes.find(node) for *_, node in self._axes))
-        whole.sort(key=lambda root: (not self._classes.is_free(root), root not in self._feeding))  # who chooses first
+        whole.sort(key=lambda root: (not self._classes.is_free(root), root not in self._feeding))  # order of choice
         for root in whole:
             leaf, axis = next((leaf, axis) for leaf, axis, n in self._axes if self._classes.find(n) == root)
             of_axis[root] = names.get(root) or self._first_free(self._candidates(leaf, axis))
@@ -56,14 +56,14 @@ class _Names:
         return names, of_axis
 
     def _holding(self, atom: int) -> list[int]:
-        """The leaves that have the atom on some axis."""
+        """The leaves with the atom on some axis."""
         return [leaf for leaf, _, node in self._axes if atom in self._classes.atoms(node)]
 
     def _first_path(self, atom: int) -> str:
         return next((self._paths[leaf] for leaf in self._holding(atom)), "")
 
     def _shared_module(self, atom: int) -> str:
-        """What the modules of all leaves that have the atom share."""
+        """The common path of the modules of all leaves with the atom."""
         modules = [self._paths[leaf].split("/")[:-1] for leaf in self._holding(atom)]
         shared = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*modules, strict=False))
         return "/".join(names[0] for names in shared)
@@ -79,7 +79,7 @@ class _Names:
         yield f"{path}[{axis}]"
 
     def _parts(self, node: int | None, name: str) -> Iterator[tuple[int, str]]:
-        """The atoms below an axis, with names that say where they lie."""
+        """The atoms of an axis, with names of their positions."""
         parts = None if node is None else self._classes.parts(node)
         if node is None or parts is None:
             if node is not None:

@@ -1,8 +1,8 @@
-"""Groups inside a group: the channels of every head may have an order of their own.
+"""Nested groups: the channels of every head may have their own order.
 
-A class is nested in another if each neuron of the outer one may permute the inner one differently. That holds where
-every value that has the inner axis has the outer one too, exactly once, and every operation goes along both in step:
-what happens to the inner entries of one outer neuron never touches those of another.
+A class is nested in another if the inner permutation may differ between neurons of the outer class. That holds if
+every value with the inner axis also has the outer one, exactly once, and if no operation mixes the inner entries of
+different outer neurons.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from evojax_align.symmetry.trace import Equation
 
 KEEPING = frozenset(
     (
-        *INSIDE,  # whose programs are looked at on their own
-        *ELEMENTWISE,  # those with several results: each goes with its own input
+        *INSIDE,  # their programs are checked separately
+        *ELEMENTWISE,  # with several results, each belongs to its own input
         *"""broadcast_in_dim concatenate copy cumlogsumexp cummax cummin cumprod cumsum dynamic_slice
         dynamic_update_slice expand_dims gather iota pad reduce_window reduce_window_max reduce_window_min
         reduce_window_sum rev slice sort split squeeze stack top_k transpose unstack""".split(),
@@ -27,16 +27,16 @@ KEEPING = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where an atom appears in a value: the axis, and within it the number of the run of factors."""
+    """An occurrence of an atom in a value: the axis, and the index of the segment in it."""
 
     axis: int
     run: int
 
 
 def cut_off(labels: Labels) -> set[int]:
-    """Parts of parameters that slices leave out, such as the rows of a position table beyond the length of the inputs.
+    """Parts of parameters that slices omit, such as the rows of a position table beyond the length of the inputs.
 
-    No output depends on them, so that they are no neurons, whatever order they are in.
+    No output depends on them, so that they are not neurons.
     """
     classes, program = labels.classes, labels.programs[0]
     leaves = dict(zip(labels.network.params, labels.leaf_axes, strict=True))
@@ -53,9 +53,9 @@ def cut_off(labels: Labels) -> set[int]:
 
 
 def nested(labels: Labels) -> dict[int, int]:
-    """For each class that lies inside another, the other one; nothing lies deeper than one level."""
+    """For each nested class, its outer class; nesting has only one level."""
     classes, left_out = labels.classes, cut_off(labels)
-    common: dict[int, set[int]] = {}  # what is found wherever an atom is found
+    common: dict[int, set[int]] = {}  # the classes that occur wherever an atom occurs
     for program in labels.programs:
         for axes in program.axes.values():
             here = {atom for node in axes for atom in classes.atoms(node) if classes.why_frozen(atom) is None}
@@ -65,7 +65,7 @@ def nested(labels: Labels) -> dict[int, int]:
                 common[atom] = common[atom] & others if atom in common else others
     found: dict[int, int] = {}
     sizes = {atom: classes.size(atom) for atom in common}
-    for inner, outers in sorted(common.items(), reverse=True):  # the later one was made inside the earlier
+    for inner, outers in sorted(common.items(), reverse=True):  # the later class was made inside the earlier one
         for outer in sorted(outers):
             if sizes[inner] < 2 or outer in found or inner in found or inner in found.values():
                 continue
@@ -76,7 +76,7 @@ def nested(labels: Labels) -> dict[int, int]:
 
 def _in_step(program: Program, classes: Classes, inner: int, outer: int) -> bool:
     """Whether no operation of a program mixes the inner neurons of different outer ones."""
-    pairs: dict[int, dict[_Place, int]] = {}  # for each value, where the inner class is, the axis of its outer one
+    pairs: dict[int, dict[_Place, int]] = {}  # by value and inner occurrence, the outer axis
     for value, axes in program.axes.items():
         found = _partners(axes, classes, inner, outer)
         if found is None:
@@ -86,7 +86,7 @@ def _in_step(program: Program, classes: Classes, inner: int, outer: int) -> bool
 
 
 def _partners(axes: Axes, classes: Classes, inner: int, outer: int) -> dict[_Place, int] | None:
-    """For each appearance of the inner class, the axis of its outer neurons; None if that is unclear."""
+    """For each occurrence of the inner class, the axis of its outer neurons; None if that is ambiguous."""
     runs = [(axis, run, atoms) for axis, node in enumerate(axes) for run, atoms in enumerate(_runs(node, classes))]
     found: dict[_Place, int] = {}
     for axis, run, atoms in runs:
@@ -108,7 +108,7 @@ def _partners(axes: Axes, classes: Classes, inner: int, outer: int) -> dict[_Pla
 
 
 def _runs(node: int | None, classes: Classes) -> list[list[int]]:
-    """The segments of an axis, each as the atoms that it runs through."""
+    """The segments of an axis, each as its atoms."""
     if node is None:
         return [[]]
     parts = classes.parts(node)
@@ -129,7 +129,7 @@ def _keeps(
     classes: Classes,
     nest: tuple[int, int],
 ) -> bool:
-    """Whether one operation goes along the inner and the outer axis in step."""
+    """Whether one operation keeps the inner entries of different outer neurons separate."""
     given = [pairs[value] for value in equation.inputs]
     if not any(given):
         return True
@@ -143,13 +143,13 @@ def _keeps(
         return _product_keeps(equation, given)
     if equation.name == "conv_general_dilated":
         summed = set(classes.atoms(axes[equation.inputs[1]][equation.params["dimension_numbers"].rhs_spec[1]]))
-        if nest[1] in summed and nest[0] not in summed and given[0]:  # each channel with its own order of groups
+        if nest[1] in summed and nest[0] not in summed and given[0]:  # each channel would have its own order of groups
             return False
         return _convolution_keeps(equation, given)
     if equation.name in INVARIANT_REDUCTIONS or equation.name in ("argmax", "argmin"):
         gone = equation.params["axes"]
         return all(place.axis in gone or outer not in gone for place, outer in given[0].items())
-    if equation.name in ("reshape", "tile"):  # an axis that is equal everywhere may have become one of outer neurons
+    if equation.name in ("reshape", "tile"):  # a constant axis may have become an axis of outer neurons
         before, after = (
             [atom for value in of for node in axes[value] for atom in classes.atoms(node)].count(nest[1])
             for of in (equation.inputs[:1], equation.outputs)
@@ -159,7 +159,7 @@ def _keeps(
 
 
 def _product_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bool:
-    """Axes that meet must belong to outer axes that meet; a free axis keeps its outer one."""
+    """Contracted axes must belong to contracted outer axes; a free axis keeps its outer axis."""
     (left_sum, right_sum), (left_batch, right_batch) = equation.params["dimension_numbers"]
     meets = (
         dict(zip((*left_sum, *left_batch), (*right_sum, *right_batch), strict=True)),
@@ -167,7 +167,7 @@ def _product_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bo
     )
     for side, (of_value, summed) in enumerate(zip(given, (left_sum, right_sum), strict=True)):
         for place, outer in of_value.items():
-            if place.axis not in summed and outer in summed:  # a sum over outer neurons, each in its own order
+            if place.axis not in summed and outer in summed:  # a sum over outer neurons with different inner orders
                 return False
             if place.axis not in meets[side]:
                 continue
@@ -178,7 +178,7 @@ def _product_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bo
 
 
 def _convolution_keeps(equation: Equation, given: Sequence[dict[_Place, int]]) -> bool:
-    """Groups of channels carry theirs along; all else must lie on one axis."""
+    """Groups of channels keep their channels; all others must be on one axis."""
     made, read, *_ = equation.params["dimension_numbers"].rhs_spec
     grouped = equation.params["feature_group_count"] > 1
     of_data, of_kernel = given

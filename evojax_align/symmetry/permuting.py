@@ -1,4 +1,4 @@
-"""Applying permutations to parameters by gather, and checking that the function stays the same."""
+"""Application of permutations to parameters by gather, and checks that the function does not change."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,22 +14,22 @@ from evojax_align.symmetry.spec import PermutationSpec
 
 
 def permute(spec: PermutationSpec, params: PyTree, permutations: Mapping[str, Any]) -> PyTree:
-    """Put the neurons of each named group into a new order.
+    """Permute the neurons of each named group.
 
     Args:
         spec: the network's symmetry.
-        params: parameters of the structure that the specification was read from.
-        permutations: for each group an index array; new neuron `i` is old neuron `index[i]`. Of a group inside
-            another, [outer, inner]: for each old outer neuron the order of its inner ones. Groups that are left out
-            are untouched.
+        params: parameters of the structure from which the specification was inferred.
+        permutations: for each group, an index array; new neuron `i` is old neuron `index[i]`. For a group inside
+            another, [outer, inner]: for each old outer neuron, the order of its inner neurons. Groups that are not
+            given are not changed.
 
     Returns:
-        Parameters of the same function; permuting them by `inverse(spec, permutations)` gives back every bit. For a
-        plain group that is `argsort(index)`; for a group inside another it depends on the order of that one too.
+        Parameters of the same function; permuting them by `inverse(spec, permutations)` restores every bit. The inverse
+        is `argsort(index)` for a plain group; for a nested group it also depends on the order of the outer group.
 
     Raises:
-        ValueError: for an unknown group, or an index array that is not a permutation. Under a trace the values
-            cannot be seen, and only their shape and type are checked.
+        ValueError: for an unknown group, or an index array that is not a permutation. Under a trace, only shape and
+            dtype are checked.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -48,20 +48,20 @@ def permute(spec: PermutationSpec, params: PyTree, permutations: Mapping[str, An
 
 
 def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) -> PyTree:
-    """Like `permute`, but an index may repeat or leave out neurons, as a semi-matching does.
+    """Like `permute`, but index arrays may repeat neurons and omit others, as in a semi-matching.
 
     Args:
         spec: the network's symmetry.
-        params: parameters of the structure that the specification was read from.
-        indices: for each group an index array of its size. Groups that are left out are untouched.
+        params: parameters of the structure from which the specification was inferred.
+        indices: for each group, an index array of its size. Groups that are not given are not changed.
 
     Returns:
         Parameters in which new neuron `i` of a group is a copy of old neuron `index[i]`; the function changes
         unless every index array is a permutation.
 
     Raises:
-        ValueError: for an unknown group, an index array of another shape or type, or an index out of range. Under a
-            trace the last cannot be seen, and is clipped.
+        ValueError: for an unknown group, an index array of another shape or dtype, or an index out of range. Under a
+            trace, an index out of range is clipped.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -73,7 +73,7 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
     """
     for group, index in indices.items():
         _check_index(spec, group, index)
-    on_host = _checks.on_host((params, dict(indices)))  # by NumPy, which compiles nothing
+    on_host = _checks.on_host((params, dict(indices)))  # NumPy needs no compilation
     given = {group: np.asarray(index) for group, index in indices.items()} if on_host else indices
 
     def gather(path: tuple[Any, ...], leaf: Any) -> Any:
@@ -92,9 +92,9 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
 def reorder(
     array: Any, layouts: Sequence[Layout], indices: Mapping[str, Any], parents: Mapping[str, str], numbers: Any = jnp
 ) -> Any:
-    """Gather the entries of one array whose axes run over groups; groups without an index are untouched.
+    """Gather the entries of one array along the axes of groups; groups without an index are not changed.
 
-    An inner group is put in order first, neuron by neuron of the outer one, and then the outer group. `numbers` is the
+    An inner group is permuted first, for each neuron of the outer group, and then the outer group. `numbers` is the
     module of the arrays: `jax.numpy` or `numpy`.
     """
     shape = jnp.shape(array)
@@ -146,7 +146,7 @@ def reorder(
 def _outer_of(
     inner: Occurrence, group: str, axis: int, found: Sequence[Sequence[Occurrence]]
 ) -> tuple[int, Occurrence]:
-    """The appearance of the outer group that an inner one goes with: on the same axis, or else on the only other."""
+    """The occurrence of the outer group for an inner one: on the same axis, or else the only other occurrence."""
     here = [of for of in found[axis] if of.group == group and (of.neuron[inner.neuron >= 0] >= 0).all()]
     if here:
         return axis, here[0]
@@ -164,25 +164,25 @@ def _outer_of(
 
 
 def _take_across(array: Any, index: Any, outer: int, inner: int, numbers: Any) -> Any:
-    """Along one axis, the entries that `index` [outer, inner] names for each place of another axis."""
+    """Gather entries along one axis by `index` [outer, inner], separately for each index of another axis."""
     shape = [1] * array.ndim
     shape[outer], shape[inner] = index.shape
     index = (index if outer < inner else index.T).reshape(shape)
-    if numbers is np:  # which has no mode: an index out of range is an error
+    if numbers is np:  # NumPy has no `mode`: an index out of range is an error
         return np.take_along_axis(array, index, axis=inner)
     return jnp.take_along_axis(array, index, axis=inner, mode="clip")
 
 
 def compose(spec: PermutationSpec, first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Array]:
-    """The permutations that do in one step what `first` and then `second` do.
+    """The composition of two permutations: `first`, then `second`.
 
     Args:
         spec: the network's symmetry.
-        first: for each group an index array; groups that are left out are untouched.
+        first: for each group, an index array; groups that are not given are not changed.
         second: likewise.
 
     Returns:
-        Index arrays of every group, with `permute(spec, p, compose(spec, f, s))` equal to
+        Index arrays of every group such that `permute(spec, p, compose(spec, f, s))` equals
         `permute(spec, permute(spec, p, f), s)`.
 
     Example:
@@ -202,20 +202,20 @@ def compose(spec: PermutationSpec, first: Mapping[str, Any], second: Mapping[str
 def composed(
     first: Mapping[str, Any], second: Mapping[str, Any], parents: Mapping[str, str], numbers: Any = jnp
 ) -> dict[str, Any]:
-    """As `compose`, for the groups of `second`, by the module of the arrays."""
+    """Like `compose`, for the groups of `second`, with the module of the arrays."""
     found = {}
     for group, order in second.items():
         outer = parents.get(group)
         if outer is None:
             found[group] = first[group][order]
-        else:  # the neuron k of the outer group that `second` sees is the old one first[outer][k]
+        else:  # neuron k of the outer group in `second` is the old neuron first[outer][k]
             moved = numbers.take_along_axis(first[group][first[outer]], order, axis=-1)
             found[group] = moved[numbers.argsort(first[outer])]
     return found
 
 
 def inverse(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str, Array]:
-    """The permutations that undo these: `permute` by one and then by the other gives back every bit.
+    """The inverse permutations: `permute` by both in turn restores every bit.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -234,7 +234,7 @@ def inverse(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[str,
 
 
 def identity(spec: PermutationSpec) -> dict[str, Array]:
-    """The permutations that leave every neuron in place.
+    """The identity permutation of every group.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -254,7 +254,7 @@ def _complete(spec: PermutationSpec, permutations: Mapping[str, Any]) -> dict[st
 
 
 def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]:
-    """One random permutation of every group.
+    """Draw a random permutation of every group.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -272,7 +272,7 @@ def random_permutations(spec: PermutationSpec, key: PRNGKey) -> dict[str, Array]
 
 
 def drawn_orders(spec: PermutationSpec, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """One random permutation of every group, by NumPy, which compiles nothing."""
+    """Draw a random permutation of every group with NumPy, without compilation."""
     in_place = {group: np.empty(spec.shape_of(group), np.int32) for group in spec.groups}
     for order in in_place.values():
         order[...] = np.arange(order.shape[-1])
@@ -280,7 +280,7 @@ def drawn_orders(spec: PermutationSpec, random: np.random.Generator) -> dict[str
 
 
 def _random_order(key: PRNGKey, shape: tuple[int, ...]) -> Array:
-    """Each line along the last axis in a random order of its own."""
+    """An independent random order along the last axis, for each index of the others."""
     if len(shape) == 1:
         return jax.random.permutation(key, jnp.arange(shape[0], dtype=jnp.int32))
     lines = jnp.broadcast_to(jnp.arange(shape[-1], dtype=jnp.int32), shape)
@@ -293,7 +293,7 @@ def verify(
     """The largest absolute change of any output over `draws` random permutations of all groups at once.
 
     Args:
-        spec: the symmetry in question, inferred or written by hand.
+        spec: the symmetry to verify, inferred or written by hand.
         apply: the network.
         params: parameters of one network.
         x: a batch of inputs.
@@ -301,8 +301,8 @@ def verify(
         draws: number of random permutations.
 
     Returns:
-        About zero, up to the rounding of sums in another order, if the symmetry is one. An output that is no
-        floating-point number counts as a change of 1 where it differs. NaN where an output is NaN.
+        Zero up to the rounding of sums in another order if the symmetry is correct. An output that is not
+        floating-point counts as a change of 1 where it differs. NaN if an output is NaN.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -330,7 +330,7 @@ def verify(
 
 
 def check_order(spec: PermutationSpec, group: str, index: Any, argument: str = "permutations") -> None:
-    """Refuse what is no permutation of a group; under a trace the values cannot be seen."""
+    """Raise an error for an array that is not a permutation of a group; under a trace, values are not checked."""
     _check_index(spec, group, index, argument)
     if _checks.is_concrete(index):
         _check_bijection(f"{argument}[{group!r}]", np.asarray(index))
@@ -359,5 +359,5 @@ def _check_bijection(argument: str, index: np.ndarray) -> None:
                 argument,
                 f"an index array that repeats neurons {repeated[:3].tolist()}",
                 f"each of 0 to {line.size - 1} once",
-                "A semi-matching is no permutation: apply it with `select`, or match with `one_to_one`.",
+                "A semi-matching is not a permutation: apply it with `select`, or match with `one_to_one`.",
             )

@@ -1,4 +1,4 @@
-"""The rules of operations that go along an axis in order, address entries by number, or count places."""
+"""The rules of operations that depend on the order of an axis, address entries by index, or return indices."""
 
 from collections.abc import Sequence
 from typing import SupportsIndex
@@ -10,7 +10,7 @@ from evojax_align.symmetry.trace import Equation
 
 @register("argmax argmin")
 def _arg_reduce(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """The result counts along the reduced axis, so that axis has an order."""
+    """The result is an index along the reduced axis, so that axis is not permuted."""
     for axis in equation.params["axes"]:
         classes.freeze(axes[0][axis], classes.at)
     return [without(axes[0], equation.params["axes"])]
@@ -28,8 +28,8 @@ def _reverse(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], 
 
 @register("sort")
 def _sort(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Sorted numbers do not depend on the order in which they came, so that of a single operand the axis may be
-    permuted. Several operands are put into one order, in which equal keys stay as they came."""
+    """Sorted numbers do not depend on their original order, so that the axis of a single operand may be permuted.
+    Several operands are sorted together, and the order of equal keys is that of the input."""
     sorted_axis = equation.params["dimension"]
     if len(axes) == 1:
         return [_ranked(equation, axes[0], sorted_axis, shapes[0][sorted_axis], classes)]
@@ -39,7 +39,7 @@ def _sort(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], cla
 
 @register("top_k")
 def _top_k(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """The largest values do not depend on the order either; their places do."""
+    """The largest values do not depend on the order either; their indices do."""
     axis, count = equation.params.get("axis", -1) % len(shapes[0]), equation.params["k"]
     if 1 not in classes.unused:
         classes.stop([axes[0][axis]], [()])
@@ -47,7 +47,7 @@ def _top_k(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], cl
 
 
 def _ranked(equation: Equation, nodes: Axes, axis: int, size: int, classes: Classes) -> Axes:
-    """The same axes, of which one counts ranks."""
+    """The same axes, with one replaced by an axis of ranks."""
     return (*nodes[:axis], classes.fixed(size, equation.name), *nodes[axis + 1 :])
 
 
@@ -61,8 +61,8 @@ def _fft(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], clas
 
 @register("scatter scatter-add scatter-sub scatter-mul scatter-min scatter-max")
 def _scatter(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Axes that updates cover as a whole are kept, those that are addressed by number are not permuted. The order of
-    the updates says which of them stays where several are set at one place."""
+    """Axes that updates cover entirely are kept; axes that are addressed by index are not permuted. The order of the
+    updates matters if several are written to one index."""
     numbers = equation.params["dimension_numbers"]
     operand, index, updates = (list(nodes) for nodes in axes)
     gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
@@ -92,7 +92,7 @@ def _scatter(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], 
 
 
 def _ordered(nodes: Axes, ordered: Sequence[SupportsIndex], shape: Shape, classes: Classes) -> Axes:
-    """The same axes, of which some are mixed."""
+    """The same axes, with some of them frozen."""
     out = list(nodes)
     for axis in ordered:
         if shape[axis] != 1:
@@ -102,7 +102,7 @@ def _ordered(nodes: Axes, ordered: Sequence[SupportsIndex], shape: Shape, classe
 
 @register("reduce_window_max reduce_window_min reduce_window_sum reduce_window")
 def _window(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Pooling: axes that the window does not run along are kept."""
+    """Pooling: axes of window size 1 are kept."""
     count = len(equation.shapes)
     params, values = equation.params, axes[:count]
     together = [classes.unite(*nodes) for nodes in zip(*values, strict=True)]
@@ -117,14 +117,14 @@ def _window(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], c
 
 @register("iota")
 def _iota(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Counts along one axis, and is the same along all others."""
+    """Indices along one axis, constant along all others."""
     shape, dimension = equation.params["shape"], equation.params["dimension"]
     return [tuple(classes.fixed(n, "iota") if axis == dimension else None for axis, n in enumerate(shape))]
 
 
 @register("gather")
 def _gather(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Axes that are taken whole are kept, those that are addressed by number are not permuted."""
+    """Axes that are taken entirely are kept; axes that are addressed by index are not permuted."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     operand, index = axes[0], list(axes[1])
     for i, j in zip(numbers.operand_batching_dims, numbers.start_indices_batching_dims, strict=True):
@@ -172,7 +172,7 @@ def _dynamic_update(equation: Equation, axes: Sequence[Axes], shapes: Sequence[S
 
 @register("stack")
 def _stack(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Values of one shape, laid along a new axis that counts them."""
+    """Values of one shape, stacked along a new axis that is not permuted."""
     axis = equation.params["axis"]
     made = [classes.unite(*nodes) for nodes in zip(*axes, strict=True)]
     return [(*made[:axis], classes.fixed(len(axes)), *made[axis:])]

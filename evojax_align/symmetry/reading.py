@@ -1,4 +1,4 @@
-"""Reading the activations of every group from the network's own trace; no network needs hooks."""
+"""Extraction of the activations of every group from the network's own trace, without hooks."""
 
 import dataclasses
 import math
@@ -24,23 +24,23 @@ def activations(
 ) -> dict[str, Float[Array, "samples *neurons"]]:
     """Activations of the neurons of every group.
 
-    A group is read where the network itself uses it: at the values that are summed over its neurons, which is after
-    the nonlinearity where there is one. All other axes count as samples (so does every place of a map, and every step
-    of a `scan`), but those that run over neurons themselves: their order means nothing, and they are averaged. A group
-    that is used at several places is read at each, and the places are laid end to end along the samples. Where the uses
-    lie deep inside other programs, the group is read from what comes out of them. A group that data never reach, or
-    that holds other groups, is left out.
+    A group is read where the network uses it: at the values that are summed over its neurons, which is after the
+    nonlinearity if there is one. All other axes count as samples, including the positions of a feature map and the
+    steps of a `scan`, except axes of other neurons, which are averaged since their order has no meaning. If a group is
+    used at several values, it is read at each, and they are concatenated along the samples. If the uses are deep inside
+    other programs, the group is read from the results of these. A group that data do not reach, or that has nested
+    groups, is omitted.
 
     Args:
         spec: the network's symmetry.
         apply: the network.
         params: parameters of one network.
         x: a batch of inputs.
-        positions: of each sample, take at most this many places of a map, evenly spread; all by default.
+        positions: use at most this many positions of a feature map for each sample, evenly spaced; all by default.
 
     Returns:
-        For each group an array [samples, neurons]; permuting the network permutes its columns. For a group inside
-        another, [samples, neurons of the outer one, neurons].
+        For each group, an array [samples, neurons]; permuting the network permutes its columns. For a group inside
+        another, [samples, neurons of the outer group, neurons].
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -60,9 +60,9 @@ def activations(
 def reader(
     spec: PermutationSpec, apply: Apply, *, positions: int | None = None
 ) -> Callable[[PyTree, PyTree], dict[str, list[Array]]]:
-    """A function of parameters and inputs like `activations`, with one array for each place where a group is used.
+    """A function of parameters and inputs like `activations`, with one array for each value where a group is used.
 
-    The network is traced once for all calls with arrays of the same types.
+    The network is traced once for all calls with arrays of the same shapes and dtypes.
     """
     if positions is not None:
         _checks.positive("positions", positions)
@@ -93,7 +93,7 @@ def reader(
 def _values(
     labels: Labels, known: Mapping[int, Array], wanted: Iterable[tuple[int, int | None]]
 ) -> dict[tuple[int, int | None], Array]:
-    """Values of the trace, and values inside its loops, with a leading axis of steps."""
+    """Values of the trace, and values inside its loops with a leading axis of steps."""
     trace = labels.network.trace
     by_loop: dict[int | None, list[int]] = {}
     for value, loop in sorted(wanted, key=str):
@@ -110,17 +110,17 @@ def _values(
 
 
 def layouts_of(labels: Labels, names: Mapping[int, str], value: int, loop: int | None = None) -> tuple[Layout, ...]:
-    """How groups lie along each axis of a value of the trace, or of one inside a loop, after the axis of steps."""
+    """The layout of each axis of a value of the trace, or of a value inside a loop, after the axis of steps."""
     axes = labels.programs[loop or 0].axes[value]
     return (*(() if loop is None else (None,)), *(layout(labels.classes, names, node) for node in axes))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """A value where a group is read, and the axis that it lies on.
+    """A value where a group is read, and the axis of the group.
 
     Attributes:
-        loop: the program whose value it is, if it lies inside a loop.
+        loop: the program of the value, if it is inside a loop.
     """
 
     value: int
@@ -129,12 +129,12 @@ class _Place:
 
 
 def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> dict[str, list[_Place]]:
-    """The places where each group is read: products, or else sums, or else where it comes out of a program."""
+    """The values where each group is read: inputs of products, else of sums, else results of a program."""
     found: dict[str, dict[str, list[_Place]]] = {group: {} for group in spec.groups}
 
     def add(place: _Place, kind: str) -> None:
         if not jnp.issubdtype(labels.programs[place.loop or 0].trace.dtypes[place.value], jnp.inexact):
-            return  # what a median asks of its values: whether any is NaN
+            return  # the test for NaN in a median
         node = labels.programs[place.loop or 0].axes[place.value][place.axis]
         for atom in labels.classes.atoms(node):
             if atom in names:
@@ -164,7 +164,7 @@ def _places(spec: PermutationSpec, labels: Labels, names: Mapping[int, str]) -> 
 def _columns(
     value: Array, layouts: Sequence[Layout], axis: int, group: str, spec: PermutationSpec, positions: int | None
 ) -> Iterator[Array]:
-    """The group's columns, one array for each of its appearances along the axis."""
+    """The group's columns, one array for each of its occurrences along the axis."""
     for array, kinds, axes in unfolded(value, layouts, axis, group, spec.parents.get(group)):
         yield _as_columns(array, kinds, axes, positions)
 
@@ -172,12 +172,12 @@ def _columns(
 def unfolded(
     value: Any, layouts: Sequence[Layout], axis: int, group: str, outer: str | None
 ) -> Iterator[tuple[Any, tuple[Layout, ...], tuple[int, ...]]]:
-    """As `exposed`, and where the group lives in another, with an axis of its own for that one too; gives both axes."""
+    """Like `exposed`, for a nested group also with a separate axis of the outer group; also returns both axes."""
     for array, kinds, at in exposed(value, layouts, axis, group):
         if outer is None:
             yield array, kinds, (at,)
             continue
-        own = range(axis, axis + len(kinds) - len(layouts) + 1)  # what the axis was unfolded to
+        own = range(axis, axis + len(kinds) - len(layouts) + 1)  # the axes to which the axis was unfolded
         holding = [i for i, kind in enumerate(kinds) if outer in groups_in(kind)]
         (other,) = [i for i in holding if i in own] or holding
         for deeper, of_deeper, there in exposed(array, kinds, other, outer):
@@ -188,7 +188,7 @@ def unfolded(
 def exposed(
     value: Any, layouts: Sequence[Layout], axis: int, group: str
 ) -> Iterator[tuple[Any, tuple[Layout, ...], int]]:
-    """Cut and unfold an axis until the group has one of its own; gives the array, its layouts, and that axis."""
+    """Slice and reshape an axis until the group is a separate axis; return the array, its layouts and that axis."""
     layouts = tuple(layouts)
     here = layouts[axis]
     if here == group:
@@ -210,11 +210,11 @@ def exposed(
 
 
 def _as_columns(value: Array, layouts: Sequence[Layout], neurons: tuple[int, ...], positions: int | None) -> Array:
-    """Average over other neurons, take the rest for samples, and put the neurons last."""
+    """Average over other neurons, flatten the other axes to samples, and put the neurons last."""
     averaged = [i for i, kind in enumerate(layouts) if kind is not None and i not in neurons]
     value = jnp.mean(value, averaged, keepdims=True) if averaged else value
     value = jnp.moveaxis(value, neurons, range(-len(neurons), 0))
-    if jnp.iscomplexobj(value):  # both parts, as twice as many samples
+    if jnp.iscomplexobj(value):  # both parts, as twice the number of samples
         value = jnp.concatenate([value.real, value.imag]) if value.ndim > len(neurons) else value.real
     samples, shape = value.shape[: -len(neurons)], value.shape[-len(neurons) :]
     count = math.prod(samples[1:])
@@ -225,7 +225,7 @@ def _as_columns(value: Array, layouts: Sequence[Layout], neurons: tuple[int, ...
 
 
 def groups_of_classes(spec: PermutationSpec, labels: Labels) -> dict[int, str]:
-    """Which class of the trace each group of the specification is."""
+    """The group of the specification for each class of the trace."""
     group_of: dict[int, str] = {}
     network, classes = labels.network, labels.classes
     for path, leaf, nodes in zip(network.paths, network.params, labels.leaf_axes, strict=True):
@@ -236,7 +236,7 @@ def groups_of_classes(spec: PermutationSpec, labels: Labels) -> dict[int, str]:
 
 
 def _pairs(entry: Layout, node: int | None, labels: Labels) -> Iterable[tuple[int, str]]:
-    """Go down a layout and a class side by side, as far as they are made up in the same way."""
+    """Descend a layout and a class together, as far as their compositions agree."""
     parts = None if node is None else labels.classes.parts(node)
     if node is None or entry is None:
         return ()

@@ -1,13 +1,13 @@
-"""How each primitive carries the axes of its inputs to its outputs: one function each.
+"""Rules that map the axes of the inputs of each primitive to those of its outputs.
 
-A rule promises: if the inputs are permuted along their axes, each by the permutation of its node's class, the outputs
-come out permuted in the same way. Inference is the composition of these promises, and what has no rule is frozen.
-Where inputs meet on an axis, the output runs over what `classes.unite` returns, never over one of them: that one may be
-equal everywhere, where the other is not.
+A rule guarantees: if the inputs are permuted along their axes, each by the permutation of its node's class, the outputs
+are permuted in the same way. Inference is the composition of rules, and axes of a primitive without a rule are frozen.
+If several inputs have an axis in common, the axis of the output is what `classes.unite` returns, never the axis of one
+input, which may be constant while another is not.
 
-To teach a primitive, write a function `rule(equation, axes, shapes, classes) -> axes of each output` and register it.
-Whatever changes the meaning of the primitive (look at all its parameters) must be followed, or frozen by
-`classes.stop`. An axis that comes out with length 1 is dropped by the caller.
+To support a primitive, write a function `rule(equation, axes, shapes, classes) -> axes of each output` and register it.
+The rule must handle all parameters that change the meaning of the primitive, or freeze axes by `classes.stop`. An
+output axis of length 1 is dropped by the caller.
 """
 
 import dataclasses
@@ -24,9 +24,9 @@ class Use:
     """An input axis that an equation sums over.
 
     Attributes:
-        value: the value in its trace; None where it lies too deep inside to be read.
+        value: the value in its trace; None if it is nested too deeply to be read.
         from_data: whether the value depends on data.
-        loop: the program whose value it is, if that is the body of a `scan` of the network.
+        loop: the program of the value, if that is the body of a `scan` of the network.
     """
 
     value: int | None
@@ -56,7 +56,7 @@ PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
 def register(names: str | Iterable[str]) -> Callable[[Rule], Rule]:
-    """Register a rule under each of the primitive names, which a string separates by spaces."""
+    """Register a rule for primitives, by names or a string of names separated by spaces."""
 
     def add(rule: Rule) -> Rule:
         RULES.update(dict.fromkeys(names.split() if isinstance(names, str) else names, rule))
@@ -79,21 +79,21 @@ def summed_axes(equation: Equation) -> list[tuple[int, int]]:
 
 
 def without(nodes: Axes, axes: Sequence[SupportsIndex]) -> Axes:
-    """The axes but for some."""
+    """The axes without some of them."""
     return tuple(node for axis, node in enumerate(nodes) if axis not in axes)
 
 
 @register(ELEMENTWISE)
 def _elementwise(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Scalars and axes of length 1 are the same everywhere and bind nothing."""
-    if equation.primitive.multiple_results:  # each output goes with its own input
+    """Scalars and axes of length 1 are constant and impose no condition."""
+    if equation.primitive.multiple_results:  # each output belongs to its own input
         return [tuple(value) for value in axes]
     return [tuple(classes.unite(*nodes) for nodes in zip(*(value for value in axes if value), strict=True))]
 
 
 @register("psum psum2 psum_invariant pmax pmin")
 def _collective(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Over devices entry by entry; an axis of `vmap` stands as its number, and is reduced."""
+    """Elementwise over devices; an axis of `vmap` is given by its number and is reduced."""
     gone = [axis for axis in equation.params["axes"] if isinstance(axis, int)]
     if gone and equation.params.get("axis_index_groups") is not None:
         return classes.stop([node for value in axes for node in value], equation.shapes)
@@ -112,8 +112,8 @@ def _dot_general(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
 
 @register("conv_general_dilated")
 def _convolution(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Channels are summed over and made; places stay. Of a grouped convolution whole groups may move, and within each
-    the channels that it reads and those that it makes."""
+    """Input channels are summed over, and output channels are new; positions are kept. In a grouped convolution, groups
+    may be permuted, and in each group its input and its output channels."""
     numbers = equation.params["dimension_numbers"]
     (batch, into, *places), (made, read, *window) = numbers.lhs_spec, numbers.rhs_spec
     given, kernel = axes
@@ -150,7 +150,7 @@ def _broadcast(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape]
 
 @register("tile")
 def _tile(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Repeats are equal, one after the other."""
+    """Equal copies, concatenated."""
     repeats = map(int, equation.params["reps"])
     given = zip(axes[0], shapes[0], repeats, strict=True)
     return [tuple(classes.factors([(None, count), (node, size)]) for node, size, count in given)]
@@ -175,10 +175,10 @@ def _expand(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], c
 
 @register("reshape")
 def _reshape(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Merged axes are factors of the new one; an axis that is split is made of factors from then on."""
+    """Merged axes become factors of the new axis; an axis that is split is composed of factors from then on."""
     if 0 in shapes[0]:
         return classes.stop(axes[0], equation.shapes)
-    order = equation.params.get("dimensions")  # the order in which entries are read; None: row by row
+    order = equation.params.get("dimensions")  # the order of axes; None for row-major order
     order = range(len(shapes[0])) if order is None else order
     out: list[int | None] = []
     for old, new in _matching_runs(tuple(shapes[0][axis] for axis in order), equation.params["new_sizes"]):
@@ -223,7 +223,7 @@ def _concatenate(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shap
 
 @register("pad")
 def _pad(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """What is put before and after is the same everywhere; negative padding cuts off."""
+    """Padding is constant; negative padding removes entries."""
     out: list[int | None] = []
     for node, size, padding in zip(axes[0], shapes[0], equation.params["padding_config"], strict=True):
         low, high, between = map(int, padding)
@@ -239,7 +239,7 @@ def _pad(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], clas
 
 @register("slice")
 def _slice(equation: Equation, axes: Sequence[Axes], shapes: Sequence[Shape], classes: Classes) -> list[Axes]:
-    """Stretches of an axis become segments of it; steps need an order."""
+    """Ranges of an axis become segments of it; strides freeze it."""
     starts, stops = equation.params["start_indices"], equation.params["limit_indices"]
     strides = equation.params["strides"] or (1,) * len(starts)
     out: list[int | None] = []

@@ -1,8 +1,8 @@
-"""Which values of a network are linear in its parameters, so that work can be shared along a line of parameters.
+"""Values of a network that are linear in its parameters, and can be shared along a line of parameters.
 
-On the line (1 - t) a + t b such a value is (1 - t) v(a) + t v(b): the products of the data with the first layer's
-weights, above all. They are computed once for each end and interpolated. Permuting the parameters only reorders them,
-so that they also serve every alignment of the same parent.
+On the line (1 - t) a + t b, such a value is (1 - t) v(a) + t v(b); the main example is the product of the data with
+the first layer's weights. These values are computed once for each end and interpolated. Permuting the parameters only
+reorders them, so that they are also shared by all alignments of the same parent.
 """
 
 import dataclasses
@@ -14,19 +14,19 @@ from evojax_align.symmetry.rules import PRODUCTS, summed_axes
 from evojax_align.symmetry.trace import Equation, depends_on, needed
 
 LINEAR = frozenset("add sub neg add_any reduce_sum reshape transpose broadcast_in_dim squeeze copy".split())
-"""Linear in all inputs together."""
+"""Primitives that are linear in all inputs jointly."""
 BILINEAR = frozenset(("mul", *PRODUCTS))
-"""Linear in each input while the others are fixed."""
+"""Primitives that are linear in each input with the others fixed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """The values at which the work that all points of a line share ends.
+    """The last values of the trace that all points of a line share.
 
     Attributes:
         linear: values that are linear in the parameters and depend on data.
-        constant: values that depend on data alone.
-        parameters: leaves of the parameters that are used beyond these values.
+        constant: values that depend only on data.
+        parameters: leaves of the parameters that are used after these values.
     """
 
     linear: tuple[int, ...]
@@ -62,7 +62,7 @@ def _is_linear(equation: Equation, linear: set[int], from_params: set[int], labe
     if equation.mutates or any(value not in linear for value in varying):
         return False
     if any(_is_permuted(labels, equation.inputs[i], axis) for i, axis in summed_axes(equation)):
-        return False  # a sum over neurons is not reordered by a permutation, and changed by a many-to-one match
+        return False  # a permutation does not reorder a sum over neurons, and a many-to-one match changes it
     return equation.name in LINEAR or (equation.name in BILINEAR and len(varying) == 1)
 
 

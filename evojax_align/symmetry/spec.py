@@ -19,9 +19,9 @@ class Frozen:
     """Axes of parameters that could not be permuted because of one operation.
 
     Attributes:
-        primitive: name of the primitive; "constant" for an array written into the network; in `fixed` "data", "output"
+        primitive: name of the primitive; "constant" for a constant array of the network; in `fixed`, "data", "output"
             or "position".
-        source: file, line and function that used it.
+        source: file, line and function of its use.
         axes: (path, axis) of every parameter axis that it froze.
 
     Example:
@@ -44,22 +44,22 @@ class Frozen:
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True, eq=True)
 class PermutationSpec:
-    """Which axes of which parameters run over the same neurons.
+    """The axes of parameters that run over the same neurons, by group.
 
     Permuting all the axes of one group by the same permutation leaves the function of the network unchanged. A
     specification is hashable and static under JAX's transformations: close over it, or pass it through `jit`.
 
     Attributes:
-        groups: number of neurons of each group. Empty where nothing can be permuted.
-        axes: for each leaf path, what each of its axes runs over: a group's name, None where it belongs to no group, or
-            `Segments` and `Factors` of these where the axis is composed.
-        units: for each leaf that feeds units, (axis, name): the axis that runs over the units that it feeds (for a
-            dense kernel and its bias, the outputs) and the name that all leaves feeding the same units share.
-        frozen: what could not be permuted because of an operation, and which.
-        fixed: what has its order from outside the network: axes that run over features of the inputs ("data") or over
-            outputs, and axes that count places, such as those of a convolution's window ("position").
-        parents: for each group that lives inside another, that other one: every neuron of it has its own order of the
-            inner group, whose permutations are then arrays [neurons of the outer group, neurons of the inner].
+        groups: number of neurons of each group; empty if nothing can be permuted.
+        axes: for each leaf path, the layout of each of its axes: a group's name, None for no group, or `Segments` and
+            `Factors` of these for a composed axis.
+        units: for each leaf that feeds units, (axis, name): the axis over the units that it feeds (for a dense kernel
+            and its bias, the outputs), and the common name of all leaves that feed the same units.
+        frozen: axes that could not be permuted because of an operation, with the operation.
+        fixed: axes whose order is given from outside the network: features of the inputs ("data"), outputs, and
+            positions, such as those of a convolution's window ("position").
+        parents: for each nested group, its outer group: every outer neuron has its own order of the inner group, whose
+            permutations are arrays [neurons of the outer group, neurons of the inner group].
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -88,7 +88,7 @@ class PermutationSpec:
                 _checks.one_of("parents", name, self.groups)
             if outer in self.parents:
                 came = f"{inner!r} in {outer!r} in {self.parents[outer]!r}"
-                raise _checks.bad("parents", came, "one level", "Let the innermost group have one order for all.")
+                raise _checks.bad("parents", came, "one level", "Use one common order for the innermost group.")
 
     def __hash__(self) -> int:
         fields = (self.groups, self.axes, self.units, self.parents)
@@ -99,12 +99,12 @@ class PermutationSpec:
         return type(self), (*map(dict, fields), self.frozen, self.fixed, dict(self.parents))
 
     def shape_of(self, group: str) -> tuple[int, ...]:
-        """Shape of the group's index arrays: [neurons], or [neurons of the outer group, neurons]."""
+        """The shape of the group's index arrays: [neurons], or [neurons of the outer group, neurons]."""
         outer = self.parents.get(group)
         return (self.groups[group],) if outer is None else (self.groups[outer], self.groups[group])
 
     def leading(self, params: PyTree, argument: str = "params") -> int:
-        """Number of axes that the leaves have before those described: 0 for one network, 1 for a population.
+        """Number of leading axes of the leaves: 0 for one network, 1 for a population.
 
         Raises:
             ValueError: for parameters that are neither.
@@ -124,12 +124,12 @@ class PermutationSpec:
         return count
 
     def check_leaf(self, path: str, shape: tuple[int, ...], argument: str = "params") -> None:
-        """Refuse a leaf of the parameters that this specification does not describe.
+        """Raise an error for a leaf of the parameters that this specification does not describe.
 
         Args:
-            path: of the leaf.
-            shape: of the leaf.
-            argument: what the caller calls the parameters.
+            path: path of the leaf.
+            shape: shape of the leaf.
+            argument: the name of the parameters in errors.
 
         Raises:
             ValueError: for an unknown path, another number of axes, or another number of neurons.

@@ -1,9 +1,9 @@
-"""A network's computation as one straight list of equations, read from its jaxpr.
+"""A network's computation as a flat list of equations, from its jaxpr.
 
-Nested programs that only group equations (`jit`, `remat`, `closed_call`) are laid out flat. A function with its own
-derivative (`custom_jvp`, `custom_vjp`) stays one equation, so that what is evaluated from a trace has the gradients
-that its author wrote. The same list serves three readers: the inference of symmetry, the reading of activations, and
-the sharing of work in a sweep.
+Nested programs that only group equations (`jit`, `remat`, `closed_call`) are inlined. A function with a custom
+derivative (`custom_jvp`, `custom_vjp`) remains one equation, so that evaluation of a trace has the gradients that its
+author defined. The list is used for the inference of symmetry, the extraction of activations, and the sharing of values
+in a sweep.
 """
 
 import collections
@@ -26,18 +26,17 @@ FLATTENED = {
     "remat2": "jaxpr",
     "checkpoint": "jaxpr",
 }
-"""Primitives that only group equations, and the parameter that holds the grouped program."""
+"""Primitives that only group equations, with the parameter that contains the program."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Equation:
-    """One operation; values are known by their number in the trace.
+    """One operation; values are represented by their number in the trace.
 
     Attributes:
-        source: file, line and function that wrote it.
+        source: file, line and function of the operation.
         shapes: shapes of the outputs.
-        mutates: whether it works on a reference to memory: then equations that do not take its outputs may see what it
-            did.
+        mutates: whether it works on a reference to memory, so that equations without its outputs may depend on it.
     """
 
     primitive: core.Primitive
@@ -56,7 +55,7 @@ class Equation:
 
 @dataclasses.dataclass
 class Trace:
-    """The equations of a program in order, and what is known of its values."""
+    """The equations of a program in order, with the shapes and constants of its values."""
 
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
@@ -80,7 +79,7 @@ class NetworkTrace:
         paths: path of each leaf of the parameters.
         params: the value of each leaf of the parameters.
         data: the value of each leaf of `x`.
-        structure: how the outputs are nested.
+        structure: tree structure of the outputs.
     """
 
     trace: Trace
@@ -91,11 +90,11 @@ class NetworkTrace:
 
 
 def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:
-    """Trace `apply(params, x)`; shapes suffice, so arrays, tracers and `jax.ShapeDtypeStruct` all serve."""
+    """Trace `apply(params, x)`; arguments may be arrays, tracers or `jax.ShapeDtypeStruct`s."""
     paths = tuple(_checks.path_string(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
     if twice := [path for path, count in collections.Counter(paths).items() if count > 1]:
         came = f"two leaves with the path {twice[0]!r}"
-        raise _checks.bad("params", came, "paths that tell leaves apart", "Rename a key that contains '/'.")
+        raise _checks.bad("params", came, "a different path for each leaf", "Rename a key that contains '/'.")
     jaxpr, outputs = _checks.traced(partial(jax.make_jaxpr, return_shape=True), apply, params, x)
     trace, count = flatten(jaxpr), len(paths)
     structure = jax.tree.structure(outputs)
@@ -103,7 +102,7 @@ def trace_network(apply: Apply, params: PyTree, x: PyTree) -> NetworkTrace:
 
 
 def flatten(jaxpr: core.ClosedJaxpr) -> Trace:
-    """Lay a jaxpr out as one list of equations."""
+    """Flatten a jaxpr to a list of equations."""
     trace = Trace()
     trace.inputs = tuple(trace.new_value(v.aval) for v in jaxpr.jaxpr.invars)
     trace.outputs = _inline(trace, jaxpr.jaxpr, jaxpr.consts, trace.inputs)
@@ -148,7 +147,7 @@ def _is_reference(aval: Any) -> bool:
 
 
 def _source(equation: core.JaxprEqn, caller: str) -> str:
-    """Where the user wrote an equation; one inside JAX's own functions is known by its caller."""
+    """The source location of an equation in user code; for one inside JAX's own functions, that of the caller."""
     source = source_info_util.summarize(equation.source_info)
     return source if ":" in source else caller
 
@@ -164,7 +163,7 @@ def needed(trace: Trace, targets: Iterable[int], given: Iterable[int] = ()) -> l
 
 
 def depends_on(trace: Trace, sources: Iterable[int]) -> set[int]:
-    """The values that depend on any of the sources, themselves included."""
+    """The values that depend on any of the sources, including these."""
     reached = set(sources)
     for equation in trace.equations:
         if reached.intersection(equation.inputs):
@@ -174,14 +173,14 @@ def depends_on(trace: Trace, sources: Iterable[int]) -> set[int]:
 
 
 class Evaluation:
-    """Values of a trace, each computed once, when it is asked for."""
+    """Lazily computed values of a trace."""
 
     def __init__(self, trace: Trace, known: Mapping[int, Any]) -> None:
         self.trace = trace
         self.known: dict[int, Any] = {**trace.constants, **known}
 
     def value(self, target: int, given: Mapping[int, Any]) -> Any:
-        """One value, from what is known and what is given for this time alone."""
+        """One value, from known values and values given for this call only."""
         values = {**self.known, **given}
         for equation in needed(self.trace, [target], values):
             made = dict(zip(equation.outputs, apply_equation(equation, values), strict=True))
@@ -206,7 +205,7 @@ def apply_equation(equation: Equation, values: Mapping[int, Any]) -> Sequence[An
 
 
 def evaluate_loop(equation: Equation, body: Trace, given: Sequence[Any], targets: Sequence[int]) -> list[Any]:
-    """Run a `scan` from its inputs, and give values of its body at every step, with a leading axis of steps."""
+    """Run a `scan` from its inputs; return values of its body at every step, with a leading axis of steps."""
     constants, count = equation.params["num_consts"], equation.params["num_carry"]
     first = constants + count
 
@@ -220,6 +219,6 @@ def evaluate_loop(equation: Equation, body: Trace, given: Sequence[Any], targets
 
 
 def _bind_params(equation: Equation) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """What `bind` takes for this equation: newer versions of JAX no longer pass functions beside the parameters."""
+    """The arguments of `bind` for this equation; newer versions of JAX pass functions as parameters."""
     result = equation.primitive.get_bind_params(equation.params)
     return result if isinstance(result, tuple) else ((), result)

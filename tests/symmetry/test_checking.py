@@ -99,7 +99,7 @@ def evolved(mesh):
             function(a, b, x, wrong)
             raise AssertionError("a wrong symmetry was let through")
         except ValueError as error:
-            assert "a permutation of which moves the outputs" in str(error), error
+            assert "a permutation of which changes the outputs" in str(error), error
     return aligned(a, b, x, None), jax.jit(aligned, static_argnums=3)(a, b, x, spec)
 """
 

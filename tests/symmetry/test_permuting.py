@@ -87,7 +87,7 @@ WRONG = {
     "a semi-matching": ({"a": matching.semi(SCORES)}, r"permutations\['a'\]: got SemiMatching; expected an array"),
     "one side of a semi-matching": (
         {"a": matching.semi(jnp.ones((5, 5))).y},
-        r"permutations\['a'\]: .*repeats neurons \[0\].*A semi-matching is no permutation",
+        r"permutations\['a'\]: .*repeats neurons \[0\].*A semi-matching is not a permutation",
     ),
 }
 
