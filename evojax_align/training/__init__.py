@@ -1,7 +1,7 @@
 """Gradient descent for one network and, lifted, for a population.
 
-`step`, `epoch` and `descend` are of one network; `init`, `step_epoch` and `finish` of a population, and `fit` is all of
-them. Networks of many architectures are trained by programs of their pieces: `fit_pieces`.
+`step`, `epoch` and `descend` train one network; `init`, `step_epoch` and `finish` a population; `fit` calls all three.
+`fit_pieces` trains networks of many architectures by compiled programs of their pieces.
 """
 
 from evojax_align.training.chains import InTraining, Pieced

@@ -1,4 +1,4 @@
-"""Validation of data, losses, metrics and masks, for all that scores or trains networks."""
+"""Validation of data, losses, metrics and masks for functions that score or train networks."""
 
 from functools import partial
 from typing import Any
@@ -25,22 +25,22 @@ def check_data(
     chunk: int = CHUNK,
     batch_size: int | None = None,
 ) -> None:
-    """Refuse data that the network, the loss or a metric does not take.
+    """Raise an error for data that do not fit the network, the loss or a metric.
 
-    These are no samples, targets that do not belong to the inputs, labels that the network has no logit for, and a loss
-    or metric that does not give one number for each sample.
+    Errors are: no samples, targets that do not fit the inputs, labels without a logit of the network, and a loss or
+    metric that does not return one number for each sample.
 
     Args:
         argument: name of the data, for the error.
-        apply: the network, which is traced on shapes alone.
+        apply: the network, which is traced on shapes only.
         params: its parameters.
         x: inputs.
         y: targets.
-        loss: in place of the softmax cross-entropy.
-        metrics: more functions like the loss, by name.
-        chunk: samples at a time, as in `in_chunks`. The network is traced on as many as it is called with, because one
-            that shares samples out over devices may take no other number.
-        batch_size: samples a step, where the network is trained.
+        loss: replaces the softmax cross-entropy.
+        metrics: further functions like the loss, by name.
+        chunk: samples at a time, as in `in_chunks`. The network is traced with the number of samples of its calls,
+            because a network that distributes samples over devices may accept only that number.
+        batch_size: samples in a training step, if the network is trained.
     """
     refuse_names(metrics)
     for name, fn in {"loss": loss, **(metrics or {})}.items():
@@ -67,7 +67,7 @@ def check_data(
 
 
 def check_masks(argument: str, masks: PyTree, params: PyTree) -> None:
-    """Refuse masks that are not booleans in the shapes of the parameters; an error names the leaf."""
+    """Require masks that are booleans in the shapes of the parameters; an error names the leaf."""
     ours, theirs = leaves_by_path(masks), leaves_by_path(params)
     for path in [*theirs, *ours]:
         mask, leaf = ours.get(path), theirs.get(path)
@@ -79,7 +79,7 @@ def check_masks(argument: str, masks: PyTree, params: PyTree) -> None:
         ):
             came = "nothing" if mask is None else f"{jnp.result_type(mask)} of shape {jnp.shape(mask)}"
             expected = "no such leaf" if leaf is None else f"booleans of shape {jnp.shape(leaf)}, as in the parameters"
-            fix = "Begin with `pruning.full_masks(params)`."
+            fix = "Start from `pruning.full_masks(params)`."
             raise _checks.bad(argument, f"{came} at the leaf {path!r}", expected, fix)
 
 
@@ -89,20 +89,20 @@ def _traced(name: str, fn: Loss, outputs: PyTree, targets: PyTree) -> Any:
     except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
         came = f"outputs of shape {_shapes(outputs)} and targets of shape {_shapes(targets)}"
         fix = f"Check that it fits the network's outputs; tracing it raised: {error}"
-        raise _checks.bad(name, came, f"what {name}(outputs, targets) takes", fix) from error
+        raise _checks.bad(name, came, f"arguments that {name}(outputs, targets) accepts", fix) from error
 
 
 def _check_labels(argument: str, outputs: PyTree, y: PyTree) -> None:
-    """Require integer labels, one for each place where the network gives logits, and a logit for each."""
+    """Require one integer label for each vector of logits, and a logit for each label."""
     if not hasattr(outputs, "shape"):
         came, expected = f"outputs of structure {jax.tree.structure(outputs)}", "one array of logits, or a loss"
-        raise _checks.bad("apply", came, expected, "Pass loss=..., or let apply return the logits alone.")
+        raise _checks.bad("apply", came, expected, "Pass loss=..., or let apply return only the logits.")
     dtype = getattr(y, "dtype", None)
     fits = dtype is not None and jnp.issubdtype(dtype, jnp.integer) and y.shape[1:] == outputs.shape[1:-1]
     if outputs.ndim < 2 or not fits:
         came = f"logits of shape {('n', *outputs.shape[1:])} and {dtype} targets of shape {_shapes(y)}"
         fix = "Pass integer labels; or for other targets a loss, such as loss=lambda outputs, y: (outputs - y) ** 2."
-        raise _checks.bad(argument, came, "an integer label for each line of logits", fix)
+        raise _checks.bad(argument, came, "an integer label for each vector of logits", fix)
     classes = outputs.shape[-1]
     if _checks.is_concrete(y) and not (0 <= np.asarray(y).min() and np.asarray(y).max() < classes):
         came = f"labels from {np.asarray(y).min()} to {np.asarray(y).max()}"
@@ -110,13 +110,13 @@ def _check_labels(argument: str, outputs: PyTree, y: PyTree) -> None:
 
 
 def _some(tree: PyTree, size: int) -> PyTree:
-    """The shapes of so many samples; of all of them the arrays themselves, which know how they lie on devices."""
+    """The shapes of `size` samples; for all samples, the arrays themselves, which have their shardings."""
     if all(jnp.shape(leaf)[0] == size for leaf in jax.tree.leaves(tree)):
         return tree
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((size, *jnp.shape(leaf)[1:]), jnp.result_type(leaf)), tree)
 
 
 def _shapes(tree: PyTree) -> Any:
-    """The shapes of all leaves, or that of the only one."""
+    """The shapes of all leaves, or the shape of a single leaf."""
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
     return shapes[0] if len(shapes) == 1 else shapes

@@ -1,4 +1,4 @@
-"""A chain of pieces in training, and the programs of its pieces: each is compiled once for its form and input."""
+"""Training of a chain of pieces, with one compiled program for each piece and input shape."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,7 +18,7 @@ from evojax_align.training.scoring import measures, score, weighted
 
 @runtime_checkable
 class Pieced(Protocol):
-    """A network that is a chain of Flax modules, and whose variables are those of its pieces by their names.
+    """A network that is a chain of Flax modules; its variables are those of its pieces by name.
 
     Example:
         >>> import evojax_align as ea
@@ -34,12 +34,12 @@ class Pieced(Protocol):
 
 @struct.dataclass
 class InTraining:
-    """A network between two epochs of its training: what a checkpoint holds.
+    """The state of a network between two epochs of training, for checkpoints.
 
     Attributes:
-        variables: as the network takes them.
-        opt_state: for each piece the leaves of the optimiser's state.
-        epoch: how many are over.
+        variables: the variables of the network.
+        opt_state: for each piece, the leaves of the optimiser's state.
+        epoch: number of finished epochs.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -57,14 +57,14 @@ class InTraining:
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> "InTraining":
-        """From nested dictionaries of arrays by the names of the fields, as `lab.load(path, build=...)` gives them."""
+        """Build a state from nested dictionaries of arrays by field name, as `lab.load(path, build=...)` does."""
         pieces = [tree["opt_state"][str(n)] for n in range(len(tree["opt_state"]))]
         opt_state = tuple(tuple(piece[str(n)] for n in range(len(piece))) for piece in pieces)
         return cls(tree["variables"], opt_state, tree["epoch"])
 
 
 class Trainee:
-    """One network in training: for each piece its variables and the state of the optimiser."""
+    """One network in training: the variables and the optimiser state of each piece."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Trainee:
         self.loss = jnp.zeros_like(self.loss)
 
     def step(self, step: int, x: PyTree, y: PyTree) -> None:
-        """Forward through all pieces, and backward."""
+        """Make one training step: forward and backward through all pieces."""
         value, y = _batch(self._order, step, x, y)
         pulls = []
         for number, piece in enumerate(self._pieces[:-1]):
@@ -107,7 +107,7 @@ class Trainee:
         return params
 
     def state(self, epochs: int) -> InTraining:
-        """After so many epochs."""
+        """The state after `epochs` epochs."""
         kinds = {kind for own in self._own for kind in own}
         variables = {
             kind: {name: own[kind] for name, own in zip(self._names, self._own, strict=True) if kind in own}
@@ -123,13 +123,13 @@ def own_variables(variables: PyTree, name: str) -> dict[str, PyTree]:
 
 @partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})  # used once: compile fast
 def initial(piece: nn.Module, key: PRNGKey, x: PyTree) -> dict[str, PyTree]:
-    """Newly drawn variables of a piece."""
+    """Initial variables of a piece."""
     return dict(piece.init(key, x))
 
 
 @partial(jax.jit, static_argnums=0)
 def started(optimizer: optax.GradientTransformation, params: PyTree) -> tuple[Array, ...]:
-    """The leaves of a fresh state of the optimiser."""
+    """The leaves of the initial optimiser state."""
     return tuple(jax.tree.leaves(optimizer.init(params)))
 
 
@@ -147,7 +147,7 @@ def _batch(order: Array, step: ArrayLike, x: PyTree, y: PyTree) -> tuple[PyTree,
 
 @partial(jax.jit, static_argnames=("piece", "needed"))
 def _forward(piece: nn.Module, own: dict[str, PyTree], x: PyTree, needed: bool) -> tuple[Array, Any, dict[str, PyTree]]:
-    """The output of a piece, its pullback (for its input too, if needed), and its new statistics."""
+    """The output of a piece, its pullback (also for its input, if needed), and its new statistics."""
     rest = {kind: of_kind for kind, of_kind in own.items() if kind != "params"}
 
     def run(params: PyTree, x: PyTree) -> tuple[Array, dict[str, PyTree]]:
@@ -183,7 +183,7 @@ def _end(
 def _descended(
     optimizer: optax.GradientTransformation, params: PyTree, opt_state: tuple[Array, ...], gradient: PyTree
 ) -> tuple[PyTree, tuple[Array, ...]]:
-    """A program by itself, so that the programs of pieces serve every optimiser."""
+    """A separate program, so that the programs of pieces do not depend on the optimiser."""
     state = jax.tree.unflatten(jax.tree.structure(jax.eval_shape(optimizer.init, params)), opt_state)
     updates, state = optimizer.update(gradient, state, params)
     return optax.apply_updates(params, updates), tuple(jax.tree.leaves(state))
@@ -197,5 +197,5 @@ def inferred(piece: nn.Module, own: dict[str, PyTree], x: PyTree) -> Array:
 
 @partial(jax.jit, static_argnames="loss")
 def judged(outputs: Array, y: PyTree, weights: Array, loss: Loss | None) -> dict[str, Array]:
-    """Sums of the loss, and of the hits where no loss is given, by the names of `measures`."""
+    """Sums of the loss, and of hits if no loss is given, by the names of `measures`."""
     return {name: jnp.sum(weighted(of, weights)) for name, of in measures(outputs, y, loss=loss).items()}

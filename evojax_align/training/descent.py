@@ -1,4 +1,4 @@
-"""Gradient descent of one network: a step, and an epoch of steps; what masks hold at 0 stays there."""
+"""Gradient descent of one network: a step, and an epoch of steps; masked parameters stay at 0."""
 
 from functools import partial
 
@@ -28,11 +28,11 @@ def step(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
-    """One step of one network on one batch: new parameters, new optimiser state, and the score before it.
+    """One training step of one network: return new parameters, new optimiser state, and the score before the step.
 
-    With masks (a tree like the parameters), the optimiser sees no gradient where they are False and moves nothing
-    there: parameters that are 0 stay 0, and so do their moments. With a key the network is called with it, as
-    `apply(params, x, key)`, for what it leaves to chance while it learns.
+    With masks (a tree like the parameters), gradients and updates are 0 where they are False: parameters that are 0
+    stay 0, and so do their moments. With a key, the network is called as `apply(params, x, key)`, for random operations
+    in training such as dropout.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -75,10 +75,10 @@ def epoch(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> tuple[PyTree, PyTree, Score]:
-    """One pass of one network over all samples, in an order drawn from the key, or without `shuffle` in data set order.
+    """Train one network for one epoch, in an order drawn from the key, or without `shuffle` in data set order.
 
-    The last batch may be smaller; no sample is left out and none is seen twice. Masks are those of `step`. If
-    `noisy`, the network is called with a key, another one for every step, as `apply(params, x, key)`.
+    The last batch may be smaller; every sample is used exactly once. Masks are those of `step`. If `noisy`, the network
+    is called as `apply(params, x, key)`, with another key in every step.
 
     Returns:
         New parameters, new optimiser state, and the score: means over the samples, each before its step.
@@ -126,7 +126,7 @@ def descend(
     noisy: bool = False,
     loss: Loss | None = None,
 ) -> tuple[PyTree, Float[Array, ""]]:
-    """Several epochs of one network in one program, with a fresh state of the optimiser (see `epoch`).
+    """Train one network for several epochs in one compiled program, from an initial optimiser state (see `epoch`).
 
     Returns:
         New parameters, and the mean loss of the last epoch.

@@ -1,4 +1,4 @@
-"""Scores of networks on a data set, of one and of an ensemble; and batches of samples."""
+"""Scores of a network or an ensemble on a data set, and batches of samples."""
 
 from collections.abc import Callable
 
@@ -35,16 +35,16 @@ def evaluate(
         apply: the network. Its outputs may be any pytree if a loss is given.
         params: its parameters.
         x: inputs, any pytree with samples along the leading axis.
-        y: targets, likewise; integer labels for the default loss, and None where the loss needs none.
+        y: targets, likewise; integer labels for the default loss, and None if the loss needs none.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
-        metrics: more such functions, by name.
+        metrics: further such functions, by name.
         chunk: samples at a time.
 
     Returns:
         A `Score`: mean loss, accuracy (None if a loss is given) and metrics.
 
     Raises:
-        ValueError: for no data, targets that do not fit, or a loss that does not give one number for each sample.
+        ValueError: for no data, targets that do not fit, or a loss that does not return one number for each sample.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -57,7 +57,7 @@ def evaluate(
 
 
 def _evaluate(
-    said: Callable[[PyTree, PyTree], tuple[PyTree, ArrayLike]],
+    applied: Callable[[PyTree, PyTree], tuple[PyTree, ArrayLike]],
     params: PyTree,
     x: PyTree,
     y: PyTree,
@@ -65,13 +65,13 @@ def _evaluate(
     metrics: Metrics | None,
     chunk: int,
 ) -> Score:
-    """`evaluate` of a function that gives outputs, and which samples it failed on besides those that outputs show."""
+    """`evaluate` of a function that returns outputs, and the samples on which it failed apart from bad outputs."""
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    check_data("x, y", lambda params, x: said(params, x)[0], params, x, y, loss, metrics, chunk=chunk)
+    check_data("x, y", lambda params, x: applied(params, x)[0], params, x, y, loss, metrics, chunk=chunk)
 
     def totals(part: tuple[PyTree, PyTree], weights: Array) -> dict[str, Array]:
         inputs, targets = part
-        outputs, failed = said(params, inputs)
+        outputs, failed = applied(params, inputs)
         found = measures(outputs, targets, loss=loss, metrics=metrics)
         found = {name: jnp.where(failed, jnp.nan, values) for name, values in found.items()}
         return {name: jnp.sum(weighted(values, weights)) for name, values in found.items()}
@@ -92,7 +92,7 @@ def evaluate_ensemble(
     combine: Callable[[PyTree], PyTree] | None = None,
     chunk: int = CHUNK,
 ) -> Score:
-    """Score what all members of a population say together.
+    """Score the ensemble of all members of a population.
 
     Args:
         apply: the network.
@@ -100,13 +100,13 @@ def evaluate_ensemble(
         x: inputs, as in `evaluate`.
         y: targets, likewise.
         loss: `loss(outputs, targets)`.
-        metrics: more such functions, by name.
-        combine: from outputs with a leading axis of members to outputs. By default logits become the logarithm of the
+        metrics: further such functions, by name.
+        combine: maps outputs with a leading axis of members to outputs. By default, logits become the logarithm of the
             mean of all members' probabilities; with another loss, the mean of the outputs is taken.
         chunk: samples at a time.
 
     Returns:
-        A `Score`, NaN if one member has an output that is NaN or +infinity, whatever `combine` makes of it.
+        A `Score`, NaN if one member has an output that is NaN or +infinity, whatever `combine` returns.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -136,7 +136,7 @@ def _mean(outputs: PyTree) -> PyTree:
 
 
 def batches(order: Array, size: int) -> tuple[Array, Array]:
-    """Index batches of equal size, and weights that are 0 where the last one was filled up."""
+    """Index batches of equal size, and weights that are 0 for the padding of the last batch."""
     padding = -order.size % size
     weights = jnp.concatenate([jnp.ones(order.size), jnp.zeros(padding)])
     filled = jnp.concatenate([order, jnp.zeros(padding, order.dtype)])
@@ -144,5 +144,5 @@ def batches(order: Array, size: int) -> tuple[Array, Array]:
 
 
 def taken(x: PyTree, index: Array) -> PyTree:
-    """The samples of these numbers."""
+    """The samples with these indices."""
     return jax.tree.map(lambda leaf: leaf[index], x)

@@ -1,4 +1,4 @@
-"""`fit`: the training of a population from its first epoch to its last."""
+"""`fit`: the complete training of a population."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,36 +36,35 @@ def fit(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> tuple[PyTree, History]:
-    """Train every member of a population, in one compiled call an epoch.
+    """Train every member of a population, with one compiled call per epoch.
 
     Main arguments:
-        apply: the network, giving logits [samples, classes], or whatever `loss` takes.
+        apply: the network; its outputs are logits [samples, classes], or what `loss` takes.
         pop: the population.
-        data: inputs and targets, shared by all members; each sees them in an order of its own, unless `shuffle` is
-            off. Targets are integer labels, or whatever `loss` takes: any pytree, or None.
-        optimizer: any optax optimiser; its state starts fresh. Make it once: programs are compiled for this very
-            object.
-        epochs: passes over the data, at most.
-        batch_size: samples a step.
-        key: split into one key per member, and one per epoch of it.
+        data: inputs and targets, common to all members; each member has its own order of the samples, unless `shuffle`
+            is False. Targets are integer labels, or what `loss` takes: any pytree, or None.
+        optimizer: any optax optimiser. Make it once and reuse it: programs are compiled for this object.
+        epochs: largest number of passes over the data.
+        batch_size: samples in a training step.
+        key: a random key, which is split into one key per member and epoch.
 
     Other arguments:
         validation: inputs and targets that are evaluated after every epoch.
         patience: stop a member when its validation loss has not fallen for this many epochs.
         keep_best: return every member's parameters of its lowest validation loss, not its last.
-        shuffle: draw another order of the samples for every member and epoch, instead of data set order.
+        shuffle: draw a new order of the samples for every member and epoch, instead of data set order.
         masks: a population like `pop`, False where a parameter is 0 and stays 0 (see `pruning`).
-        noisy: call the network as `apply(params, x, key)` while it learns, as one with dropout needs
-            (`models.MnistNet`); it is judged as `apply(params, x)`.
-        mesh: shares the members out over its devices (see `population.map`). On a CPU, one device for each core
+        noisy: call the network as `apply(params, x, key)` in training, as needed for dropout (`models.MnistNet`); it is
+            evaluated as `apply(params, x)`.
+        mesh: distributes the members over its devices (see `population.map`). On a CPU, one device for each core
             trains members in parallel: `jax.config.update("jax_num_cpu_devices", cores)` before anything runs, and
             `mesh=jax.make_mesh((cores,), ("members",))`.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
-        metrics: more such functions, by name; their means are recorded for every epoch, as those of the loss are.
+        metrics: further such functions, by name; their means are recorded for every epoch, like those of the loss.
         on_epoch: called after every epoch with its number, from 1, and the metrics of the members, on the host.
 
     Returns:
-        The trained population and its `History`. A member's result does not depend on who else is in the population.
+        The trained population and its `History`. A member's result does not depend on the other members.
 
     Raises:
         ValueError: for no data, data that are not finite, targets that do not fit, or early stopping without validation
@@ -87,7 +86,7 @@ def fit(
     key, member = _checks.key("key", key), population.take(pop, 0)
     for name, value in (("patience", patience), ("keep_best", keep_best or None)):
         if value is not None and validation is None:
-            raise _checks.bad(name, value, "validation data beside it", "Pass validation=(x, y).")
+            raise _checks.bad(name, value, "validation data with it", "Pass validation=(x, y).")
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience or 1)):
         _checks.positive(name, value)
     data = _checked("data", apply, member, data, loss, metrics, batch_size)
@@ -147,7 +146,7 @@ def _checked(
     metrics: Metrics | None,
     batch_size: int | None,
 ) -> tuple[PyTree, PyTree]:
-    """Inputs and targets as arrays; those that are not finite, or do not fit the network, are refused."""
+    """Inputs and targets as arrays; values that are not finite, or do not fit the network, raise an error."""
     x, y = jax.tree.map(jnp.asarray, tuple(data))
     check_data(argument, apply, params, x, y, loss, metrics, batch_size=batch_size)
     if _checks.is_concrete((x, y)):

@@ -22,18 +22,18 @@ from evojax_align.training.scoring import Score, refuse_names
 
 BUILT_IN = ("loss", "accuracy")
 AFTER = "validation_"
-"""What names of records on validation data begin with."""
+"""The prefix of names of records on validation data."""
 
 
 @struct.dataclass
 class History:
-    """What every member went through; NaN in the epochs after it had stopped.
+    """The records of every member and epoch; NaN in the epochs after a member was stopped.
 
     Attributes:
         loss: mean loss over the epoch's batches, each before its step.
-        accuracy: an array like the loss; None where a loss was given.
+        accuracy: an array like the loss; None if a loss was given.
         validation_loss: mean loss on the validation data after the epoch; None without validation data.
-        validation_accuracy: likewise; None also where a loss was given.
+        validation_accuracy: likewise; also None if a loss was given.
         best_epoch: the epoch, from 0, of the lowest validation loss; the last one without validation data.
         metrics: means of the other metrics, by name, each an array like the loss.
         validation_metrics: likewise on the validation data; empty without them.
@@ -58,20 +58,20 @@ class History:
 
 @struct.dataclass
 class Member:
-    """One network in training, with all that its next epochs need; of a population, with a leading axis.
+    """The training state of one network, or of a population with a leading axis.
 
     Attributes:
-        key: from which the keys of all epochs are made.
-        epoch: epochs done.
-        params: those after the last epoch.
+        key: the random key from which the keys of all epochs are derived.
+        epoch: number of finished epochs.
+        params: parameters after the last epoch.
         opt_state: state of the optimiser.
-        best_params: those of the lowest validation loss; None where the best are not kept.
+        best_params: parameters of the lowest validation loss; None if the best are not kept.
         best_loss: the lowest validation loss; infinite without validation data.
         best_epoch: the epoch, from 0, of that loss; the last one without validation data.
         active: False once the validation loss has not fallen for `patience` epochs.
         history: loss, accuracy and metrics of every epoch by name, those on validation data as "validation_loss" and so
-            on; infinite where it has not come, or the member had stopped (not NaN, for `jax_debug_nans`).
-        masks: of the parameters, False where they are and stay 0; None where all may be learnt.
+            on; infinite for epochs that have not been run (not NaN, for `jax_debug_nans`).
+        masks: masks of the parameters, False where they are and stay 0; None if all are trained.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -104,19 +104,19 @@ def init(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> Member:
-    """A population about to be trained by `step_epoch`.
+    """The initial training state of a population, for `step_epoch`.
 
     Args:
         pop: the population.
-        optimizer: any optax optimiser; its state starts fresh.
+        optimizer: any optax optimiser.
         epochs: length of the history.
-        key: split into one key per member; or an array of keys, one for each member, which then trains as it would in
-            any other population.
+        key: a random key, which is split into one key per member; or an array of keys, one for each member, so that a
+            member's training does not depend on its index.
         validated: whether there will be validation data.
         keep_best: keep every member's parameters of its lowest validation loss.
         masks: as in `fit`.
-        loss: that of all epochs to come; the record of the accuracy depends on it.
-        metrics: those of all epochs to come.
+        loss: the loss of all epochs; the record of the accuracy depends on it.
+        metrics: the metrics of all epochs.
 
     Returns:
         The members, before their first epoch.
@@ -154,17 +154,17 @@ def step_epoch(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> Member:
-    """One more epoch of every member, in one compiled call: the step that `fit` repeats.
+    """Train every member for one more epoch, in one compiled call: the step that `fit` repeats.
 
-    The buffers of the members given are donated to the result. With `some_idle`, those whose `active` is False
-    are left as they are, which on a CPU costs nothing: so one compiled program serves populations of several sizes.
-    All other arguments are those of `fit`.
+    The buffers of the given members are donated. With `some_idle`, members whose `active` is False are not changed,
+    which takes no time on a CPU, so that one compiled program can be used for populations of several sizes. All other
+    arguments are those of `fit`.
 
     Returns:
         The members after the epoch.
 
     Raises:
-        ValueError: for a loss, metrics or validation data that `init` made no records for.
+        ValueError: for a loss, metrics or validation data for which `init` made no records.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -185,7 +185,7 @@ def step_epoch(
 
 
 def finish(members: Member) -> tuple[PyTree, History]:
-    """The trained population, of each member the best parameters where they were kept, and the history.
+    """The trained population, with the best parameters of each member if they were kept, and the history.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -218,21 +218,21 @@ def finish(members: Member) -> tuple[PyTree, History]:
 
 
 def _records(loss: Loss | None, metrics: Metrics | None, validated: bool) -> tuple[str, ...]:
-    """The names of what is recorded of every epoch."""
+    """The names of the records of every epoch."""
     refuse_names(metrics)
     for name in metrics or {}:
         if name.startswith(AFTER):
-            fix = f"Records on validation data have names that begin with {AFTER!r}."
+            fix = f"Records on validation data have names that start with {AFTER!r}."
             raise _checks.bad("metrics", f"the name {name!r}", "other names", fix)
     names = (*(BUILT_IN if loss is None else BUILT_IN[:1]), *sorted(metrics or {}))
     return names + tuple(AFTER + name for name in names if validated)
 
 
 def _check_records(members: Member, names: tuple[str, ...]) -> None:
-    """Refuse members whose history was begun for another loss, other metrics, or without validation data."""
+    """Raise an error for members that were initialised for another loss, other metrics, or no validation data."""
     if set(members.history) != set(names):
         came = f"a history of {', '.join(sorted(members.history))}"
-        fix = "Give `init` and `step_epoch` the same loss and metrics, and `init` validated=True for validation data."
+        fix = "Pass the same loss and metrics to `init` and `step_epoch`, and to `init` validated=True for validation."
         raise _checks.bad("members", came, ", ".join(sorted(names)), fix)
 
 
@@ -328,7 +328,7 @@ def _by_name(score: Score) -> dict[str, Any]:
 
 
 def _judged(member: Member, loss: Array, patience: int | None) -> Member:
-    """Keep the best; a loss that is NaN is never better."""
+    """Keep the best parameters; a loss that is NaN is never better."""
     loss = loss.astype(member.best_loss.dtype)
     better = loss < member.best_loss
     best_epoch = jnp.where(better, member.epoch, member.best_epoch)

@@ -1,8 +1,8 @@
-"""Training of networks that are chains of pieces, by programs of the pieces: for a search among architectures.
+"""Training of networks that are chains of pieces, with compiled programs of the pieces, for architecture search.
 
-A program of a whole network is compiled anew for every architecture. A piece has few forms, so that most of the pieces
-of a new architecture are known already: here each is compiled once, forward and backward, for each form and shape of
-its input, and the host calls one after the other. `experiments/benchmarks/architectures.py` measures both ways.
+A program of a whole network must be compiled for every architecture. Pieces have few variants, so that most pieces of a
+new architecture have been compiled before: here each is compiled once, forward and backward, for each variant and input
+shape, and the host calls one after the other. `experiments/benchmarks/architectures.py` measures both methods.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from evojax_align.training.evaluation import batches, taken
 from evojax_align.training.scoring import CHUNK, Score, of_means
 
 WHOLE = "inside, train the whole network, by training.descend."
-"""What is said to those who trace the training of pieces."""
+"""The fix in the error for tracing the training of pieces."""
 
 
 def fit_pieces(
@@ -39,13 +39,13 @@ def fit_pieces(
 ) -> tuple[list[PyTree], Float[np.ndarray, "networks epochs"]]:
     """Train networks of any architectures together. A host function.
 
-    The same as `begin_pieces` for each network, and `train_pieces` for all epochs, whose arguments it takes.
+    Equivalent to `begin_pieces` for each network, and `train_pieces` for all epochs.
 
     Args:
-        networks: such as `models.BlockCNN`.
-        variables: of each, as it was initialised: `params`, and `batch_stats` where it has some.
+        networks: chains of pieces, such as `models.BlockCNN`.
+        variables: initial variables of each network: `params`, and `batch_stats` if it has some.
         data: see `train_pieces`.
-        optimizer: see `train_pieces`; its state starts fresh.
+        optimizer: see `train_pieces`.
         epochs: see `train_pieces`.
         batch_size: see `train_pieces`.
         keys: see `train_pieces`.
@@ -74,7 +74,7 @@ def fit_pieces(
 
 
 def begin_pieces(network: Pieced, variables: PyTree, optimizer: optax.GradientTransformation) -> InTraining:
-    """The state of a network before its first epoch, with a fresh state of the optimiser.
+    """The state of a network before its first epoch, with the initial state of the optimiser.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -104,27 +104,28 @@ def train_pieces(
     """Train networks of any architectures together for some epochs, one step of each in turn. A host function.
 
     Main arguments:
-        networks: such as `models.BlockCNN`.
-        states: of each, from `begin_pieces` or an earlier call.
-        data: inputs and integer labels, or whatever the loss takes, shared by all; each network sees them in an order
-            of its own.
-        optimizer: any optax optimiser that treats every parameter by itself, such as Adam. Its programs are kept for
-            this very object: make it once.
+        networks: chains of pieces, such as `models.BlockCNN`.
+        states: the state of each network, from `begin_pieces` or an earlier call.
+        data: inputs and integer labels, or the targets that the loss takes, common to all networks; each network has
+            its own order of the samples.
+        optimizer: any optax optimiser that treats every parameter independently, such as Adam. Make it once and reuse
+            it: programs are compiled for this object.
         epochs: passes over the data.
-        batch_size: samples a step. What does not fill the last step of a pass is left out of it, others each time.
-        keys: one for each network, the same in all calls.
+        batch_size: samples in a training step. Samples that do not fill the last step of an epoch are omitted from it,
+            different ones in each epoch.
+        keys: random keys, one for each network, the same in all calls.
 
     Other arguments:
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
-        devices: networks are dealt out to these, and train in parallel. Programs are compiled for each device.
+        devices: devices over which networks are distributed, to train in parallel. Programs are compiled for each.
 
     Returns:
         The new states, and the mean loss of each epoch. A network's result does not depend on the others; n epochs and
         then m give the same bits as n + m.
 
     Raises:
-        ValueError: for lists that do not fit each other, no data, labels out of range, and a loss that does not give
-            one number for each sample.
+        ValueError: for lists of different lengths, no data, labels out of range, and a loss that does not return one
+            number for each sample.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -164,7 +165,7 @@ def train_pieces(
 
 
 def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
-    """Newly drawn variables, from a key for each piece; not the bits of `network.init`, which compiles anew.
+    """Initial variables, with a key for each piece; unlike `network.init`, it does not compile for each architecture.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -178,7 +179,7 @@ def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
     key = _checks.key("key", key)
     found: dict[str, dict[str, PyTree]] = {}
     for number, (name, piece) in enumerate(network.pieces.items()):
-        x = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)  # of inputs only shapes matter
+        x = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape[1:]), leaf.dtype), x)  # only the shapes of inputs matter
         own = initial(piece, jax.random.fold_in(key, number), x)
         x = jax.eval_shape(partial(inferred, piece), own, x)
         for kind, leaves in own.items():
@@ -189,13 +190,13 @@ def init_pieces(network: Pieced, key: PRNGKey, x: PyTree) -> PyTree:
 def evaluate_pieces(
     network: Pieced, variables: PyTree, x: PyTree, y: PyTree = None, *, loss: Loss | None = None, chunk: int = CHUNK
 ) -> Score:
-    """Mean loss and accuracy of one network on a whole data set, as `evaluate`. A host function.
+    """Mean loss and accuracy of one network on a whole data set, like `evaluate`. A host function.
 
     Args:
-        network: such as `models.BlockCNN`.
-        variables: of the network.
+        network: a chain of pieces, such as `models.BlockCNN`.
+        variables: variables of the network.
         x: inputs.
-        y: integer labels, or whatever the loss takes.
+        y: integer labels, or the targets that the loss takes.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy with labels by default.
         chunk: samples at a time.
 
@@ -219,7 +220,7 @@ def evaluate_pieces(
 
 
 def run_pieces(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
-    """The output of each piece, by programs of the pieces; the last are the outputs `network.apply(variables, x)`.
+    """The output of each piece, with compiled programs of the pieces; the last is `network.apply(variables, x)`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -241,7 +242,7 @@ def _run(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
 
 
 def _alike(networks: Sequence[Pieced], **lists: Sequence[Any]) -> None:
-    """Refuse lists that do not have one entry for each network."""
+    """Require lists with one entry for each network."""
     for name, values in lists.items():
         if len(values) != len(networks):
             came, expected = f"{len(values)} of them", f"one for each of {len(networks)} networks"
@@ -249,7 +250,7 @@ def _alike(networks: Sequence[Pieced], **lists: Sequence[Any]) -> None:
 
 
 def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tuple[Pieced, PyTree]]:
-    """One network of those with equal last pieces: all others take the same labels."""
+    """One network of all with equal last pieces, which take the same labels."""
     pairs = zip(networks, variables, strict=True)
     return list({list(network.pieces.values())[-1]: (network, own) for network, own in pairs}.values())
 

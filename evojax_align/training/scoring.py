@@ -1,6 +1,6 @@
-"""What is measured of a network: a loss, an accuracy where it means something, and other metrics by name.
+"""Scores of a network: a loss, an accuracy for labels, and other metrics by name.
 
-Everything that scores networks comes here: training, evaluation, sweeps, curves, ensembles, pruning and evolution.
+Training, evaluation, sweeps, curves, ensembles, pruning and evolution all use these functions.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,19 +16,18 @@ from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Loss, Metrics, PyTree
 
 CHUNK = 1000
-"""Samples at a time in evaluation."""
+"""Number of samples at a time in evaluation."""
 
 
 @struct.dataclass
 class Score:
-    """How well a network does, as means over samples; of several networks, with leading axes.
+    """Loss, accuracy and metrics of a network as means over samples; for several networks, with leading axes.
 
-    All values are NaN where an output of the network is NaN or +infinity, or its loss is not finite.
+    All values are NaN if an output of the network is NaN or +infinity, or its loss is not finite.
 
     Attributes:
         loss: mean loss; the softmax cross-entropy unless another one was given.
-        accuracy: share of the labels that have the largest logit, an array like the loss; None where another loss was
-            given.
+        accuracy: fraction of the labels with the largest logit, an array like the loss; None if another loss was given.
         metrics: means of the other metrics, by name.
 
     Example:
@@ -47,7 +46,7 @@ def cross_entropy(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike
     """Softmax cross-entropy of logits with integer labels, in float32 or better.
 
     Args:
-        outputs: logits, [n, classes], or for a model of sequences [n, time, classes].
+        outputs: logits, [n, classes], or [n, time, classes] for a sequence model.
         targets: labels, [n] or [n, time].
 
     Returns:
@@ -64,7 +63,7 @@ def cross_entropy(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike
 
 
 def hits(outputs: Float[ArrayLike, "n ... classes"], targets: ArrayLike) -> Float[Array, " n"]:
-    """The share of each sample's labels that have the largest logit."""
+    """The fraction of each sample's labels with the largest logit."""
     right = jnp.argmax(jnp.asarray(outputs), axis=-1) == jnp.asarray(targets)
     return _by_sample(right.astype(jnp.float32))
 
@@ -74,8 +73,8 @@ def measures(
 ) -> dict[str, Float[Array, " n"]]:
     """Loss, accuracy and metrics of each sample, by name, in float32 or better; NaN for samples that failed.
 
-    This is the one place that decides what has failed: an output that is NaN or +infinity, or a loss that is not
-    finite. A logit of -infinity rules out a class. "accuracy" is left out where a loss is given.
+    This function defines a failure: an output that is NaN or +infinity, or a loss that is not finite. A logit of
+    -infinity excludes a class. "accuracy" is omitted if a loss is given.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -90,7 +89,7 @@ def measures(
     found |= {name: metric(outputs, targets) for name, metric in (metrics or {}).items()}
     found = {name: values.astype(jnp.promote_types(values.dtype, jnp.float32)) for name, values in found.items()}
     lost = not_finite(outputs, found["loss"].shape[0]) | ~jnp.isfinite(found["loss"])
-    # added, so that gradients pass, and are NaN where the outputs' own are
+    # added, so that gradients pass through it and are NaN where those of the outputs are
     return {name: values + jnp.where(lost, jnp.nan, 0).astype(values.dtype) for name, values in found.items()}
 
 
@@ -104,15 +103,15 @@ def score(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
 ) -> Score:
-    """Score one network on one batch, all at once; it can be differentiated.
+    """Score one network on one batch at once; differentiable.
 
     Args:
         apply: the network.
         params: its parameters.
         x: inputs.
         y: targets.
-        weights: of the samples in the means; a weight of 0 leaves a sample out, whatever its loss (gradients pass
-            through it, so that its outputs must be finite for those).
+        weights: weights of the samples in the means; a weight of 0 excludes a sample, whatever its loss (but gradients
+            require that its outputs are finite).
         loss: in place of the softmax cross-entropy.
         metrics: more functions like the loss, by name.
 
@@ -141,18 +140,18 @@ def of_means(means: Mapping[str, Array]) -> Score:
 
 
 def in_chunks(fn: Callable[..., PyTree], data: PyTree, *, chunk: int = CHUNK, total: bool = False) -> PyTree:
-    """What a function of some samples gives for all of them, in equal chunks, so that memory stays bounded.
+    """Apply a function of some samples to all samples, in equal chunks, so that memory is bounded.
 
     Args:
-        fn: from samples, along the leading axis of every leaf, to something for each of them; or with `total`, from
-            samples and their weights to sums over them. To make the chunks equal a few samples come twice, the second
-            time with a weight of 0.
+        fn: maps samples, along the leading axis of every leaf, to one value for each of them; or with `total`, samples
+            and their weights to sums over them. To make the chunks equal, a few samples occur twice, the second time
+            with a weight of 0.
         data: all samples.
-        chunk: how many the function sees at a time, at most.
-        total: add up what the function gives, instead of putting it together.
+        chunk: largest number of samples in a call of the function.
+        total: whether to add the results instead of concatenating them.
 
     Returns:
-        For all samples what `fn` gives for some.
+        The result of `fn` for all samples.
 
     Example:
         >>> import jax.numpy as jnp, evojax_align as ea
@@ -178,12 +177,12 @@ def in_chunks(fn: Callable[..., PyTree], data: PyTree, *, chunk: int = CHUNK, to
 
 
 def chunk_size(count: int, chunk: int = CHUNK) -> int:
-    """How many samples `in_chunks` gives its function at a time."""
+    """The number of samples in each call of the function in `in_chunks`."""
     return -(-count // max(1, -(-count // _checks.positive("chunk", chunk))))
 
 
 def refuse_names(metrics: Metrics | None) -> None:
-    """Refuse metrics without names, and names that records use otherwise."""
+    """Raise an error for metrics without names, and for names of other fields of records."""
     if metrics is not None and not isinstance(metrics, Mapping):
         fix = "Pass metrics={'name': function}."
         raise _checks.bad("metrics", f"a {type(metrics).__name__}", "functions by name", fix)
@@ -198,7 +197,7 @@ def _by_sample(values: Array) -> Float[Array, " n"]:
 
 
 def not_finite(outputs: PyTree, count: int) -> Bool[Array, " n"]:
-    """Which samples have an output that is NaN or +infinity; what has no axis of samples tells of none."""
+    """Whether each sample has an output that is NaN or +infinity; leaves without an axis of samples are ignored."""
     lost = jnp.zeros(count, bool)
     for leaf in jax.tree.leaves(outputs):
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.shape[:1] == (count,):
