@@ -7,7 +7,7 @@ from typing import Any
 from evojax_align import _checks
 from evojax_align.evolution import Space
 
-MODES = {"text": "as the paper; its program was not published"}
+MODES = {"text": "as in the paper; its code was not published"}
 DTYPES = ("float32", "bfloat16")
 STARTS = ("inherited", "fresh")
 """The weights with which the final training of a network begins."""
@@ -23,7 +23,7 @@ ARMS: dict[str, Mapping[str, Any]] = {
     "crossover": SHAPE | {"scheme": "plus", "crossover": 0.5},
     "crossover, as it stands": SHAPE | {"scheme": "plus", "crossover": 0.5, "matching": "order"},
 }
-"""Searches, and how each differs from the paper's default; those with a scheme have `Config.size` members."""
+"""Searches, and their differences from the paper's default; those with a scheme have `Config.size` members."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,28 +32,28 @@ class Config:
 
     Attributes:
         dataset: the images.
-        mode: of `MODES`.
-        seed: of all random numbers.
-        arms: of `ARMS`.
-        repeats: seeds.
+        mode: one of `MODES`.
+        seed: seed of all random numbers.
+        arms: names in `ARMS`.
+        repeats: number of seeds.
         filters: numbers of filters that a block may have.
-        windows: sides of windows.
-        halvings: blocks of stride 2, at most.
-        samples: training images; 0 takes all that are not used for fitness.
-        judged: images on which fitness is measured.
-        tested: test images; 0 takes all.
-        epochs: of an evaluation.
+        windows: sides of the square windows.
+        halvings: largest number of blocks of stride 2.
+        samples: number of training images; 0 for all that are not used for fitness.
+        judged: number of images on which fitness is measured.
+        tested: number of test images; 0 for all.
+        epochs: epochs of an evaluation.
         long: epochs of an evaluation of baseline II.
         budget: epochs of a search.
         marks: epochs after which the best network is kept for final training.
         final: epochs of final training at each of its three learning rates.
-        batch_size: images of a training step.
-        learning_rate: of Adam.
-        momentum: of the running statistics.
-        niche_rate: the chance to follow a child that is not fitter than its parent.
-        niche_length: networks that are then tried.
-        size: members of populations.
-        dtype: in which networks compute, such as bfloat16 on an accelerator.
+        batch_size: images in a training step.
+        learning_rate: learning rate of Adam.
+        momentum: momentum of the running statistics.
+        niche_rate: probability of opening a niche for a child that is not fitter than its parent.
+        niche_length: number of networks that are tried in a niche.
+        size: number of members of populations.
+        dtype: dtype of the computation, such as bfloat16 on an accelerator.
     """
 
     dataset: str = "digits"
@@ -87,7 +87,7 @@ class Config:
             _checks.positive(name, getattr(self, name))
         _checks.one_of("dtype", self.dtype, DTYPES)
         if len(set(self.arms)) < len(self.arms):
-            raise _checks.bad("arms", self.arms, "different ones", "Name each once.")
+            raise _checks.bad("arms", self.arms, "different names", "Pass each once.")
 
 
 SMALL = Config(

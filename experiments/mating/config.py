@@ -11,12 +11,12 @@ from evojax_align.evolution import Encoding
 STUDIES = ("paper", "choices")
 OPTIMIZERS = ("sgd", "adam")
 CONTROLS = {
-    "magnitude": "the largest weights are kept, and then drawn anew as a child's are",
+    "magnitude": "the largest weights are kept, and then redrawn like those of a child",
     "magnitude, kept": "the largest weights are kept with their values",
-    "magnitude, rewound": "the largest weights are kept, and set back to their first values",
-    "random": "weights are kept at random, and then drawn anew",
+    "magnitude, rewound": "the largest weights are kept, and reset to their initial values",
+    "random": "random weights are kept, and then redrawn",
 }
-"""Pruned networks that the first child of a generation is compared with: with as many synapses, and trained as long."""
+"""Pruned networks for comparison with the first child of a generation, with equal numbers of synapses and epochs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +24,20 @@ class Config:
     """Settings of a run.
 
     Attributes:
-        study: "paper": asexual and sexual synthesis with controls; "choices": what the paper leaves open or proposes.
-        repeats: seeds; the populations of one seed have the same ancestor.
-        asexual, sexual: generations of these populations, the ancestor's among them.
+        study: "paper": asexual and sexual synthesis with controls; "choices": unspecified choices of the paper, and its
+            proposals.
+        repeats: number of seeds; the populations of one seed have the same ancestor.
+        asexual, sexual: number of generations of these populations, including the ancestor's.
         enlarged: factor by which images are enlarged.
-        side: height and width up to which they are padded with zeros.
-        samples: images to train on, of which in the mode "clean" a tenth are kept to measure fitness; 0 takes all.
-        tested: test images to measure accuracy on, the first ones; 0 takes all.
-        epochs: of training in every generation, the ancestor's too.
-        momentum, weight_decay: of the optimizer "sgd".
-        drops: shares of the training after which the learning rate falls to a tenth.
+        side: height and width to which they are padded with zeros.
+        samples: number of training images, of which a tenth measures fitness in the mode "clean"; 0 for all.
+        tested: number of test images, the first ones; 0 for all.
+        epochs: epochs of training in every generation, including the ancestor's.
+        momentum, weight_decay: settings of the optimizer "sgd".
+        drops: fractions of the training after which the learning rate is divided by ten.
         mirrored: whether every other epoch uses mirrored images.
-        synapse_factor: the share of its parents' synapses that a child may expect.
-        start: the weights of children, and of controls that are drawn anew (see `evolution.Synthesis`).
+        synapse_factor: the expected fraction of its parents' synapses in a child.
+        start: the initial weights of children, and of controls that are redrawn (see `evolution.Synthesis`).
         controls: names of `CONTROLS`.
         losses: losses of accuracy, from the ancestor's, at which networks are compared.
     """
@@ -78,15 +79,15 @@ class Config:
         for name, value in (("learning_rate", self.learning_rate), *(("losses", loss) for loss in self.losses)):
             _checks.above_zero(name, value)
         if self.samples != 0 and self.samples < 20:
-            raise _checks.bad("samples", self.samples, "at least 20, or 0", "0 takes all.")
+            raise _checks.bad("samples", self.samples, "at least 20, or 0", "Pass 0 for all.")
         if self.tested < 0:
-            raise _checks.bad("tested", self.tested, "a number of images, or 0", "0 takes all.")
+            raise _checks.bad("tested", self.tested, "a number of images, or 0", "Pass 0 for all.")
         if not 0 < self.synapse_factor <= 1:
-            raise _checks.bad("synapse_factor", self.synapse_factor, "a share above 0", "The authors take 0.7.")
+            raise _checks.bad("synapse_factor", self.synapse_factor, "a number above 0", "The authors use 0.7.")
         for name in self.controls:
             _checks.one_of("controls", name, CONTROLS)
         if self.study == "paper" and "magnitude" not in self.controls:
-            raise _checks.bad("controls", self.controls, "'magnitude' among them", "Add it: claims compare with it.")
+            raise _checks.bad("controls", self.controls, "'magnitude' among them", "Add it: claims are about it.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Arm:
     """One population.
 
     Attributes:
-        generations: their number, the ancestor's among them.
-        controlled: whether pruned networks are trained beside it.
+        generations: number of generations, including the ancestor's.
+        controlled: whether pruned networks are trained for comparison.
         settings: arguments of `evolution.Synthesis` that differ from its defaults.
     """
 
@@ -109,12 +110,12 @@ class Arm:
 
     @property
     def size(self) -> int:
-        """Networks in a generation."""
+        """Number of networks in a generation."""
         return self.setting("size", 2)
 
     @property
     def ancestors(self) -> int:
-        """Trained networks that it begins with."""
+        """Number of trained ancestors."""
         return self.size if self.setting("ancestors", "one") == "several" else 1
 
 
@@ -167,8 +168,8 @@ def populations(config: Config) -> dict[str, Arm]:
 
 
 MODES = {
-    "clean": "fitness is measured on a part of the training images that is not learnt from",
-    "text": "as in the paper's text, which mentions no such part: fitness is measured on the test images",
+    "clean": "fitness is measured on training images that are not used for training",
+    "text": "as in the paper's text, which mentions no such images: fitness is measured on the test images",
 }
 HALF = (16, 16, 32, 32)
 FEW = ("magnitude", "random")
@@ -198,7 +199,7 @@ CIFAR10 = Config(
 
 
 def quicker(config: Config, **settings: Any) -> Config:
-    """Settings with a training that a CPU can do."""
+    """Settings with a training that is feasible on a CPU."""
     adam: dict[str, Any] = {"batch_size": 20, "optimizer": "adam", "learning_rate": 0.002, "drops": (0.8,)}
     return dataclasses.replace(config, **adam, **settings)
 
@@ -235,5 +236,5 @@ COSTS = {
     "2 slow and busy cores",
     "short": "the paper's LeNet on 10 000 images, one seed; MNIST took 94 min on 2 slow and busy cores",
     "paper": "the paper's LeNet and schedule, 10 seeds; for a GPU",
-    "choices": "what the paper leaves open or proposes, on handwritten digits, 10 seeds",
+    "choices": "choices that the paper does not specify, and its proposals, on handwritten digits, 10 seeds",
 }

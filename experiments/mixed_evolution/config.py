@@ -8,10 +8,10 @@ from evojax_align import _checks
 STUDIES = ("paper", "cross", "cures")
 KINDS = {"layer": "layers", "block": "blocks", "neuron": "neurons"}
 EPSILON = round(0.05 / 0.3081, 4)
-"""The authors' FGSM step: they add .05 to images that their code first multiplies by .3081 as if normalised."""
+"""The authors' FGSM step: .05, added to images that their code first multiplies by .3081 as if normalised."""
 ISLANDS = 4
 ALONE = "alone, "
-"""Begins the name of an arm whose networks are trained without recombination, as the control."""
+"""Prefix of the names of control arms, whose networks are trained without recombination."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,19 +19,19 @@ class Config:
     """The settings of one run.
 
     Attributes:
-        study: which populations are compared: those of the paper ("paper"), kinds of genes with and without alignment
-            ("cross"), or ways to keep a population diverse ("cures").
-        repeats: seeds; the populations of one seed and network share their first generation.
-        size: members of a population.
+        study: the populations that are compared: those of the paper ("paper"), kinds of genes with and without
+            alignment ("cross"), or methods that keep a population diverse ("cures").
+        repeats: number of seeds; the populations of one seed and network have the same first generation.
+        size: number of members of a population.
         generations: the number of generations in the paper.
         later: the total number of generations.
-        hidden: widths; the vertical network has its second layer in two halves.
+        hidden: widths of the hidden layers; the second layer of the vertical network is divided into two halves.
         block: rows and columns of the blocks of weights that are genes.
-        compared: training images on which the neurons of parents are compared.
-        rivals: networks that train alone for as many epochs, and form an ensemble.
-        attacked: test images that are attacked, at most; 0 leaves attacks out.
-        epsilons: FGSM steps, rising.
-        children: offspring of a population, of which one is attacked and all are tested.
+        compared: number of training images on which the neurons of parents are compared.
+        rivals: number of control networks, trained separately for as many epochs, which form an ensemble.
+        attacked: largest number of test images that are attacked; 0 for no attacks.
+        epsilons: ascending FGSM steps.
+        children: number of offspring of a population; one of them is attacked and all are tested.
     """
 
     dataset: str = "digits"
@@ -77,11 +77,11 @@ class Config:
         rising = list(self.epsilons) == sorted(set(self.epsilons)) and min(self.epsilons) > 0
         if not rising or EPSILON not in self.epsilons:
             fix = f"Write --set 'epsilons=(0.1, {EPSILON})'."
-            raise _checks.bad("epsilons", self.epsilons, f"rising numbers above 0, {EPSILON} among them", fix)
+            raise _checks.bad("epsilons", self.epsilons, f"ascending numbers above 0, including {EPSILON}", fix)
 
     @property
     def marks(self) -> tuple[int, ...]:
-        """The generations at which ensembles are formed and attacks are made: the paper's last one, and the last."""
+        """The generations with ensembles and attacks: the last of the paper, and the last of the run."""
         return tuple(sorted({self.generations, self.later}))
 
     @property
@@ -96,7 +96,7 @@ class Arm:
 
     Attributes:
         network: "horizontal" or "vertical".
-        genes: the kind, one of `KINDS`.
+        genes: the kind of genes, one of `KINDS`.
         settings: arguments of `evolution.Recombination` that differ from its defaults.
     """
 
@@ -143,7 +143,7 @@ def populations(config: Config) -> dict[str, Arm]:
 
 
 def controls(config: Config) -> dict[str, str]:
-    """The arms of networks that are trained alone, and their networks."""
+    """The arms of networks that are trained separately, and their networks."""
     return {f"{ALONE}{arm.network}": arm.network for arm in populations(config).values()}
 
 
@@ -183,5 +183,5 @@ COSTS = {
     "text": "the same with whole layers as genes, as in the text",
     "cross": "aligned or not, with layers, blocks or neurons as genes, with and without a bonus, 8 seeds; 68 min on 2 "
     "busy cores",
-    "cures": "12 ways to keep a population diverse, on MNIST; 10 seeds",
+    "cures": "12 methods that keep a population diverse, on MNIST; 10 seeds",
 }

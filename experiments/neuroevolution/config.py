@@ -16,29 +16,29 @@ METHODS = (
     "random order",
     "dead only",
 )
-"""What is done to the second champion before the two are crossed."""
+"""Transformations of the second champion before the two are crossed."""
 KINDS = ("halfway", "neurons")
 """Arithmetic crossover at t = 0.5, and the exchange of whole neurons."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Settings of a run. A tuple of "none" leaves that part out.
+    """Settings of a run. The tuple ("none",) omits a part.
 
     Attributes:
-        pairs: of champions in each task of part 1, each from two seeds of their own.
+        pairs: number of pairs of champions in each task of part 1, each pair from its own two seeds.
         transfer: tasks of part 1.
-        champions: share of a task's evaluations that a champion gets.
-        children: of each pair by the exchange of neurons, whose scores are averaged.
-        repeats: seeds of part 2, the same for all arms.
-        block: seeds of one cell, run in one program.
-        tasks: of part 2.
-        arms: of part 2.
-        budget: share of a task's evaluations that a population gets.
-        factors: that are changed one at a time.
-        factor_tasks: where they are.
-        size: members of the populations of tasks of control; 0 for those of each task.
-        width: of the networks of tasks of control; 0 for that of each task.
+        champions: fraction of a task's evaluations that a champion gets.
+        children: number of children of each pair by the exchange of neurons, whose scores are averaged.
+        repeats: number of seeds of part 2, the same for all arms.
+        block: number of seeds in one cell, run in one program.
+        tasks: tasks of part 2.
+        arms: arms of part 2.
+        budget: fraction of a task's evaluations that a population gets.
+        factors: settings that are changed one at a time.
+        factor_tasks: tasks in which they are changed.
+        size: number of members of populations in control tasks; 0 for that of each task.
+        width: width of the networks in control tasks; 0 for that of each task.
         matcher: how neurons are matched by correlation: "mutual", the best pair first; or "correlation", exact, slower.
     """
 
@@ -72,20 +72,20 @@ class Config:
             _checks.above_zero(name, getattr(self, name))
         _checks.one_of("matcher", self.matcher, ("correlation", "mutual"))
         if self.width < 0:
-            raise _checks.bad("width", self.width, "a number of neurons, or 0", "0 takes that of each task.")
+            raise _checks.bad("width", self.width, "a number of neurons, or 0", "Pass 0 for that of each task.")
         if self.repeats % self.block:
             fix = "Choose a block that divides the repeats."
             raise _checks.bad("block", self.block, f"a divisor of {self.repeats} repeats", fix)
         if self.size < 0 or self.size == 1:
-            raise _checks.bad("size", self.size, "at least 2 members, or 0", "0 takes those of each task.")
+            raise _checks.bad("size", self.size, "at least 2 members, or 0", "Pass 0 for that of each task.")
         for name in {*self.transfer, *self.tasks} & {*SUPERVISED}:
             if (name == "images") == (self.dataset == "digits"):
-                fix = "The tasks 'digits' and 'M2N2' go with the data set digits, the task 'images' with any other."
+                fix = "The tasks 'digits' and 'M2N2' need the data set digits, the task 'images' any other."
                 raise _checks.bad("tasks", f"{name!r} with the data set {self.dataset!r}", "a task for these data", fix)
 
 
 def populations(config: Config) -> dict[str, tuple[str, str, Arm]]:
-    """The populations of part 2 by their names, each with its task, its name within that, and its arm."""
+    """The populations of part 2 by name, each with its task, its name in that task, and its arm."""
     found = {}
     for task in known(config.tasks):
         own = {name: ARMS[name] for name in config.arms}
@@ -97,12 +97,12 @@ def populations(config: Config) -> dict[str, tuple[str, str, Arm]]:
 
 
 def interval(config: Config, task: str) -> int:
-    """Evaluations between two scores, at least one generation."""
+    """Number of evaluations between two scores, at least one generation."""
     return max(TASKS[task].every, config.size if TASKS[task].control else 0)
 
 
 def points(config: Config, task: str, share: float) -> int:
-    """How often a population is scored that gets this share of the evaluations of its task."""
+    """Number of scores of a population with this fraction of the evaluations of its task."""
     return max(1, round(share * TASKS[task].evaluations / interval(config, task)))
 
 
@@ -111,7 +111,7 @@ def known(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name != NONE)
 
 
-MODES = {"clean": "networks are evolved and aligned on other data, or other episodes, than those that score them"}
+MODES = {"clean": "networks are scored on other data or episodes than those of evolution and alignment"}
 CONTROL = ("swing-up", "double pole", "acrobot")
 GYMNAX = ("cart-pole", "breakout")
 HIDDEN = "double pole, no velocities"

@@ -9,7 +9,7 @@ MODES = {
     "clean": "as the thesis's text, but each trial has its own trained network, and shared values are chosen on "
     "training images",
     "text": "as the thesis's text: all trials start from one network, and shared values are chosen on test images",
-    "code": "as its program: children have one parent (except in populations named after a crossover, which there has "
+    "code": "as in its code: children have one parent (except in populations named after a crossover, which there has "
     "no effect), one member of the first generation is not pruned, letters are transposed, and repeated transfer "
     "learning continues from the repetition before",
 }
@@ -22,25 +22,25 @@ class Config:
     Attributes:
         dataset: the first task, on which networks are trained.
         mode: see `MODES`.
-        seed: of all random numbers.
+        seed: seed of all random numbers.
         second: the data set of the second task.
         others: further data sets to test on. The variant "three tasks" is evolved on the first of them too.
-        variants: populations, by their names in `VARIANTS`.
-        trials: repetitions of each population.
-        generations: after the first one.
-        size: members of a population.
-        tournament: members of a tournament.
-        share: what a child loses, of all synapses. The thesis prints 0.025 %, its program and its results say 2.5 %.
-        samples: training images of each class on which members are evaluated, the first ones.
-        tested: test images of each data set, stratified by class; 0 takes all.
-        widths: of `models.MnistNet`.
+        variants: names of populations in `VARIANTS`.
+        trials: number of repetitions of each population.
+        generations: number of generations after the first.
+        size: number of members of a population.
+        tournament: number of members in a tournament.
+        share: fraction of all synapses that a child loses: 0.025 % in the thesis, 2.5 % in its code and its results.
+        samples: number of training images of each class on which members are evaluated, the first ones.
+        tested: number of test images of each data set, stratified by class; 0 for all.
+        widths: widths of `models.MnistNet`.
         hidden: width of the network without convolutions.
-        learnt: training images of the networks; 0 takes all.
-        epochs: of their training.
-        batch_size: of their training.
-        learning_rate: of Adadelta; multiplied by 0.7 after every epoch.
-        transferred: training images of each data set for transfer learning; 0 takes all.
-        transfers: repetitions of transfer learning; 0 leaves it out.
+        learnt: number of training images of the networks; 0 for all.
+        epochs: epochs of their training.
+        batch_size: batch size of their training.
+        learning_rate: learning rate of Adadelta; multiplied by 0.7 after every epoch.
+        transferred: number of training images of each data set for transfer learning; 0 for all.
+        transfers: number of repetitions of transfer learning; 0 for none.
         chunk: images evaluated at a time; fewer take less memory on a GPU.
         mapping: for the variant "mapping given", the output of each class of the second task, by visual similarity.
     """
@@ -74,7 +74,7 @@ class Config:
             _checks.positive(name, getattr(self, name))
         for name in ("tested", "learnt", "transferred", "transfers"):
             if getattr(self, name) < 0:
-                raise _checks.bad(name, getattr(self, name), "a number of at least 0", "0 takes all, or none.")
+                raise _checks.bad(name, getattr(self, name), "a number of at least 0", "Pass 0 for all, or for none.")
         for name in self.variants:
             _checks.one_of("variants", name, VARIANTS)
         if "default" not in self.variants or len(set(self.variants)) < len(self.variants):
@@ -89,19 +89,19 @@ class Config:
 
     @property
     def algorithm(self) -> dict[str, Any]:
-        """What all variants change in `evolution.Padawann`."""
+        """Settings of `evolution.Padawann` for all variants."""
         program = {"untouched": 1, "crossover": "none"} if self.mode == "code" else {}
         return {name: getattr(self, name) for name in ("size", "tournament", "share", "chunk")} | program
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What trained networks have in common.
+    """Common properties of trained networks.
 
     Attributes:
         network: "conv", or "forward" for one without convolutions.
         trained_on: the number of the data set; 0 is the first.
-        layers: output layers, one for each of so many tasks.
+        layers: number of output layers, one for each task.
     """
 
     network: str = "conv"
@@ -111,19 +111,19 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A population: what differs in its ancestors, its tasks, or its algorithm.
+    """A population, with its differences in ancestors, tasks, or algorithm.
 
     Attributes:
-        kind: of its ancestors.
-        ancestors: how many, 1 or 2.
+        kind: kind of its ancestors.
+        ancestors: number of ancestors, 1 or 2.
         aligned: whether the neurons of the second ancestor are permuted to match those of the first.
         signs, magnitudes: as in `pruning.basis`.
-        pruned: share of the ancestor's synapses, those of least magnitude, that are pruned beforehand.
+        pruned: fraction of the ancestor's synapses, those of smallest magnitude, that are pruned before.
         tasks: numbers of the data sets that define fitness.
-        mapping: which outputs stand for the classes of the second task: "none" takes them in order; "given" as the
-            configuration says; "optimised" takes the bijection with the highest accuracy before any evolution.
+        mapping: the outputs of the classes of the second task: "none" for their order; "given" for the mapping of the
+            configuration; "optimised" for the bijection with the highest accuracy before evolution.
         classes: whether the second task has "all" its classes or the first "half".
-        settings: of `evolution.Padawann`.
+        settings: settings of `evolution.Padawann`.
     """
 
     kind: Kind = Kind()
@@ -139,7 +139,7 @@ class Variant:
 
     @property
     def apart(self) -> bool:
-        """Whether the second task has an output layer of its own."""
+        """Whether the second task has its own output layer."""
         return self.kind.layers > 1
 
 
@@ -172,7 +172,7 @@ THESIS = {
     "ten, tournaments of 2": ten(tournament=2),
     "ten, tournaments of 6": ten(tournament=6),
 }
-"""What the thesis compares; it chose its "optimised" mapping by eye, which is "mapping given" here."""
+"""Variants of the thesis. Its "optimised" mapping was chosen by eye, and is "mapping given" here."""
 CONTROLS = {
     "real crossover": changed(crossover="one_point"),
     "no crossover": changed(crossover="none"),
@@ -199,7 +199,7 @@ FUTURE = {
     "two ancestors": Variant(ancestors=2),
     "two ancestors, aligned": Variant(ancestors=2, aligned=True),
 }
-"""What the thesis leaves to future work."""
+"""Variants that the thesis proposes as future work."""
 VARIANTS = THESIS | CONTROLS | FUTURE
 
 LESS: dict[str, Any] = {"generations": 10, "samples": 60, "transfers": 1}
@@ -254,7 +254,7 @@ PRESETS = {
 }
 COSTS = {
     "demo": "a small network on digits and drawn letters, 8 generations, 8 trials of 5 populations; 90 s on 2 cores",
-    "short": "a network of 37 000 synapses on MNIST, 27 generations, 8 trials of 5 populations; some 20 min",
-    "small": "the thesis's network, 60 images a class, 10 generations, 3 trials; some 12 min a population",
-    "paper": "as in the thesis, 700 images a class, 50 generations, 10 trials; for a GPU",
+    "short": "a network of 37 000 synapses on MNIST, 27 generations, 8 trials of 5 populations; about 20 min",
+    "small": "the thesis's network, 60 images per class, 10 generations, 3 trials; about 12 min per population",
+    "paper": "as in the thesis, 700 images per class, 50 generations, 10 trials; for a GPU",
 }

@@ -7,8 +7,8 @@ from evojax_align import _checks
 
 MODES = {
     "clean": "aligned on training images, scored on test images; the paper's text otherwise",
-    "text": "as the paper's text: aligned on the images that score the offspring",
-    "code": "as the authors' code: text with deflated, sorted weights, greedy matching, semi-matching of b, ridge / n",
+    "text": "as in the paper's text: aligned on the images that score the offspring",
+    "code": "the authors' code: as text, with deflated, sorted weights, greedy matching, semi-matching of b, ridge / n",
     "all": "text, code and clean on the same parents",
 }
 METHODS = {
@@ -21,7 +21,7 @@ METHODS = {
     "weights": "weight matching",
     "control": "control, at random",
 }
-"""The ways of crossover. Structure loadings use half of the directions: with all they would be the correlations. The
+"""The methods of crossover. Structure loadings use half of the directions; with all, they equal the correlations. The
 control pairs dead neurons with each other, and all others at random."""
 MODELS = ("mlp", "lenet", "vgg")
 LENET_WIDTHS = (6, 16, 120, 84)
@@ -29,19 +29,19 @@ PAPER_SHARES = {
     "mnist": {2: 0.59, 10: 0.815, 20: 0.815, 30: 0.855, 40: 0.885, 50: 0.92, 100: 0.94, 256: 0.985, 512: 0.925},
     "cifar10": {2: 0.54, 25: 0.99, 50: 1.0, 75: 1.0, 100: 1.0},
 }
-"""Figure 2: by the number of directions, the share of the paper's 200 pairs where SC-CCA is below naive at t = .5."""
+"""Figure 2: the fraction of the paper's 200 pairs in which SC-CCA is below naive at t = .5, by number of directions."""
 PAPER_RIDGE = {"mnist": 0.965, "cifar10": 1.0}
 """The same with ridge CCA, for each of the three ridges."""
 PAPER_ACCURACY = {"naive": {"cifar10": 0.10}, "sc_cca": {"cifar10": 0.25}}
 PAPER_COUNTS = {"significant_kept": {"mnist": 125.0}, "strong": {"mnist": 203.0}}
 PAPER_PAIRS = 200
 FIVE_PERCENT = 0.025
-"""The paper tells accuracies as 10, 25 and about 40 percent: taken as rounded to five."""
+"""The paper gives accuracies of 10, 25 and about 40 percent, which are taken as rounded to five."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Common:
-    """What all parts have."""
+    """Common settings of all parts."""
 
     dataset: str = "digits"
     mode: str = "clean"
@@ -68,14 +68,14 @@ class Config(Common):
     Attributes:
         networks: number of parents; networks 2 i and 2 i + 1 form pair i.
         model: "mlp", "lenet" or "vgg".
-        hidden: widths of the hidden layers, convolutions before dense layers; in "vgg" each has a stage of its own.
-        rank: directions that SVCCA keeps; SVCCA is left out where no layer is wider, as it would be CCA.
+        hidden: widths of the hidden layers, convolutions before dense layers; in "vgg", each is a separate stage.
+        rank: number of directions that SVCCA keeps; SVCCA is omitted if no layer is wider, as it would equal CCA.
         ranks: the numbers of directions of Figure 2.
         ridges: the ridge parameters of regularised CCA.
         aligned: largest number of images that an alignment uses.
-        scored: largest number of test images that score.
+        scored: largest number of test images on which children are scored.
         points: number of values of t in [-0.25, 1.25].
-        at_once: pairs in a cell, which are trained and aligned together; fewer need less memory.
+        at_once: number of pairs in a cell, which are trained and aligned together; fewer need less memory.
     """
 
     networks: int = 40
@@ -111,7 +111,7 @@ class Config(Common):
         for name in ("hidden", "ranks", "ridges"):
             values = getattr(self, name)
             if min(values) <= 0 or (name != "hidden" and list(values) != sorted(set(values))):
-                expected = "numbers above 0" if name == "hidden" else "rising numbers above 0"
+                expected = "numbers above 0" if name == "hidden" else "ascending numbers above 0"
                 raise _checks.bad(name, values, expected, f"Write --set '{name}=(2, 8)'.")
         if self.model == "lenet" and len(self.hidden) != len(LENET_WIDTHS):
             came, fix = f"{len(self.hidden)} widths for lenet", f"Write --set 'hidden={LENET_WIDTHS}'."
@@ -121,18 +121,18 @@ class Config(Common):
             raise _checks.bad(name, getattr(self, name), f"at least {least} images", "CCA needs more than neurons.")
         if self.points % 6 != 1 or self.points < 7:
             came, fix = f"{self.points} values of t in [-0.25, 1.25]", "Set points to 7, 13, 19, 25, 31, ..."
-            raise _checks.bad("points", came, "values with 0, 0.5 and 1 among them", fix)
+            raise _checks.bad("points", came, "values that include 0, 0.5 and 1", fix)
 
 
 @dataclasses.dataclass(frozen=True)
 class Beyond(Common):
-    """What the paper leaves open: width, common training, operators, many parents, curved paths.
+    """Questions beyond the paper: width, common training, operators, many parents, curved paths.
 
     Attributes:
-        width: of the hidden layer, where it is not varied.
+        width: width of the hidden layer, if it is not varied.
         widths: widths that are compared.
         repeats: pairs of parents in each comparison, and families whose members are averaged.
-        steps: steps of training, from the same start, that two parents share.
+        steps: numbers of common training steps of two parents, from the same initial weights.
         parents: numbers of parents that are averaged.
         bends: epochs of training of a curved path.
         aligned: largest number of training images that an alignment uses.
@@ -156,7 +156,7 @@ class Beyond(Common):
         for name, least in {"widths": 1, "steps": 0, "parents": 2}.items():
             values = getattr(self, name)
             if list(values) != sorted(set(values)) or values[0] < least:
-                raise _checks.bad(name, values, f"rising numbers from {least} on", f"Write --set '{name}=(8, 16)'.")
+                raise _checks.bad(name, values, f"ascending numbers from {least} on", f"Write --set '{name}=(8, 16)'.")
         if self.points % 2 != 1 or self.points < 3:
             raise _checks.bad("points", self.points, "an odd number of at least 3", "t = 0.5 must be among them.")
 
@@ -172,7 +172,7 @@ class Deep(Common):
         train_images: largest number of training images.
         test_images: largest number of test images.
         statistics_images: training images on which neurons are compared and statistics are estimated.
-        ts: values of t, with 0, 0.5 and 1 among them.
+        ts: values of t, including 0, 0.5 and 1.
     """
 
     model: str = "resnet"
@@ -192,7 +192,7 @@ class Deep(Common):
         check_even(self.networks)
         _checks.one_of("model", self.model, ("vgg", "resnet"))
         if not {0.0, 0.5, 1.0} <= set(self.ts):
-            raise _checks.bad("ts", self.ts, "values with 0, 0.5 and 1 among them", "Write --set 'ts=(0, .5, 1)'.")
+            raise _checks.bad("ts", self.ts, "values that include 0, 0.5 and 1", "Write --set 'ts=(0, .5, 1)'.")
 
 
 MNIST = Config(

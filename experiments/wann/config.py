@@ -7,7 +7,7 @@ from evojax_align import _checks
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """A search on images: its tasks, and how their losses become one."""
+    """A search on images: its tasks, and the combination of their losses."""
 
     tasks: tuple[int, ...] = (0,)
     scale: str = "sum"
@@ -16,11 +16,11 @@ class Arm:
 ALONE, LETTERS, JOINT, RELATIVE = "WANN", "WANN, letters", "JointWANN", "JointWANN, relative"
 ARMS = {ALONE: Arm(), LETTERS: Arm((1,)), JOINT: Arm((0, 1)), RELATIVE: Arm((0, 1), "relative")}
 PRUNED, SWING = "PADAWANN", "swing-up"
-"""An arm that prunes a trained network instead, and one without images."""
+"""An arm that prunes a trained network instead of evolving one, and an arm without images."""
 VALUES = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
 """The authors' shared weights."""
 MODES = {
-    "clean": "a generation's network and the best shared weight are each chosen on images of their own",
+    "clean": "a generation's network and the best shared weight are chosen on separate sets of images",
     "text": "as in the thesis: networks are chosen on training images, and the best shared weight on test images",
 }
 
@@ -30,27 +30,27 @@ class Config:
     """Settings of a run.
 
     Attributes:
-        dataset: images of the first task.
-        mode: of `MODES`.
+        dataset: data set of the first task.
+        mode: one of `MODES`.
         seed: of all random numbers.
         second: the data set of the second task.
-        arms: searches, of `ARMS`; "PADAWANN", which prunes a trained network; "swing-up", a pole on a cart.
-        repeats: seeds.
-        generations: of a search.
-        size: members.
+        arms: names in `ARMS`; "PADAWANN", which prunes a trained network; "swing-up", a pole on a cart.
+        repeats: number of seeds.
+        generations: number of generations of a search.
+        size: number of members.
         hidden: capacity for hidden nodes; it is doubled whenever it is full.
-        tournament: members of a tournament.
-        values: the shared weights at which a network is judged.
-        enabled: the chance of each connection in the first generation.
-        batch: images of each task that a generation is judged on.
-        side: pixels; larger images are reduced and deskewed.
-        samples: training images of each task; 0 takes all.
-        judged: images of each task, on which networks and shared weights are chosen.
-        tested: test images of each task; 0 takes all.
-        learnt: epochs for which the weights of champions, and the network of PADAWANN, are trained.
-        units: hidden units of that network.
-        chunk: networks judged together; by default all of them on an accelerator, and one after the other on a CPU.
-        pruned: generations of PADAWANN.
+        tournament: number of members in a tournament.
+        values: the shared weights at which a network is evaluated.
+        enabled: the probability of each connection in the first generation.
+        batch: number of images of each task on which a generation is evaluated.
+        side: side of images in pixels; larger images are resized and deskewed.
+        samples: number of training images of each task; 0 for all.
+        judged: number of images of each task on which networks and shared weights are chosen.
+        tested: number of test images of each task; 0 for all.
+        learnt: epochs of training of the weights of champions, and of the network of PADAWANN.
+        units: number of hidden units of that network.
+        chunk: networks evaluated at once; by default all on an accelerator, and one after the other on a CPU.
+        pruned: number of generations of PADAWANN.
     """
 
     dataset: str = "digits"
@@ -82,7 +82,7 @@ class Config:
         for name in self.arms:
             _checks.one_of("arms", name, (*ARMS, PRUNED, SWING))
         if len(set(self.arms)) < len(self.arms):
-            raise _checks.bad("arms", self.arms, "different ones", "Name each once.")
+            raise _checks.bad("arms", self.arms, "different names", "Pass each once.")
 
 
 DIGITS = Config(dataset="mnist", second="emnist_10letters", side=16, enabled=0.05)

@@ -196,7 +196,7 @@ def test_missing_cells_are_unknown(arrays):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("arms=('WANN','WANN')", "different ones"),
+        ("arms=('WANN','WANN')", "different names"),
         ("arms=('WAN',)", "Did you mean 'WANN'"),
         ("pruned=0", "pruned: got 0"),
         ("side=9", "at most 8, the side of digits"),
