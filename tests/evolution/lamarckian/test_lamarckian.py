@@ -259,7 +259,7 @@ def test_every_method_that_looks_at_values_refuses_to_be_traced_by_name(images, 
         "done": lambda traced: algorithm.done(dataclasses.replace(state, identities=traced[0, 0, 0])),
     }
     for name, call in calls.items():
-        with pytest.raises(_checks.NeedsValues, match=rf"^Lamarckian\.{name} needs concrete values and cannot be traced"):
+        with pytest.raises(_checks.NeedsValues, match=rf"^Lamarckian\.{name} needs concrete values"):
             jax.eval_shape(call, x)
 
 
