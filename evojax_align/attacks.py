@@ -71,7 +71,7 @@ def fgsm(
     def attack(x: Array, y: PyTree) -> Array:
         return _within(x + epsilon * jnp.sign(_uphill(apply, params, x, y, loss)), bounds)
 
-    return _chunked(_sparing(apply, params, attack) if spare_errors else attack, x, y, chunk)
+    return _chunked(_skipping_errors(apply, params, attack) if spare_errors else attack, x, y, chunk)
 
 
 def pgd(
@@ -137,7 +137,7 @@ def pgd(
 
         return jax.lax.fori_loop(0, steps, climb, _within(x + moved, bounds))
 
-    return _chunked(_sparing(apply, params, attack) if spare_errors else attack, x, y, chunk, moved)
+    return _chunked(_skipping_errors(apply, params, attack) if spare_errors else attack, x, y, chunk, moved)
 
 
 def _uphill(apply: Apply, params: PyTree, x: Array, y: PyTree, loss: Loss | None) -> Array:
@@ -149,7 +149,7 @@ def _within(x: Array, bounds: Bounds) -> Array:
     return x if bounds is None else jnp.clip(x, *bounds)
 
 
-def _sparing(apply: Apply, params: PyTree, attack: Callable[..., Array]) -> Callable[..., Array]:
+def _skipping_errors(apply: Apply, params: PyTree, attack: Callable[..., Array]) -> Callable[..., Array]:
     def spared(x: Array, y: Array, *more: Array) -> Array:
         logits = apply(params, x)
         right = (jnp.argmax(logits, axis=-1) == y) & ~not_finite(logits, len(logits))

@@ -16,7 +16,7 @@ from evojax_align import _checks
 from evojax_align._compiling import watch
 from evojax_align._types import Apply, Array, Bool, Float, Int, PyTree
 from evojax_align.alignment._checking import check_call, member_shapes
-from evojax_align.alignment.groups import chosen, tell, unmatched
+from evojax_align.alignment.groups import chosen, unmatched, warn
 from evojax_align.alignment.method import Method, by_assignment, sides
 from evojax_align.alignment.methods import Identity, Weights, named
 from evojax_align.alignment.nested import GroupMatch, Partners, blocks, by_orders, resolve
@@ -176,7 +176,7 @@ def align(
         rest = wanted if isinstance(method, Weights) else {group for group in wanted if group not in matches}
         reasons = unmatched(spec, a, rest, method)
         matches |= _by_weights(spec, a, b, relations, matches, method, rest - reasons.keys())
-        tell(spec, reasons)
+        warn(spec, reasons)
     new_a, new_b = rearrange(spec, a, b, matches, bijective=method.bijective)
     return Alignment(
         a=new_a,

@@ -51,7 +51,7 @@ def unmatched(spec: PermutationSpec, a: PyTree, rest: Collection[str], method: M
     return found
 
 
-def tell(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
+def warn(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
     """Warn about the groups that are left as they are."""
     if not spec.groups:
         held = next(iter((*spec.frozen, *spec.fixed)), None)

@@ -17,7 +17,7 @@ from evojax_align import _checks, population
 from evojax_align._types import Apply, Array, Float, Int, PyTree
 from evojax_align.alignment._checking import check_call, member_shapes
 from evojax_align.alignment.align import align, match
-from evojax_align.alignment.groups import tell, unmatched
+from evojax_align.alignment.groups import unmatched, warn
 from evojax_align.alignment.method import Method
 from evojax_align.alignment.methods import NAMES, bijective
 from evojax_align.alignment.nested import end_to_end
@@ -123,7 +123,7 @@ def align_many(
     check_call(apply, networks, networks, x, spec)
     spec = spec or remembered(apply, member_shapes(networks), x)
     if not spec.groups:
-        tell(spec, {})
+        warn(spec, {})
         return ManyAlignment(networks, {}, {}, rounds=0)
     pairs = list(itertools.combinations(range(count), 2))
     left, right = (population.take(networks, np.array(side)) for side in zip(*pairs, strict=True))
@@ -132,7 +132,7 @@ def align_many(
     relations = relate(spec, apply, left, right, x, covariances=False, chunk=chunk, positions=positions)
     rest = set(spec.groups) - {*relations, *spec.parents.values()}
     reasons = unmatched(spec, networks, rest, NAMES["correlation"])
-    tell(spec, reasons)
+    warn(spec, reasons)
     with_first = population.take(relations, slice(0, count - 1))  # the pairs (0, 1), (0, 2), ...
     found = {group: m.y for group, m in match(with_first).items()}
     orders = [dict(identity(spec)) for _ in range(count)]

@@ -9,7 +9,7 @@ from flax import struct
 
 from evojax_align import _checks
 from evojax_align._types import Apply, Array, ArrayLike, Float, Int, PyTree
-from evojax_align.alignment.groups import tell
+from evojax_align.alignment.groups import warn
 from evojax_align.alignment.statistics import Relation, examine, refuse, relate_networks
 from evojax_align.matching import injective
 from evojax_align.symmetry import PermutationSpec, infer
@@ -113,7 +113,7 @@ def align_unequal(
     refuse(examine(a, b, relations), a, b, x)
     read = {*relations, *spec_a.parents.values()}
     reasons = {group: "no activations of it are read" for group in spec_a.groups if group not in read}
-    tell(spec_a, reasons)
+    warn(spec_a, reasons)
     places_a, places_b, scores = {}, {}, {}
     for group, relation in relations.items():
         if group not in spec_a.parents:

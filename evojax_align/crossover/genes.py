@@ -80,19 +80,19 @@ def block_genes(params: PyTree, *, block: int = 64, remainder: str = "spread") -
     _checks.one_of("remainder", remainder, REMAINDERS)
     leaves = jax.tree_util.tree_leaves_with_path(params)
     names: list[str] = []
-    beside: dict[tuple[str, int], np.ndarray] = {}  # the genes of the last inputs of each kernel
+    last_inputs: dict[tuple[str, int], np.ndarray] = {}  # the genes of the last inputs of each kernel
     found: dict[str, np.ndarray] = {}
     for path, leaf in sorted(leaves, key=lambda item: -jnp.ndim(item[1])):
         shape, layer = jnp.shape(leaf), home(_checks.path_string(path))
-        if len(shape) == 1 and (layer, shape[0]) in beside:
-            index = beside[layer, shape[0]]
+        if len(shape) == 1 and (layer, shape[0]) in last_inputs:
+            index = last_inputs[layer, shape[0]]
         else:
             sides = [_cut(length, block, remainder) for length in shape[-2:]]
             index, labels = _numbered(sides, len(names))
             names += [f"{layer if len(shape) > 1 else _checks.path_string(path)}{label}" for label in labels]
             index = np.broadcast_to(index, shape)
             if len(shape) > 1:
-                beside[layer, shape[-1]] = index.reshape(-1, shape[-1])[_last(sides[0])]
+                last_inputs[layer, shape[-1]] = index.reshape(-1, shape[-1])[_last(sides[0])]
         found[_checks.path_string(path)] = index.astype(np.int32)
     ordered = [found[_checks.path_string(path)] for path, _ in leaves]
     return Genes(jax.tree.unflatten(jax.tree.structure(params), ordered), tuple(names))

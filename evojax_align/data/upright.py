@@ -25,9 +25,9 @@ def deskewed(images: Float[np.ndarray, "n height width"]) -> Float[np.ndarray, "
     mass = np.maximum(images.sum(axis=(1, 2)), 1e-12)
     down, across = np.arange(height), np.arange(width)
     below = down - (images.sum(axis=2) @ down / mass)[:, None]
-    beside = across - (images.sum(axis=1) @ across / mass)[:, None]
+    horizontal = across - (images.sum(axis=1) @ across / mass)[:, None]
     tall = np.einsum("nhw,nh->n", images, below**2)
-    lean = np.einsum("nhw,nh,nw->n", images, below, beside)
+    lean = np.einsum("nhw,nh,nw->n", images, below, horizontal)
     slant = np.where(tall < 1e-2, 0.0, lean / np.maximum(tall, 1e-2))
     at = across + slant[:, None, None] * (down - height / 2)[:, None]
     low = np.floor(at).astype(int)

@@ -37,9 +37,9 @@ def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
         arrays.append(array)
         entry = {"path": _checks.path_string(where), "kind": kind, "dtype": dtype}
         leaves.append(entry | {"shape": list(array.shape), "sha256": _digest(array)})
-    told = np.frombuffer(json.dumps(dict(notes)).encode(), np.uint8)
-    files = list(_in_files([*arrays, told]))
-    index = {"leaves": leaves, "notes": _digest(told), "pieces": [sorted(file) for file in files]}
+    noted = np.frombuffer(json.dumps(dict(notes)).encode(), np.uint8)
+    files = list(_in_files([*arrays, noted]))
+    index = {"leaves": leaves, "notes": _digest(noted), "pieces": [sorted(file) for file in files]}
     content = json.dumps(index).encode()
     sealed = hashlib.sha256(content).hexdigest().encode() + content
     for number, file in enumerate(files[1:], start=1):
@@ -75,10 +75,10 @@ def load(
             of_file = stored if number == 0 else _arrays(_part(path, number))
             pieces |= {name: of_file[name] for name in names}
         leaves = [_checked(_joined(pieces, n, entry["shape"]), entry, path) for n, entry in enumerate(index["leaves"])]
-        told = _joined(pieces, len(leaves), [-1])
-        if _digest(told) != index["notes"]:
+        noted = _joined(pieces, len(leaves), [-1])
+        if _digest(noted) != index["notes"]:
             raise Damaged(f"{path}: the notes are not as they were written")
-        notes = json.loads(told.tobytes())
+        notes = json.loads(noted.tobytes())
     except FileNotFoundError as error:
         if error.filename == str(path):
             raise

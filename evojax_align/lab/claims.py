@@ -128,8 +128,8 @@ def measured(x: Values) -> Comparison:
 
 def declaration(claims: Sequence[Claim]) -> str:
     """The SHA-256 of identifiers, statements, units, paper's numbers and margins of claims."""
-    told = [[c.id, c.statement, c.unit, sorted(c.paper.items()), c.margin] for c in claims]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    contents = [[c.id, c.statement, c.unit, sorted(c.paper.items()), c.margin] for c in claims]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 
 def decide(

@@ -73,7 +73,7 @@ class Monitor:
         spent = self.seconds.setdefault(name, {"total": 0.0, "compile": 0.0})
         self._lap = _Lap(spent)
         label = f"{self.title}: {name}" if self.title else name
-        bar = Bar(label, total, done, quiet=self._quiet, tell=functools.partial(self._tell, name))
+        bar = Bar(label, total, done, quiet=self._quiet, tell=functools.partial(self._report, name))
         try:
             yield bar
         finally:
@@ -85,7 +85,7 @@ class Monitor:
         if not self._quiet:
             _checks.extra("tqdm", "experiments").tqdm.write(message, file=sys.stderr)
 
-    def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
+    def _report(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
         self._steps += 1
         if self._folder is not None:
             self._folder.log(phase=phase, step=step, **numbers)
@@ -105,7 +105,7 @@ class Bar:
         quiet: bool,
         tell: Callable[[int, Mapping[str, float]], None],
     ) -> None:
-        self._name, self._total, self._done, self._tell = name, total, done, tell
+        self._name, self._total, self._done, self._report = name, total, done, tell
         self._spoke = time.perf_counter()
         self._plain = not quiet and not sys.stderr.isatty()
         tqdm = _checks.extra("tqdm", "experiments").tqdm
@@ -121,7 +121,7 @@ class Bar:
         numbers = {name: float(value) for name, value in metrics.items()}
         self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
         self._bar.update()
-        self._tell(self._done, numbers)
+        self._report(self._done, numbers)
         if self._plain and time.perf_counter() - self._spoke > EVERY:
             self._spoke = time.perf_counter()
             shown = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())

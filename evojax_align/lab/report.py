@@ -114,8 +114,8 @@ def _p(claim: Mapping[str, Any]) -> str:
 def _figure(path: Path, captions: Mapping[str, str]) -> str:
     """A picture with the caption of its name, or of the longest prefix of its name that has one."""
     content, name = path.read_bytes(), path.stem
-    begins = [key for key in captions if name == key or name.startswith(f"{key}-")]
-    caption = captions[max(begins, key=len)] if begins else name
+    prefixes = [key for key in captions if name == key or name.startswith(f"{key}-")]
+    caption = captions[max(prefixes, key=len)] if prefixes else name
     wide = ' class="wide"' if int.from_bytes(content[16:20], "big") > WIDE else ""
     image = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     shown = html.escape(caption)

@@ -128,22 +128,22 @@ class Run(Monitor):
             number = first
             while number < total and not done(state):
                 self._leave_in_time(longest or self._slowest_start, cost, saved=number == first)
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 state, metrics = step(number, state)
                 bar.step(**metrics)
                 number += 1
                 now = time.perf_counter()
                 if number == first + 1:
-                    self._slowest_start = max(self._slowest_start, now - begun)
-                longest = max(longest, now - begun) if number > first + 1 else 0.0
+                    self._slowest_start = max(self._slowest_start, now - started)
+                longest = max(longest, now - started) if number > first + 1 else 0.0
                 ended = number == total or done(state)
                 due = now - saved >= max(self._every, COST * cost if self._every else 0.0)
-                if ended or self._signal or due or self._late(longest or now - begun, cost):
+                if ended or self._signal or due or self._late(longest or now - started, cost):
                     self._save(files, name, number, state, start)
                     saved = time.perf_counter()
                     cost = saved - now
                     if not ended or self._signal:
-                        self._leave_in_time(longest or now - begun, cost, saved=True)
+                        self._leave_in_time(longest or now - started, cost, saved=True)
         self._owner, self._checked = self._cell and self._cell.name, time.monotonic()
         return state
 
@@ -188,7 +188,7 @@ class Run(Monitor):
         if self._late(next_step, saving):
             raise Stopped("stopped by the time limit", TIME_IS_UP)
 
-    def _tell(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
+    def _report(self, phase: str, step: int, numbers: Mapping[str, float]) -> None:
         cell = {} if self._owner is None else {"cell": self._owner}
         self._log({**cell, "phase": phase, "step": step, **numbers})
         for callback in self._callbacks:

@@ -74,14 +74,14 @@ def extract(apply: Apply, params: PyTree, masks: PyTree, x: PyTree, *, spec: Per
     _checks.refuse_trace("extract", "inside, use pruning.masked(masks, params).", params, masks, x)
     check_masks("masks", masks, params)
     sparse = masked(masks, params)
-    sounding, heard = reached(spec, masks, vectors=True), useful(spec, masks)
+    fed, used = reached(spec, masks, vectors=True), useful(spec, masks)
     answers = {group: np.asarray(of) for group, of in activations(spec, apply, sparse, x).items()}
     kept = {}
     for group, size in spec.groups.items():
         keep = np.ones(size, bool)
         if group not in spec.parents:
             moved = np.any(answers[group] != 0, axis=0) if group in answers else np.ones(size, bool)
-            keep = np.asarray(heard[group]) & (np.asarray(sounding[group]) | moved)
+            keep = np.asarray(used[group]) & (np.asarray(fed[group]) | moved)
         kept[group] = np.flatnonzero(keep) if keep.any() else np.array([0])
     shorter = {}
     for path, leaf in leaves_by_path(sparse).items():

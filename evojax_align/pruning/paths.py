@@ -94,10 +94,10 @@ def useful(spec: PermutationSpec, masks: PyTree) -> Neurons:
     return _spread(spec, more, read, masks)
 
 
-def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], told: set[str], masks: PyTree) -> Neurons:
+def _spread(spec: PermutationSpec, more: Callable[[Neurons], Neurons], covered: set[str], masks: PyTree) -> Neurons:
     """The fixed point of marking neurons; groups in no leaf are marked entirely."""
     never = nothing(masks) > 0
-    known = {group: jnp.full(size, group not in told) | never for group, size in _flat(spec).items()}
+    known = {group: jnp.full(size, group not in covered) | never for group, size in _flat(spec).items()}
 
     def going(state: tuple[Neurons, Array]) -> Array:
         return state[1]

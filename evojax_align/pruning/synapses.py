@@ -116,9 +116,9 @@ def find(params: PyTree, *, leave: Sequence[str] = (), layout: str = "io") -> Sy
     biases = {}
     for path in paths:
         units = jnp.shape(leaves[path])[outputs]
-        beside = [p for p, leaf in leaves.items() if home(p) == home(path) and jnp.shape(leaf) == (units,)]
-        if len(beside) == 1:
-            biases[path] = beside[0]
+        others = [p for p, leaf in leaves.items() if home(p) == home(path) and jnp.shape(leaf) == (units,)]
+        if len(others) == 1:
+            biases[path] = others[0]
     return Synapses(paths, biases, inputs, outputs)
 
 
@@ -165,8 +165,8 @@ def census(synapses: Synapses, masks: PyTree) -> Census:
     counts = []
     for mask in synapses.of(masks).values():
         inputs, outputs = synapses.axes(mask)
-        beside = tuple(axis for axis in range(mask.ndim) if axis not in (inputs, outputs))
-        kernels = jnp.any(mask, axis=beside)
+        others = tuple(axis for axis in range(mask.ndim) if axis not in (inputs, outputs))
+        kernels = jnp.any(mask, axis=others)
         counts.append([jnp.sum(mask), jnp.sum(kernels), jnp.sum(jnp.any(mask, axis=synapses.within(mask)))])
     return Census(*(jnp.stack([row[i] for row in counts]) for i in range(3)))
 
@@ -194,10 +194,10 @@ def scaled(synapses: Synapses, masks: PyTree, params: PyTree) -> PyTree:
         [2.0, 1.0]
     """
 
-    def grown(leaf: Array, mask: Array) -> Array:
+    def enlarged(leaf: Array, mask: Array) -> Array:
         living = jnp.sum(mask, axis=synapses.within(mask))
         factor = jnp.sqrt(mask.size / mask.shape[synapses.axes(mask)[1]] / jnp.maximum(living, 1))
         return leaf * synapses.along(factor, leaf)
 
     alive, leaves = synapses.of(masks), leaves_by_path(params)
-    return with_leaves(params, {path: grown(leaves[path], mask) for path, mask in alive.items()})
+    return with_leaves(params, {path: enlarged(leaves[path], mask) for path, mask in alive.items()})

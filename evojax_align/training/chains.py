@@ -196,6 +196,6 @@ def inferred(piece: nn.Module, own: dict[str, PyTree], x: PyTree) -> Array:
 
 
 @partial(jax.jit, static_argnames="loss")
-def judged(outputs: Array, y: PyTree, weights: Array, loss: Loss | None) -> dict[str, Array]:
+def summed(outputs: Array, y: PyTree, weights: Array, loss: Loss | None) -> dict[str, Array]:
     """Sums of the loss, and of hits if no loss is given, by the names of `measures`."""
     return {name: jnp.sum(weighted(of, weights)) for name, of in measures(outputs, y, loss=loss).items()}

@@ -303,8 +303,8 @@ def _step_epoch(
         params, opt_state, score = epoch(apply, member.params, member.opt_state, x, y, optimizer, **settings)
         found = _by_name(score)
         if validation is not None:
-            judged = evaluate(apply, params, *validation, loss=loss, metrics=dict(metrics))
-            found |= {AFTER + name: value for name, value in _by_name(judged).items()}
+            validated_score = evaluate(apply, params, *validation, loss=loss, metrics=dict(metrics))
+            found |= {AFTER + name: value for name, value in _by_name(validated_score).items()}
         history = {
             name: rows.at[member.epoch].set(found[name].astype(rows.dtype)) for name, rows in member.history.items()
         }
@@ -312,7 +312,7 @@ def _step_epoch(
         if validation is None:
             member = dataclasses.replace(member, best_epoch=member.epoch)
         else:
-            member = _judged(member, found["validation_loss"], patience)
+            member = _with_best(member, found["validation_loss"], patience)
         return dataclasses.replace(member, epoch=member.epoch + 1)
 
     def one(member: Member) -> Member:
@@ -327,7 +327,7 @@ def _by_name(score: Score) -> dict[str, Any]:
     return {"loss": score.loss, "accuracy": score.accuracy, **score.metrics}
 
 
-def _judged(member: Member, loss: Array, patience: int | None) -> Member:
+def _with_best(member: Member, loss: Array, patience: int | None) -> Member:
     """Keep the best parameters; a loss that is NaN is never better."""
     loss = loss.astype(member.best_loss.dtype)
     better = loss < member.best_loss

@@ -17,7 +17,16 @@ import optax
 from evojax_align import _checks
 from evojax_align._types import Array, Float, Loss, PRNGKey, PyTree
 from evojax_align.training._checking import check_data
-from evojax_align.training.chains import InTraining, Pieced, Trainee, inferred, initial, judged, own_variables, started
+from evojax_align.training.chains import (
+    InTraining,
+    Pieced,
+    Trainee,
+    inferred,
+    initial,
+    own_variables,
+    started,
+    summed,
+)
 from evojax_align.training.evaluation import batches, taken
 from evojax_align.training.scoring import CHUNK, Score, of_means
 
@@ -66,7 +75,7 @@ def fit_pieces(
         ((1, 2), True)
     """
     _checks.refuse_trace("fit_pieces", WHOLE, variables, data, keys)
-    _alike(networks, variables=variables)
+    _check_lengths(networks, variables=variables)
     starts = [begin_pieces(network, own, optimizer) for network, own in zip(networks, variables, strict=True)]
     settings = {"epochs": epochs, "batch_size": batch_size, "keys": keys, "loss": loss, "devices": devices}
     states, losses = train_pieces(networks, starts, data, optimizer, **settings)
@@ -140,9 +149,9 @@ def train_pieces(
     _checks.refuse_trace("train_pieces", WHOLE, states, data, keys)
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         _checks.positive(name, value)
-    _alike(networks, states=states, keys=keys)
+    _check_lengths(networks, states=states, keys=keys)
     x, y = jax.tree.map(jnp.asarray, tuple(data))
-    for network, own in _unlike(networks, [state.variables for state in states]):
+    for network, own in _distinct(networks, [state.variables for state in states]):
         check_data("data", partial(_outputs, network), own, x, y, loss, batch_size=batch_size)
     places = [devices[number % len(devices)] if devices else None for number in range(len(networks))]
     shared = {place: (x, y) if place is None else jax.device_put((x, y), place) for place in set(places)}
@@ -214,7 +223,7 @@ def evaluate_pieces(
     check_data("y", outputs, variables, x, y, loss, chunk=chunk)
     count = jax.tree.leaves(x)[0].shape[0]
     index, weights = batches(jnp.arange(count), min(_checks.positive("chunk", chunk), count))
-    found = [judged(outputs(variables, taken(x, i)), taken(y, i), w, loss) for i, w in zip(index, weights, strict=True)]
+    found = [summed(outputs(variables, taken(x, i)), taken(y, i), w, loss) for i, w in zip(index, weights, strict=True)]
     sums = jax.tree.map(lambda *parts: np.sum(np.asarray(parts, np.float64)), *found)
     return of_means({name: jnp.asarray(value / count, jnp.float32) for name, value in sums.items()})
 
@@ -241,7 +250,7 @@ def _run(network: Pieced, variables: PyTree, x: PyTree) -> dict[str, Array]:
     return given
 
 
-def _alike(networks: Sequence[Pieced], **lists: Sequence[Any]) -> None:
+def _check_lengths(networks: Sequence[Pieced], **lists: Sequence[Any]) -> None:
     """Require lists with one entry for each network."""
     for name, values in lists.items():
         if len(values) != len(networks):
@@ -249,7 +258,7 @@ def _alike(networks: Sequence[Pieced], **lists: Sequence[Any]) -> None:
             raise _checks.bad(name, came, expected, "Pass lists of equal length.")
 
 
-def _unlike(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tuple[Pieced, PyTree]]:
+def _distinct(networks: Sequence[Pieced], variables: Sequence[PyTree]) -> list[tuple[Pieced, PyTree]]:
     """One network of all with equal last pieces, which take the same labels."""
     pairs = zip(networks, variables, strict=True)
     return list({list(network.pieces.values())[-1]: (network, own) for network, own in pairs}.values())

@@ -175,7 +175,7 @@ def test_cells_of_another_device_or_configuration_are_not_merged(toy, capsys, fi
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("lost", "message"), [(True, "only in this version"), (False, "only in the run")])
+@pytest.mark.parametrize(("lost", "message"), [(True, "'rate' only in"), (False, "'speed' only in")])
 def test_a_run_whose_fields_are_not_those_of_this_version_is_refused_by_the_field(toy, capsys, lost, message):
     assert toy("--out", "one", "--cells", "*-000") == 0
     run = lab.RunFolder("one")

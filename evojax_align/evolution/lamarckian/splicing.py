@@ -75,12 +75,12 @@ def splice(
     one, other = (_maps(network, own, x) for network, own in zip(networks, variables, strict=True))
     sizes = [[_size(maps) for maps in of] for of in (one, other)]
     if matching == "order":
-        couples = [(n, n) for n in range(min(map(len, sizes))) if sizes[0][n] == sizes[1][n]]
+        pairs = [(n, n) for n in range(min(map(len, sizes))) if sizes[0][n] == sizes[1][n]]
     else:
         one, other = ([_places(maps) for maps in of] for of in (one, other))
-        couples = _matched_blocks(one, other, sizes)
+        pairs = _matched_blocks(one, other, sizes)
     cuts = []
-    for i, j in couples:
+    for i, j in pairs:
         child = _joined(genomes, i, j, identity)
         if space.allows(child) and child.architecture not in [genome.architecture for genome in genomes]:
             cuts.append((i, j, child))

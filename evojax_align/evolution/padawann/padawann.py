@@ -167,7 +167,7 @@ class Padawann:
         check_masks("masks", masks, ancestors)
         self._check_tasks(population.take(ancestors, 0), tasks)
         kept, alive = _first(self, key, ancestors, masks)
-        return _begun(self._judged(kept, alive, tuple(tasks)))
+        return _first_state(self._evaluated(kept, alive, tuple(tasks)))
 
     def step(self, key: PRNGKey, state: PadawannState, tasks: Sequence[Task]) -> tuple[PadawannState, PadawannInfo]:
         """One generation: the best members survive, and children that have lost some synapses replace the others.
@@ -182,17 +182,17 @@ class Padawann:
         """
         key = _checks.key("key", key)
         new = _bred(self, key, state)
-        return _next(self, state, new, self._judged(new.kept, new.masks, tuple(tasks)))
+        return _next(self, state, new, self._evaluated(new.kept, new.masks, tuple(tasks)))
 
-    def _judged(self, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> Topology:
+    def _evaluated(self, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> Topology:
         """Evaluate members, in batches of the size of a generation's children, so that one program suffices."""
         count, found = population.size(masks), []
         for start in range(0, count, self.children):
             part = jnp.minimum(jnp.arange(start, start + self.children), count - 1)
-            of_part = _judged(self, *population.take((kept, masks), part), tasks)
+            of_part = _evaluated(self, *population.take((kept, masks), part), tasks)
             found.append(of_part if self.mesh is None else population.gather(of_part))
-        judged = jax.tree.map(lambda *of: jnp.concatenate(of)[:count], *found)
-        return Topology(kept, masks, *judged)
+        evaluated = jax.tree.map(lambda *of: jnp.concatenate(of)[:count], *found)
+        return Topology(kept, masks, *evaluated)
 
     def _check_tasks(self, kept: PyTree, tasks: Sequence[Task]) -> None:
         if not tasks:
@@ -239,7 +239,7 @@ def _pruned(self: Padawann, key: PRNGKey, masks: PyTree) -> PyTree:
 
 
 @partial(jax.jit, static_argnums=0)
-def _judged(self: Padawann, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> tuple[Rollouts, Array, Array]:
+def _evaluated(self: Padawann, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> tuple[Rollouts, Array, Array]:
     """Evaluate members: rollouts, fitness and numbers of synapses."""
 
     def one(kept: PyTree, masks: PyTree) -> tuple[Rollouts, Array, Array]:
@@ -279,8 +279,8 @@ def _bred(self: Padawann, key: PRNGKey, state: PadawannState) -> PadawannOffspri
     parents = jnp.stack([first, jnp.where(crossed, second, first)], axis=1)
     members = state.members.kept, state.members.masks
 
-    def child(couple: Array, key_mix: PRNGKey, key_prune: PRNGKey) -> tuple[PyTree, PyTree]:
-        a, b = (population.take(members, couple[side]) for side in (0, 1))
+    def child(pair: Array, key_mix: PRNGKey, key_prune: PRNGKey) -> tuple[PyTree, PyTree]:
+        a, b = (population.take(members, pair[side]) for side in (0, 1))
         kept, masks = a if self.crossover == "none" else _crossed(self, key_mix, a, b)
         return kept, _pruned(self, key_prune, masks)
 
@@ -314,18 +314,18 @@ def _from_b(self: Padawann, key: PRNGKey, genes: int) -> Bool[Array, " genes"]:
 
 
 @jax.jit
-def _begun(judged: Topology) -> PadawannState:
-    members = population.take(judged, best(judged.fitness, judged.fitness.shape[0]))
+def _first_state(evaluated: Topology) -> PadawannState:
+    members = population.take(evaluated, best(evaluated.fitness, evaluated.fitness.shape[0]))
     zero = jnp.array(0, jnp.int32)
     return PadawannState(members, population.take(members, 0), zero, zero)
 
 
 @partial(jax.jit, static_argnums=0)
 def _next(
-    self: Padawann, state: PadawannState, new: PadawannOffspring, judged: Topology
+    self: Padawann, state: PadawannState, new: PadawannOffspring, evaluated: Topology
 ) -> tuple[PadawannState, PadawannInfo]:
     stay = population.take(state.members, slice(0, self.elites))
-    both = jax.tree.map(lambda *of: jnp.concatenate(of), stay, judged)
+    both = jax.tree.map(lambda *of: jnp.concatenate(of), stay, evaluated)
     members = population.take(both, best(both.fitness, self.size))
     first, generation = population.take(members, 0), state.generation + 1
     fitter = failed_last(first.fitness) > failed_last(state.champion.fitness)
@@ -334,5 +334,5 @@ def _next(
         return jnp.where(fitter, new, old)
 
     champion, found = jax.tree.map(fittest, (first, generation), (state.champion, state.found))
-    info = PadawannInfo(new.parents, new.crossed, judged.fitness, judged.synapses)
+    info = PadawannInfo(new.parents, new.crossed, evaluated.fitness, evaluated.synapses)
     return PadawannState(members, champion, found, generation), info

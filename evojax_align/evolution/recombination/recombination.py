@@ -275,8 +275,8 @@ def _breed(
     reference = population.take(state.population, best(state.score, 1)[0])
     members = order(self.apply, reference, state.population, x, state.ancestors)
 
-    def child(couple: Array, choices: Array, key: PRNGKey) -> tuple[PyTree, PyTree, Array]:
-        a, b = (population.take(members, couple[side]) for side in (0, 1))
+    def child(pair: Array, choices: Array, key: PRNGKey) -> tuple[PyTree, PyTree, Array]:
+        a, b = (population.take(members, pair[side]) for side in (0, 1))
         b, of_b = (jax.tree.map(lambda leaf: leaf[None], tree) for tree in b)
         b = population.take(order(self.apply, a[0], b, x, of_b), 0)
         unborn = jax.tree.map(lambda leaf: jnp.full_like(leaf, NO_GENE), a[1])
@@ -293,7 +293,7 @@ def _step(
     self: Recombination, key: PRNGKey, state: RecombinationState, train: Data, judge: Data
 ) -> tuple[RecombinationState, RecombinationInfo]:
     candidates = _bred(self, key, state, train)
-    return _kept(self, key, state, candidates, _lived(self, candidates, train, judge))
+    return _kept(self, key, state, candidates, _trained(self, candidates, train, judge))
 
 
 def _staged(
@@ -302,7 +302,7 @@ def _staged(
     """Like `_step`, in three programs. Only the program without communication runs on several devices: collective
     operations can deadlock if devices share the cores of a CPU."""
     candidates = _bred(self, key, state, train)
-    return _kept(self, key, state, candidates, population.gather(_lived(self, candidates, train, judge)))
+    return _kept(self, key, state, candidates, population.gather(_trained(self, candidates, train, judge)))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -322,15 +322,15 @@ def _bred(self: Recombination, key: PRNGKey, state: RecombinationState, train: D
 
 
 @partial(jax.jit, static_argnums=0)
-def _lived(self: Recombination, candidates: Candidates, train: Data, judge: Data) -> tuple:
+def _trained(self: Recombination, candidates: Candidates, train: Data, judge: Data) -> tuple:
     """Train the candidates: networks, losses, fitness and predictions; and their fitness before training."""
 
-    def life(params: PyTree, key: PRNGKey) -> tuple:
+    def train_one(params: PyTree, key: PRNGKey) -> tuple:
         untrained, _ = fitness_of(self.apply, params, *judge, loss=self.loss)
         params, loss = self.train(key, params, train)
         return params, loss, *fitness_of(self.apply, params, *judge, loss=self.loss), untrained
 
-    return population.map(life, candidates.population, candidates.keys, mesh=self.mesh)
+    return population.map(train_one, candidates.population, candidates.keys, mesh=self.mesh)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -339,7 +339,7 @@ def _kept(
 ) -> tuple[RecombinationState, RecombinationInfo]:
     """The next state, and statistics of the generation."""
     trained, loss, fitness, answers, untrained = lived
-    score = _judged(self, trained, fitness, answers, candidates.hybrid)
+    score = _scores(self, trained, fitness, answers, candidates.hybrid)
     kept = _survivors(self, jax.random.split(key, 5)[4], score)
     children = places(self.islands, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
     new_state = RecombinationState(
@@ -367,7 +367,7 @@ def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -
     return population.map(mutant, keys, children), strength
 
 
-def _judged(self: Recombination, trained: PyTree, fitness: Array, answers: Array | None, hybrid: Array) -> Array:
+def _scores(self: Recombination, trained: PyTree, fitness: Array, answers: Array | None, hybrid: Array) -> Array:
     """The scores for ranking; only the comparisons that the bonus needs are computed."""
     count = fitness.shape[0]
     alike = differ = jnp.zeros((count, count))

@@ -180,7 +180,7 @@ class Synthesis:
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
         offspring = self.founders(key)
-        trained, _, fitness = self._lived(offspring, train, judge)
+        trained, _, fitness = self._trained(offspring, train, judge)
         return self.admit(offspring, trained, fitness, generation=jnp.array(1, jnp.int32))
 
     def step(
@@ -200,7 +200,7 @@ class Synthesis:
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
         offspring = _breed(self, key, state, train)
-        trained, loss, fitness = self._lived(offspring, train, judge)
+        trained, loss, fitness = self._trained(offspring, train, judge)
         state = self.admit(offspring, trained, fitness, generation=state.generation + 1)
         return state, synthesis_info(self.synapses, offspring, loss, fitness)
 
@@ -230,8 +230,8 @@ class Synthesis:
         """The state whose members are the trained offspring."""
         return SynthesisState(trained, offspring.masks, offspring.origin, fitness, generation)
 
-    def _lived(self, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
-        found = _live(self, offspring, train, judge)
+    def _trained(self, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
+        found = _train(self, offspring, train, judge)
         return found if self.mesh is None else population.gather(found)
 
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
@@ -276,7 +276,7 @@ def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -
         given = {"shares": shares, "cluster_shares": of_clusters, "gradients": gradients, **settings}
         new = conceive(key_draw, self.synapses, params, masks, **given)
         origin = population.take(origin, 0)
-        return _begun(self, key_fresh, new.masks, params, masks, origin, shares), new, origin
+        return _initial_weights(self, key_fresh, new.masks, params, masks, origin, shares), new, origin
 
     keys_fresh = jax.random.split(key_fresh, self.size)
     if self.alike:
@@ -303,7 +303,7 @@ def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree
     return jax.lax.cond(state.generation == 1, *branches, members)
 
 
-def _begun(
+def _initial_weights(
     self: Synthesis, key: PRNGKey, mask: PyTree, params: PyTree, masks: PyTree, origin: PyTree, shares: Array
 ) -> PyTree:
     """The initial weights of a child."""
@@ -355,11 +355,11 @@ def _mates(self: Synthesis, key: PRNGKey, fitness: Array) -> Int[Array, "n paren
 
 
 @partial(jax.jit, static_argnums=0)
-def _live(self: Synthesis, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
+def _train(self: Synthesis, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
     """Train offspring: networks, losses and fitness."""
 
-    def life(params: PyTree, masks: PyTree, key: PRNGKey) -> tuple:
+    def train_one(params: PyTree, masks: PyTree, key: PRNGKey) -> tuple:
         params, loss = self.train(key, params, masks, train)
         return params, loss, fitness_of(self.apply, params, *judge, loss=self.loss)[0]
 
-    return population.map(life, offspring.population, offspring.masks, offspring.keys, mesh=self.mesh)
+    return population.map(train_one, offspring.population, offspring.masks, offspring.keys, mesh=self.mesh)

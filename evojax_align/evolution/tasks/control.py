@@ -235,7 +235,7 @@ def rollout(task: Control, policy: Any, params: PyTree, begin: Any, *, visited: 
     memory, advance = bound(policy, params)
     sequences = _recurrent(policy)
     seen = task.observe(begin)
-    episodes = _begun(task, advance, memory(_count(begin)), begin)
+    episodes = _first_episodes(task, advance, memory(_count(begin)), begin)
     rows = jnp.zeros((observations.rows_for(visited, sequences=sequences) if visited else 0, *seen.shape), seen.dtype)
 
     def goes_on(carry: tuple) -> Array:
@@ -270,10 +270,10 @@ def _traced(task: Control, advance: Advance, memory: PyTree, begin: Any) -> tupl
         episodes, reward = _stepped(task, advance, episodes, task.observe(episodes.state))
         return episodes, (episodes.state, reward)
 
-    return jax.lax.scan(step, _begun(task, advance, memory, begin), length=task.limit)[1]
+    return jax.lax.scan(step, _first_episodes(task, advance, memory, begin), length=task.limit)[1]
 
 
-def _begun(task: Control, advance: Advance, memory: PyTree, begin: Any) -> Episodes:
+def _first_episodes(task: Control, advance: Advance, memory: PyTree, begin: Any) -> Episodes:
     """Episodes before their first step."""
     seen, starts = task.observe(begin), _count(begin)
     remembered, action = advance(memory, seen)  # only its shape and varying devices are used

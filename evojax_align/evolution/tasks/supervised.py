@@ -103,11 +103,11 @@ class SupervisedFitness:
         """The evaluation of one network."""
         data = _pair(data)
         watch("fitness", (params, data), apply=self.apply, loss=self.task.loss)
-        return _judged(self, _checks.key("key", key), params, data)
+        return _evaluated(self, _checks.key("key", key), params, data)
 
 
 @partial(jax.jit, static_argnums=0)
-def _judged(fitness: SupervisedFitness, key: PRNGKey, params: PyTree, data: tuple[PyTree, PyTree]) -> Evaluation:
+def _evaluated(fitness: SupervisedFitness, key: PRNGKey, params: PyTree, data: tuple[PyTree, PyTree]) -> Evaluation:
     """The evaluation of one network on a mini-batch."""
     task, visited = fitness.task, fitness.visited
     chosen = task.draw(key, jax.tree.leaves(data)[0].shape[0])

@@ -79,16 +79,16 @@ class Expressed:
         x = x.reshape(x.shape[0], -1)
         if x.shape[1] != self.inputs:
             raise _checks.bad("x", f"{x.shape[1]} numbers per sample", f"{self.inputs}", "Pass inputs of this size.")
-        said = jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1)
-        new = said
+        nodes = jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1)
+        new = nodes
         for number, layer in enumerate(self.layers, start=1):
-            total, new, start = said @ matrices[f"layer_{number}"], [], 0
+            total, new, start = nodes @ matrices[f"layer_{number}"], [], 0
             while start < len(layer):
                 end = start + layer[start:].count(layer[start])
                 new.append(ACTIVATIONS[layer[start]](total[:, start:end]))
                 start = end
             new = jnp.concatenate(new, axis=1)
-            said = jnp.concatenate([said, new], axis=1)
+            nodes = jnp.concatenate([nodes, new], axis=1)
         return new
 
 

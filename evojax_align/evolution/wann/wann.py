@@ -182,7 +182,7 @@ class Wann:
         key = _checks.key("key", key)
         key_draw, key_judge = jax.random.split(key)
         members = _first(self, key_draw)
-        return WannState(members, self._judged(key_judge, members, data), jnp.array(0, jnp.int32))
+        return WannState(members, self._evaluated(key_judge, members, data), jnp.array(0, jnp.int32))
 
     def empty(self) -> WannState:
         """A state of the right shapes, as the initial carry of a loop before the first generation."""
@@ -204,7 +204,7 @@ class Wann:
         key = _checks.key("key", key)
         key_breed, key_judge = jax.random.split(key)
         members, info = _bred(self, key_breed, state)
-        return WannState(members, self._judged(key_judge, members, data), state.generation + 1), info
+        return WannState(members, self._evaluated(key_judge, members, data), state.generation + 1), info
 
     def enlarged(self, state: WannState, *, hidden: int, genes: int | None = None) -> tuple["Wann", WannState]:
         """The algorithm and the state with a larger capacity, to continue the search.
@@ -223,8 +223,8 @@ class Wann:
         """The network of one graph, at all shared weights (see `graph.forward`)."""
         return graphs.forward(graph, jnp.array(self.values), self.activations, steps)
 
-    def _judged(self, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
-        rewards = _judged(self, key, members, data)
+    def _evaluated(self, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
+        rewards = _evaluated(self, key, members, data)
         return rewards if self.mesh is None else population.gather(rewards)
 
 
@@ -235,7 +235,7 @@ def _first(self: Wann, key: PRNGKey) -> Graph:
 
 
 @partial(jax.jit, static_argnums=0)
-def _judged(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
+def _evaluated(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
     steps = jnp.max(members.connections)
 
     def one(graph: Graph) -> Float[Array, " values"]:

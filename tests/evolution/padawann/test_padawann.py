@@ -178,9 +178,9 @@ def test_only_the_pool_has_children_or_the_best_alone(key):
 
 
 def test_one_program_judges_all_generations(key):
-    module._judged.clear_cache()
+    module._evaluated.clear_cache()
     generations(algorithm(size=9), key, 3)
-    assert module._judged._cache_size() == 1
+    assert module._evaluated._cache_size() == 1
 
 
 @pytest.mark.parametrize(("culling", "pool"), [(0.8, 4), (0.9, 2), (0.3, 14), (0.0, 20)])
@@ -208,11 +208,11 @@ def test_edges_and_values_count_as_asked(key):
     kept, masks = (jax.tree.map(lambda leaf: leaf[:1], of) for of in (state.members.kept, state.members.masks))
     best = jnp.max(accuracy, axis=-1)
     assert float(plain) == pytest.approx(float(jnp.sum(best) / jnp.sum(1 - best)), rel=1e-5)
-    counted = module._judged(algorithm(edges=2.0), kept, masks, TASKS)[1][0]
+    counted = module._evaluated(algorithm(edges=2.0), kept, masks, TASKS)[1][0]
     assert float(counted - plain) == pytest.approx(2 * (1 - int(state.members.synapses[0]) / FULL), rel=1e-4)
-    mean = module._judged(algorithm(over="mean", fitness="mean"), kept, masks, TASKS)[1][0]
+    mean = module._evaluated(algorithm(over="mean", fitness="mean"), kept, masks, TASKS)[1][0]
     assert float(mean) == pytest.approx(float(jnp.mean(accuracy)), rel=1e-5)
-    together = module._judged(algorithm(over="ensemble", fitness="mean"), kept, masks, TASKS)[1][0]
+    together = module._evaluated(algorithm(over="ensemble", fitness="mean"), kept, masks, TASKS)[1][0]
     assert float(together) == pytest.approx(float(jnp.mean(state.members.rollouts.ensemble[0])), rel=1e-5)
 
 
@@ -239,12 +239,12 @@ synapses = pruning.find(params)
 kept, tasks = ea.population.stack([pruning.basis(synapses, params)]), [pruning.Task(x, y), pruning.Task(-x, y)]
 
 def evolved(mesh):
-    padawann._judged.clear_cache()
+    padawann._evaluated.clear_cache()
     p = Padawann(net.apply, synapses, size=9, tournament=2, mesh=mesh)  # 7 children, which two do not divide
     state = p.init(jax.random.key(2), kept, tasks)
     for number in range(3):
         state, _ = p.step(jax.random.key(number), state, tasks)
-    assert padawann._judged._cache_size() == 1
+    assert padawann._evaluated._cache_size() == 1
     return state
 """
 

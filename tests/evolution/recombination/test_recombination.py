@@ -330,7 +330,7 @@ def evolved(mesh):
     state = r.init(jax.random.key(2), (x, y))
     for number in range(3):
         state, _ = r.step(jax.random.key(number), state, (x, y), (x, y))
-    programs = (recombination._lived, recombination._kept) if mesh else (recombination._step,)
+    programs = (recombination._trained, recombination._kept) if mesh else (recombination._step,)
     assert all(program._cache_size() == 1 for program in programs)
     return state
 """

@@ -73,8 +73,8 @@ def forward(
     kind = jnp.append(graph.activation, 0)[target - first]
     kind = jnp.where(last & (target < nodes), kind + 1, 0)
     silent = jnp.stack([function(jnp.zeros(())) for function in functions])[jnp.append(graph.activation, 0)]
-    heard = jnp.zeros(nodes - first + 1, bool).at[target - first].set(True)
-    start = jnp.where(heard, 0.0, silent)  # the activation of a node without inputs
+    has_inputs = jnp.zeros(nodes - first + 1, bool).at[target - first].set(True)
+    start = jnp.where(has_inputs, 0.0, silent)  # the activation of a node without inputs
 
     def run(x: Float[Array, "one_or_values batch inputs"]) -> Float[Array, "values batch outputs"]:
         given = jnp.moveaxis(jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1), -1, 0)
@@ -86,8 +86,8 @@ def forward(
             from_node = jax.lax.dynamic_index_in_dim(own, jnp.maximum(source[step] - first, 0), keepdims=False)
             total = jax.lax.dynamic_index_in_dim(own, target[step] - first, keepdims=False)
             total = total + jnp.where(source[step] < first, from_input, from_node)
-            said = jax.lax.switch(kind[step], branches, total)
-            return jax.lax.dynamic_update_index_in_dim(own, said, target[step] - first, 0)
+            values_of_nodes = jax.lax.switch(kind[step], branches, total)
+            return jax.lax.dynamic_update_index_in_dim(own, values_of_nodes, target[step] - first, 0)
 
         shape = (nodes - first + 1, values.shape[0], x.shape[1])
         own = jnp.broadcast_to(start.astype(x.dtype)[:, None, None], shape)
@@ -129,11 +129,11 @@ def apply(
     from_inputs = given @ matrix[:first]
     own = [graph.activation == number for number in range(len(activations))]
 
-    def further(said: Array, _: None) -> tuple[Array, None]:
-        total, new = from_inputs + said @ matrix[first:], jnp.zeros_like(said)
+    def further(values_of_nodes: Array, _: None) -> tuple[Array, None]:
+        total, new = from_inputs + values_of_nodes @ matrix[first:], jnp.zeros_like(values_of_nodes)
         for name, ours in zip(activations, own, strict=True):
             new = jnp.where(ours[None], ACTIVATIONS[name](total), new)
         return new, None
 
-    said, _ = jax.lax.scan(further, jnp.zeros_like(from_inputs), length=layers)
-    return said[:, : graph.outputs]
+    values_of_nodes, _ = jax.lax.scan(further, jnp.zeros_like(from_inputs), length=layers)
+    return values_of_nodes[:, : graph.outputs]
