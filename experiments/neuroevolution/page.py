@@ -13,8 +13,8 @@ PAGE = Page(
         "Lange and Yujin Tang (2025), *Competition and Attraction Improve Model Fusion*, GECCO (M2N2)."
     ),
     summary=(
-        "Alignment makes the children of two separate runs better in four of five tasks. Inside an evolving population it "
-        "speeds up one task of four, handwritten digits, at equal evaluations and at equal seconds.\n\n"
+        "Alignment makes the children of two separate runs better in four of five tasks. Inside an evolving population "
+        "it speeds up one task of four, handwritten digits, at equal evaluations and at equal seconds.\n\n"
         "Champions of separate runs: children crossed halfway keep more of their parents' score aligned than naive on "
         "swing-up (p = {RUN:transfer_swing_up.p}), double pole (p = "
         "{RUN:transfer_double_pole.p}), acrobot (p = {RUN:transfer_acrobot.p}) and "
