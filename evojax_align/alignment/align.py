@@ -80,7 +80,7 @@ class Alignment:
         return dict(self.reasons)
 
     def __str__(self) -> str:
-        rows = [("group", "neurons", "mean score", "dead in a", "dead in b")]
+        rows: list[tuple[str, ...]] = [("group", "neurons", "mean score", "dead in a", "dead in b")]
         for group, score in self.scores.items():
             numbers = (jnp.mean(of) for of in (score, self.dead_a[group], self.dead_b[group]))
             shown = [f"{of:.3g}" if _checks.is_concrete(of) else "traced" for of in numbers]

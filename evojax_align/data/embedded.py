@@ -17,4 +17,4 @@ def digits() -> Source:
     """All 1797 digits; their grey levels run from 0 to 16."""
     with np.load(FILE, allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"]
-    return Source((np.float32(images) / 16, labels.astype(np.int64)), None, "digits")
+    return Source((images.astype(np.float32) / 16, labels.astype(np.int64)), None, "digits")

@@ -60,7 +60,7 @@ def run(rounds: int, images: int) -> dict[str, Any]:
     task = Task(x, jnp.argmax(logits, axis=-1))
     state = algorithm.init(jax.random.key(2), kept, [task])
     children = module._bred(algorithm, jax.random.key(3), state)
-    judged, *_ = module._judged(algorithm, children.kept, children.masks, (task,))
+    judged, *_ = module._evaluated(algorithm, children.kept, children.masks, (task,))
     peer = in_torch(children.kept, children.masks, algorithm.values, x, task.y)
     agree = float(np.abs(np.asarray(judged.accuracy)[:, 0] - peer()).max())
     found = compare(partial(algorithm.step, jax.random.key(3), state, (task,)), peer, repeats=rounds)
@@ -75,7 +75,7 @@ def run(rounds: int, images: int) -> dict[str, Any]:
         "accuracies within": agree,
     }
     return {name: float(f"{value:.3g}") for name, value in figures.items()} | {
-        "compiled, times": times_compiled(module._judged)
+        "compiled, times": times_compiled(module._evaluated)
     }
 
 

@@ -4,6 +4,7 @@ from experiments.pages import Page
 
 RUN = "paper-clean-digits.no-factors"
 FACTORS = "paper-clean-digits.swing-up-factors"
+FOUNDERS = "paper-clean-digits.digits-founders-and-share"
 
 PAGE = Page(
     paper=(
@@ -35,6 +36,14 @@ PAGE = Page(
         "{RUN:seconds_digits_aligned_by_weights_over_naive.p}) and "
         "{RUN:seconds_double_pole_aligned_by_weights_over_naive} on double pole (p = "
         "{RUN:seconds_double_pole_aligned_by_weights_over_naive.p}).\n\n"
+        "One factor at a time on digits (exploratory): with one founder, so that all parents are relatives, alignment "
+        "still raises the mean score, by {FOUNDERS:speed_digits_aligned_one_founder_over_naive_one_founder} (p = "
+        "{FOUNDERS:speed_digits_aligned_one_founder_over_naive_one_founder.p}), about half of the gain with unrelated "
+        "founders. Aligning founders once, or a tenth of the matings, gives less than aligning each: "
+        "{FOUNDERS:speed_digits_founders_aligned_once_over_aligned} (p = "
+        "{FOUNDERS:speed_digits_founders_aligned_once_over_aligned.p}) and "
+        "{FOUNDERS:speed_digits_aligned_in_a_tenth_over_aligned} (p = "
+        "{FOUNDERS:speed_digits_aligned_in_a_tenth_over_aligned.p}).\n\n"
         "One factor at a time on swing-up (exploratory): with spherical crossover, that of M2N2, alignment "
         "lowers the mean "
         "score. The difference to naive crossover is {FACTORS:speed_swing_up_aligned_rate_1_over_naive_rate_1} (p = "
@@ -48,16 +57,17 @@ PAGE = Page(
         "{FACTORS:speed_swing_up_founders_aligned_once_over_aligned.p}). Networks of 16 and of 64 neurons "
         "show the harm "
         "too. With islands, exact matching and other probes no difference is shown.\n\n"
-        "Kinship does not explain the harm: with one founder, whose descendants all are relatives, the difference is "
+        "Kinship seems not to explain the harm: with one founder, whose descendants all are relatives, the difference is "
         "{FACTORS:speed_swing_up_aligned_one_founder_over_naive_one_founder}, of the same size, though not "
         "significant. "
         "A possible reason, which no run has tested: children of aligned relatives lie between their parents, so that "
         "the population loses variation."
     )
     .replace("{RUN:", f"{{{RUN}:")
-    .replace("{FACTORS:", f"{{{FACTORS}:"),
+    .replace("{FACTORS:", f"{{{FACTORS}:")
+    .replace("{FOUNDERS:", f"{{{FOUNDERS}:"),
     headline=RUN,
-    answers=((RUN, "where aligned crossover helps"), (FACTORS, "where aligned crossover helps")),
+    answers=tuple((run, "where aligned crossover helps") for run in (RUN, FOUNDERS, FACTORS)),
     control=(
         "The controls of alignment are naive crossover of the same parents, crossover after a random order of neurons, "
         "and an alignment of dead neurons alone. Mutation only has no crossover at all. All arms of a task have the "
@@ -66,6 +76,9 @@ PAGE = Page(
     scale={
         RUN: "part 1 on five tasks, 20 pairs; part 2 on four tasks with the arms of the table, 20 "
         "seeds; no factors, no safe mutation, no environments of gymnax; most cells ran at commit 2a50856",
+        FOUNDERS: "part 2 on digits: the factors founders and share of matings aligned, 20 seeds, "
+        "beside the arms naive "
+        "and aligned, whose cells were taken over from the first run",
         FACTORS: "part 2 on swing-up: seven factors, one at a time, 20 seeds, beside the arms naive and aligned, whose "
         "cells were taken over from the first run",
         "demo-clean-digits": "part 1 on swing-up alone, 8 pairs, champions of 2560 evaluations; part 2 on handwritten "
@@ -83,6 +96,13 @@ PAGE = Page(
             "speed",
             "Part 2: the score of the fittest network on test data. A line is the interquartile mean over seeds, a "
             "band reaches from the first to the third quartile. The dotted line is the threshold.",
+        ),
+        (
+            FOUNDERS,
+            "factors-digits",
+            "Part 2 on handwritten digits, two factors. Lines are interquartile means over seeds. Only "
+            "the arms naive and "
+            "aligned have bands, from the first to the third quartile.",
         ),
         (
             FACTORS,
@@ -104,7 +124,7 @@ PAGE = Page(
             "learning rate of OpenAI-ES follows its deviation.",
         ),
         (
-            "Safe mutation was not run, nor were most factors on digits, and M2N2's own settings and scale",
+            "Safe mutation was not run, nor were five factors on digits, and M2N2's own settings and scale",
             "Time: safe mutation takes about ten times as long on digits.",
         ),
         (
