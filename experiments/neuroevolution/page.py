@@ -57,7 +57,7 @@ PAGE = Page(
         "{FACTORS:speed_swing_up_founders_aligned_once_over_aligned.p}). Networks of 16 and of 64 neurons "
         "show the harm "
         "too. With islands, exact matching and other probes no difference is shown.\n\n"
-        "Kinship seems not to explain the harm: with one founder, whose descendants all are relatives, the difference is "
+        "Kinship seems not to explain the harm: with one founder, so that all are relatives, the difference is "
         "{FACTORS:speed_swing_up_aligned_one_founder_over_naive_one_founder}, of the same size, though not "
         "significant. "
         "A possible reason, which no run has tested: children of aligned relatives lie between their parents, so that "
