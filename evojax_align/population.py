@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
-from evojax_align import _checks
-from evojax_align._types import Array, ArrayLike, PRNGKey, PyTree
+from evojax_align import _checks, _devices
+from evojax_align._types import ArrayLike, PRNGKey, PyTree
 
 __all__ = [
     "devices",
-    "gather",
     "init",
     "map",
     "pairs",
@@ -202,12 +201,12 @@ def devices() -> Mesh | None:
         >>> ea.population.map(lambda x: x**2, jnp.arange(4.0), mesh=mesh).tolist()
         [0.0, 1.0, 4.0, 9.0]
     """
-    return _automatic(jax.make_mesh((len(jax.devices()),), ("members",))) if len(jax.devices()) > 1 else None
+    return _devices.automatic(jax.make_mesh((len(jax.devices()),), ("members",))) if len(jax.devices()) > 1 else None
 
 
 def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     """Distribute the arrays of a population over devices as the results of `map` are, so that a compiled program in a
-    loop gets the same shardings from the first call. A population that does not divide evenly is not moved.
+    loop gets the same shardings from the first call. A population that does not divide evenly is replicated.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -216,37 +215,8 @@ def spread(tree: PyTree, mesh: Mesh) -> PyTree:
         >>> pop["w"].sharding.device_set == set(jax.devices())
         True
     """
-    if size(tree) % mesh.size:
-        return tree
-    return jax.device_put(tree, NamedSharding(_automatic(mesh), PartitionSpec(mesh.axis_names)))
-
-
-def _automatic(mesh: Mesh) -> Mesh:
-    """The same devices with automatic axes, whose shardings the compiler chooses."""
-    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
-
-
-def gather(tree: PyTree) -> PyTree:
-    """Gather arrays that `map` distributed over several devices, through the host. A host function.
-
-    A program on distributed arrays is partitioned with collective operations, which can deadlock if the devices share
-    one CPU. Gathered arrays are not committed to a device.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, evojax_align as ea
-        >>> mesh = jax.make_mesh((len(jax.devices()),), ("members",))
-        >>> pop = ea.population.spread({"w": jnp.ones((mesh.size, 2))}, mesh)
-        >>> len(ea.population.gather(pop)["w"].sharding.device_set)
-        1
-    """
-    _checks.refuse_trace("gather", "inside, arrays stay on their devices.", tree)
-
-    def fetched(leaf: Array) -> Array:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(fetched(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
-        return jnp.asarray(np.asarray(leaf))
-
-    return jax.tree.map(fetched, tree)
+    size(tree)
+    return _devices.shared_out(tree, mesh)
 
 
 def _platform(mesh: Mesh | None) -> str:
@@ -262,5 +232,7 @@ def _distributed(lift: Callable, populations: tuple[PyTree, ...], count: int, me
         index = jnp.minimum(jnp.arange(count + padding), count - 1)
         populations = take(populations, index)
     spec = PartitionSpec(mesh.axis_names)
-    result = jax.shard_map(lift, mesh=_automatic(mesh), in_specs=(spec,), out_specs=spec, check_vma=False)(populations)
+    result = jax.shard_map(lift, mesh=_devices.automatic(mesh), in_specs=(spec,), out_specs=spec, check_vma=False)(
+        populations
+    )
     return take(result, slice(0, count)) if padding else result

@@ -65,7 +65,6 @@ HOST_FUNCTIONS = {
     "evolution.splice": "shapes of its result depend on the cut",
     "interpolation.bend": "trains; its one program is lowered through `training.epoch`",
     "population.devices": "gives a mesh",
-    "population.gather": "brings arrays to the host",
     "population.spread": "puts arrays on devices",
     "population.size": "gives a Python number",
     "pruning.extract": "shapes of its result depend on the masks",

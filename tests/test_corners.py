@@ -322,7 +322,6 @@ def traced():
     return {
         "fit": lambda pop: fit(pop, x, y)[0],
         "finish": lambda pop: training.finish(training.init(pop, adam, epochs=1, key=key)),
-        "gather": population.gather,
         "extract": lambda pop: ea.pruning.extract(NET.apply, one(pop), ea.pruning.full_masks(a), x, spec=spec),
         "init_pieces": lambda pop: training.init_pieces(piece, key, image + jax.tree.leaves(pop)[0].ravel()[0]),
         "begin_pieces": lambda pop: training.begin_pieces(piece, of(pop), adam),
@@ -336,7 +335,7 @@ def traced():
 
 
 HOST_NAMES = (
-    *("fit", "finish", "gather", "extract", "align_many", "align_unequal"),
+    *("fit", "finish", "extract", "align_many", "align_unequal"),
     *("init_pieces", "begin_pieces", "train_pieces", "fit_pieces", "evaluate_pieces", "run_pieces"),
 )
 

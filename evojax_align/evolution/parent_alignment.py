@@ -3,6 +3,8 @@
 import dataclasses
 from functools import partial
 
+from jax.sharding import Mesh
+
 from evojax_align import population
 from evojax_align._types import Apply, PyTree
 from evojax_align.alignment import Identity, Method, align_to
@@ -39,13 +41,21 @@ class ParentAlignment:
     def __bool__(self) -> bool:
         return not isinstance(self.method, Identity)
 
-    def aligned(self, apply: Apply, reference: PyTree, networks: PyTree, x: PyTree, *companions: PyTree) -> tuple:
+    def aligned(
+        self,
+        apply: Apply,
+        reference: PyTree,
+        networks: PyTree,
+        x: PyTree,
+        *companions: PyTree,
+        mesh: Mesh | None = None,
+    ) -> tuple:
         """Put the networks, and populations of similar trees such as masks, into the order of the reference."""
         if not self:
             return networks, *companions
         spec = self.spec or infer(apply, reference, x)
-        found = align_to(apply, reference, networks, x, spec=spec, method=self.method)
+        found = align_to(apply, reference, networks, x, spec=spec, method=self.method, mesh=mesh)
         if not found.permutations:
             return networks, *companions
-        moved = [population.map(partial(permute, spec), tree, found.permutations) for tree in companions]
+        moved = [population.map(partial(permute, spec), tree, found.permutations, mesh=mesh) for tree in companions]
         return found.networks, *moved

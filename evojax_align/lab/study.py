@@ -20,6 +20,8 @@ from evojax_align.lab.folder import RunFolder, manifest
 from evojax_align.lab.report import report
 from evojax_align.lab.run import Run, whole_log
 
+PATIENCE = "xla_cpu_collective_call_terminate_timeout_seconds"
+"""The flag of XLA for how long devices of a CPU wait for one of them."""
 SAME_MACHINE = ("backend", "device")
 """Fields of a manifest that must be equal for all cells of a study."""
 
@@ -92,9 +94,16 @@ class Study:
 
 
 def use_all_cores() -> None:
-    """Make each core of the CPU a device, so that networks train in parallel; no effect once JAX is initialised."""
+    """Make each core of the CPU a device, so that networks train in parallel; no effect once JAX is initialised.
+
+    XLA ends a process in which devices wait for another one for more than 40 seconds, as happens if its core is shared
+    with other programs. From the first release tested with the flag on, the limit is a day.
+    """
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+        flags = os.environ.get("XLA_FLAGS", "")
+        if jax.__version_info__ >= (0, 10, 2) and PATIENCE not in flags:
+            os.environ["XLA_FLAGS"] = f"{flags} --{PATIENCE}={24 * 3600}".strip()
 
 
 def identity(record: Mapping[str, Any]) -> str:

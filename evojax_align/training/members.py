@@ -178,7 +178,7 @@ def step_epoch(
     if validation is not None:
         validation = jax.tree.map(jnp.asarray, tuple(validation))
     _check_records(members, _records(loss, metrics, validation is not None))
-    if mesh is not None and _checks.is_concrete(members):
+    if mesh is not None:
         members = population.spread(members, mesh)
     settings = batch_size, patience, shuffle, some_idle, noisy, mesh, loss, tuple((metrics or {}).items())
     return _step_epoch(apply, optimizer, members, x, y, validation, *settings)
@@ -320,7 +320,8 @@ def _step_epoch(
             return train(member)
         return jax.lax.cond(member.active, train, lambda m: m, member)
 
-    return population.map(one, members, mesh=mesh)
+    found = population.map(one, members, mesh=mesh)
+    return found if mesh is None else population.spread(found, mesh)
 
 
 def _by_name(score: Score) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def measured(search: Wann, state: Any, data: Any, arguments: argparse.Namespace)
         "matrices, times longer": round(seconds["matrices"] / seconds["generation"], 1),
         "rows, times longer": round(seconds["rows"] / seconds["generation"], 1),
         "answers alike": round(float(np.min(alike)), 4),
-        "compiled, times": times_compiled(wann._evaluated),
+        "compiled, times": times_compiled(wann._step),
     }
 
 

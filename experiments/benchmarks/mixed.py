@@ -44,8 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         seconds += time.perf_counter() - start
         rows.append({"seed": seed, "seconds, in all": round(seconds, 1), "best": best, "worst": worst})
         print(f"seed {seed}: {seconds:6.1f} s in all, accuracy {worst:.4f} to {best:.4f}", flush=True)
-    program = recombination._step if problem.mesh is None else recombination._trained
-    print(f"compiled: {times_compiled(program)} time")
+    print(f"compiled: {times_compiled(recombination._step)} time")
     store(arguments.out, rows, {"seeds": arguments.seeds, "generations": arguments.generations})
     return 0
 

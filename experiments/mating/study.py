@@ -110,7 +110,7 @@ class Problem:
 
     def in_line(self, tree: PyTree, start: int, stop: int) -> PyTree:
         """What belongs to some of the networks in training, by the order in which they were given."""
-        return take(ea.population.gather(tree), self.places[start:stop])
+        return take(jax.device_get(tree), self.places[start:stop])
 
     def trained(self, members: ea.training.Member, step: int, turns: int) -> ea.training.Member:
         """The networks after one more step of `epochs * turns`: an epoch of all, or of one on each device."""

@@ -123,9 +123,9 @@ class Problem:
         """
         key_breed, key_train, key_attack = jax.random.split(key, 3)
         count = -(-self.config.children // algorithm.islands) * algorithm.islands
-        children = algorithm.breed(key_breed, state, self.compared, count).population
+        children = jax.device_get(algorithm.breed(key_breed, state, self.compared, count).population)
         keys = jax.random.split(key_train, count)
-        later = ea.population.gather(trained(self, algorithm.apply, keys, children, self.train))
+        later = jax.device_get(trained(self, algorithm.apply, keys, children, self.train))
         targets = fittest_first(state), children, later
         found = [self.under_attack(algorithm.apply, pop, key_attack) for pop in targets]
         clean = [accuracies(algorithm.apply, pop, *self.test).mean() for pop in targets[1:]]
@@ -151,7 +151,7 @@ def evolve(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarr
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         generation, found = number + 1, state["found"]
         key = jax.random.fold_in(key_step, number)
-        alive, info = algorithm.step(key, state["alive"], problem.train, problem.judge)
+        alive, info = jax.device_get(algorithm.step(key, state["alive"], problem.train, problem.judge))
         note(found, generation, alive, info.untrained)
         if generation in marks:
             mark = marks.index(generation)
@@ -182,7 +182,7 @@ def alone(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
         generation, members, found = number + 1, state["members"], state["found"]
         for _ in range(config.epochs):
             members = ea.training.step_epoch(apply, members, problem.train, problem.optimizer, **settings)
-        pop = ea.population.gather(members.params)
+        pop = jax.device_get(members.params)
         found["accuracy"][generation] = accuracies(apply, pop, *problem.test)
         if generation in config.marks:
             mark = config.marks.index(generation)

@@ -176,7 +176,7 @@ class Problem:
             if number == 0:
                 alive = algorithm.init(of_step, kept, tasks, masks=masks)
             else:
-                alive, _ = algorithm.step(of_step, unpacked(state["alive"], *one), tasks)
+                alive, _ = jax.device_get(algorithm.step(of_step, unpacked(state["alive"], *one), tasks))
             now = noted(alive, variant.tasks, algorithm.values, len(self.sets))
             course = {name: np.stack([*state["course"].get(name, ()), value]) for name, value in now.items()}
             best = {"fitness": float(alive.champion.fitness), "synapses": int(alive.champion.synapses)}

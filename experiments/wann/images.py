@@ -142,10 +142,10 @@ class Images:
         networks = ea.population.init(partial(self._drawn, module), key_init, 1)
         members = training.init(networks, optimizer, epochs=self.config.learnt, key=key_fit)
         members = run.loop("training", members, train_step, total=self.config.learnt)
-        params = ea.population.take(members.params, 0)
+        params = ea.population.take(jax.device_get(members.params), 0)
 
         def step(number: int, state: PadawannState) -> tuple[PadawannState, dict[str, float]]:
-            state, _ = search.step(jax.random.fold_in(key_steps, number), state, train)
+            state, _ = jax.device_get(search.step(jax.random.fold_in(key_steps, number), state, train))
             return state, {"fitness": float(state.champion.fitness), "synapses": int(state.champion.synapses)}
 
         start = search.init(key_first, ea.population.stack([pruning.basis(search.synapses, params)]), train)

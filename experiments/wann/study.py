@@ -86,7 +86,7 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         own, algorithm, full = jax.random.fold_in(key, number), task.search(arm, room(state["colony"])), False
         if number:
-            colony, info = algorithm.step(own, state["colony"], task.data(arm))
+            colony, info = jax.device_get(algorithm.step(own, state["colony"], task.data(arm)))
             full = int(info.full) > 0
         else:
             colony = algorithm.init(own, task.data(arm))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from evojax_align import _checks, population
+from evojax_align._devices import laid_out, whole
 from evojax_align._types import Array, PRNGKey, PyTree
 from evojax_align.alignment.many import align_to
 from evojax_align.evolution.evaluation import Evaluation
@@ -41,6 +42,11 @@ def step(
     asked, state = ask(s, key_ask, state, probe, data)
     values = evaluated(s, program, key_judge, asked, data, constants)
     return tell(s, key_tell, asked, values, state, probe, data)
+
+
+def laid(s: Settings, state: State) -> State:
+    """The state with the layout it has between steps: networks and visited states distributed over the devices."""
+    return laid_out(state, s.mesh, "members", "states")
 
 
 def evaluated(
@@ -138,7 +144,8 @@ def _seen(s: Settings, state: State, x: PyTree, members: Array) -> PyTree:
     """The inputs on which some members are compared."""
     if s.probe != VISITED or not s.uses_states:
         return x
-    return jax.tree.map(lambda leaf: leaf[members].reshape(-1, *leaf.shape[2:]), state.states)
+    # one by one: inside a `shard_map`, JAX refuses index arrays on what a function closes over
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf[place] for place in members]), state.states)
 
 
 def _spec(s: Settings, state: State, x: PyTree) -> PermutationSpec | None:
@@ -227,6 +234,8 @@ def tell(
     s: Settings, key: PRNGKey, asked: PyTree, values: Evaluation, state: State, probe: PyTree, data: PyTree
 ) -> tuple[State, NeuroevolutionInfo]:
     """Select the survivors."""
+    known = whole((values.fitness, values.scores), s.mesh)
+    values = dataclasses.replace(values, fitness=known[0], scores=known[1])
     count = values.fitness.shape[0]
     births = state.births if count == s.asked else founders(s, count)
     parents = jnp.where(births.crossed[:, None], births.parents, births.parents[:, :1])  # the parents that contributed
@@ -269,7 +278,7 @@ def tell(
         mean=jnp.mean(values.fitness, where=~failed),
         failed=jnp.sum(failed),
     )
-    return _migrated(s, key, state, probe, data), info
+    return laid(s, _migrated(s, key, state, probe, data)), laid_out(info, s.mesh)
 
 
 def kept(s: Settings, values: Evaluation) -> tuple[PyTree, PyTree]:
@@ -319,7 +328,7 @@ def _aligned_migrants(s: Settings, key: PRNGKey, state: State, due: Array, probe
             a, b = (population.take(members, at) for at in (host, place))
             return _ordered(s, spec, key, a, b, _seen(s, state, x, jnp.stack([host, place])))
 
-        new = population.map(one, arrivals, chunk=s.chunk)
+        new = population.map(one, arrivals, chunk=s.chunk, mesh=s.mesh)
         return jax.tree.map(lambda leaf, of: leaf.at[arrivals].set(of), members, new)
 
     return jax.lax.cond(due, aligned, lambda members: members, state.members)

@@ -149,7 +149,7 @@ class Neuroevolution:
         if fitness is None:
             return state
         program, constants = traced(fitness, key_judge, population.take(members, 0), data)
-        state = _with_places(s, dataclasses.replace(state, evaluated=True), program)
+        state = generation.laid(s, _with_places(s, dataclasses.replace(state, evaluated=True), program))
         state, _ = generation.first_step(s, program, key_judge, state, self._given, data, constants)
         refuse_failure(state.fitness)
         return state
@@ -185,7 +185,7 @@ class Neuroevolution:
                 self._check_evaluated(state)
             state = _with_places(s, state, program)
         run = generation.first_step if first else generation.step
-        found = run(s, program, key, state, self._given, data, constants)
+        found = run(s, program, key, generation.laid(s, state), self._given, data, constants)
         if first:
             refuse_failure(found[0].fitness)
         return found
@@ -207,7 +207,7 @@ class Neuroevolution:
                 return state.members, state
         elif not state.evaluated:
             self._check_evaluated(state)
-        return generation.ask(s, key, state, self._given, data)
+        return generation.ask(s, key, generation.laid(s, state), self._given, data)
 
     def tell(
         self,
@@ -236,7 +236,7 @@ class Neuroevolution:
         values = evaluations(values, count)
         if first:
             state = _like(s, state, values)
-        found = generation.tell(s, key, population, values, state, self._given, data)
+        found = generation.tell(s, key, population, values, generation.laid(s, state), self._given, data)
         refuse_failure(found[0].fitness)
         return found
 

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population
+from evojax_align._devices import laid_out
 from evojax_align._tree import masked, with_leaves
 from evojax_align._types import Apply, Array, Bool, Float, Loss, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
@@ -66,8 +67,8 @@ class Padawann:
             then replaces the accuracy; `fitness` must be "mean" or "worst", and `over` "best" or "mean".
         untouched: number of members of the first generation that are not pruned: 0 in the thesis, 1 in its code.
         chunk: samples evaluated at a time.
-        mesh: distributes evaluation over its devices (see `population.map`). A step then consists of three compiled
-            programs, between which the host gathers the members, so that it cannot be jitted.
+        mesh: distributes breeding and evaluation over its devices (see `population.map`). Between steps, the members
+            stay on them.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -167,7 +168,7 @@ class Padawann:
         check_masks("masks", masks, ancestors)
         self._check_tasks(population.take(ancestors, 0), tasks)
         kept, alive = _first(self, key, ancestors, masks)
-        return _first_state(self._evaluated(kept, alive, tuple(tasks)))
+        return _first_state(Topology(kept, alive, *_evaluated(self, kept, alive, tuple(tasks))))
 
     def step(self, key: PRNGKey, state: PadawannState, tasks: Sequence[Task]) -> tuple[PadawannState, PadawannInfo]:
         """One generation: the best members survive, and children that have lost some synapses replace the others.
@@ -180,19 +181,7 @@ class Padawann:
         Returns:
             The next state, and statistics of the generation.
         """
-        key = _checks.key("key", key)
-        new = _bred(self, key, state)
-        return _next(self, state, new, self._evaluated(new.kept, new.masks, tuple(tasks)))
-
-    def _evaluated(self, kept: PyTree, masks: PyTree, tasks: tuple[Task, ...]) -> Topology:
-        """Evaluate members, in batches of the size of a generation's children, so that one program suffices."""
-        count, found = population.size(masks), []
-        for start in range(0, count, self.children):
-            part = jnp.minimum(jnp.arange(start, start + self.children), count - 1)
-            of_part = _evaluated(self, *population.take((kept, masks), part), tasks)
-            found.append(of_part if self.mesh is None else population.gather(of_part))
-        evaluated = jax.tree.map(lambda *of: jnp.concatenate(of)[:count], *found)
-        return Topology(kept, masks, *evaluated)
+        return _step(self, _checks.key("key", key), _laid(self, state), tuple(tasks))
 
     def _check_tasks(self, kept: PyTree, tasks: Sequence[Task]) -> None:
         if not tasks:
@@ -267,6 +256,21 @@ def _quality(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
 
 
 @partial(jax.jit, static_argnums=0)
+def _step(
+    self: Padawann, key: PRNGKey, state: PadawannState, tasks: tuple[Task, ...]
+) -> tuple[PadawannState, PadawannInfo]:
+    new = _bred(self, key, state)
+    evaluated = Topology(new.kept, new.masks, *_evaluated(self, new.kept, new.masks, tasks))
+    state, info = _next(self, state, new, evaluated)
+    return _laid(self, state), laid_out(info, self.mesh)
+
+
+def _laid(self: Padawann, state: PadawannState) -> PadawannState:
+    """The state with the layout it has between steps: members distributed over the devices."""
+    return laid_out(state, self.mesh, "members")
+
+
+@partial(jax.jit, static_argnums=0)
 def _bred(self: Padawann, key: PRNGKey, state: PadawannState) -> PadawannOffspring:
     key_rate, key_parents, key_mix, key_prune = jax.random.split(key, 4)
     count, rate = self.children, 0.0 if self.crossover == "none" else self.rate
@@ -285,7 +289,7 @@ def _bred(self: Padawann, key: PRNGKey, state: PadawannState) -> PadawannOffspri
         return kept, _pruned(self, key_prune, masks)
 
     keys = [jax.random.split(k, count) for k in (key_mix, key_prune)]
-    kept, masks = population.map(child, parents, *keys)
+    kept, masks = population.map(child, parents, *keys, mesh=self.mesh)
     return PadawannOffspring(kept, masks, parents, crossed)
 
 
@@ -320,7 +324,6 @@ def _first_state(evaluated: Topology) -> PadawannState:
     return PadawannState(members, population.take(members, 0), zero, zero)
 
 
-@partial(jax.jit, static_argnums=0)
 def _next(
     self: Padawann, state: PadawannState, new: PadawannOffspring, evaluated: Topology
 ) -> tuple[PadawannState, PadawannInfo]:

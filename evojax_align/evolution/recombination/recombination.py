@@ -17,6 +17,7 @@ import optax
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
+from evojax_align._devices import laid_out, whole
 from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.alignment import Method
 from evojax_align.crossover.genes import NO_GENE, Genes, mix
@@ -89,8 +90,8 @@ class Recombination:
             if an output is NaN or +infinity, or the loss is not finite.
         migration: interval, in generations, at which the best of each island replaces the worst of the next island,
             before breeding.
-        mesh: distributes training over its devices (see `population.map`). A step then consists of three compiled
-            programs, between which the host gathers the members, so that it cannot be jitted.
+        mesh: distributes breeding, training and evaluation over its devices (see `population.map`). Between steps, the
+            members and their ancestors stay on them.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -204,7 +205,7 @@ class Recombination:
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
-        return (_step if self.mesh is None else _staged)(self, key, state, train, judge)
+        return _step(self, key, _laid(self, state), train, judge)
 
     def breed(self, key: PRNGKey, state: RecombinationState, x: PyTree, count: int) -> RecombinationOffspring:
         """Children of a population, untrained.
@@ -273,7 +274,7 @@ def _breed(
     order = self._parent_alignment.aligned
     # one common order, so that genes of all members are comparable by position
     reference = population.take(state.population, best(state.score, 1)[0])
-    members = order(self.apply, reference, state.population, x, state.ancestors)
+    members = order(self.apply, reference, state.population, x, state.ancestors, mesh=self.mesh)
 
     def child(pair: Array, choices: Array, key: PRNGKey) -> tuple[PyTree, PyTree, Array]:
         a, b = (population.take(members, pair[side]) for side in (0, 1))
@@ -284,7 +285,8 @@ def _breed(
         hybrid = 1 - jnp.mean(within_pairs(a[0], b[0], self.genes))
         return params, mix(self.genes, choices, a[1], b[1], fresh=unborn), hybrid
 
-    children, ancestors, hybrid = population.map(child, parents, from_b, jax.random.split(key_fresh, count))
+    given = parents, from_b, jax.random.split(key_fresh, count)
+    children, ancestors, hybrid = population.map(child, *given, mesh=self.mesh)
     return RecombinationOffspring(children, ancestors, parents, from_b, hybrid)
 
 
@@ -293,19 +295,15 @@ def _step(
     self: Recombination, key: PRNGKey, state: RecombinationState, train: Data, judge: Data
 ) -> tuple[RecombinationState, RecombinationInfo]:
     candidates = _bred(self, key, state, train)
-    return _kept(self, key, state, candidates, _trained(self, candidates, train, judge))
+    state, info = _kept(self, key, state, candidates, _trained(self, candidates, train, judge))
+    return _laid(self, state), laid_out(info, self.mesh)
 
 
-def _staged(
-    self: Recombination, key: PRNGKey, state: RecombinationState, train: Data, judge: Data
-) -> tuple[RecombinationState, RecombinationInfo]:
-    """Like `_step`, in three programs. Only the program without communication runs on several devices: collective
-    operations can deadlock if devices share the cores of a CPU."""
-    candidates = _bred(self, key, state, train)
-    return _kept(self, key, state, candidates, population.gather(_trained(self, candidates, train, judge)))
+def _laid(self: Recombination, state: RecombinationState) -> RecombinationState:
+    """The state with the layout it has between steps: members and their ancestors distributed over the devices."""
+    return laid_out(state, self.mesh, "population", "ancestors")
 
 
-@partial(jax.jit, static_argnums=0)
 def _bred(self: Recombination, key: PRNGKey, state: RecombinationState, train: Data) -> Candidates:
     key_breed, key_mutate, key_immigrants, key_train, _ = jax.random.split(key, 5)
     state = migrated(self.islands, self.migration, state)
@@ -313,7 +311,7 @@ def _bred(self: Recombination, key: PRNGKey, state: RecombinationState, train: D
     children, strength = _mutated(self, key_mutate, state.population, offspring.population)
     ancestors, hybrid = offspring.ancestors, offspring.hybrid
     if self.immigrants:
-        new = population.init(self.init_fn, key_immigrants, self.immigrants)
+        new = population.map(self.init_fn, jax.random.split(key_immigrants, self.immigrants), mesh=self.mesh)
         numbers = state.founders + jnp.arange(self.immigrants, dtype=jnp.int32)
         newcomers = new, founded(new, self.genes, numbers), jnp.ones(self.immigrants)
         children, ancestors, hybrid = joined(self.islands, (children, ancestors, hybrid), newcomers)
@@ -321,7 +319,6 @@ def _bred(self: Recombination, key: PRNGKey, state: RecombinationState, train: D
     return Candidates(children, ancestors, hybrid, keys, offspring.parents, offspring.from_b, strength)
 
 
-@partial(jax.jit, static_argnums=0)
 def _trained(self: Recombination, candidates: Candidates, train: Data, judge: Data) -> tuple:
     """Train the candidates: networks, losses, fitness and predictions; and their fitness before training."""
 
@@ -333,13 +330,13 @@ def _trained(self: Recombination, candidates: Candidates, train: Data, judge: Da
     return population.map(train_one, candidates.population, candidates.keys, mesh=self.mesh)
 
 
-@partial(jax.jit, static_argnums=0)
 def _kept(
     self: Recombination, key: PRNGKey, state: RecombinationState, candidates: Candidates, lived: tuple
 ) -> tuple[RecombinationState, RecombinationInfo]:
     """The next state, and statistics of the generation."""
-    trained, loss, fitness, answers, untrained = lived
-    score = _scores(self, trained, fitness, answers, candidates.hybrid)
+    trained, *others = lived
+    loss, fitness, answers, untrained, hybrid = whole((*others, candidates.hybrid), self.mesh)
+    score = _scores(self, trained, fitness, answers, hybrid)
     kept = _survivors(self, jax.random.split(key, 5)[4], score)
     children = places(self.islands, fitness.shape[0])[:, : self.size // self.islands].reshape(-1)
     new_state = RecombinationState(
@@ -357,14 +354,14 @@ def _mutated(self: Recombination, key: PRNGKey, pop: PyTree, children: PyTree) -
     if not self.mutation:
         return children, strength
     if self.adaptive:
-        alike = cosines(pop, self.genes)
+        alike = cosines(whole(pop, self.mesh), self.genes)
         strength = strength * jnp.clip(mean_of_pairs(jnp.where(jnp.isfinite(alike), alike, 0)), 0, 1)
     keys = jax.random.split(key, self.size)
 
     def mutant(key: PRNGKey, params: PyTree) -> PyTree:
         return gaussian(key, params, self.genes, scale=strength, rate=self.mutation_rate)
 
-    return population.map(mutant, keys, children), strength
+    return population.map(mutant, keys, children, mesh=self.mesh), strength
 
 
 def _scores(self: Recombination, trained: PyTree, fitness: Array, answers: Array | None, hybrid: Array) -> Array:
@@ -372,7 +369,7 @@ def _scores(self: Recombination, trained: PyTree, fitness: Array, answers: Array
     count = fitness.shape[0]
     alike = differ = jnp.zeros((count, count))
     if self.bonus in ("cosine", "sharing"):
-        alike = cosines(trained, self.genes).mean(axis=0)
+        alike = cosines(whole(trained, self.mesh), self.genes).mean(axis=0)
     if self.bonus == "novelty" and answers is not None:
         differ = disagreement(answers)
     return scored(self.bonus, fitness, self.bonus_weight, alike=alike, hybrid=hybrid, differ=differ)

@@ -15,6 +15,7 @@ import optax
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population, training
+from evojax_align._devices import laid_out
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.alignment import Method
@@ -86,7 +87,8 @@ class Synthesis:
         loss: `loss(outputs, targets)`, one number for each sample, which training minimises; softmax cross-entropy
             with integer labels by default. Fitness is the accuracy, or minus the mean loss if a loss is given; NaN
             if an output is NaN or +infinity, or the loss is not finite.
-        mesh: distributes training over its devices (see `population.map`); a step then cannot be jitted.
+        mesh: distributes breeding, training and evaluation over its devices (see `population.map`). Between steps, the
+            networks stay on them.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax, evojax_align as ea
@@ -180,7 +182,7 @@ class Synthesis:
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
         offspring = self.founders(key)
-        trained, _, fitness = self._trained(offspring, train, judge)
+        trained, _, fitness = _train(self, offspring, train, judge)
         return self.admit(offspring, trained, fitness, generation=jnp.array(1, jnp.int32))
 
     def step(
@@ -199,10 +201,7 @@ class Synthesis:
         """
         key = _checks.key("key", key)
         train, judge = self._checked("train", train), self._checked("judge", judge)
-        offspring = _breed(self, key, state, train)
-        trained, loss, fitness = self._trained(offspring, train, judge)
-        state = self.admit(offspring, trained, fitness, generation=state.generation + 1)
-        return state, synthesis_info(self.synapses, offspring, loss, fitness)
+        return _step(self, key, _laid(self, state), train, judge)
 
     def founders(self, key: PRNGKey) -> SynthesisOffspring:
         """The dense ancestors before training."""
@@ -230,10 +229,6 @@ class Synthesis:
         """The state whose members are the trained offspring."""
         return SynthesisState(trained, offspring.masks, offspring.origin, fitness, generation)
 
-    def _trained(self, offspring: SynthesisOffspring, train: tuple, judge: tuple) -> tuple[PyTree, Array, Array]:
-        found = _train(self, offspring, train, judge)
-        return found if self.mesh is None else population.gather(found)
-
     def _checked(self, argument: str, data: Iterable[Any]) -> tuple:
         x, y = jax.tree.map(jnp.asarray, tuple(data))
         check_data(argument, self.apply, jax.eval_shape(self.init_fn, jax.random.key(0)), x, y, self.loss)
@@ -254,6 +249,22 @@ def _founders(self: Synthesis, key: PRNGKey) -> SynthesisOffspring:
 
 
 @partial(jax.jit, static_argnums=0)
+def _step(
+    self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple, judge: tuple
+) -> tuple[SynthesisState, SynthesisInfo]:
+    offspring = _breed(self, key, state, train)
+    trained, loss, fitness = _train(self, offspring, train, judge)
+    state = self.admit(offspring, trained, fitness, generation=state.generation + 1)
+    info = synthesis_info(self.synapses, offspring, loss, fitness)
+    return _laid(self, state), laid_out(info, self.mesh)
+
+
+def _laid(self: Synthesis, state: SynthesisState) -> SynthesisState:
+    """The state with the layout it has between steps: networks, masks and origins distributed over the devices."""
+    return laid_out(state, self.mesh, "population", "masks", "origin")
+
+
+@partial(jax.jit, static_argnums=0)
 def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -> SynthesisOffspring:
     key_mates, key_draw, key_fresh, key_train = jax.random.split(key, 4)
     some = jax.tree.map(lambda leaf: leaf[: self.compared], train)
@@ -264,10 +275,11 @@ def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -
     factors = [f(generation) if callable(f) else f for f in (self.synapse_factor, self.cluster_factor)]
     settings = {"synapse_factor": factors[0], "cluster_factor": factors[1], "encoding": self.encoding}
 
-    def child(of: Array, key_draw: PRNGKey, key_fresh: PRNGKey) -> tuple[PyTree, Conception, PyTree]:
-        params, masks, origin = population.take(members, of)
-        shares = _shares(self, self.shares, state.fitness[of])
-        of_clusters = None if self.cluster_shares is None else _shares(self, self.cluster_shares, state.fitness[of])
+    def child(of: Array, fitness: Array, key_draw: PRNGKey, key_fresh: PRNGKey) -> tuple[PyTree, Conception, PyTree]:
+        # one by one: inside a `shard_map`, JAX refuses index arrays on what the function closes over
+        params, masks, origin = population.stack([population.take(members, parent) for parent in of])
+        shares = _shares(self, self.shares, fitness)
+        of_clusters = None if self.cluster_shares is None else _shares(self, self.cluster_shares, fitness)
         gradients = None
         if self.encoding.strength == "saliency":
             gradients = population.map(
@@ -281,7 +293,8 @@ def _breed(self: Synthesis, key: PRNGKey, state: SynthesisState, train: tuple) -
     keys_fresh = jax.random.split(key_fresh, self.size)
     if self.alike:
         keys_fresh = keys_fresh[jnp.zeros(self.size, jnp.int32)]
-    pop, new, origin = population.map(child, parents, jax.random.split(key_draw, self.size), keys_fresh)
+    given = parents, state.fitness[parents], jax.random.split(key_draw, self.size), keys_fresh
+    pop, new, origin = population.map(child, *given, mesh=self.mesh)
     keys_train = jax.random.split(key_train, self.size)
     before = counts[parents].mean(axis=1)
     return SynthesisOffspring(pop, new.masks, origin, keys_train, parents, before, new.allowed, new.expected)
@@ -295,7 +308,8 @@ def _in_order(self: Synthesis, state: SynthesisState, x: PyTree) -> tuple[PyTree
 
     def ordered(members: tuple[PyTree, PyTree, PyTree]) -> tuple[PyTree, PyTree, PyTree]:
         networks, *others = members
-        return self._parent_alignment.aligned(self.apply, population.take(networks, 0), networks, x, *others)
+        reference = population.take(networks, 0)
+        return self._parent_alignment.aligned(self.apply, reference, networks, x, *others, mesh=self.mesh)
 
     if self.realigned:
         return ordered(members)

@@ -14,6 +14,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population
+from evojax_align._devices import laid_out
 from evojax_align._types import Array, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.evolution.selection import by_dominance, failed_last
 from evojax_align.evolution.wann import graph as graphs
@@ -108,8 +109,8 @@ class Wann:
         by_size: the probability that members are ranked by mean reward and number of connections in a generation,
             instead of by mean and largest reward.
         chunk: members evaluated at once; by default all on an accelerator, and one after the other on a CPU.
-        mesh: distributes evaluation over its devices (see `population.map`). A step then consists of two compiled
-            programs, between which the host gathers the members, so that it cannot be jitted.
+        mesh: distributes breeding and evaluation over its devices (see `population.map`). Between steps, the members
+            stay on them.
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -182,7 +183,7 @@ class Wann:
         key = _checks.key("key", key)
         key_draw, key_judge = jax.random.split(key)
         members = _first(self, key_draw)
-        return WannState(members, self._evaluated(key_judge, members, data), jnp.array(0, jnp.int32))
+        return WannState(members, _evaluated(self, key_judge, members, data), jnp.array(0, jnp.int32))
 
     def empty(self) -> WannState:
         """A state of the right shapes, as the initial carry of a loop before the first generation."""
@@ -201,10 +202,7 @@ class Wann:
         Returns:
             The next state, and statistics of the generation.
         """
-        key = _checks.key("key", key)
-        key_breed, key_judge = jax.random.split(key)
-        members, info = _bred(self, key_breed, state)
-        return WannState(members, self._evaluated(key_judge, members, data), state.generation + 1), info
+        return _step(self, _checks.key("key", key), _laid(self, state), data)
 
     def enlarged(self, state: WannState, *, hidden: int, genes: int | None = None) -> tuple["Wann", WannState]:
         """The algorithm and the state with a larger capacity, to continue the search.
@@ -223,10 +221,6 @@ class Wann:
         """The network of one graph, at all shared weights (see `graph.forward`)."""
         return graphs.forward(graph, jnp.array(self.values), self.activations, steps)
 
-    def _evaluated(self, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
-        rewards = _evaluated(self, key, members, data)
-        return rewards if self.mesh is None else population.gather(rewards)
-
 
 @partial(jax.jit, static_argnums=0)
 def _first(self: Wann, key: PRNGKey) -> Graph:
@@ -242,6 +236,19 @@ def _evaluated(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[
         return self.reward(key, self.forward(graph, steps), data)
 
     return population.map(one, members, chunk=self.chunk, mesh=self.mesh)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(self: Wann, key: PRNGKey, state: WannState, data: PyTree) -> tuple[WannState, WannInfo]:
+    key_breed, key_judge = jax.random.split(key)
+    members, info = _bred(self, key_breed, state)
+    new = WannState(members, _evaluated(self, key_judge, members, data), state.generation + 1)
+    return _laid(self, new), laid_out(info, self.mesh)
+
+
+def _laid(self: Wann, state: WannState) -> WannState:
+    """The state with the layout it has between steps: members distributed over the devices."""
+    return laid_out(state, self.mesh, "members")
 
 
 @partial(jax.jit, static_argnums=0)
@@ -282,7 +289,8 @@ def _bred(self: Wann, key: PRNGKey, state: WannState) -> tuple[Graph, WannInfo]:
         return new, unchanged, full & (kind < 2)
 
     keys = jax.random.split(key_change, count)
-    children, unchanged, full = population.map(child, keys, parents, mates, crossed, kinds, events)
+    given = keys, parents, mates, crossed, kinds, events
+    children, unchanged, full = population.map(child, *given, mesh=self.mesh)
     elites = population.take(state.members, ranked[: self.elites])
     members = jax.tree.map(lambda *of: jnp.concatenate(of), elites, children)
     return members, WannInfo(parents, kinds, jnp.sum(unchanged & ~full), jnp.sum(full), by_size)

@@ -1,8 +1,5 @@
 """The genetic algorithm as a whole: equal ways to run it, checkpoints, devices, programs."""
 
-import os
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -101,31 +98,6 @@ def test_founders_that_were_evaluated_at_once_begin_with_the_first_children(same
     for key in [jax.random.split(jax.random.key(0))[1], *keys]:
         late, info = ga.step(key, late, curve)
     assert same(end.members, late.members) and info.fitness.shape == (2,)
-
-
-DEVICES = """
-import jax, jax.numpy as jnp, hashlib, numpy as np, evojax_align as ea
-network, x = ea.models.MLP(hidden=(6,), classes=1), jnp.linspace(-1, 1, 20)[:, None]
-def fitness(key, params):
-    return -jnp.mean((network.apply(params, x) - jnp.sin(3 * x)) ** 2)
-for count in (1, 2, 8):
-    mesh = jax.make_mesh((count,), ("members",), devices=jax.devices()[:count])
-    parts = dict(crossover="neurons", alignment="correlation", probe=x)
-    ga = ea.evolution.Neuroevolution(network.apply, size=10, mesh=mesh, **parts)
-    state = ga.init(jax.random.key(0), lambda key: network.init(key, x))
-    for key in jax.random.split(jax.random.key(1), 4):
-        state, _ = ga.step(key, state, fitness)
-    content = b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state))
-    print(hashlib.sha256(content).hexdigest())
-"""
-
-
-@pytest.mark.slow
-def test_one_two_and_eight_devices_give_the_same_bits():
-    flags = "--xla_force_host_platform_device_count=8"
-    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", DEVICES], env=env, capture_output=True, text=True, check=True)
-    assert len(set(done.stdout.split())) == 1, done.stdout
 
 
 def test_a_new_closure_of_the_same_code_compiles_nothing(network, x, draw):

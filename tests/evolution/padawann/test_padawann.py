@@ -178,9 +178,9 @@ def test_only_the_pool_has_children_or_the_best_alone(key):
 
 
 def test_one_program_judges_all_generations(key):
-    module._evaluated.clear_cache()
+    module._step.clear_cache()
     generations(algorithm(size=9), key, 3)
-    assert module._evaluated._cache_size() == 1
+    assert module._step._cache_size() == 1
 
 
 @pytest.mark.parametrize(("culling", "pool"), [(0.8, 4), (0.9, 2), (0.3, 14), (0.0, 20)])
@@ -225,33 +225,6 @@ def test_tournaments_are_won_by_the_fittest_drawn_and_by_chance_among_one(key):
     np.testing.assert_allclose(alone, [0.25, 0, 0.5, 0.25], atol=0.02)
     with pytest.raises(ValueError, match="tournament: got 0"):
         selection.tournaments(key, marks, 0, 3)
-
-
-SHARED_OUT = """
-import evojax_align as ea
-from evojax_align import pruning
-from evojax_align.evolution import Padawann
-from evojax_align.evolution.padawann import padawann
-net = ea.models.MLP(hidden=(10,), classes=3, output_bias=True)
-x, y = jax.random.normal(jax.random.key(0), (30, 6)), jnp.arange(30) % 3
-params = net.init(jax.random.key(1), x)
-synapses = pruning.find(params)
-kept, tasks = ea.population.stack([pruning.basis(synapses, params)]), [pruning.Task(x, y), pruning.Task(-x, y)]
-
-def evolved(mesh):
-    padawann._evaluated.clear_cache()
-    p = Padawann(net.apply, synapses, size=9, tournament=2, mesh=mesh)  # 7 children, which two do not divide
-    state = p.init(jax.random.key(2), kept, tasks)
-    for number in range(3):
-        state, _ = p.step(jax.random.key(number), state, tasks)
-    assert padawann._evaluated._cache_size() == 1
-    return state
-"""
-
-
-@pytest.mark.slow
-def test_members_shared_out_over_devices_are_judged_alike_by_one_program(alike_on_two_devices):
-    alike_on_two_devices(SHARED_OUT)
 
 
 def test_bad_settings_are_refused_by_name(key):

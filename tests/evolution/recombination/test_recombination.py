@@ -315,32 +315,6 @@ def test_children_are_bred_in_equal_numbers_for_every_island(task, key):
         r.breed(key, r.init(key, task), task[0], 3)
 
 
-SHARED_OUT = """
-import optax
-import evojax_align as ea
-from evojax_align.evolution import Recombination
-from evojax_align.evolution.recombination import recombination
-net = ea.models.MLP(hidden=(40, 6), classes=3)
-x = jax.random.normal(jax.random.key(0), (60, 6)); y = jax.random.randint(jax.random.key(1), (60,), 0, 3)
-init = lambda key: net.init(key, x[:1])
-genes = ea.crossover.layer_genes(init(jax.random.key(0)))
-
-def evolved(mesh):
-    r = Recombination(net.apply, init, genes, optax.sgd(.1), size=6, immigrants=1, alignment="correlation", mesh=mesh)
-    state = r.init(jax.random.key(2), (x, y))
-    for number in range(3):
-        state, _ = r.step(jax.random.key(number), state, (x, y), (x, y))
-    programs = (recombination._trained, recombination._kept) if mesh else (recombination._step,)
-    assert all(program._cache_size() == 1 for program in programs)
-    return state
-"""
-
-
-@pytest.mark.slow
-def test_members_shared_out_over_devices_live_alike_and_compile_once(alike_on_two_devices):
-    alike_on_two_devices(SHARED_OUT)
-
-
 LINE = ea.models.MLP(hidden=(4,), classes=1)
 LINE_GENES = ea.crossover.layer_genes(LINE.init(jax.random.key(0), X))
 

@@ -114,34 +114,11 @@ def test_networks_that_fail_never_breed(wann, by_size):
 
 
 def test_one_program_judges_all_generations_of_a_capacity(wann, data):
-    module._evaluated.clear_cache()
-    module._bred.clear_cache()
+    module._step.clear_cache()
     state = wann.init(jax.random.key(0), data)
     for number in range(3):
         state, _ = wann.step(jax.random.key(number), state, data)
-    assert (module._evaluated._cache_size(), module._bred._cache_size()) == (1, 1)
-
-
-SHARED_OUT = """
-from evojax_align.evolution import Wann, tasks
-from evojax_align.evolution.wann import wann
-x = jax.random.normal(jax.random.key(0), (60, 3))
-data = x, (x[:, 0] > x[:, 1]).astype(jnp.int32)
-
-def evolved(mesh):
-    wann._evaluated.clear_cache()
-    w = Wann(3, 2, tasks.Classification(40), size=13, hidden=6, enabled=0.5, tournament=2, mesh=mesh)
-    state = w.init(jax.random.key(1), data)
-    for number in range(4):
-        state, _ = w.step(jax.random.key(number), state, data)
-    assert wann._evaluated._cache_size() == 1
-    return state
-"""
-
-
-@pytest.mark.slow
-def test_members_shared_out_over_devices_evolve_alike(alike_on_two_devices):
-    alike_on_two_devices(SHARED_OUT)
+    assert module._step._cache_size() == 1
 
 
 def test_mutations_are_as_frequent_as_they_are_said_to_be(wann, data, states):

@@ -1,0 +1,50 @@
+"""How arrays are laid out over the devices of a mesh, in a trace and outside."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from evojax_align import _checks
+from evojax_align._types import Array, PyTree
+
+
+def automatic(mesh: Mesh) -> Mesh:
+    """The same devices, with shardings that the compiler chooses and types do not mention."""
+    return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+
+
+def shared_out(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Distribute the leading axis of arrays over all axes of a mesh if it divides evenly; replicate other arrays."""
+    return _laid(tree, mesh, lambda path, leaf: jnp.shape(leaf)[0] % mesh.size == 0)
+
+
+def laid_out(record: PyTree, mesh: Mesh | None, *shared: str) -> PyTree:
+    """Distribute the named fields of a record as `shared_out` does, and replicate all others; unchanged without a mesh.
+
+    So the layout of a state is the same before and after a step.
+    """
+
+    if mesh is None:
+        return record
+    return _laid(record, mesh, lambda path, leaf: path[0].name in shared and jnp.shape(leaf)[0] % mesh.size == 0)
+
+
+def whole(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Replicate arrays, so that the order of sums does not depend on the number of devices; unchanged without a mesh."""
+    return tree if mesh is None else _laid(tree, mesh, lambda path, leaf: False)
+
+
+def _laid(tree: PyTree, mesh: Mesh, is_shared: Callable[[tuple, Array], bool]) -> PyTree:
+    """Outside a trace, arrays on a CPU are waited for: of several programs in flight that exchange arrays, each holds
+    threads of the client's pool, and where none are left all of them wait for ever (`experiments.benchmarks.devices`).
+    """
+    over = [NamedSharding(automatic(mesh), of) for of in (PartitionSpec(), PartitionSpec(mesh.axis_names))]
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    leaves, layout = [leaf for _, leaf in paths], [over[is_shared(path, leaf)] for path, leaf in paths]
+    if not _checks.is_concrete(leaves):
+        return jax.tree.unflatten(structure, jax.lax.with_sharding_constraint(leaves, layout))
+    if mesh.devices.flat[0].platform == "cpu":
+        jax.block_until_ready(leaves)
+    return jax.tree.unflatten(structure, jax.device_put(leaves, layout))
