@@ -25,20 +25,21 @@ def laid_out(record: PyTree, mesh: Mesh | None, *shared: str) -> PyTree:
 
     So the layout of a state is the same before and after a step.
     """
-
     if mesh is None:
         return record
     return _laid(record, mesh, lambda path, leaf: path[0].name in shared and jnp.shape(leaf)[0] % mesh.size == 0)
 
 
 def whole(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Replicate arrays, so that the order of sums does not depend on the number of devices; unchanged without a mesh."""
+    """Replicate arrays, so that sums do not depend on the number of devices; unchanged without a mesh."""
     return tree if mesh is None else _laid(tree, mesh, lambda path, leaf: False)
 
 
 def _laid(tree: PyTree, mesh: Mesh, is_shared: Callable[[tuple, Array], bool]) -> PyTree:
-    """Outside a trace, arrays on a CPU are waited for: of several programs in flight that exchange arrays, each holds
-    threads of the client's pool, and where none are left all of them wait for ever (`experiments.benchmarks.devices`).
+    """Arrays with the layout that `is_shared` says.
+
+    Outside a trace, wait for arrays of CPU devices: programs in flight with collective operations block threads of the
+    client's pool, and deadlock when none are left (`experiments/benchmarks/devices.py`).
     """
     over = [NamedSharding(automatic(mesh), of) for of in (PartitionSpec(), PartitionSpec(mesh.axis_names))]
     paths, structure = jax.tree_util.tree_flatten_with_path(tree)
