@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
@@ -260,3 +262,8 @@ def plot_rows(
     ax.grid(axis="x", color=_style.FAINT, linewidth=0.6)
     ax.set_yticks(range(len(rows)), [*rows] if named else [""] * len(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
+
+
+def on_one_device(tree: Any) -> Any:
+    """Arrays that a mesh holds as arrays of the default device, for programs that run on it alone."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)

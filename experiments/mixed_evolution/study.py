@@ -16,6 +16,7 @@ from evojax_align.data import Dataset
 from evojax_align.evolution import Recombination, RecombinationState, diversity
 from evojax_align.evolution.fitness import accuracies
 from evojax_align.evolution.selection import best
+from experiments.common import on_one_device
 from experiments.mixed_evolution.config import EPSILON, Arm, Config, controls, populations
 
 TARGETS = ("best member", "other members", "child", "other children", "trained child", "other trained children")
@@ -151,7 +152,7 @@ def evolve(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarr
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         generation, found = number + 1, state["found"]
         key = jax.random.fold_in(key_step, number)
-        alive, info = jax.device_get(algorithm.step(key, state["alive"], problem.train, problem.judge))
+        alive, info = on_one_device(algorithm.step(key, state["alive"], problem.train, problem.judge))
         note(found, generation, alive, info.untrained)
         if generation in marks:
             mark = marks.index(generation)

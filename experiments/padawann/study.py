@@ -18,6 +18,7 @@ from evojax_align.data import Dataset
 from evojax_align.data.dataset import draw
 from evojax_align.evolution import Padawann, PadawannState, Topology
 from evojax_align.pruning import Synapses, Task
+from experiments.common import on_one_device
 from experiments.padawann import measures
 from experiments.padawann.config import VARIANTS, Config, Kind, Variant
 
@@ -176,7 +177,7 @@ class Problem:
             if number == 0:
                 alive = algorithm.init(of_step, kept, tasks, masks=masks)
             else:
-                alive, _ = jax.device_get(algorithm.step(of_step, unpacked(state["alive"], *one), tasks))
+                alive, _ = on_one_device(algorithm.step(of_step, unpacked(state["alive"], *one), tasks))
             now = noted(alive, variant.tasks, algorithm.values, len(self.sets))
             course = {name: np.stack([*state["course"].get(name, ()), value]) for name, value in now.items()}
             best = {"fitness": float(alive.champion.fitness), "synapses": int(alive.champion.synapses)}

@@ -19,6 +19,7 @@ from evojax_align.evolution import Padawann, PadawannState, Wann
 from evojax_align.evolution import graph as graphs
 from evojax_align.evolution.tasks import Classification
 from evojax_align.evolution.wann.graph import Graph
+from experiments.common import on_one_device
 from experiments.wann.config import ARMS, Config
 
 DRAWN = 10
@@ -145,7 +146,7 @@ class Images:
         params = ea.population.take(jax.device_get(members.params), 0)
 
         def step(number: int, state: PadawannState) -> tuple[PadawannState, dict[str, float]]:
-            state, _ = jax.device_get(search.step(jax.random.fold_in(key_steps, number), state, train))
+            state, _ = on_one_device(search.step(jax.random.fold_in(key_steps, number), state, train))
             return state, {"fitness": float(state.champion.fitness), "synapses": int(state.champion.synapses)}
 
         start = search.init(key_first, ea.population.stack([pruning.basis(search.synapses, params)]), train)

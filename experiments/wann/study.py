@@ -15,6 +15,7 @@ from evojax_align.evolution import WannState, express
 from evojax_align.evolution.selection import failed_last
 from evojax_align.evolution.tasks import SwingUp
 from evojax_align.evolution.wann.graph import Graph
+from experiments.common import on_one_device
 from experiments.wann.config import PRUNED, SWING, Config
 from experiments.wann.images import Images
 from experiments.wann.swing import Swing
@@ -86,7 +87,7 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
         own, algorithm, full = jax.random.fold_in(key, number), task.search(arm, room(state["colony"])), False
         if number:
-            colony, info = jax.device_get(algorithm.step(own, state["colony"], task.data(arm)))
+            colony, info = on_one_device(algorithm.step(own, state["colony"], task.data(arm)))
             full = int(info.full) > 0
         else:
             colony = algorithm.init(own, task.data(arm))
