@@ -170,7 +170,7 @@ def test_the_thesis_s_numbers_are_compared_where_data_and_weights_are_the_same(a
     expected = {"own_task": 0.91, "no_second": 0.09, "joint_second": 0.66, "joint_costs": 0.11}
     assert numbers == {name: (value, "agrees") for name, value in expected.items()}
     tables = claims.tables(View(arrays))
-    assert [row["of"] for row in tables["test accuracy at each shared weight"]] == [
+    assert [row["accuracy of"] for row in tables["test accuracy at each shared weight"]] == [
         *["ours", "thesis"] * 4, *["ours"] * 2,
     ]  # fmt: skip
     sizes = {row["search"]: row for row in tables["accuracy and size"]}
