@@ -169,7 +169,7 @@ def test_a_rate_that_is_no_chance_is_refused(name, rate, key):
 WRONG = {
     "another shape": (dict(B, a=dict(B["a"], bias=jnp.ones((1, 6)))), r"a, b: got shape .* at the leaf 'a/bias'"),
     "another type": (dict(B, scale=jnp.array(1)), "a, b: got dtype float32 and int32 at the leaf 'scale'"),
-    "a leaf too many": (dict(B, c=jnp.ones(2)), "a, b: got the leaf 'c' in b alone"),
+    "a leaf too many": (dict(B, c=jnp.ones(2)), "a, b: got the leaf 'c' in b only"),
     "a leaf too few": ({k: v for k, v in B.items() if k != "b"}, "a, b: got the leaf 'b/kernel' in a only"),
 }
 

@@ -42,7 +42,7 @@ def test_an_npz_file_is_read(small, tmp_path, save):
 def test_a_truncated_npz_file_is_refused_with_its_path(small, tmp_path, fraction):
     np.savez(tmp_path / "some.npz", **small)
     cut(tmp_path / "some.npz", fraction)
-    with pytest.raises(ValueError, match=r"some\.npz: got a file that is truncated or no \.npz"):
+    with pytest.raises(ValueError, match=r"some\.npz: got a file that is truncated or not an \.npz"):
         data.load("some", data_dir=tmp_path)
 
 

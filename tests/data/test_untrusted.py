@@ -173,7 +173,7 @@ NPZ = {
         Member(described((FEW, 6, 5)) + PIXELS, size=2**32 - 1),
         "promises 1800 bytes",
     ),
-    "a cut record of sizes": (Member(described((FEW, 6, 5)) + PIXELS, extra=struct.pack("<HH", 1, 50)), "no .npz"),
+    "a cut record of sizes": (Member(described((FEW, 6, 5)) + PIXELS, extra=struct.pack("<HH", 1, 50)), "not an .npz"),
 }
 
 
