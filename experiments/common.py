@@ -265,5 +265,5 @@ def plot_rows(
 
 
 def on_one_device(tree: Any) -> Any:
-    """Arrays that a mesh holds as arrays of the default device, for programs that run on it alone."""
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
+    """Arrays on several devices become arrays of the default device, for programs without a mesh; others stay."""
+    return jax.tree.map(lambda leaf: leaf if len(leaf.devices()) == 1 else jnp.asarray(np.asarray(leaf)), tree)

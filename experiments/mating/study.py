@@ -17,6 +17,7 @@ from evojax_align.data import Dataset
 from evojax_align.evolution import Synthesis, SynthesisOffspring, SynthesisState
 from evojax_align.evolution.fitness import accuracies
 from evojax_align.evolution.synthesis.records import synthesis_info
+from experiments.common import on_one_device
 from experiments.mating.config import Arm, Config, populations
 
 CLASSIFIER = "params/output"
@@ -110,7 +111,7 @@ class Problem:
 
     def in_line(self, tree: PyTree, start: int, stop: int) -> PyTree:
         """What belongs to some of the networks in training, by the order in which they were given."""
-        return take(jax.device_get(tree), self.places[start:stop])
+        return take(on_one_device(tree), self.places[start:stop])
 
     def trained(self, members: ea.training.Member, step: int, turns: int) -> ea.training.Member:
         """The networks after one more step of `epochs * turns`: an epoch of all, or of one on each device."""

@@ -28,7 +28,7 @@ class Config:
         hidden: widths of the hidden layers; the second layer of the vertical network is divided into two halves.
         block: rows and columns of the blocks of weights that are genes.
         compared: number of training images on which the neurons of parents are compared.
-        rivals: number of control networks, trained separately for as many epochs, which form an ensemble.
+        ensemble: number of control networks, trained separately for as many epochs, whose predictions are averaged.
         attacked: largest number of test images that are attacked; 0 for no attacks.
         epsilons: ascending FGSM steps.
         children: number of offspring of a population; one of them is attacked and all are tested.
@@ -51,7 +51,7 @@ class Config:
     bonus_weight: float = 0.05
     mutation: float = 0.1
     compared: int = 1000
-    rivals: int = 5
+    ensemble: int = 5
     attacked: int = 2000
     epsilons: tuple[float, ...] = (0.02, 0.05, 0.1, EPSILON, 0.25)
     children: int = 11
@@ -59,7 +59,7 @@ class Config:
     def __post_init__(self) -> None:
         _checks.one_of("study", self.study, STUDIES)
         names = ("repeats", "size", "generations", "block", "epochs", "batch_size", "compared")
-        for name in (*names, "rivals", "children"):
+        for name in (*names, "ensemble", "children"):
             _checks.positive(name, getattr(self, name))
         for name in ("learning_rate", "mutation", "bonus_weight"):
             _checks.above_zero(name, getattr(self, name))
@@ -67,7 +67,7 @@ class Config:
             raise _checks.bad("hidden", self.hidden, "two widths, the second even", "Write --set 'hidden=(256, 128)'.")
         if not 0 <= self.momentum < 1:
             raise _checks.bad("momentum", self.momentum, "a number from 0 to less than 1", "Write --set momentum=0.9.")
-        least = {"attacked": 0, "children": 2, "generations": 2, "rivals": 2, "size": 2 * ISLANDS}
+        least = {"attacked": 0, "children": 2, "generations": 2, "ensemble": 2, "size": 2 * ISLANDS}
         for name, smallest in (least | {"later": self.generations}).items():
             if getattr(self, name) < smallest:
                 raise _checks.bad(name, getattr(self, name), f"{smallest} or more", f"Write --set {name}={smallest}.")
@@ -164,7 +164,7 @@ DEMO = Config(
     batch_size=20,
     learning_rate=0.05,
     compared=500,
-    rivals=3,
+    ensemble=3,
     attacked=200,
     children=5,
 )

@@ -124,9 +124,9 @@ class Problem:
         """
         key_breed, key_train, key_attack = jax.random.split(key, 3)
         count = -(-self.config.children // algorithm.islands) * algorithm.islands
-        children = jax.device_get(algorithm.breed(key_breed, state, self.compared, count).population)
+        children = on_one_device(algorithm.breed(key_breed, state, self.compared, count).population)
         keys = jax.random.split(key_train, count)
-        later = jax.device_get(trained(self, algorithm.apply, keys, children, self.train))
+        later = on_one_device(trained(self, algorithm.apply, keys, children, self.train))
         targets = fittest_first(state), children, later
         found = [self.under_attack(algorithm.apply, pop, key_attack) for pop in targets]
         clean = [accuracies(algorithm.apply, pop, *self.test).mean() for pop in targets[1:]]
@@ -183,7 +183,7 @@ def alone(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
         generation, members, found = number + 1, state["members"], state["found"]
         for _ in range(config.epochs):
             members = ea.training.step_epoch(apply, members, problem.train, problem.optimizer, **settings)
-        pop = jax.device_get(members.params)
+        pop = on_one_device(members.params)
         found["accuracy"][generation] = accuracies(apply, pop, *problem.test)
         if generation in config.marks:
             mark = config.marks.index(generation)
@@ -192,7 +192,7 @@ def alone(problem: Problem, cell: lab.Cell, run: lab.Run) -> dict[str, np.ndarra
                 found["attack"][mark, :, :2] = problem.under_attack(apply, pop, key_attack)
         return {"members": members, "found": found}, {"mean": found["accuracy"][generation].mean()}
 
-    pop = drawn_many(problem.inits[network], key_init, config.rivals)
+    pop = drawn_many(problem.inits[network], key_init, config.ensemble)
     members = ea.training.init(pop, problem.optimizer, epochs=config.later * config.epochs, key=key_train)
     found = unknown(config, cell.arm)
     found["accuracy"][0] = accuracies(apply, pop, *problem.test)
@@ -203,7 +203,7 @@ def unknown(config: Config, arm: str) -> dict[str, np.ndarray]:
     """The arrays of one cell before anything is known: NaN."""
     generations, marks, attacks = config.later + 1, len(config.marks), len(config.epsilons) + 1
     shapes: dict[str, tuple[int, ...]] = {
-        "accuracy": (generations, config.rivals),
+        "accuracy": (generations, config.ensemble),
         "together": (marks,),
         "attack": (marks, attacks, len(TARGETS)),
     }

@@ -143,7 +143,7 @@ class Images:
         networks = ea.population.init(partial(self._drawn, module), key_init, 1)
         members = training.init(networks, optimizer, epochs=self.config.learnt, key=key_fit)
         members = run.loop("training", members, train_step, total=self.config.learnt)
-        params = ea.population.take(jax.device_get(members.params), 0)
+        params = ea.population.take(on_one_device(members.params), 0)
 
         def step(number: int, state: PadawannState) -> tuple[PadawannState, dict[str, float]]:
             state, _ = on_one_device(search.step(jax.random.fold_in(key_steps, number), state, train))

@@ -85,7 +85,7 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
     config, task = problem.config, problem.of(arm)
 
     def step(number: int, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
-        own, algorithm, full = jax.random.fold_in(key, number), task.search(arm, room(state["colony"])), False
+        own, algorithm, full = jax.random.fold_in(key, number), task.search(arm, capacity(state["colony"])), False
         if number:
             colony, info = on_one_device(algorithm.step(own, state["colony"], task.data(arm)))
             full = int(info.full) > 0
@@ -103,7 +103,7 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
             run.say(f"{arm}: a graph is full at generation {number}, {was}; {now} from here on")
         new = {"colony": colony, "courses": courses, "champion": best if better else state["champion"]}
         record = np.array(told["judged"]) if better else state["record"]
-        return new | {"record": record}, told | {"room": room(colony)}
+        return new | {"record": record}, told | {"capacity": capacity(colony)}
 
     empty = task.search(arm, config.hidden).empty()
     start = {"colony": empty, "champion": empty.fittest, "record": np.array(-np.inf)}
@@ -111,8 +111,8 @@ def evolve(problem: Problem, arm: str, run: lab.Run, key: Array, key_judge: Arra
     return run.loop("search", start, step, total=config.generations, build=built)
 
 
-def room(colony: WannState) -> int:
-    """Hidden nodes that there is room for."""
+def capacity(colony: WannState) -> int:
+    """The largest number of hidden nodes."""
     return colony.members.event.shape[-1]
 
 

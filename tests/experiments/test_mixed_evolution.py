@@ -14,7 +14,7 @@ from experiments.mixed_evolution.view import View
 
 TOY = [
     "repeats=2", "size=8", "generations=2", "later=3", "hidden=(12,8)", "block=4", "batch_size=50", "compared=200",
-    "rivals=2", "attacked=40", "children=3", "epsilons=(0.1,0.1623)", "learning_rate=0.1",
+    "ensemble=2", "attacked=40", "children=3", "epsilons=(0.1,0.1623)", "learning_rate=0.1",
 ]  # fmt: skip
 FLAGS = [part for setting in TOY for part in ("--set", setting)]
 FLAGS += ["--mode", "text", "--quiet", "--compile-cache", "off"]
@@ -129,7 +129,7 @@ def test_layers_are_named_as_the_networks_name_them():
     [
         "repeats=0", "size=6", "hidden=(4,3)", "hidden=(4,)", "later=1", "momentum=1.0", "learning_rate=0.0",
         "attacked=-1", "children=1", "epsilons=(0.2,0.1)", "epsilons=(0.1,)", "study=all", "mutation=0.0",
-        "generations=1", "rivals=1",
+        "generations=1", "ensemble=1",
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_is_refused_before_anything_is_made(tmp_path, capsys, setting):

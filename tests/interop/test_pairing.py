@@ -36,7 +36,7 @@ def test_equal_names_go_before_shapes_where_both_sides_have_the_same_numbers():
     assert leaves["b.1.x.bias"] == ("b_1/x/bias",) and leaves["2.bias"] == ("1/bias",)
 
 
-def test_a_layer_that_fits_one_other_leaves_the_rest_to_its_rivals():
+def test_a_layer_that_fits_one_other_leaves_the_rest_to_the_others():
     state = state_of(layer("up", 4, 3, 2, 2, outputs=3) | layer("down", 4, 3, 2, 2) | layer("head", 2, 5))
     kernels = {"one": (2, 2, 4, 3), "other": (2, 2, 3, 4)}
     params = {name: {"kernel": jnp.zeros(shape), "bias": jnp.zeros(shape[-1])} for name, shape in kernels.items()}
