@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import jax
 
@@ -268,6 +268,7 @@ def compile_cache(folder: str) -> None:
 def configure(preset: Any, settings: Sequence[str]) -> Any:
     """A preset with fields replaced by `key=value` settings, each read as a Python literal of the field's type."""
     fields = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)}
+    types = {name: str(kind) for name, kind in get_type_hints(type(preset)).items()}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
@@ -277,6 +278,10 @@ def configure(preset: Any, settings: Sequence[str]) -> Any:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
+        kinds, kind = types[name].split(" | "), "None" if value is None else type(value).__name__
+        if "None" in kinds and kind in kinds:  # such as int | None
+            fields[name] = value
+            continue
         fitted = _fitted(value, old)
         if fitted is None:
             raise _checks.bad("set", setting, f"a value like {old!r} for {name}", f"Write --set {name}={old!r}.")

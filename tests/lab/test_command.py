@@ -328,6 +328,18 @@ def test_bad_flags_are_refused_with_the_fix_and_leave_nothing(toy, tmp_path, cap
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("text", "value"), [("None", None), ("7", 7)])
+def test_a_setting_that_may_be_none_takes_none_and_a_number(text, value):
+    @dataclasses.dataclass(frozen=True)
+    class Optional:
+        chunk: int | None = None
+
+    assert configure(Optional(), [f"chunk={text}"]).chunk == value
+    assert configure(Optional(chunk=3), [f"chunk={text}"]).chunk == value
+    with pytest.raises(ValueError, match=r"set: got chunk=1\.5; expected a value like 3 for chunk"):
+        configure(Optional(chunk=3), ["chunk=1.5"])
+
+
 def test_a_pattern_that_fits_no_cell_is_refused_with_the_names_there_are(toy, capsys):
     assert toy("--cells", "sideways-*") == 2
     assert "cells: got 'sideways-*'" in (said := capsys.readouterr().err) and "ahead-000, behind-000" in said
