@@ -1,5 +1,6 @@
 """Arrays of state dicts: NumPy, JAX, or tensors of PyTorch, which is imported only to make tensors."""
 
+import importlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -43,9 +44,7 @@ def _as_array(argument: str, value: Any) -> np.ndarray:
             value = value.detach().cpu().contiguous()
             own = np.dtype(jnp.dtype(name))
             if own.kind == "V":  # bfloat16 and float8, which PyTorch does not hand to NumPy
-                import torch
-
-                return value.view(getattr(torch, _BYTES[own.itemsize])).numpy().view(own)
+                return value.view(getattr(_torch(), _BYTES[own.itemsize])).numpy().view(own)
             return value.numpy()
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -57,9 +56,13 @@ def _as_array(argument: str, value: Any) -> np.ndarray:
 
 def as_tensor(array: np.ndarray) -> Any:
     """A tensor of PyTorch with its own memory."""
-    import torch
-
+    torch = _torch()
     array = np.array(array, order="C")
     if array.dtype.kind == "V":
         return torch.from_numpy(array.view(_BYTES[array.dtype.itemsize])).view(getattr(torch, array.dtype.name))
     return torch.from_numpy(array)
+
+
+def _torch() -> Any:
+    """PyTorch, which is not a dependency of this package."""
+    return importlib.import_module("torch")
