@@ -152,11 +152,10 @@ def _pair(spec: PermutationSpec, a: PyTree, b: PyTree, numbers: Any, solve: Call
     sides: tuple[dict[str, Any], dict[str, Any]] = {}, {}
     for side, tree in zip(sides, (a, b), strict=True):
         for path, leaf in leaves_by_path(tree).items():
-            kind = jnp.result_type(leaf)
-            if not jnp.issubdtype(kind, jnp.inexact):
+            if not _checks.is_inexact(leaf):
                 continue
             leaf, axes[path] = numbers.asarray(leaf), tuple(spec.axes[path])
-            if jnp.issubdtype(kind, jnp.complexfloating):
+            if leaf.dtype.kind == "c":
                 leaf, axes[path] = numbers.stack([leaf.real, leaf.imag], axis=-1), (*axes[path], None)
             side[path] = leaf.astype(np.float32)
     return _Pair(axes, spec.parents, spec.groups, *sides, numbers, solve)
@@ -357,8 +356,8 @@ def _between(pair: _Pair, step: _Step, path: str, axis: int, name: str, a: Any, 
 
 def _products(a: Any, b: Any, axes: tuple[int, ...], numbers: Any) -> Any:
     """[i, j], or [i, j, k, l] for neuron k in i of the first network and l in j of the second."""
-    a, b = (numbers.moveaxis(leaf, axes, range(len(axes))) for leaf in (a, b))
-    a, b = (leaf.reshape(*leaf.shape[: len(axes)], -1) for leaf in (a, b))
+    first = (*axes, *(axis for axis in range(a.ndim) if axis not in axes))
+    a, b = (leaf.transpose(first).reshape(*(leaf.shape[axis] for axis in axes), -1) for leaf in (a, b))
     if len(axes) == 1:
         return a @ b.T
     return numbers.moveaxis(numbers.tensordot(a, b, axes=(2, 2)), 2, 1)
