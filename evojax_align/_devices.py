@@ -48,4 +48,6 @@ def _laid(tree: PyTree, mesh: Mesh, is_shared: Callable[[tuple, Array], bool]) -
         return jax.tree.unflatten(structure, jax.lax.with_sharding_constraint(leaves, layout))
     if mesh.devices.flat[0].platform == "cpu":
         jax.block_until_ready(leaves)
+    if jax.process_count() > 1:  # `device_put` compares the processes' arrays, and calls two with NaN different
+        return jax.tree.unflatten(structure, jax.jit(lambda leaves: leaves, out_shardings=layout)(leaves))
     return jax.tree.unflatten(structure, jax.device_put(leaves, layout))

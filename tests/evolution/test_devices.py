@@ -1,6 +1,7 @@
 """Every algorithm on a mesh: one program, a state that stays on the devices, the same bits on any number of them."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 
 from evojax_align.evolution import Wann, tasks
 
-PROGRAM = """
+ALGORITHMS = """
 import hashlib, sys, tempfile, warnings
 warnings.simplefilter("error")
 from pathlib import Path
@@ -75,6 +76,9 @@ def content(tree):
     plain = lambda of: jax.random.key_data(of) if jnp.issubdtype(of.dtype, jax.dtypes.prng_key) else of
     return [np.asarray(plain(leaf)).tobytes() for leaf in jax.tree.leaves(tree)]
 
+"""
+
+DEVICES = """
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: compiled.append(event) if "backend_compile" in event else None
@@ -117,6 +121,26 @@ if mesh is not None:
     assert content(found) == first[0]
 """
 
+PROCESSES = """
+import sys, jax
+name, port, count, number = sys.argv[1], *map(int, sys.argv[2:])
+jax.config.update("jax_num_cpu_devices", 4 // count)
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+if count > 1:
+    jax.distributed.initialize(f"127.0.0.1:{port}", count, number)
+"""
+
+TOGETHER = """
+of, members = PARTS[name]
+mesh = jax.make_mesh((4,), ("members",), axis_types=(AxisType.Auto,))
+state, step = of(mesh)
+for key in jax.random.split(jax.random.key(9), 3):
+    state, info = step(key, state)
+everywhere = jax.NamedSharding(mesh, PartitionSpec())
+state, info = jax.jit(lambda tree: tree, out_shardings=everywhere)((state, info))
+print("found", hashlib.sha256(b"".join(content(state) + content(info))).hexdigest())
+"""
+
 MANY = """
 import jax, jax.numpy as jnp, evojax_align as ea
 x = jax.random.normal(jax.random.key(0), (60, 6))
@@ -137,15 +161,36 @@ def run(program, *arguments, devices):
     assert done.returncode == 0, done.stderr
 
 
+NAMES = ["neuroevolution", "recombination", "synthesis", "padawann", "wann", "fit"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["neuroevolution", "recombination", "synthesis", "padawann", "wann", "fit"])
+@pytest.mark.parametrize("name", NAMES)
 def test_two_three_and_eight_devices_give_the_same_bits_by_one_program(name):
-    run(PROGRAM, name, "two", "three", "eight", devices=9)
+    run(ALGORITHMS + DEVICES, name, "two", "three", "eight", devices=9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_of_two_devices_give_the_bits_of_one_process_of_four(name):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", PROCESSES + ALGORITHMS + TOGETHER, name, port]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": env}
+    of_all = [subprocess.Popen([*command, *of], **streams) for of in (["2", "0"], ["2", "1"], ["1", "0"])]
+    found = set()
+    for process in of_all:
+        out, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error
+        found |= {line for line in out.splitlines() if line.startswith("found")}
+    assert len(found) == 1
 
 
 @pytest.mark.slow
 def test_meshes_of_every_kind_give_the_same_bits():
-    run(PROGRAM, "padawann", "one", "explicit", "two axes", devices=9)
+    run(ALGORITHMS + DEVICES, "padawann", "one", "explicit", "two axes", devices=9)
 
 
 @pytest.mark.slow
