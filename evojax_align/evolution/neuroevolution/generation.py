@@ -236,6 +236,7 @@ def tell(
     """Select the survivors."""
     known = whole((values.fitness, values.scores), s.mesh)
     values = dataclasses.replace(values, fitness=known[0], scores=known[1])
+    asked, state = whole(asked, s.mesh), dataclasses.replace(state, members=whole(state.members, s.mesh))
     count = values.fitness.shape[0]
     births = state.births if count == s.asked else founders(s, count)
     parents = jnp.where(births.crossed[:, None], births.parents, births.parents[:, :1])  # the parents that contributed

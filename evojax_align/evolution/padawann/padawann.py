@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from evojax_align import _checks, population
-from evojax_align._devices import laid_out
+from evojax_align._devices import laid_out, whole
 from evojax_align._tree import masked, with_leaves
 from evojax_align._types import Apply, Array, Bool, Float, Loss, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
@@ -259,8 +259,10 @@ def _quality(self: Padawann, found: Rollouts) -> Float[Array, " tasks"]:
 def _step(
     self: Padawann, key: PRNGKey, state: PadawannState, tasks: tuple[Task, ...]
 ) -> tuple[PadawannState, PadawannInfo]:
-    new = _bred(self, key, state)
-    evaluated = Topology(new.kept, new.masks, *_evaluated(self, new.kept, new.masks, tasks))
+    state = dataclasses.replace(state, members=whole(state.members, self.mesh))
+    new = whole(_bred(self, key, state), self.mesh)
+    found = whole(_evaluated(self, new.kept, new.masks, tasks), self.mesh)
+    evaluated = Topology(new.kept, new.masks, *found)
     state, info = _next(self, state, new, evaluated)
     return _laid(self, state), laid_out(info, self.mesh)
 
