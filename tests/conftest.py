@@ -65,6 +65,7 @@ def network():
     return module.apply, lambda key: module.init(key, jnp.zeros((1, 6)))
 
 
+CACHE = jax.config.jax_compilation_cache_dir
 MAPS = Path("/proc/self/maps")
 
 
@@ -107,5 +108,5 @@ def _each_test_compiles_as_often_as_it_likes():
 @pytest.fixture(autouse=True)
 def _the_compile_cache_of_an_experiment_ends_with_its_test():
     yield
-    if jax.config.jax_compilation_cache_dir is not None:
-        jax.config.update("jax_compilation_cache_dir", None)
+    if jax.config.jax_compilation_cache_dir != CACHE:
+        jax.config.update("jax_compilation_cache_dir", CACHE)

@@ -62,8 +62,9 @@ def tests_of(root: Path, path: str) -> list[str]:
         files = [tests / f"test_{module}.py"]
     else:
         word = re.compile(rf"\b{Path(path).stem}\b")
-        using = {p.parent.name for p in sorted((root / "evojax_align").rglob("*.py")) if word.search(p.read_text())}
-        files = [file for name in sorted(using) for file in sorted((tests / name).glob("test_*.py"))]
+        source = root / "evojax_align"
+        using = {p.parent.relative_to(source) for p in source.rglob("*.py") if word.search(p.read_text())}
+        files = [file for folder in sorted(using) if folder.name for file in sorted((tests / folder).glob("test_*.py"))]
     return [file.relative_to(root).as_posix() for file in files]
 
 

@@ -8,13 +8,15 @@ that it can be stored where the size of files is limited. A truncated or changed
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from evojax_align import _checks
 from evojax_align._files import read_npz
@@ -30,12 +32,49 @@ class Damaged(ValueError):
 
 
 def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
-    """Write a pytree of arrays and random keys, and notes that JSON can represent, atomically."""
+    """Write a pytree of arrays and random keys, and notes that JSON can represent, atomically.
+
+    Where JAX runs in several processes, all of them call it, and the first one writes. Arrays that no process has whole
+    are gathered before. All return when the file is there, and `load` in any of them reads it.
+    """
+    _by_first_process(partial(_save, path, _gathered(tree), notes), path)
+
+
+def _gathered(tree: PyTree) -> list[tuple[str, Any]]:
+    """The leaves with their paths; arrays that other processes have a part of come here."""
+
+    def gathered(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return leaf
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        data = multihost_utils.process_allgather(jax.random.key_data(leaf), tiled=True)
+        return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))
+
+    return [(_checks.path_string(where), gathered(leaf)) for where, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def _by_first_process(written: Callable[[], None], path: Path) -> None:
+    """Call a function in the first process; all raise an error if it did."""
+    if jax.process_count() == 1:
+        written()
+        return
+    error: Exception | None = None
+    if jax.process_index() == 0:
+        try:
+            written()
+        except Exception as raised:  # the others wait for the word below, whatever it was
+            error = raised
+    if not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
+        raise error or OSError(f"{path}: process 0 could not write it")
+
+
+def _save(path: Path, tree: Sequence[tuple[str, Any]], notes: Mapping[str, Any]) -> None:
     leaves, arrays = [], []
-    for where, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    for where, leaf in tree:
         array, kind, dtype = _to_numpy(leaf)
         arrays.append(array)
-        entry = {"path": _checks.path_string(where), "kind": kind, "dtype": dtype}
+        entry = {"path": where, "kind": kind, "dtype": dtype}
         leaves.append(entry | {"shape": list(array.shape), "sha256": _digest(array)})
     noted = np.frombuffer(json.dumps(dict(notes)).encode(), np.uint8)
     files = list(_in_files([*arrays, noted]))

@@ -17,6 +17,7 @@ import jax
 from evojax_align import _checks
 from evojax_align._version import VERSION
 from evojax_align.data import load, names
+from evojax_align.lab import sharing
 from evojax_align.lab import study as studies
 from evojax_align.lab.cells import Cell
 from evojax_align.lab.folder import RunFolder, commit, manifest, now
@@ -59,11 +60,20 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         folder, config = _resumed(study, arguments) if arguments.resume else (None, _chosen(study, arguments))
         if folder is None or folder.read_manifest()["end"] is None:
             compile_cache(arguments.compile_cache)
+            team = sharing.member() if arguments.distributed else sharing.Member()
             chosen = _chosen_cells(study, config, arguments.cells)
             problem = study.prepare(config, _loaded(study, config, arguments))  # errors leave no folder
-            folder = folder or studies.new_folder(study, _preset(study, arguments), config, arguments.out)
+            preset = folder.read_manifest()["preset"] if folder else _preset(study, arguments)
+            if team.number:
+                main_folder = folder or RunFolder(arguments.out)
+                folder = sharing.joined(main_folder, team, studies.new_manifest(study, preset, config))
+                own = [cell for cell in sharing.share(chosen, team) if not sharing.is_finished(main_folder, cell)]
+                with sharing.alive(main_folder, team), locked(folder.path):
+                    _run_cells(study, folder, config, problem, own, arguments)
+                return 0
+            folder = folder or studies.new_folder(study, preset, config, arguments.out)
             with locked(folder.path):
-                if not _run(study, folder, config, problem, chosen, arguments):
+                if not _run(study, folder, config, problem, chosen, arguments, team):
                     return 0
         _show(_results(study, folder), folder)
     except (Stopped, KeyboardInterrupt) as stop:
@@ -85,9 +95,36 @@ def _run(
     problem: Any,
     chosen: Sequence[Cell],
     arguments: argparse.Namespace,
+    team: sharing.Member,
 ) -> bool:
     """Run the unfinished cells, then merge and evaluate them; False if some cells are left."""
     _note_commit(folder)
+    cells = studies.cells_of(study, config)
+    if team.count == 1:
+        run = _run_cells(study, folder, config, problem, chosen, arguments)
+    else:
+        sharing.collect(folder, chosen)
+        with sharing.alive(folder, team):
+            run = _run_cells(study, folder, config, problem, sharing.share(chosen, team), arguments)
+            with run.listening():
+                sharing.gather(folder, chosen, team.count, run)
+    done = len(studies.finished(folder, cells))
+    if done < len(cells):
+        print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")
+        return False
+    run.check(MERGING if run.seconds else 0.0)  # otherwise a process that only merges would always stop here
+    studies.merged(study, folder, config)
+    studies.judged(study, folder)
+    run.end()
+    sharing.forget(folder)
+    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
+    return True
+
+
+def _run_cells(
+    study: Study, folder: RunFolder, config: Any, problem: Any, chosen: Sequence[Cell], arguments: argparse.Namespace
+) -> Run:
+    """Run those of the chosen cells that are unfinished."""
     cells = studies.cells_of(study, config)
     known = studies.finished(folder, cells)
     log = whole_log(known[cell][1] for cell in cells if cell in known)
@@ -102,15 +139,7 @@ def _run(
         for cell in todo:
             _run_cell(study, problem, cell, run, folder, f"{done + 1}/{len(cells)} {cell.arm} {cell.seed}")
             done += 1
-    if done < len(cells):
-        print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")
-        return False
-    run.check(MERGING if todo else 0.0)  # otherwise a process that only merges would always stop here
-    studies.merged(study, folder, config)
-    studies.judged(study, folder)
-    run.end()
-    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
-    return True
+    return run
 
 
 def _chosen_cells(study: Study, config: Any, pattern: str) -> list[Cell]:
@@ -164,6 +193,9 @@ def _check_flags(arguments: argparse.Namespace) -> None:
     if not arguments.checkpoint_every >= 0:
         came = arguments.checkpoint_every
         raise _checks.bad("checkpoint-every", came, "0 or more seconds", "Pass 0 for every step.")
+    if arguments.distributed and not (arguments.out or arguments.resume):
+        fix = "Pass the same --out DIR to all processes, in a file system that all of them see."
+        raise _checks.bad("distributed", "no --out and no --resume", "a folder that all processes know", fix)
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise _checks.bad("minutes", arguments.minutes, "a number above 0", "Leave it out for no limit.")
 
@@ -253,6 +285,8 @@ def _go_on(study: Study, folder: RunFolder | None, arguments: argparse.Namespace
             flags += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     if stopped and arguments.cells != "*":
         flags += ["--cells", arguments.cells]
+    if arguments.distributed:
+        flags += ["--distributed"]
     return f"; go on with: {study.start} {shlex.join(flags)}"
 
 
@@ -333,6 +367,8 @@ def _parser(study: Study) -> argparse.ArgumentParser:
     one_of("--list", action="store_true", help="print presets with their cost, modes and data sets, and exit")
     text = f"stop at a checkpoint before N minutes are over, with exit status {TIME_IS_UP}"
     add("--minutes", type=float, metavar="N", help=text)
+    text = "share the cells among the processes of a job (SLURM, Open MPI, or JAX_PROCESS_ID and JAX_NUM_PROCESSES)"
+    add("--distributed", action="store_true", help=text)
     add("--cells", default="*", metavar="PATTERN", help="run only the cells whose names match, such as 'sexual-*'")
     every = {"type": float, "default": 30.0, "metavar": "SECONDS"}
     add("--checkpoint-every", **every, help="0 saves after every step (default: 30)")

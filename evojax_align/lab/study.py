@@ -112,11 +112,16 @@ def identity(record: Mapping[str, Any]) -> str:
     return "-".join([record["preset"], *(str(configuration[name]) for name in ("mode", "dataset", "seed"))])
 
 
+def new_manifest(study: Study, preset: str, config: Any) -> dict[str, Any]:
+    """The manifest of a new run."""
+    configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
+    return manifest(study.name, preset, configuration, VERSION, declaration(study.claims))
+
+
 def new_folder(study: Study, preset: str, config: Any, out: str | None) -> RunFolder:
     """A new run folder with its manifest."""
-    configuration = {name: _listed(value) for name, value in dataclasses.asdict(config).items()}
-    record = manifest(study.name, preset, configuration, VERSION, declaration(study.claims))
-    return RunFolder.create(out, f"{study.name}-{preset}-{config.mode}-{config.dataset}", record)
+    name = f"{study.name}-{preset}-{config.mode}-{config.dataset}"
+    return RunFolder.create(out, name, new_manifest(study, preset, config))
 
 
 def restored(study: Study, record: Mapping[str, Any]) -> Any:

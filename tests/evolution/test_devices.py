@@ -123,7 +123,7 @@ if mesh is not None:
 
 PROCESSES = """
 import sys, jax
-name, port, count, number = sys.argv[1], *map(int, sys.argv[2:])
+name, folder, port, count, number = *sys.argv[1:3], *map(int, sys.argv[3:])
 jax.config.update("jax_num_cpu_devices", 4 // count)
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 if count > 1:
@@ -134,7 +134,13 @@ TOGETHER = """
 of, members = PARTS[name]
 mesh = jax.make_mesh((4,), ("members",), axis_types=(AxisType.Auto,))
 state, step = of(mesh)
-for key in jax.random.split(jax.random.key(9), 3):
+first, *others = jax.random.split(jax.random.key(9), 3)
+state, info = step(first, state)
+path = Path(folder) / "state.npz"
+if count > 1:
+    checkpoint.save(path, state, {"step": 1})
+state, notes = checkpoint.load(path, state)
+for key in others:
     state, info = step(key, state)
 everywhere = jax.NamedSharding(mesh, PartitionSpec())
 state, info = jax.jit(lambda tree: tree, out_shardings=everywhere)((state, info))
@@ -172,19 +178,19 @@ def test_two_three_and_eight_devices_give_the_same_bits_by_one_program(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_two_processes_of_two_devices_give_the_bits_of_one_process_of_four(name):
+def test_what_two_processes_saved_goes_on_in_both_and_in_one_of_as_many_devices(name, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", PROCESSES + ALGORITHMS + TOGETHER, name, port]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": env}
-    of_all = [subprocess.Popen([*command, *of], **streams) for of in (["2", "0"], ["2", "1"], ["1", "0"])]
+    command = [sys.executable, "-c", PROCESSES + ALGORITHMS + TOGETHER, name, str(tmp_path), port]
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    settings |= {"env": {**os.environ, "JAX_PLATFORMS": "cpu"}}
     found = set()
-    for process in of_all:
-        out, error = process.communicate(timeout=300)
-        assert process.returncode == 0, error
-        found |= {line for line in out.splitlines() if line.startswith("found")}
+    for processes in ([("2", "0"), ("2", "1")], [("1", "0")]):
+        for process in [subprocess.Popen([*command, *of], **settings) for of in processes]:
+            out, error = process.communicate(timeout=300)
+            assert process.returncode == 0, error
+            found |= {line for line in out.splitlines() if line.startswith("found")}
     assert len(found) == 1
 
 
