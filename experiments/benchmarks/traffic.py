@@ -12,16 +12,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from evojax_align import crossover, evolution, models, population, pruning, training
 from experiments.benchmarks.timing import store
+from experiments.pages import table
 
 DEVICES = (2, 4, 8)
 SIZE, INPUTS, HIDDEN, CLASSES, SAMPLES = 64, 32, 256, 10, 256
@@ -29,6 +31,24 @@ RESULT = re.compile(r"= (.*?) (all-gather|all-reduce|all-to-all|collective-permu
 ARRAY = re.compile(r"(pred|[a-z]+\d+)\[([\d,]*)\]")
 NETWORK = models.MLP(hidden=(HIDDEN,), classes=CLASSES)
 OPTIMIZER = optax.adam(1e-3)
+
+COPIES = {
+    "Neuroevolution": (1, 2),
+    "Neuroevolution, parents aligned": (1, 5),
+    "Recombination": (2, 4),
+    "Synthesis": (2.25, 2.25),
+    "Padawann": (1, 1.75),
+    "Wann": (1, 2),
+    "fit": (3, 0),
+}
+"""By how many copies of the population the formulas count: distributed between steps, and gathered in a step."""
+POPULATIONS = {
+    "100 000 networks of 10 000 parameters": (100_000, 10_000),
+    "1 000 ResNet20": (1_000, 272_474),
+    "100 ResNet50": (100, 25_557_032),
+}
+"""Members and parameters of each."""
+MANY = (8, 64, 256)
 
 Made = tuple[Any, Callable[[jax.Array, Any], Any], str]
 
@@ -47,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
             print(*traffic(name, arguments.size).values(), sep="\t", flush=True)
         return 0
     rows = []
-    print(f"{'algorithm':<40} devices  state  memory  communication")
+    print(f"{'algorithm':<40} devices  state  formula  memory  communication  formula")
     for devices in arguments.devices:
         flags = f"--xla_force_host_platform_device_count={devices} " + os.environ.get("XLA_FLAGS", "")
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
@@ -58,9 +78,38 @@ def main(argv: list[str] | None = None) -> int:
             state, memory, communication = map(float, numbers)
             row = {"algorithm": name, "devices": devices}
             rows.append(row | {"state": state, "memory": memory, "communication": communication})
-            print(f"{name:<40} {devices:>7}  {state:>5.2f}  {memory:>6.2f}  {communication:>13.2f}", flush=True)
+            held, gathered = COPIES[name]
+            found = f"{state:>5.2f}  {held / devices:>7.2f}  {memory:>6.2f}  {communication:>13.2f}  {gathered:>7.2f}"
+            print(f"{name:<40} {devices:>7}  {found}", flush=True)
     store(arguments.out, rows, {"members": arguments.size, "hidden": HIDDEN, "samples": SAMPLES})
     return 0
+
+
+def costs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """All rows as a table in Markdown, with the formulas for d devices."""
+    devices = sorted({row["devices"] for row in rows})
+    lines = []
+    for name, (held, gathered) in COPIES.items():
+        of = [row for count in devices for row in rows if (row["algorithm"], row["devices"]) == (name, count)]
+        state, memory, communication = (
+            ", ".join(f"{row[what]:.2f}" for row in of) for what in ("state", "memory", "communication")
+        )
+        line = {"algorithm": f"`{name}`" if "," not in name else "`" + name.replace(",", "`,", 1)}
+        line |= {"state": state, "formula": f"{held:g} / d", "memory": memory}
+        lines.append(line | {"communication": communication, "its formula": f"{gathered:g}"})
+    return table(lines)
+
+
+def capacity(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What some populations need on each of many devices, in Markdown, from the memory of `Neuroevolution`."""
+    of = [row for row in rows if row["algorithm"] == "Neuroevolution"]
+    parts, whole = np.polyfit([1 / row["devices"] for row in of], [row["memory"] for row in of], 1)
+    lines = []
+    for name, (members, parameters) in POPULATIONS.items():
+        size = members * parameters * 4 / 1e9
+        line = {"population": name, "parameters, GB": f"{size:.1f}"}
+        lines.append(line | {f"{d} devices, GB each": f"{size * (whole + parts / d):.1f}" for d in MANY})
+    return table(lines)
 
 
 def traffic(name: str, size: int) -> dict[str, Any]:
