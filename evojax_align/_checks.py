@@ -250,9 +250,9 @@ def _population_of(apply: Callable, params: PyTree, x: PyTree) -> int | None:
 
 def is_inexact(leaf: Any) -> bool:
     """Whether a leaf holds real or complex floating-point numbers."""
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is not None and dtype.kind in "biuf":  # without the rules of promotion, which take long for many leaves
-        return dtype.kind == "f"
+    kind = getattr(getattr(leaf, "dtype", None), "kind", "")  # random keys have a type without it
+    if kind and kind in "biuf":  # without the rules of promotion, which take long for many leaves
+        return kind == "f"
     return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
 
 

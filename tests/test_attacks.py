@@ -32,6 +32,7 @@ ATTACKS = {
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 
+@pytest.mark.slow
 @every_attack
 def test_an_attack_stays_within_epsilon_and_the_bounds_and_does_harm(name, victim):
     x = victim[2]

@@ -46,6 +46,7 @@ def linear(params, x):
 # --- a network that fails is never taken for a good one
 
 
+@pytest.mark.slow
 def test_a_network_of_nan_has_no_score_where_the_labels_are_zero():
     x, _, a, b = drawn()
     lost, y = jax.tree.map(lambda leaf: leaf * jnp.nan, a), jnp.zeros(40, int)
@@ -350,6 +351,7 @@ def test_functions_that_look_at_values_say_so_when_they_are_traced(name):
 # --- compiled again and again
 
 
+@pytest.mark.slow
 def test_a_new_optimiser_at_every_call_is_told_of_once():
     x, y, a, b = drawn()
     pop = population.stack([a, b])
@@ -384,6 +386,7 @@ def test_many_parents_say_whether_they_came_to_rest():
     assert alignment.align_many(NET.apply, pop, x).converged
 
 
+@pytest.mark.slow
 def test_the_barrier_of_a_semi_matching_is_measured_against_the_parents():
     x, y, a, b = drawn()
     spec = ea.symmetry.infer(NET.apply, a, x)

@@ -84,6 +84,7 @@ IN_A_FRAMEWORK = dict(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["Flax linen", "Flax nnx", "Equinox", "Haiku", "Plain functions"])
 def test_the_guide_aligns_a_network_of_every_framework(framework):
     space = {}

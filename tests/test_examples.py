@@ -23,9 +23,36 @@ NEEDED = {
     f"{ADAPTERS}.qdax": "qdax",
 }
 """Packages of extras, without which the examples of a module cannot run."""
+EXPENSIVE = (
+    "alignment.align",
+    "alignment.many",
+    "alignment.methods",
+    "alignment.unequal",
+    "evolution.lamarckian.lamarckian",
+    "evolution.neuroevolution.choosing",
+    "evolution.neuroevolution.neuroevolution",
+    "evolution.padawann.padawann",
+    "evolution.recombination.diversity",
+    "evolution.selection",
+    "evolution.synthesis.encoding",
+    "evolution.synthesis.synthesis",
+    "evolution.wann.graph.operators",
+    "evolution.wann.wann",
+    "models.deep",
+    "models.lenet",
+    "training.descent",
+    "training.members",
+    "training.scoring",
+)
+"""Modules whose examples take some seconds."""
 
 
-@pytest.mark.parametrize("name", MODULES)
+def marked(name):
+    is_slow = name.removeprefix("evojax_align.") in EXPENSIVE
+    return pytest.param(name, marks=pytest.mark.slow if is_slow else ())
+
+
+@pytest.mark.parametrize("name", map(marked, MODULES))
 def test_examples_run(name, monkeypatch, tmp_path):
     if name in NEEDED:
         pytest.importorskip(NEEDED[name])

@@ -48,7 +48,9 @@ def test_every_public_name_is_lowered_or_has_a_reason_why_not():
 PACKAGES = sorted({name.partition(".")[0] for name, _ in public_names()})
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize(
+    "package", [pytest.param(p, marks=pytest.mark.slow if p == "evolution" else (), id=p) for p in PACKAGES]
+)
 def test_public_functions_are_programs_for_accelerators_without_calls_to_the_host(package):
     failed = {}
     for name in calls():

@@ -64,6 +64,7 @@ def test_a_mutation_changes_one_place_also_after_letters_of_several_bytes():
         found.applied(b"x" + source.encode())
 
 
+@pytest.mark.slow
 def test_the_draw_is_even_over_the_packages_and_given_by_the_seed():
     found = list(all_mutations(mutants.ROOT))
     assert len({m.kind for m in found}) == 11
@@ -105,6 +106,7 @@ def repository(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_test_that_fails_is_named_and_what_no_test_finds_survives(repository, tmp_path):
     file = tmp_path / "study.json"
     chosen = mutants.draw(repository, 0, 10)

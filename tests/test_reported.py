@@ -29,6 +29,7 @@ def copies():
     return first, {**first, "A": first["A"][:, ::-1], "B": first["B"][::-1]}
 
 
+@pytest.mark.slow
 def test_many_networks_are_aligned_in_groups_that_no_activations_tell_of():
     a, b = copies()
     out = ea.align_many(lora, ea.population.stack([a, b, a]), X)
@@ -40,6 +41,7 @@ def test_many_networks_are_aligned_in_groups_that_no_activations_tell_of():
     assert found.permutations["A"].tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.slow
 def test_networks_of_unequal_width_say_what_was_left_as_it_is():
     with pytest.warns(UserWarning, match="the group 'A' is left as it is"):
         out = ea.align_unequal(lora, copies()[0], lora, copies()[1], X)

@@ -100,14 +100,14 @@ def _run(
     """Run the unfinished cells, then merge and evaluate them; False if some cells are left."""
     _note_commit(folder)
     cells = studies.cells_of(study, config)
-    if team.count == 1:
+    if team.processes == 1:
         run = _run_cells(study, folder, config, problem, chosen, arguments)
     else:
         sharing.collect(folder, chosen)
         with sharing.alive(folder, team):
             run = _run_cells(study, folder, config, problem, sharing.share(chosen, team), arguments)
             with run.listening():
-                sharing.gather(folder, chosen, team.count, run)
+                sharing.gather(folder, chosen, team.processes, run)
     done = len(studies.finished(folder, cells))
     if done < len(cells):
         print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")

@@ -39,11 +39,11 @@ class Member(NamedTuple):
 
     Attributes:
         number: its number, from 0.
-        count: the number of processes.
+        processes: how many there are.
     """
 
     number: int = 0
-    count: int = 1
+    processes: int = 1
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ def member(environment: Mapping[str, str] = os.environ) -> Member:
 
 def share(cells: Sequence[Cell], of: Member) -> Sequence[Cell]:
     """The cells that a process runs."""
-    return cells[of.number :: of.count]
+    return cells[of.number :: of.processes]
 
 
 def is_finished(folder: RunFolder, cell: Cell) -> bool:

@@ -125,9 +125,10 @@ def traffic(name: str, size: int) -> dict[str, Any]:
     state, _ = compiled(jax.random.key(0), state)
     whole = _bytes(getattr(state, members))
     own = sum(_shard_bytes(leaf) for leaf in jax.tree.leaves(state))
-    analysis = compiled.memory_analysis()
+    analysis, text = compiled.memory_analysis(), compiled.as_text()
+    assert analysis is not None and text is not None  # every backend that XLA comes with has both
     needed = own + analysis.temp_size_in_bytes + analysis.output_size_in_bytes
-    received = sum(communicated(compiled.as_text()).values())
+    received = sum(communicated(text).values())
     return {"algorithm": name, "state": own / whole, "memory": needed / whole, "communication": received / whole}
 
 
@@ -170,7 +171,7 @@ def _draw(key: jax.Array) -> Any:
 
 def _neuroevolution(mesh: Mesh, size: int, **parts: Any) -> Made:
     def fitness(key: jax.Array, params: Any, data: tuple[jax.Array, jax.Array]) -> jax.Array:
-        outputs = NETWORK.apply(params, data[0])
+        outputs: Any = NETWORK.apply(params, data[0])
         return -optax.softmax_cross_entropy_with_integer_labels(outputs, data[1]).mean()
 
     ga, data = evolution.Neuroevolution(NETWORK.apply, size=size, mesh=mesh, **parts), _data()

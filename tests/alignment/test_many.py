@@ -60,6 +60,7 @@ def test_refinement_raises_the_correlation_of_all_pairs_and_keeps_all_functions(
     assert mean * 2 * 4 * 3 / 2 / 4 == pytest.approx(total(refined.networks), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_orders_are_consistent_around_every_cycle():
     networks = population.stack([shuffled(draw(seed, noise=0.5), seed) for seed in range(3)])
     out = align_many(apply, networks, X)

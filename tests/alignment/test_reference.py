@@ -27,6 +27,7 @@ def test_every_order_of_a_network_becomes_that_of_the_reference(crowd, task, met
         chex.assert_trees_all_equal(member, params)
 
 
+@pytest.mark.slow
 def test_networks_keep_their_functions_and_the_permutations_say_what_moved(network, task, key):
     apply, init = network
     reference, *others = ea.population.unstack(ea.population.init(init, key, 4))

@@ -73,6 +73,7 @@ def test_every_neuron_of_a_repaired_child_lies_between_its_parents_in_mean_and_d
     assert gap(after) < 1e-3 < gap(before)
 
 
+@pytest.mark.slow
 def test_a_parent_is_repaired_to_itself():
     network = NETWORKS["vgg with batch norm"]
     a, b = parents(network)
@@ -124,6 +125,7 @@ def test_both_are_pure_and_lift():
         np.testing.assert_allclose(p, q, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_network_are_read_from_its_trace():
     network = NETWORKS["resnet"]
     params = network.init(jax.random.key(0), X)
@@ -135,6 +137,7 @@ def test_the_parts_of_a_network_are_read_from_its_trace():
     assert kernels[0] == "params/stem/kernel" and "params/output/kernel" not in kernels
 
 
+@pytest.mark.slow
 def test_networks_that_have_nothing_to_mend_are_refused():
     w = {"a": jnp.ones((2, 3)), "b": jnp.ones((3, 2))}
     apply = lambda p, x: jnp.tanh(x @ p["a"]) @ p["b"]

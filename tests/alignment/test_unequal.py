@@ -78,6 +78,7 @@ def test_equal_widths_are_matched_as_by_align():
         np.testing.assert_array_equal(p, q)
 
 
+@pytest.mark.slow
 def test_dead_neurons_are_paired_with_dead_and_leave_the_others_to_the_living():
     apply = lambda p, x: jax.nn.relu(x @ p["in"] + p["bias"][None]) @ p["out"]
     column, other = np.random.default_rng(0).normal(size=(2, 4, 1)).astype(np.float32)

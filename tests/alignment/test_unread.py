@@ -53,6 +53,7 @@ def test_a_permuted_copy_is_matched_back_whole(name, method):
         assert all((p == q).all() for p, q in zip(*map(jax.tree.leaves, (out.a, out.b)), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_both_functions_are_kept_also_of_many_pairs_and_under_jit(name):
     apply, init = NETWORKS[name]
@@ -92,6 +93,7 @@ def test_some_groups_may_be_aligned_alone():
             ea.align(lora, a, b, X, groups=wrong)
 
 
+@pytest.mark.slow
 def test_what_is_left_by_families_and_by_many_parents_is_told():
     def heads(params, x):
         made = jnp.einsum("dhr,hrc->dhc", params["A"], params["B"])

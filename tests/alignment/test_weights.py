@@ -86,6 +86,7 @@ def test_the_parameters_end_nearer_than_activations_bring_them_and_functions_sta
     np.testing.assert_allclose(residual(out.b, X), residual(b, X), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_under_jit_and_for_many_pairs_it_is_as_good():
     pairs = [(draw(seed), shuffled(residual, draw(seed), X, seed)[1]) for seed in (4, 5)]
     traced = jax.jit(lambda a, b: ea.align(residual, a, b, X, method=Weights(restarts=2)).b)

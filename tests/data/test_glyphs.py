@@ -47,6 +47,7 @@ def test_half_of_a_pixel_under_a_slanted_edge_is_half_bright():
     np.testing.assert_allclose(image, [[127.5, 0], [255, 127.5]], atol=1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_in_another_process():
     here = hashlib.sha256(glyphs(per_class=3, seed=5).train[0].tobytes()).hexdigest()
     there = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True)

@@ -167,16 +167,18 @@ def run(program, *arguments, devices):
     assert done.returncode == 0, done.stderr
 
 
-NAMES = ["neuroevolution", "recombination", "synthesis", "padawann", "wann", "fit"]
+NIGHTLY = ("recombination", "synthesis", "wann")
+NAMES = [
+    pytest.param(name, marks=pytest.mark.nightly if name in NIGHTLY else pytest.mark.slow, id=name)
+    for name in ("neuroevolution", "recombination", "synthesis", "padawann", "wann", "fit")
+]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_two_three_and_eight_devices_give_the_same_bits_by_one_program(name):
     run(ALGORITHMS + DEVICES, name, "two", "three", "eight", devices=9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_what_two_processes_saved_goes_on_in_both_and_in_one_of_as_many_devices(name, tmp_path):
     with socket.socket() as free:

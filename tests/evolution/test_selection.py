@@ -63,6 +63,7 @@ def test_fronts_are_found_by_definition(seed):
     assert selection.fronts(jnp.asarray(objectives)).tolist() == plainly(objectives)
 
 
+@pytest.mark.slow
 def test_ends_of_a_front_are_least_crowded_and_the_rest_by_its_neighbours():
     objectives = jnp.array([[0.0, 10.0], [1.0, 6.0], [4.0, 5.0], [10.0, 0.0], [0.0, 0.0]])
     front = selection.fronts(objectives)

@@ -55,7 +55,7 @@ def test_every_group_lists_its_rows_where_there_is_no_time(tmp_path, capsys):
     assert "[41/41]" in printed.err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_small_rows_are_measured(tmp_path):
     assert accelerator.main(["--small", "--minutes", "60", "--out", str(tmp_path)]) == 0
     assert {result["status"] for result in stored(tmp_path)} <= {MEASURED, NO_TORCH}

@@ -216,6 +216,7 @@ def test_a_row_starts_every_way_in_fresh_processes():
     assert ends(found["ways"]["ours"]["pid"])
 
 
+@pytest.mark.slow
 def test_a_fresh_process_has_its_variables_alone_and_is_stopped_after_its_time(monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
     read, value = partial(partial, os.getenv, "OPENBLAS_NUM_THREADS"), partial(dict.fromkeys, ["value"])
@@ -309,6 +310,7 @@ def test_plain_training_starts_and_ends_near_ours():
     assert several == pytest.approx(plain, abs=0.2)
 
 
+@pytest.mark.slow
 def test_the_algorithm_of_git_re_basin_finds_a_permuted_copy_and_never_loses():
     network, x = ea.models.MLP(hidden=(8, 6), classes=3), jnp.zeros((1, 5))
     a, other = (network.init(jax.random.key(seed), x) for seed in (1, 2))

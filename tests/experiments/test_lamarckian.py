@@ -33,6 +33,7 @@ def arrays(run):
         return dict(stored)
 
 
+@pytest.mark.slow
 def test_every_search_spends_its_budget_and_no_more(arrays):
     assert tuple(arrays["arms"]) == ARMS
     np.testing.assert_array_equal(np.nanmax(arrays["epochs"], axis=2), 8)
@@ -42,12 +43,14 @@ def test_every_search_spends_its_budget_and_no_more(arrays):
     assert arrays["test"].shape == (3, 2, 2, 2) and np.isfinite(arrays["test"]).all()
 
 
+@pytest.mark.slow
 def test_arms_begin_with_the_same_network_and_seeds_differ(arrays):
     for name in ("fitness", "loss", "products"):
         np.testing.assert_array_equal(arrays[name][0, :, 0], arrays[name][1, :, 0])
     assert arrays["loss"][0, 0, 0] != arrays["loss"][0, 1, 0]
 
 
+@pytest.mark.slow
 def test_figures_claims_and_tables_are_made(run):
     assert {path.stem for path in (run / "figures").iterdir()} == {"search", "genomes"}
     results = json.loads((run / "results.json").read_text())
@@ -58,13 +61,14 @@ def test_figures_claims_and_tables_are_made(run):
     assert {claim["replication"] for claim in results["claims"]} == {"no number"}
 
 
+@pytest.mark.slow
 def test_the_log_has_a_line_for_every_epoch_of_every_network(run):
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     phases = [line["phase"] for line in lines if line["cell"] == "baseline-ii-001"]
     assert phases.count("search") == 8 and phases.count("final training") == 4 * 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cells_that_run_in_separate_folders_merge_to_the_same_results(run, tmp_path):
     parts = {"inheritance-*": tmp_path / "one", "baseline-*": tmp_path / "other"}
     for pattern, folder in parts.items():
@@ -98,6 +102,7 @@ FAST = [[0.1, 0.7, 0.7, 0.85, 0.85, 0.9, 0.9, 0.9]] * 5 + [[0.1, 0.1, np.nan, 0.
 SLOW = [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]] * 6
 
 
+@pytest.mark.slow
 def test_efficiency_counts_epochs_up_to_the_end_of_the_baseline():
     np.testing.assert_array_equal(View(made([FAST, SLOW])).reached("inheritance", 0.8), [4, 4, 4, 4, 4, np.nan])
     found, tables = judged(made([FAST, SLOW]))
@@ -109,6 +114,7 @@ def test_efficiency_counts_epochs_up_to_the_end_of_the_baseline():
     assert judged(made([FAST[:5], SLOW[:5]]))[1]["search"][0]["ahead of baseline I on from"] == 2
 
 
+@pytest.mark.slow
 def test_clear_differences_hold_and_are_reversed_where_arms_are_exchanged():
     high, low = (
         np.stack([of / 2, of / 2, of, of], axis=1) for of in (np.linspace(0.8, 0.9, 10), np.linspace(0.5, 0.6, 10))
@@ -119,6 +125,7 @@ def test_clear_differences_hold_and_are_reversed_where_arms_are_exchanged():
         assert found["test_end_long"]["verdict"] == found["blocks_long"]["verdict"] == "not tested"
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_paper_are_compared_only_with_runs_of_its_settings():
     rows = [np.full((6, 4), 0.85) + 0.001 * np.arange(6)[:, None], np.full((6, 4), 0.6) + 0.001 * np.arange(6)[:, None]]
     found, tables = judged(made(rows, published="cifar10"))

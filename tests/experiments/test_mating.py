@@ -52,6 +52,7 @@ def tiny():
     return study.Problem(TINY, ea.data.load("digits", seed=0))
 
 
+@pytest.mark.slow
 def test_controls_have_exactly_as_many_synapses_as_the_first_child(arrays):
     synapses, arms = arrays["synapses"], arrays["arms"].tolist()
     assert arms == ["asexual", "sexual", "sexual, mean", "sexual, union"] and synapses.shape == (4, 2, 4, 6)
@@ -67,6 +68,7 @@ def test_controls_have_exactly_as_many_synapses_as_the_first_child(arrays):
     np.testing.assert_allclose(arrays["expected"][0][:, 1:, :2], 0.7, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_arms_of_a_seed_share_the_ancestor_and_the_second_generation_and_seeds_differ(arrays):
     for name in ("accuracy", "synapses", "kernels"):
         first, second = (arrays[name][:2, 0, generation] for generation in (0, 1))
@@ -76,6 +78,7 @@ def test_arms_of_a_seed_share_the_ancestor_and_the_second_generation_and_seeds_d
     assert (arrays["layers"][0, 0, 1] != arrays["layers"][0, 1, 1]).any()
 
 
+@pytest.mark.slow
 def test_figures_claims_and_tables_are_made(run):
     assert {path.stem for path in (run / "figures").iterdir()} == {"generations", "controls"}
     results = json.loads((run / "results.json").read_text())
@@ -85,13 +88,14 @@ def test_figures_claims_and_tables_are_made(run):
     assert sum(claim["primary"] for claim in results["claims"]) == len(claims.PRIMARY) == 10
 
 
+@pytest.mark.slow
 def test_the_ancestors_of_a_seed_are_trained_once(run):
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     phases = [line["phase"] for line in lines if line["phase"].startswith("ancestors")]
     assert sorted(phases) == ["ancestors of seed 0"] * 2 + ["ancestors of seed 1"] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cells_that_run_in_separate_folders_merge_to_the_same_results(tmp_path):
     folders = [merged(tmp_path / name, f"{name}-0*") for name in ("asexual", "sexual")]
     whole = merged(tmp_path / "whole", "*sexual-0*")
@@ -114,6 +118,7 @@ def test_all_networks_of_a_run_are_trained_by_one_program(tiny):
     assert int(whole.epoch[0]) == 1 and int(whole.epoch[2]) == 0  # the third network is idle
 
 
+@pytest.mark.slow
 def test_training_by_turns_does_not_change_the_bits(tiny):
     pop = ea.population.init(tiny.init_fn, jax.random.key(0), 2)
     few = pop, ea.pruning.full_masks(pop), jax.random.split(jax.random.key(1), 2)
@@ -327,6 +332,7 @@ def test_a_cell_that_is_missing_is_unknown_everywhere(tmp_path):
         assert rows and "NaN" not in json.dumps(rows)
 
 
+@pytest.mark.slow
 def test_what_the_second_study_finds_is_drawn_and_judged(tmp_path):
     arms, rng = tuple(config.populations(config.Config(study="choices"))), np.random.default_rng(0)
     curves = np.broadcast_to(1000 * 0.5 ** np.arange(8), (len(arms), 7, 8))

@@ -42,6 +42,7 @@ def arrays(run):
         return dict(stored)
 
 
+@pytest.mark.slow
 def test_every_population_leaves_its_measures_and_missing_ones_are_unknown(arrays):
     assert arrays["arms"].tolist() == ARMS
     assert arrays["accuracy"].shape == (6, 2, 4, 8) and arrays["untrained"].shape == (6, 2, 4)
@@ -56,11 +57,13 @@ def test_every_population_leaves_its_measures_and_missing_ones_are_unknown(array
     np.testing.assert_allclose(similar[..., ~np.eye(8, dtype=bool)].mean(-1), arrays["cosine"][0, 0, :, :3], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_networks_learn_and_seeds_differ(arrays):
     curves = np.nanmean(arrays["accuracy"][[0, 0, 4], [0, 1, 0]], axis=-1)
     assert (curves[:, 3] > curves[:, 0] + 0.2).all() and (curves[0, 1:] != curves[1, 1:]).all()
 
 
+@pytest.mark.slow
 def test_figures_and_tables_are_made_of_the_cells_that_are_there(run):
     drawn = {path.stem for path in (run / "figures").iterdir()}
     assert drawn == {"accuracy", "diversity", "attacks", "similarity-horizontal"}
@@ -71,7 +74,7 @@ def test_figures_and_tables_are_made_of_the_cells_that_are_there(run):
     assert {claim["verdict"] for claim in results["claims"]} == {"not tested"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cells_that_run_in_separate_folders_merge_to_the_same_results(run, tmp_path):
     folders = [merged(tmp_path / name, f"{name}-*") for name in ("horizontal", "alone-horizontal")]
     whole = merged(tmp_path / "whole", "horizontal-*", "alone-horizontal-*")
@@ -80,7 +83,7 @@ def test_cells_that_run_in_separate_folders_merge_to_the_same_results(run, tmp_p
         assert (folders[0] / name).read_bytes() == (whole / name).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_populations_of_a_seed_share_their_first_generation(run, tmp_path):
     with np.load(merged(tmp_path / "run", "*-000") / "arrays" / "results.npz") as found:
         accuracy, alleles = found["accuracy"][:, 0], found["alleles"][:, 0]

@@ -248,6 +248,7 @@ def test_every_tuned_setting_is_one_of_the_grid():
             assert rate in tuned.GRID["rate"], name
 
 
+@pytest.mark.slow
 def test_the_settings_of_m2n2_are_its_own(digits):
     judge = Judge("M2N2", digits)
     (x, _), (test, _) = judge.data, judge.test

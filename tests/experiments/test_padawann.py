@@ -47,6 +47,7 @@ def begun_of(problem, variant, key):
     return begun(problem.algorithm(variant), *words, pop, key)
 
 
+@pytest.mark.slow
 def test_accuracies_counts_and_courses_of_a_run_belong_together(run):
     with np.load(run / "arrays" / "results.npz") as arrays:
         names = arrays["rows"].tolist()
@@ -78,6 +79,7 @@ def test_accuracies_counts_and_courses_of_a_run_belong_together(run):
         assert (values["network"] == 1).all() and np.isin(values["default"], (0.5, 1, 2)).all()
 
 
+@pytest.mark.slow
 def test_figures_tables_and_claims_are_made(run):
     shown = ("network", "default", "mapping-optimised", "random-pruning", "pruning-by-magnitude")
     expected = {"comparison", "course-default", "course-mapping-optimised", *(f"confusion-{name}" for name in shown)}
@@ -110,6 +112,7 @@ def test_a_population_is_restored_from_what_a_checkpoint_holds():
         assert all(same) == all_kept and sum(same) == len(same) - (0 if all_kept else 4)  # two leaves, twice
 
 
+@pytest.mark.slow
 def test_cells_that_are_missing_are_unknown(run):
     settings = Config(**json.loads((run / "manifest.json").read_text(), object_hook=tupled)["configuration"])
     with np.load(run / "arrays" / "results.npz") as arrays:
@@ -128,7 +131,7 @@ def tupled(record):
     return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cells_of_two_folders_merge_to_what_one_run_gives(run, tmp_path):
     for cell, folder in (("default-*", "a"), ("mapping-*", "b")):
         assert lab.main(STUDY, [*FLAGS, "--cells", cell, "--out", str(tmp_path / folder)]) == 0
@@ -156,6 +159,7 @@ def test_every_variant_can_be_begun_and_bred(sets):
         assert accuracy.shape == (algorithm.size, len(variant.tasks), len(algorithm.values))
 
 
+@pytest.mark.slow
 def test_variants_of_equal_settings_share_an_algorithm_and_its_programs(sets):
     problem = Problem(config(), sets)
     same = ("default", "three tasks", "mapping optimised", "first task alone", "signs discarded")
@@ -163,6 +167,7 @@ def test_variants_of_equal_settings_share_an_algorithm_and_its_programs(sets):
     assert problem.algorithm(VARIANTS["weights kept"]) is not problem.algorithm(VARIANTS["default"])
 
 
+@pytest.mark.slow
 def test_a_mapping_that_is_optimised_is_right_most_often(sets):
     problem = Problem(config(samples=20), sets)
     variant = VARIANTS["mapping optimised"]

@@ -65,7 +65,11 @@ def test_exploration_is_measured_as_it_is_told(arrays):
     ("settings", "arms"),
     [
         (config.Beyond(repeats=2, width=4, widths=(3, 4), parents=(2,), epochs=2, steps=(1,)), beyond.ARMS),
-        (config.Deep(width=4, networks=4, train_images=50, test_images=50, epochs=1, statistics_images=50), ("pairs",)),
+        pytest.param(
+            config.Deep(width=4, networks=4, train_images=50, test_images=50, epochs=1, statistics_images=50),
+            ("pairs",),
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_second_repeat_compiles_no_training(tmp_path, settings, arms):
@@ -98,6 +102,7 @@ def test_equal_keys_advance_alike_and_steps_add_up():
     assert any((p != q).any() for p, q in zip(*map(jax.tree.leaves, (after(3), other)), strict=True))
 
 
+@pytest.mark.slow
 def test_a_curved_path_that_is_stopped_between_epochs_is_that_of_bend(tmp_path, stopped_between):
     settings = config.Beyond(width=4, widths=(4,), parents=(2,), steps=(1,), epochs=1, bends=3)
     problem = beyond.Problem(settings, data.load("digits"))

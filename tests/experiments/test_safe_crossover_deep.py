@@ -15,7 +15,7 @@ TOY = ["model=vgg", "width=4", "networks=4", "train_images=200", "test_images=10
 FLAGS = ["--quiet", "--compile-cache", "off", *(part for setting in TOY for part in ("--set", setting))]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_small_run_leaves_a_whole_record(tmp_path):
     # the quick compilation of the tests makes NaN of this training, so it is compiled as users compile it
     command = [sys.executable, "-m", "experiments.safe_crossover", "--preset", "deep", *FLAGS, "--out"]

@@ -40,6 +40,7 @@ def stored(folder):
         return dict(arrays)
 
 
+@pytest.mark.slow
 def test_champions_are_measured(run):
     arrays = stored(run)
     assert arrays["arms"].tolist() == ["JointWANN"]
@@ -52,6 +53,7 @@ def test_champions_are_measured(run):
     assert arrays["record"][0, 0] != arrays["record"][0, 1]  # seeds differ
 
 
+@pytest.mark.slow
 def test_figures_claims_and_tables_are_made(run):
     assert {path.stem for path in (run / "figures").iterdir()} == {"courses", "graphs", "weights"}
     results = json.loads((run / "results.json").read_text())
@@ -62,7 +64,7 @@ def test_figures_claims_and_tables_are_made(run):
     assert {claim["verdict"] for claim in results["claims"]} == {"not tested"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cells_that_run_in_separate_folders_merge_to_the_same_results(run, tmp_path):
     parts = {"*-000": tmp_path / "one", "*-001": tmp_path / "other"}
     for pattern, folder in parts.items():
@@ -72,7 +74,7 @@ def test_cells_that_run_in_separate_folders_merge_to_the_same_results(run, tmp_p
         assert (tmp_path / "one" / name).read_bytes() == (run / name).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_arms_run_and_graphs_grow_beyond_the_first_capacity(tmp_path, capsys):
     assert lab.main(STUDY, [*flags(ALL), "--out", str(tmp_path / "all")]) == 0
     assert "is full at generation" in capsys.readouterr().err
@@ -101,6 +103,7 @@ def test_a_pole_is_swung_and_shown(tmp_path):
     assert {claim["id"] for claim in results["claims"] if claim["n"]} == {"up", "up_all", "stands"}
 
 
+@pytest.mark.slow
 def test_weights_of_a_champion_are_trained_in_parts_that_can_be_stopped(tmp_path, stopped_between):
     settings = Config(arms=("WANN",), size=4, hidden=4, samples=60, judged=20, tested=20, learnt=3)
     sets = [data.load(name) for name in ("digits", "glyphs_10letters")]

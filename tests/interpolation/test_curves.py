@@ -21,6 +21,7 @@ def parents(network, task):
     return ea.population.unstack(pop)
 
 
+@pytest.mark.slow
 def test_the_formula_and_the_ends(parents):
     a, b = parents
     control = jax.tree.map(jnp.sin, a)

@@ -83,6 +83,7 @@ def one_by_one(apply, a, b, x, y, ts=TS):
     return np.array(losses), np.array(accuracies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chunk", "strategy"), [(1000, "scan"), (50, "vmap"), (120, "scan")])
 def test_a_sweep_equals_evaluating_every_child(parents, task, chunk, strategy):
     apply, a, b = parents
@@ -209,6 +210,7 @@ def test_parents_of_different_structure_are_refused_by_leaf(network, task, key):
         sweep(apply, init(key), other, *task, ts=TS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("several", [False, True])
 def test_many_lines_in_one_call_are_the_single_ones(several):
     make, init = NETWORKS["one hidden layer"]

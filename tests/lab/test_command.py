@@ -498,6 +498,7 @@ def test_compile_time_is_told_apart():
     assert monitor.seconds["waiting"]["compile"] == 0 and monitor.seconds["waiting"]["total"] >= 0.05
 
 
+@pytest.mark.slow
 def test_a_study_can_take_several_data_sets(toy, tmp_path, capsys):
     def two(problem, cell, run):
         assert [of.name for of in problem[1]] == ["digits", "glyphs_10letters"]

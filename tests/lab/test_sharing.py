@@ -70,7 +70,7 @@ def test_a_process_that_dies_is_named_and_any_number_of_processes_goes_on(whole,
     assert contents(tmp_path / "shared") == whole
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_processes_that_are_killed_again_and_again_leave_the_files_of_one(whole, tmp_path):
     flags, draw = ("--out", "shared"), random.Random(0)
     for number in range(20):

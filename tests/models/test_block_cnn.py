@@ -15,6 +15,7 @@ def images(key):
     return jax.random.normal(key, (5, 8, 8, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [False, True])
 def test_its_pieces_one_after_the_other_are_the_network(key, images, train):
     network = BlockCNN(BLOCKS, classes=7, use_bias=True)
@@ -47,6 +48,7 @@ def test_grey_images_need_no_channel(key):
     assert network.apply(network.init(key, images), images).shape == (2, 10)
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_it_and_keeps_parameters_and_logits_wide(key, images):
     network = BlockCNN(BLOCKS, dtype=jnp.bfloat16)
     variables = network.init(key, images)

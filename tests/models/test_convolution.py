@@ -106,6 +106,7 @@ def test_it_works_in_a_scan(small, lift, few_at_a_time):
     assert_near(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outer", [jax.jacrev, jax.jacfwd])
 def test_second_derivatives_are_the_native_ones(outer, key):
     x, kernel = draw(key, (2, 3, 3, 1), (2, 2, 1, 2))

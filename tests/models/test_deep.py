@@ -12,6 +12,7 @@ RESIDUAL = models.ResNet(width=4, blocks=1, classes=3)
 MORE = [(NORMED, COLOURED), (PLAIN, GREY), (RESIDUAL, GREY), (RESIDUAL, COLOURED)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape"),
     [(NORMED, GREY), (PLAIN, COLOURED), *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)],

@@ -18,6 +18,7 @@ def test_windows_of_three_overlap_and_count_what_lies_on_the_map(side):
     np.testing.assert_allclose(lenet._mean_of_nine(x), mean, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [(2, 16, 16), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((2, 32, 32), (2, 32, 32, 3)))]
 )

@@ -49,6 +49,7 @@ def test_it_computes_what_plain_layers_compute(params):
     np.testing.assert_allclose(NET.apply(params, x), h, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_key_drops_and_none_does_not(params, key):
     x = jax.random.uniform(jax.random.key(1), (4, 28, 28))
     still = NET.apply(params, x)
@@ -68,6 +69,7 @@ def test_its_symmetry_is_read_although_it_can_be_noisy(params):
     assert float(ea.symmetry.verify(spec, NET.apply, params, x, key=jax.random.key(2))) < 1e-5
 
 
+@pytest.mark.slow
 def test_it_learns_with_dropout(key):
     net = ea.models.MnistNet(widths=(4, 4, 16), classes=3)
     y = jnp.arange(60) % 3

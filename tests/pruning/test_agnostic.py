@@ -69,6 +69,7 @@ def test_own_magnitudes_at_the_value_1_are_the_network_itself():
         np.testing.assert_array_equal(p, q)
 
 
+@pytest.mark.slow
 def test_only_signs_are_kept_in_eight_bits_and_a_weight_of_0_stays_0():
     some = jax.tree.map(lambda leaf: leaf.at[0].set(0.0), PARAMS)
     for signs in ("kept", "discarded", "random"):
@@ -190,6 +191,7 @@ def test_an_autoencoder_with_a_tree_of_outputs_is_scored_at_every_value():
     assert jnp.isfinite(without.loss).all()
 
 
+@pytest.mark.slow
 def test_labels_of_sequences_are_scored_as_training_scores_them():
     params = {"kernel": PARAMS["params"]["hidden_0"]["kernel"]}
     synapses, x, y = pruning.find(params), X[:20].reshape(4, 5, 6), Y[:20].reshape(4, 5)

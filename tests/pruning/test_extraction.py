@@ -14,6 +14,7 @@ def sparse(module, x, count, seed=0):
     return params, masks, symmetry.infer(module.apply, params, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [40, *(pytest.param(count, marks=pytest.mark.slow) for count in (10, 200))])
 def test_a_small_dense_lenet_gives_the_outputs_of_the_sparse_one(count):
     x = jax.random.normal(jax.random.key(5), (6, 8, 8))

@@ -47,6 +47,7 @@ class Branches(nn.Module):
         return nn.Dense(2, name="d")(jnp.concatenate([y, nn.relu(nn.Dense(3, name="e")(x))], axis=-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_without_biases_what_is_not_connected_never_changes_an_output(seed):
     x = jax.random.normal(jax.random.key(9), (5, 4, 4, 1))

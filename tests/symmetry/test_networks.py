@@ -26,6 +26,7 @@ EVERY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("framework", "name"), EVERY)
 def test_random_permutations_leave_the_outputs_where_they_are(framework, name, groups_that_follow):
     net = networks.network(framework, name)

@@ -63,6 +63,7 @@ def close(ours, theirs, **tolerance):
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, **tolerance), ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_variables_are_those_of_the_network(images, starts):
     for network, start in zip(NETWORKS, starts, strict=True):
         own = network.init(jax.random.key(0), images[0])
@@ -152,6 +153,7 @@ def test_what_pieces_give_ends_in_the_logits(images, starts):
     np.testing.assert_allclose(given["head"], NETWORKS[0].apply(starts[0], images[0]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_fewer_samples_than_a_batch_are_one_step(images, starts):
     few = images[0][:7], images[1][:7]
     _, losses = fit(few, starts)

@@ -56,6 +56,7 @@ def test_a_regression_is_trained_evaluated_and_swept():
         interpolation.barrier(line, "accuracy")
 
 
+@pytest.mark.slow
 def test_curves_pairs_and_attacks_take_the_loss_too():
     x, y, pop = drawn()
     a, b = population.unstack(pop)
@@ -75,6 +76,7 @@ def test_curves_pairs_and_attacks_take_the_loss_too():
         attacks.fgsm(regressor, a, x, y, epsilon=0.1, bounds=None, loss=squares, spare_errors=True)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_needs_no_targets():
     x, _, pop = drawn(outputs=4)
 
@@ -97,6 +99,7 @@ def test_an_autoencoder_needs_no_targets():
     np.testing.assert_allclose(line.loss, np.full(31, expected), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_labels_may_run_over_time():
     tokens = jax.random.randint(jax.random.key(0), (12, 6), 0, 5)
 
@@ -198,6 +201,7 @@ METRICS = {"furthest": furthest, "lengths": lengths}
 SGD = optax.sgd(0.05)
 
 
+@pytest.mark.slow
 def test_fit_records_metrics_of_every_epoch_in_training_and_validation():
     data, unseen, pop = regression(), regression(10), jax.random.normal(jax.random.key(6), (2, 3, 2))
     told = []
@@ -318,6 +322,7 @@ def evolved(mesh):
 """
 
 
+@pytest.mark.slow
 def test_inputs_that_lie_on_an_explicit_mesh_reach_the_network_as_they_are(alike_on_two_devices):
     alike_on_two_devices(EXPLICIT)
 

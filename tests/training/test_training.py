@@ -20,6 +20,7 @@ def test_fit_learns_the_task(network, task, key):
         assert float(training.evaluate(apply, member, *task).accuracy) > 0.95
 
 
+@pytest.mark.slow
 def test_a_member_does_not_depend_on_the_population_around_it(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 3)
@@ -33,6 +34,7 @@ def test_a_member_does_not_depend_on_the_population_around_it(network, task, key
     chex.assert_trees_all_close(ea.population.take(together, 1), alone, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_members_see_the_data_in_orders_of_their_own(network, task, key):
     apply, init = network
     pop = ea.population.stack([init(key)] * 2)
@@ -41,6 +43,7 @@ def test_members_see_the_data_in_orders_of_their_own(network, task, key):
     assert any(bool((p != q).any()) for p, q in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
 
 
+@pytest.mark.slow
 def test_every_sample_is_seen_once_an_epoch(task, key):
     """With a learning rate of zero, the epoch's loss is the loss over all samples, whatever the batch size."""
     apply, params = (lambda p, x: x @ p), jax.random.normal(key, (6, 3))
@@ -52,6 +55,7 @@ def test_every_sample_is_seen_once_an_epoch(task, key):
         chex.assert_trees_all_close(metrics, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_last_small_batch_takes_a_step_of_its_own_mean(key):
     """Five samples in batches of four: two steps, the second on one sample, as a loop over slices would do."""
     apply, optimizer = (lambda p, x: x @ p), optax.sgd(0.1)
@@ -73,6 +77,7 @@ def test_evaluation_in_chunks_equals_evaluation_at_once(network, task, key):
         chex.assert_trees_all_close(training.evaluate(apply, params, *task, chunk=chunk), whole, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_kept_and_a_member_stops_after_its_patience(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 3)
@@ -99,6 +104,7 @@ def test_the_best_epoch_is_kept_and_a_member_stops_after_its_patience(network, t
         np.testing.assert_allclose(training.evaluate(apply, member, *wrong).loss, lowest[number], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_keeping_the_best_the_last_is_returned(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 2)
@@ -119,6 +125,7 @@ def test_a_diverged_member_is_never_the_best(network, task, key):
     chex.assert_trees_all_equal(best, pop)
 
 
+@pytest.mark.slow
 def test_members_shared_out_over_a_mesh_train_alike(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 3)
@@ -129,6 +136,7 @@ def test_members_shared_out_over_a_mesh_train_alike(network, task, key):
     chex.assert_trees_all_close(history, same, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_epoch_compiles_once(network, task, key):
     apply, init = network
     counted = chex.assert_max_traces(n=8)(lambda params, x: apply(params, x))
@@ -164,6 +172,7 @@ def test_bad_input_to_fit_is_named(network, task, key, change, message):
         training.fit(apply, pop, given.pop("data"), ADAM, key=key, **given)
 
 
+@pytest.mark.slow
 def test_a_member_with_a_key_of_its_own_trains_alike_anywhere(network, task, key):
     apply, init = network
     pop, keys = ea.population.init(init, key, 3), jax.random.split(key, 3)
@@ -176,6 +185,7 @@ def test_a_member_with_a_key_of_its_own_trains_alike_anywhere(network, task, key
     chex.assert_trees_all_close(ea.population.take(together, slice(1, 3)), pair, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_shuffling_samples_are_taken_as_they_lie(network, task, key):
     """All members that start alike then end alike, whatever their keys; and an epoch is a loop over slices."""
     apply, init = network
@@ -188,6 +198,7 @@ def test_without_shuffling_samples_are_taken_as_they_lie(network, task, key):
     chex.assert_trees_all_close(ea.population.take(trained, 0), params, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_ensemble_answers_by_its_mean_probabilities(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 3)
@@ -211,6 +222,7 @@ def constant(p, x):
     return jnp.broadcast_to(p, (*x.shape, 2))
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_is_sure_and_wrong_has_a_finite_loss():
     pop = jnp.array([[200.0, 0.0], [200.0, 0.0]])
     found = training.evaluate_ensemble(constant, pop, jnp.zeros(3), jnp.ones(3, int))
@@ -259,6 +271,7 @@ def test_masked_weights_and_their_moments_stay_at_zero(name, network, task, key)
     assert name == "noisy" or (members.history["loss"][:, -1] < members.history["loss"][:, 0]).all()
 
 
+@pytest.mark.slow
 def test_what_stood_at_a_masked_place_never_changes_anything(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 2)
@@ -272,6 +285,7 @@ def test_what_stood_at_a_masked_place_never_changes_anything(network, task, key)
             assert np.asarray(p).tobytes() == np.asarray(q).tobytes()
 
 
+@pytest.mark.slow
 def test_masks_of_other_shapes_or_of_numbers_are_refused(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 2)
@@ -285,6 +299,7 @@ def test_masks_of_other_shapes_or_of_numbers_are_refused(network, task, key):
             training.fit(apply, pop, task, ADAM, masks=masks, **settings)
 
 
+@pytest.mark.slow
 def test_idle_members_are_left_as_they_are(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 3)
@@ -315,6 +330,7 @@ def test_a_noisy_network_is_given_another_key_at_every_step(network, task, key):
     assert len(set(seen)) == 3
 
 
+@pytest.mark.slow
 def test_a_noisy_population_learns_the_same_in_every_way_of_training(network, task, key):
     apply, init = network
 
@@ -336,6 +352,7 @@ def test_a_noisy_population_learns_the_same_in_every_way_of_training(network, ta
     np.testing.assert_allclose(history.validation_loss[0, -1], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_has_not_come_is_nan_in_the_history_and_no_program_holds_it(network, task, key):
     apply, init = network
     with jax.debug_nans(True):

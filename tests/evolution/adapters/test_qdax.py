@@ -21,6 +21,7 @@ def parents(draw):
 SLOW = [pytest.param(method, marks=pytest.mark.slow) for method in ("correlation", alignment.Weights(restarts=1))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["mutual", *SLOW], ids=str)
 def test_children_are_those_of_parents_that_are_aligned_by_hand(key, network, x, parents, method):
     children = variation(network.apply, x, method=method, crossover="neurons", gives_key=False)(*parents, key)
@@ -33,6 +34,7 @@ def test_children_are_those_of_parents_that_are_aligned_by_hand(key, network, x,
             np.testing.assert_allclose(p, q, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_permuted_copy_is_recognised_and_without_alignment_it_is_not(key):
     network, x = ea.models.MLP(hidden=(5,), classes=2), jax.random.normal(jax.random.key(3), (64, 6))
     parents = [ea.population.init(lambda key: network.init(key, x), jax.random.key(1), 4)]

@@ -71,6 +71,7 @@ def by_the_letter(fitness, follows, length):
     return parents, end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.6, 1.0])
 def test_niching_is_the_algorithm_of_the_paper(images, rate):
     count, length = 24, 3
@@ -89,7 +90,7 @@ def test_niching_is_the_algorithm_of_the_paper(images, rate):
     assert all(number + 1 in inside for number in entered if number + 1 < count)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_niches_are_entered_as_often_as_the_rate_says(images):
     entered = outside = 0
     for number in range(12):
@@ -153,6 +154,7 @@ def test_no_network_is_evaluated_twice_and_the_budget_is_never_exceeded(images, 
         algorithm.breed(jax.random.key(0), last, images)
 
 
+@pytest.mark.slow
 def test_crossover_has_two_different_parents(images):
     algorithm = search(scheme="plus", size=3, children=4, crossover=1.0, budget=15)
     last = played(algorithm, images, np.random.default_rng(3).random(15))[-1]
@@ -263,6 +265,7 @@ def test_every_method_that_looks_at_values_refuses_to_be_traced_by_name(images, 
             jax.eval_shape(call, x)
 
 
+@pytest.mark.slow
 def test_a_search_of_networks_for_a_regression_has_minus_the_loss_as_fitness(images):
     x, y = images[0], images[0].mean(axis=(1, 2))
     algorithm = search(budget=3, loss=lambda outputs, y: (outputs[:, 0] - y) ** 2)

@@ -67,6 +67,7 @@ def couple(images, trained):
     return (one, other), (first, second)
 
 
+@pytest.mark.slow
 def test_aligned_halves_of_two_networks_of_one_function_have_it_too(images, trained, couple):
     genomes, variables = couple
     child, found = spliced(genomes, variables, images)
@@ -77,6 +78,7 @@ def test_aligned_halves_of_two_networks_of_one_function_have_it_too(images, trai
     assert not np.allclose(network(child).apply(naive, images), expected, atol=0.05)
 
 
+@pytest.mark.slow
 def test_what_has_no_partner_is_replaced_by_its_mean(images, trained):
     """Of a first block cut down to half, the second network knows the rest by its mean alone."""
     one = PARENT.replaced(0, filters=4)

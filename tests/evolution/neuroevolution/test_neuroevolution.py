@@ -62,6 +62,7 @@ def test_ten_steps_are_four_and_six_after_a_checkpoint(tmp_path, same, network, 
     assert int(whole.evaluations) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(ALIGNMENTS))
 def test_ask_and_tell_do_what_a_step_does(same, network, x, curve, draw, name):
     ga = Neuroevolution(network.apply, size=6, crossover="neurons", alignment=ALIGNMENTS[name], probe=x)
@@ -87,6 +88,7 @@ def test_generations_in_one_program_are_those_one_by_one(same, network, x, curve
     assert same(whole, state)
 
 
+@pytest.mark.slow
 def test_founders_that_were_evaluated_at_once_begin_with_the_first_children(same, curve, draw):
     ga = Neuroevolution(size=6, children=2, elites=6)
     state = ga.init(jax.random.key(0), draw, curve)
@@ -175,6 +177,7 @@ def test_scores_below_zero_are_competed_for_from_the_lowest_of_them(draw, networ
     assert float(end.fitness.mean()) > 0.7 * float(state.fitness.mean())
 
 
+@pytest.mark.slow
 def test_data_is_an_argument_of_the_program(network, x, draw):
     ga = Neuroevolution(network.apply, size=4, crossover="neurons", alignment="mutual", probe="data", probe_size=8)
 
@@ -190,6 +193,7 @@ def test_data_is_an_argument_of_the_program(network, x, draw):
     assert generation.step._cache_size() == compiled
 
 
+@pytest.mark.slow
 def test_a_network_that_failed_is_never_selected(draw, curve):
     def failing(key, params):
         value = curve(key, params)
@@ -246,6 +250,7 @@ def test_competition_keeps_members_that_solve_different_samples():
     assert float(state.champion_fitness) == 1.0
 
 
+@pytest.mark.slow
 def test_islands_breed_apart_and_exchange_their_best():
     def fitness(key, params):
         return params["w"]
@@ -291,6 +296,7 @@ def test_migrants_take_the_order_of_neurons_where_they_arrive(network, x, draw):
     assert bool((kernels[:3] == kernels[:1]).all()) and bool((kernels[3:] == kernels[3:4]).all())
 
 
+@pytest.mark.slow
 def test_neurons_are_compared_on_the_states_that_parents_visited(network, x, draw):
     def fitness(key, params):
         value = -jnp.mean(network.apply(params, x) ** 2)
@@ -305,6 +311,7 @@ def test_neurons_are_compared_on_the_states_that_parents_visited(network, x, dra
     assert int(run(ga, scanned, fitness, jax.random.split(jax.random.key(1), 3)).generation) == 4
 
 
+@pytest.mark.slow
 def test_aligned_parents_of_a_permuted_lineage_have_children_like_themselves(network, x, draw):
     """Two parents that compute the same function in another order of neurons."""
     params = draw(jax.random.key(0))
@@ -353,6 +360,7 @@ def test_it_runs_for_many_seeds_in_one_program(same, network, x, curve, draw):
     assert bool(jnp.allclose(many[1], whole(1), atol=1e-5))
 
 
+@pytest.mark.slow
 def test_a_step_keeps_the_types_of_the_founders_state():
     """A weakly typed leaf would compile every program of several generations twice."""
     ga = ea.evolution.Neuroevolution(size=4, children=2, elites=4)

@@ -57,6 +57,7 @@ FAST = ("default", "genes", "ensemble")
 VARIED = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in VARIANTS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIED)
 def test_a_run_that_was_saved_goes_on_to_the_same_bits(name, key, tmp_path):
     p = algorithm(**VARIANTS[name])
@@ -84,6 +85,7 @@ def test_the_champion_never_gets_worse_and_is_what_it_says(name, key):
         assert (np.diff(np.asarray(state.members.fitness)) <= 0).all()
 
 
+@pytest.mark.slow
 def test_the_best_stay_as_they_are_and_are_not_judged_again(key):
     p = algorithm(size=10)
     (before, _), (after, bred) = generations(p, key, 2)
@@ -92,6 +94,7 @@ def test_the_best_stay_as_they_are_and_are_not_judged_again(key):
     assert set(np.concatenate([old[:3], np.asarray(bred.fitness)]).tolist()) == set(new.tolist())
 
 
+@pytest.mark.slow
 def test_children_of_one_parent_lose_exactly_their_share_and_nothing_comes_back(key):
     p = algorithm(crossover="none", among="living", share=0.1)
     (before, _), (_, bred) = generations(p, key, 2)
@@ -108,6 +111,7 @@ def flat(masks, number):
     return np.concatenate([np.ravel(of[number]) for of in SYNAPSES.of(masks).values()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crossover", ["one_point", "uniform"])
 def test_a_child_of_two_has_every_synapse_from_one_of_them(crossover, key):
     p = algorithm(crossover=crossover, rate=1.0)
@@ -157,6 +161,7 @@ def test_the_first_generation_is_of_all_ancestors_in_turn_pruned_once_but_for_th
     assert not np.asarray(started.members.masks["params"]["hidden_0"]["kernel"])[:, 0].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["best", "mean", "ensemble"])
 def test_networks_that_fail_are_never_parents_nor_champions(over, key):
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), PARAMS[0])
@@ -170,6 +175,7 @@ def test_networks_that_fail_are_never_parents_nor_champions(over, key):
         assert fit[: int(fit.sum())].all()
 
 
+@pytest.mark.slow
 def test_only_the_pool_has_children_or_the_best_alone(key):
     culled = [bred.parents for _, bred in generations(algorithm(culling=0.5, tournament=1), key, 4)]
     assert int(jnp.max(jnp.stack(culled))) == algorithm(culling=0.5).pool - 1
@@ -177,6 +183,7 @@ def test_only_the_pool_has_children_or_the_best_alone(key):
     assert not jnp.stack(alone).any()
 
 
+@pytest.mark.slow
 def test_one_program_judges_all_generations(key):
     module._step.clear_cache()
     generations(algorithm(size=9), key, 3)
@@ -202,6 +209,7 @@ def test_fitness_of_several_tasks_is_what_its_docstring_says():
     assert jnp.isnan(fitness.joint("worst", jnp.array([0.98, jnp.nan]), (50, 10)))
 
 
+@pytest.mark.slow
 def test_edges_and_values_count_as_asked(key):
     state = generations(algorithm(edges=0.0), key, 1)[-1][0]
     plain, accuracy = state.members.fitness[0], state.members.rollouts.accuracy[0]
@@ -257,6 +265,7 @@ def squares(outputs, y):
     return (outputs[:, 0] - y) ** 2
 
 
+@pytest.mark.slow
 def test_a_regression_has_minus_the_mean_loss_as_fitness(key):
     tasks = Task(X, X[:, 0]), Task(-X[:20], X[:20, 1])
     p = algorithm(loss=squares, fitness="worst")

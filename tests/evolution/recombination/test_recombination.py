@@ -95,6 +95,7 @@ def test_a_whole_run_compiles_one_step(task, key):
     assert module._step._cache_size() == before + 1
 
 
+@pytest.mark.slow
 def test_children_take_every_layer_from_the_parent_that_the_record_names(task, key):
     r = algorithm()
     state, _ = generations(r, task, key, 1)
@@ -134,6 +135,7 @@ def test_the_fittest_candidates_stay_best_first(task, key):
     np.testing.assert_array_equal(state.fitness, np.asarray(info.fitness)[order])
 
 
+@pytest.mark.slow
 def test_immigrants_are_founders_of_their_own(task, key):
     r = algorithm(immigrants=8, selection="random")
     state, _ = generations(r, task, key, 2)
@@ -141,6 +143,7 @@ def test_immigrants_are_founders_of_their_own(task, key):
     assert numbers.max() >= 8 and int(state.founders) == 24
 
 
+@pytest.mark.slow
 def test_weights_of_no_gene_are_drawn_anew(task, key):
     genes = ea.crossover.block_genes(ONE, block=3, remainder="leave")
     r = Recombination(NET.apply, init_fn, genes, SGD, size=4, batch_size=20)
@@ -180,12 +183,14 @@ def test_children_of_one_network_in_different_orders_are_that_network_if_aligned
     np.testing.assert_allclose(offspring.hybrid, 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_children_of_one_network_in_different_orders_are_strangers_as_they_are(task, key):
     r = algorithm("neuron")
     state = dataclasses.replace(r.init(key, task), population=permuted_twins(key, 8))
     assert float(r.breed(key, state, task[0], 8).hybrid.min()) > 0.1
 
 
+@pytest.mark.slow
 def test_ancestors_move_with_the_neurons_of_aligned_parents(task, key):
     """Every weight's founder is followed by marking the weights: a network whose weights are its founder's number."""
     r = algorithm("neuron", alignment="correlation")
@@ -204,6 +209,7 @@ def founders_of(state, members):
     )
 
 
+@pytest.mark.slow
 def test_islands_breed_apart_until_they_migrate(task, key):
     state, _ = generations(algorithm(islands=2, migration=6), task, key, 5)
     assert founders_of(state, slice(0, 4)) <= {0, 1, 2, 3} and founders_of(state, slice(4, 8)) <= {4, 5, 6, 7}
@@ -262,6 +268,7 @@ def test_a_network_without_symmetry_has_nothing_to_align(task, key):
     assert float(state.fitness.max()) > 0.7
 
 
+@pytest.mark.slow
 def test_mutation_is_as_strong_as_members_are_alike(task, key):
     r = algorithm(mutation=0.2, adaptive=True)
     state = r.init(key, task)
@@ -328,6 +335,7 @@ def of_regression(**settings):
     return Recombination(LINE.apply, lambda key: LINE.init(key, X), LINE_GENES, optax.adam(1e-2), **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"alignment": "correlation", "bonus": "cosine"}], ids=["plain", "aligned"])
 def test_a_loss_is_minimised_and_fitness_is_minus_its_mean(settings, task, key):
     data = task[0], task[0][:, 0] - 0.5 * task[0][:, 1]

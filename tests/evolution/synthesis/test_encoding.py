@@ -81,6 +81,7 @@ EQUATIONS = [  # a third of all cases, in which every two choices meet, is fast
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("support", "truncation", "budget", "draw"), EQUATIONS)
 def test_synapses_come_into_being_as_often_as_the_equations_say(support, truncation, budget, draw):
     synapses, params, masks = parents()
@@ -121,6 +122,7 @@ def test_clusters_may_be_mated_in_other_shares_than_synapses():
     assert np.ptp(often["second"]) < 0.1
 
 
+@pytest.mark.slow
 def test_numbers_vary_by_chance_and_are_exact_where_they_are_asked_to_be():
     synapses, params, masks = parents()
     counts = {
@@ -173,6 +175,7 @@ def test_saliency_favours_what_the_loss_depends_on():
         draws(synapses, params, masks, Encoding(), gradients=slopes)
 
 
+@pytest.mark.slow
 def test_clusters_can_be_drawn_first_and_die_as_a_whole():
     synapses, params, masks = parents(shares=(1.0, 1.0))
     for draw in ("chance", "exact", "top"):
@@ -195,6 +198,7 @@ def test_more_than_drawn_clusters_hold_is_not_expected():
     np.testing.assert_allclose(totals, found.expected, atol=0.51)
 
 
+@pytest.mark.slow
 def test_a_layer_that_died_and_one_that_is_whole_make_no_nan():
     synapses, params, masks = parents()
     masks["b"] = jax.tree.map(jnp.zeros_like, masks["b"])

@@ -82,6 +82,7 @@ def pairs(params, masks):
     return list(zip(jax.tree.leaves(params), jax.tree.leaves(masks), strict=True))
 
 
+@pytest.mark.slow
 def test_the_ancestors_are_dense_and_one_unless_they_are_several(task, key):
     one = algorithm(size=3).init(key, task, task)
     several = algorithm(size=3, ancestors="several").init(key, task, task)
@@ -91,6 +92,7 @@ def test_the_ancestors_are_dense_and_one_unless_they_are_several(task, key):
     assert one.fitness.min() > 0.8 and int(one.generation) == 1
 
 
+@pytest.mark.slow
 def test_children_have_synapses_of_both_parents_of_any_or_of_one(task, key):
     for settings, allowed in (
         ({}, lambda a, b: a & b),
@@ -107,6 +109,7 @@ def test_children_have_synapses_of_both_parents_of_any_or_of_one(task, key):
             assert not (mask & ~limit).any() and (mask != limit).any()
 
 
+@pytest.mark.slow
 def test_the_second_generation_of_one_ancestor_is_asexual_and_the_third_is_not(task, key):
     state = algorithm(epochs=1).init(key, task, task)
     sexual, asexual = algorithm(epochs=1), algorithm(epochs=1, parents=1)
@@ -155,6 +158,7 @@ def test_weights_of_a_child_are_fresh_scaled_inherited_or_those_of_the_beginning
         np.testing.assert_allclose(scaled, fresh * factor[None], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_siblings_begin_alike_unless_they_are_to_draw_apart(task, key):
     state, _ = generations(algorithm(epochs=1), task, key, 1)
     for alike in (True, False):
@@ -174,6 +178,7 @@ def test_the_fitter_parent_has_the_larger_share_and_a_failed_one_nearly_none():
     np.testing.assert_allclose(shares[2], [0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_mates_are_the_fittest_or_win_tournaments(key):
     fitness = jnp.array([0.1, 0.9, jnp.nan, 0.5, 0.8])
     best = module._mates(algorithm(size=5, mates="best"), key, fitness)
@@ -234,6 +239,7 @@ def of_regression(**settings):
     return Synthesis(LINE.apply, lambda key: LINE.init(key, jnp.zeros((1, 6))), synapses, optax.adam(1e-2), **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", [Encoding(), Encoding(strength="saliency")], ids=["magnitude", "saliency"])
 def test_a_loss_is_minimised_and_fitness_is_minus_its_mean(encoding, task, key):
     data = task[0], task[0][:, 0] - 0.5 * task[0][:, 1]
@@ -256,6 +262,7 @@ def test_with_a_loss_shares_are_in_inverse_proportion_to_it():
     assert module._shares(s, "fitness", jnp.array([jnp.nan, jnp.nan])).tolist() == [0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_a_shard_map_gives_each_device_its_own_children_of_aligned_parents(task, key):
     s = algorithm(epochs=1, ancestors="several", alignment="correlation", spec=SPEC)
     state = s.init(key, task, task)

@@ -93,6 +93,7 @@ def test_a_controller_that_adds_energy_swings_the_tip_above_the_line(key):
     np.testing.assert_allclose(found.fitness, -steps.mean(), rtol=0.05)  # long episodes are chaotic
 
 
+@pytest.mark.slow
 def test_the_largest_of_three_actions_is_the_torque(key):
     task, plain = Acrobot(torque="discrete"), Acrobot()
     state = plain.begin(key)

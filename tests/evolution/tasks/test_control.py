@@ -123,6 +123,7 @@ def test_an_action_that_is_no_number_ends_its_episode_and_the_network_has_no_fit
     assert ea.evolution.selection.best(members, 1).tolist() == [1]
 
 
+@pytest.mark.slow
 def test_a_network_of_nan_sees_the_start_alone(key):
     module = ea.models.MLP(hidden=(4,), classes=1)
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan), module.init(key, jnp.zeros((1, 6))))
@@ -169,6 +170,7 @@ def test_a_recurrent_policy_is_given_its_memory_and_its_states_are_sequences(key
     np.testing.assert_array_equal(rewards[:, 1], [2, 4, 7, 11, 0, 0])
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_acts_as_it_does_on_the_sequence_that_it_saw(key):
     network, task = ea.models.Recurrent(hidden=4), tasks.DoublePole(velocities=False)
     params = network.init(jax.random.key(1), jnp.zeros((1, 1, 3)))
@@ -232,6 +234,7 @@ def test_the_fitness_of_64_bits_has_64_bits(key):
         assert float(found.fitness) == pytest.approx(expected(1.0)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_episodes_run_where_the_key_or_the_network_varies_over_devices(key, recurrent):
     mesh, spec = jax.make_mesh((1,), ("devices",), axis_types=(AxisType.Auto,)), PartitionSpec("devices")

@@ -41,6 +41,7 @@ def test_with_a_loss_the_fitness_is_minus_its_mean(key, data):
     np.testing.assert_allclose(found.fitness, found.scores.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_members_with_one_key_are_judged_on_the_same_samples(key, data):
     members = jax.random.normal(jax.random.key(1), (3, 4, 4))
     fitness = Supervised(batch=8).fitness(apply, visited=8)

@@ -55,6 +55,7 @@ def test_rewards_are_added_up_until_the_cart_leaves_the_track():
     assert summed.shape == (2,)
 
 
+@pytest.mark.slow
 def test_a_search_takes_a_task_that_is_not_made_of_data():
     wann = Wann(5, 1, tasks.SwingUp(starts=2, limit=50), size=12, hidden=6, enabled=0.5, tournament=4, chunk=12)
     state = wann.init(jax.random.key(0), None)
@@ -62,6 +63,7 @@ def test_a_search_takes_a_task_that_is_not_made_of_data():
     assert state.rewards.shape == (12, 6) and bool(jnp.all((state.rewards >= 0) & (state.rewards <= 50)))
 
 
+@pytest.mark.slow
 def test_a_policy_earns_what_a_network_of_shared_weights_earns_at_one_of_them():
     task, weights = tasks.SwingUp(starts=4, limit=200), jax.random.normal(jax.random.key(1), (5, 1))
     found = jax.jit(task.fitness(lambda params, seen: seen @ params))(jax.random.key(0), weights)

@@ -81,6 +81,7 @@ def same(new, old):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_network_answers_as_one_that_is_asked_node_by_node(seed):
     graph = grown(seed, 25)
@@ -165,6 +166,7 @@ def test_where_nothing_can_be_connected_nothing_happens():
     assert int(enable(jax.random.key(1), silent).connections) == 1
 
 
+@pytest.mark.slow
 def test_a_full_graph_stays_as_it_is_and_grows_on_once_it_is_enlarged():
     graph = grown(2, 60, hidden=3, genes=16)
     assert int(graph.hidden) <= 3 and int(graph.genes) <= 16
@@ -200,6 +202,7 @@ def test_capacity_below_the_first_genes_is_refused():
         graphs.minimal(jax.random.key(0), 3, 2, hidden=4, genes=7, enabled=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_expressed_answers_as_the_graph_and_has_gradients(seed):
     graph = grown(seed, 25)
@@ -259,6 +262,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_mutations_of_graphs_stay_in_32_bits_in_64_bit_mode(way):
     graph = grown(0, 6)
@@ -268,6 +272,7 @@ def test_mutations_of_graphs_stay_in_32_bits_in_64_bit_mode(way):
         assert found.connections.dtype == jnp.int32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["connect", "split"])
 def test_a_shard_map_gives_each_device_its_own_mutation_of_one_graph(way):
     graph, mesh, spec = (

@@ -38,6 +38,7 @@ def one(members, place):
     return population.take(members, place)
 
 
+@pytest.mark.slow
 def test_rewards_are_less_the_cross_entropy_at_each_weight_on_samples_that_all_share(wann, data, states):
     members = states[-1].members
     whole = dataclasses.replace(wann, reward=tasks.Classification(batch=60))
@@ -80,6 +81,7 @@ def test_elites_stay_as_they_are_and_children_differ_in_one_way(wann, data, stat
             assert all(2 <= place < 2 + int(old.hidden) for place in places)
 
 
+@pytest.mark.slow
 def test_children_of_two_have_the_structure_of_the_better_parent_and_what_their_genes_do_from_either(
     wann, data, states
 ):
@@ -113,6 +115,7 @@ def test_networks_that_fail_never_breed(wann, by_size):
     assert met > 0
 
 
+@pytest.mark.slow
 def test_one_program_judges_all_generations_of_a_capacity(wann, data):
     module._step.clear_cache()
     state = wann.init(jax.random.key(0), data)
@@ -121,6 +124,7 @@ def test_one_program_judges_all_generations_of_a_capacity(wann, data):
     assert module._step._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_mutations_are_as_frequent_as_they_are_said_to_be(wann, data, states):
     settings = {"size": 4000, "tournament": 1, "mutations": (0.1, 0.2, 0.3, 0.4)}
     many = dataclasses.replace(wann, **settings)
@@ -167,6 +171,7 @@ def test_the_same_keys_give_the_same_bits_after_a_checkpoint(wann, data, states,
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_side_by_side_is_one_after_the_other(wann, data, states):
     members, key = states[-1].members, jax.random.key(0)
     steps = jnp.max(members.connections)
