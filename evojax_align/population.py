@@ -6,6 +6,7 @@ vectorised on an accelerator, one after the other on a CPU (where products under
 """
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from evojax_align import _checks, _devices
+from evojax_align._memory import largest_chunk
 from evojax_align._types import ArrayLike, PRNGKey, PyTree
 
 __all__ = [
@@ -143,7 +145,7 @@ def map(
     fn: Callable[..., PyTree],
     *populations: PyTree,
     strategy: str = "auto",
-    chunk: int | None = None,
+    chunk: int | Literal["auto"] | None = None,
     mesh: Mesh | None = None,
 ) -> PyTree:
     """Apply a function of one member to every member.
@@ -155,7 +157,9 @@ def map(
             accelerator and "scan" on a CPU. "auto" depends on the device of the mesh, or the default device, at trace
             time; in programs that are lowered for another platform, pass the strategy.
         chunk: number of members that are vectorised in each step (with "scan", 1 by default). With "auto", it also
-            applies on an accelerator, for populations that would not fit into memory at once.
+            applies on an accelerator, for populations that would not fit into memory at once. "auto" is the largest
+            number that fits into the free memory of the device, by the compiler's estimate, which costs one to five
+            compilations; where members run one after the other on a CPU, it is 1.
         mesh: distributes the members over all axes of this mesh; each device maps its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and truncated afterwards.
 
@@ -173,7 +177,8 @@ def map(
         raise _checks.bad("populations", "none", "at least one", "Call map(fn, population).")
     _checks.one_of("strategy", strategy, ("auto", "vmap", "scan"))
     if chunk is not None:
-        _checks.positive("chunk", chunk)
+        if chunk != "auto":
+            _checks.positive("chunk", chunk)
         if strategy == "vmap":
             raise _checks.bad("chunk", chunk, "None with strategy='vmap'", "Use strategy='scan' to run in chunks.")
     counts = [size(p) for p in populations]
@@ -185,9 +190,12 @@ def map(
 
     def lift(args: tuple[PyTree, ...]) -> PyTree:
         side_by_side = strategy == "vmap" or (strategy == "auto" and _platform(mesh) != "cpu")
-        if side_by_side and chunk is None:
+        many = chunk
+        if many == "auto":
+            many = largest_chunk(member, args, _device(mesh)) if side_by_side or strategy == "scan" else 1
+        if side_by_side and (many is None or many >= size(args)):
             return jax.vmap(member)(args)
-        return jax.lax.map(member, args, batch_size=None if chunk == 1 else chunk)
+        return jax.lax.map(member, args, batch_size=None if many == 1 else many)
 
     return lift(populations) if mesh is None else _distributed(lift, populations, counts[0], mesh)
 
@@ -217,6 +225,13 @@ def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     """
     size(tree)
     return _devices.shared_out(tree, mesh)
+
+
+def _device(mesh: Mesh | None) -> jax.Device:
+    if mesh is not None:
+        return mesh.local_devices[0]
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    return device if isinstance(device, jax.Device) else jax.local_devices(backend=device)[0]
 
 
 def _platform(mesh: Mesh | None) -> str:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evojax_align import population
+from evojax_align import _memory, population
 
 POPULATION = {"w": jnp.arange(30.0).reshape(5, 3, 2), "n": jnp.arange(5)}
 STRATEGIES = {
@@ -23,6 +23,8 @@ STRATEGIES = {
     "one chunk": {"strategy": "scan", "chunk": 5},
     "a chunk larger than the population": {"strategy": "scan", "chunk": 7},
     "auto in chunks": {"chunk": 3},
+    "as many as fit": {"strategy": "scan", "chunk": "auto"},
+    "auto, as many as fit": {"chunk": "auto"},
 }
 
 
@@ -53,10 +55,10 @@ def test_one_member_is_a_population_too(name):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_the_function_is_traced_once_and_once_more_for_a_rest(name):
+def test_the_function_is_traced_once_and_once_more_for_a_rest_or_to_choose(name):
     chex.clear_trace_counter()
-    rest = name in ("chunks that do not divide", "auto in chunks")
-    traced = chex.assert_max_traces(lambda p: jnp.sum(p["w"]), n=2 if rest else 1)
+    twice = ("chunks that do not divide", "auto in chunks", "as many as fit")  # for a rest, or to choose
+    traced = chex.assert_max_traces(lambda p: jnp.sum(p["w"]), n=2 if name in twice else 1)
     lifted = jax.jit(lambda p: population.map(traced, p, **STRATEGIES[name]))
     lifted(POPULATION)
     lifted(POPULATION)
@@ -76,7 +78,7 @@ ON_FOUR_DEVICES = """
 import warnings; warnings.simplefilter("error")
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import Mesh
-from evojax_align import population
+from evojax_align import _memory, population
 devices = np.array(jax.devices())
 assert len(devices) == 4
 meshes = [Mesh(devices, ("d",)), Mesh(devices.reshape(2, 2), ("d", "e")), jax.make_mesh((4,), ("d",))]
@@ -173,3 +175,39 @@ def test_a_function_whose_loop_begins_with_a_constant_is_shared_out_over_a_mesh(
 
     found = jax.jit(lambda values: population.map(three_times, values, mesh=mesh))(jnp.arange(4.0))
     np.testing.assert_allclose(found, 3 * np.arange(4.0))
+
+
+def squares(w):
+    ordered = jnp.sort(jnp.outer(w, w), axis=0)  # [200, 200] in float32: 160 KB for each member
+    return (ordered @ ordered).sum()
+
+
+@pytest.mark.parametrize(("free", "least", "most"), [(3e9, 50, 50), (4e6, 10, 20), (1e5, 1, 1), (-1e6, 1, 1)])
+def test_a_chunk_is_as_large_as_the_memory_allows(monkeypatch, free, least, most):
+    monkeypatch.setattr(_memory, "free_bytes", lambda device: free)
+    monkeypatch.setattr(_memory, "chosen", [])
+    many = _memory.largest_chunk(squares, jnp.ones((50, 200)), jax.devices()[0])
+    assert least <= many <= most
+    (found,) = _memory.chosen
+    assert found["members"] == 50 and found["chunk"] == many
+    assert found["needed"] <= found["free"] or many == 1
+    if 1 < many < 50:  # one more would take more than there is, or nearly so
+        assert found["needed"] * (many + 2) / many > found["free"]
+
+
+def test_a_chunk_is_chosen_in_a_program_and_for_functions_of_what_is_traced(monkeypatch):
+    monkeypatch.setattr(_memory, "free_bytes", lambda device: 4e6)
+    monkeypatch.setattr(population, "_platform", lambda mesh: "gpu")
+    pop, keys = jnp.ones((50, 200)), jax.random.split(jax.random.key(0), 50)
+
+    @jax.jit
+    def scaled(pop, by):
+        return population.map(lambda w, key: by * squares(w) + jax.random.normal(key), pop, keys, chunk="auto")
+
+    expected = jax.vmap(lambda w, key: 2 * squares(w) + jax.random.normal(key))(pop, keys)
+    np.testing.assert_allclose(scaled(pop, 2.0), expected, rtol=1e-6)
+    assert 1 < _memory.chosen[-1]["chunk"] < 50
+
+
+def test_the_free_memory_of_a_device_is_less_than_that_of_a_large_machine():
+    assert 0 < _memory.free_bytes(jax.devices()[0]) < 2**50

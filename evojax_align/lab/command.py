@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import jax
 
-from evojax_align import _checks
+from evojax_align import _checks, _memory
 from evojax_align._version import VERSION
 from evojax_align.data import load, names
 from evojax_align.lab import sharing
@@ -117,7 +117,8 @@ def _run(
     studies.judged(study, folder)
     run.end()
     sharing.forget(folder)
-    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
+    found = {"chunks": _memory.chosen} if _memory.chosen else {}
+    folder.write_json("manifest.json", folder.read_manifest() | found | {"end": now()})
     return True
 
 

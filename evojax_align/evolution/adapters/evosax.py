@@ -8,7 +8,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -127,7 +127,7 @@ class Strategy:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     samples: int = 1
-    chunk: int | None = None
+    chunk: int | Literal["auto"] | None = None
     mesh: Mesh | None = None
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ JMLR 25 (2024).
 import dataclasses
 import importlib.metadata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def variation(
     method: str | Method = "mutual",
     crossover: str | Crossover = "neurons",
     spec: PermutationSpec | None = None,
-    chunk: int | None = None,
+    chunk: int | Literal["auto"] | None = None,
     gives_key: bool | None = None,
 ) -> "Variation":
     """A `variation_fn` for emitters of QDax, such as `MixingEmitter`, whose parents are aligned before they recombine.
@@ -137,7 +137,7 @@ class Variation:
     method: str | Method
     crossover: str | Crossover
     spec: PermutationSpec | None
-    chunk: int | None
+    chunk: int | Literal["auto"] | None
     gives_key: bool
 
     def __call__(self, x1: PyTree, x2: PyTree, key: PRNGKey) -> Any:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -154,7 +154,7 @@ def evaluate_all(
     data: PyTree,
     *,
     samples: int,
-    chunk: int | None,
+    chunk: int | Literal["auto"] | None,
     mesh: Mesh | None,
 ) -> Evaluation:
     """Evaluate every network with the same key; the mean over `samples` evaluations."""

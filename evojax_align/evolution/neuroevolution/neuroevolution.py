@@ -6,7 +6,7 @@ algorithm can be replaced: selection, crossover, alignment, mutation, islands.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,7 @@ class Neuroevolution:
     spec: PermutationSpec | None = None
     islands: int | Islands = 1
     lineages: bool = True
-    chunk: int | None = None
+    chunk: int | Literal["auto"] | None = None
     mesh: Mesh | None = None
     _settings: Settings = dataclasses.field(init=False, repr=False)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from jax.sharding import Mesh
 
@@ -58,7 +58,7 @@ class Settings:
     spec: PermutationSpec | None
     islands: Islands
     lineages: bool
-    chunk: int | None
+    chunk: int | Literal["auto"] | None
     mesh: Mesh | None
 
     @property

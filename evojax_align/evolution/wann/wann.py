@@ -6,7 +6,7 @@ Weight agnostic neural networks (Gaier & Ha, 2019), with the variants of Dobreva
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -139,7 +139,7 @@ class Wann:
     tournament: int = 32
     crossover: float = 0.0
     by_size: float = 0.8
-    chunk: int | None = None
+    chunk: int | Literal["auto"] | None = None
     mesh: Mesh | None = None
 
     def __post_init__(self) -> None:
