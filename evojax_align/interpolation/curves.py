@@ -208,4 +208,4 @@ def _sweep_curve(
         settings = {"loss": loss, "metrics": dict(metrics), "chunk": chunk}
         return training.evaluate(apply, bezier(a, control, b, t), x, y, **settings)
 
-    return population.map(at, ts, strategy="scan")
+    return population.map(at, ts)

@@ -24,7 +24,7 @@ from evojax_align.training._checking import check_data
 from evojax_align.training.scoring import CHUNK, in_chunks, measures, of_means, weighted
 
 KINDS = ("chord", "ends", "accuracy")
-STRATEGIES = ("scan", "vmap")
+STRATEGIES = ("auto", "scan", "vmap")
 TS = tuple(n / 20 for n in range(-5, 26))
 """The default points of a sweep: from -0.25 to 1.25 in steps of 0.05."""
 NEAR = 1e-5
@@ -72,7 +72,7 @@ def sweep(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
     chunk: int = CHUNK,
-    strategy: str = "scan",
+    strategy: str = "auto",
     spec: PermutationSpec | None = None,
     permutations_a: Mapping[str, Array] | None = None,
     permutations_b: Mapping[str, Array] | None = None,
@@ -95,7 +95,8 @@ def sweep(
         metrics: further functions like the loss, by name.
         chunk: samples at a time.
         strategy: "scan" evaluates one t after the other, so that memory does not grow with their number; "vmap"
-            evaluates all at once, for an accelerator that a single child does not saturate.
+            evaluates all at once, for an accelerator that a single child does not saturate; "auto" is "vmap" on an
+            accelerator and "scan" on a CPU.
         spec: the symmetry, needed with permutations.
         permutations_a: several alignments of the same parents at once: for each group, index arrays [alignments,
             neurons]. They reorder the shared values, which are not computed again. Many-to-one indices are allowed.
@@ -156,7 +157,7 @@ def sweep_pairs(
     loss: Loss | None = None,
     metrics: Metrics | None = None,
     chunk: int = CHUNK,
-    strategy: str = "scan",
+    strategy: str = "auto",
     spec: PermutationSpec | None = None,
     permutations_a: Mapping[str, Array] | None = None,
     permutations_b: Mapping[str, Array] | None = None,

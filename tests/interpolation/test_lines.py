@@ -187,7 +187,7 @@ def test_a_barrier_needs_both_parents():
         ({"y": jnp.zeros(119, int)}, "as many targets as inputs"),
         ({"x": jnp.zeros((0, 6)), "y": jnp.zeros(0, int)}, "at least one sample"),
         ({"chunk": 0}, "chunk: "),
-        ({"strategy": "auto"}, "strategy: got 'auto'; expected one of 'scan', 'vmap'"),
+        ({"strategy": "loop"}, "strategy: got 'loop'; expected one of 'auto', 'scan', 'vmap'"),
         ({"permutations_a": {}}, "all three or none"),
     ],
 )
