@@ -1,6 +1,7 @@
 """How arrays are laid out over the devices of a mesh, in a trace and outside."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,12 @@ def whole(tree: PyTree, mesh: Mesh | None) -> PyTree:
     return tree if mesh is None else _laid(tree, mesh, lambda path, leaf: False)
 
 
+@lru_cache(maxsize=64)
+def _placed(layout: NamedSharding) -> Callable[[Array], Array]:
+    """A program that gives an array this layout."""
+    return jax.jit(lambda leaf: leaf, out_shardings=layout)
+
+
 def _laid(tree: PyTree, mesh: Mesh, is_shared: Callable[[tuple, Array], bool]) -> PyTree:
     """Arrays with the layout that `is_shared` says.
 
@@ -49,5 +56,9 @@ def _laid(tree: PyTree, mesh: Mesh, is_shared: Callable[[tuple, Array], bool]) -
     if mesh.devices.flat[0].platform == "cpu":
         jax.block_until_ready(leaves)
     if jax.process_count() > 1:  # `device_put` compares the processes' arrays, and calls two with NaN different
-        return jax.tree.unflatten(structure, jax.jit(lambda leaves: leaves, out_shardings=layout)(leaves))
+        leaves = [
+            leaf if getattr(leaf, "sharding", None) == of else _placed(of)(leaf)
+            for leaf, of in zip(leaves, layout, strict=True)
+        ]
+        return jax.tree.unflatten(structure, leaves)
     return jax.tree.unflatten(structure, jax.device_put(leaves, layout))

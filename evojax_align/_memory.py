@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from evojax_align import _checks
 from evojax_align._types import PyTree
 
 SHARE = 0.8
@@ -16,11 +18,11 @@ chosen: list[dict[str, int]] = []
 """What was chosen in this process: of how many members how many at once, their bytes, and the bytes that were free."""
 
 
-def largest_chunk(fn: Callable[[Any], PyTree], args: PyTree, device: jax.Device) -> int:
+def largest_chunk(fn: Callable[[Any], PyTree], args: PyTree, device: Any) -> int:
     """The largest number of members that `jax.vmap(fn)` takes at once, by the compiler's estimate of its memory.
 
-    The program for all members is compiled, and if it is too large, smaller ones, down to one of a single member. So a
-    choice costs one to five compilations.
+    The program for all members is compiled, and if it is too large, smaller ones until one fits: most often two or
+    three, and at most log2(members) + 2.
 
     Args:
         fn: a function of one member.
@@ -35,7 +37,7 @@ def largest_chunk(fn: Callable[[Any], PyTree], args: PyTree, device: jax.Device)
 
     def fits(chunk: int) -> bool:
         needs[chunk] = needs.get(chunk) or _needed(closed, jax.tree.leaves(members), chunk)
-        return needs[chunk] <= free
+        return needs[chunk] <= max(free, 0)
 
     chunk, too_many = count, count + 1
     while chunk > 1 and not fits(chunk):
@@ -48,12 +50,15 @@ def largest_chunk(fn: Callable[[Any], PyTree], args: PyTree, device: jax.Device)
     return chunk
 
 
-def free_bytes(device: jax.Device) -> int:
+def free_bytes(device: Any) -> int:
     """The free memory of a device; of a CPU, its part of the free memory of the machine."""
-    stats = device.memory_stats() if device.process_index == jax.process_index() else None
+    stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+    if device.platform == "cpu":
+        with suppress(ValueError, AttributeError, OSError):  # not every system tells
+            return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // jax.local_device_count()
+    raise _checks.bad("chunk", "'auto'", f"a number: the free memory of {device} is unknown", "Pass chunk=64.")
 
 
 def _needed(closed: core.ClosedJaxpr, members: list[jax.ShapeDtypeStruct], chunk: int) -> int:

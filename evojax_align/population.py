@@ -6,7 +6,7 @@ vectorised on an accelerator, one after the other on a CPU (where products under
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -158,8 +158,9 @@ def map(
             time; in programs that are lowered for another platform, pass the strategy.
         chunk: number of members that are vectorised in each step (with "scan", 1 by default). With "auto", it also
             applies on an accelerator, for populations that would not fit into memory at once. "auto" is the largest
-            number that fits into the free memory of the device, by the compiler's estimate, which costs one to five
-            compilations; where members run one after the other on a CPU, it is 1.
+            number that fits into the free memory of the device, by the compiler's estimate, which costs some
+            compilations; where members run one after the other on a CPU, it is 1. Sums inside a member are rounded in
+            another order in another chunk: pass a number where a run has to be repeated to the bit.
         mesh: distributes the members over all axes of this mesh; each device maps its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and truncated afterwards.
 
@@ -177,7 +178,12 @@ def map(
         raise _checks.bad("populations", "none", "at least one", "Call map(fn, population).")
     _checks.one_of("strategy", strategy, ("auto", "vmap", "scan"))
     if chunk is not None:
-        if chunk != "auto":
+        if isinstance(chunk, str):
+            _checks.one_of("chunk", chunk, ("auto",))
+            if mesh is not None and len({device.process_index for device in mesh.devices.flat}) > 1:
+                fix = "Pass the number that one process chose: all have to run the same program."
+                raise _checks.bad("chunk", "'auto' on devices of several processes", "a number", fix)
+        else:
             _checks.positive("chunk", chunk)
         if strategy == "vmap":
             raise _checks.bad("chunk", chunk, "None with strategy='vmap'", "Use strategy='scan' to run in chunks.")
@@ -227,7 +233,7 @@ def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     return _devices.shared_out(tree, mesh)
 
 
-def _device(mesh: Mesh | None) -> jax.Device:
+def _device(mesh: Mesh | None) -> Any:
     if mesh is not None:
         return mesh.local_devices[0]
     device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]

@@ -396,6 +396,7 @@ def calls(hidden=(18,)):
         "training.evaluate": (partial(training.evaluate, apply), (a, x, y)),
         "training.evaluate_ensemble": (partial(training.evaluate_ensemble, apply), (pop, x, y)),
         "training.in_chunks": (lambda x: training.in_chunks(lambda part: part + 1, x, chunk=9), (x,)),
+        "training.in_precision": (training.in_precision(apply), (a, x)),
         "training.init": (lambda pop, key: training.init(pop, adam, epochs=1, key=key), (pop, key)),
         "training.measures": (training.measures, (jnp.zeros((5, 3)), jnp.zeros(5, int))),
         "training.score": (partial(training.score, apply), (a, x, y)),

@@ -95,6 +95,7 @@ def test_every_method_aligns_in_64_bits(method):
         assert ea.align(NET.apply, a, b, x, method=method).permutations_b["hidden_0"].dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_training_with_patience_and_many_parents_in_64_bits():
     with jax.enable_x64(True), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -365,6 +366,7 @@ def test_a_new_optimiser_at_every_call_is_told_of_once():
             fit(pop, x, y, optimizer=other)
 
 
+@pytest.mark.slow
 def test_a_new_lambda_at_every_call_is_told_of_and_one_function_for_many_shapes_is_not():
     x, _, a, b = drawn()
     with pytest.warns(UserWarning, match="align was compiled 3 times .* because 'apply' was a new object"):
@@ -379,6 +381,7 @@ def test_a_new_lambda_at_every_call_is_told_of_and_one_function_for_many_shapes_
 # --- what was silent
 
 
+@pytest.mark.slow
 def test_many_parents_say_whether_they_came_to_rest():
     x, *_ = drawn()
     pop = population.init(lambda key: NET.init(key, x), jax.random.key(0), 4)

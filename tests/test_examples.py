@@ -52,7 +52,7 @@ def marked(name):
     return pytest.param(name, marks=pytest.mark.slow if is_slow else ())
 
 
-@pytest.mark.parametrize("name", map(marked, MODULES))
+@pytest.mark.parametrize("name", [marked(name) for name in MODULES])
 def test_examples_run(name, monkeypatch, tmp_path):
     if name in NEEDED:
         pytest.importorskip(NEEDED[name])

@@ -11,7 +11,7 @@ import evojax_align
 
 PACKAGE = Path(evojax_align.__file__).parent
 FLOORS = (  # each imports from the floors below it
-    ("_types", "_tree", "_checks", "_compiling", "_devices", "_files", "_version"),
+    ("_types", "_tree", "_checks", "_compiling", "_devices", "_files", "_memory", "_version"),
     ("population", "models", "statistics"),
     ("training", "symmetry", "similarity"),
     ("matching",),

@@ -78,14 +78,15 @@ ON_FOUR_DEVICES = """
 import warnings; warnings.simplefilter("error")
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import Mesh
-from evojax_align import _memory, population
+from evojax_align import population
 devices = np.array(jax.devices())
 assert len(devices) == 4
 meshes = [Mesh(devices, ("d",)), Mesh(devices.reshape(2, 2), ("d", "e")), jax.make_mesh((4,), ("d",))]
 for mesh in meshes:
     for size in (8, 5, 1):
         x = jnp.arange(size * 3.0).reshape(size, 3)
-        for settings in ({}, {"strategy": "vmap"}, {"strategy": "scan", "chunk": 2}):
+        scan = {"strategy": "scan"}
+        for settings in ({}, {"strategy": "vmap"}, {**scan, "chunk": 2}, {**scan, "chunk": "auto"}):
             out = population.map(lambda v: {"a": jnp.sin(v)}, x, mesh=mesh, **settings)["a"]
             np.testing.assert_allclose(out, np.sin(x), rtol=1e-6)
     out = jax.jit(lambda x: population.map(jnp.sin, x, mesh=mesh))(jnp.arange(8.0))
@@ -211,3 +212,8 @@ def test_a_chunk_is_chosen_in_a_program_and_for_functions_of_what_is_traced(monk
 
 def test_the_free_memory_of_a_device_is_less_than_that_of_a_large_machine():
     assert 0 < _memory.free_bytes(jax.devices()[0]) < 2**50
+
+
+def test_another_word_for_a_chunk_is_refused(unchecked):
+    with pytest.raises(ValueError, match="chunk: got 'Auto'; expected one of 'auto'"):
+        population.map(lambda p: p["w"], POPULATION, chunk="Auto")

@@ -48,6 +48,7 @@ def test_networks_of_unequal_width_say_what_was_left_as_it_is():
     assert out.unmatched == {"A": "no activations of it are read"}
 
 
+@pytest.mark.slow
 def test_a_function_whose_names_have_no_value_yet_can_be_aligned():
     params = NETWORK.init(jax.random.key(0), X)
 

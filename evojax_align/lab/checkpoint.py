@@ -35,7 +35,8 @@ def save(path: Path, tree: PyTree, notes: Mapping[str, Any]) -> None:
     """Write a pytree of arrays and random keys, and notes that JSON can represent, atomically.
 
     Where JAX runs in several processes, all of them call it, and the first one writes. Arrays that no process has whole
-    are gathered before. All return when the file is there, and `load` in any of them reads it.
+    are gathered before. All return when the file is there, and `load` in any of them reads it. All have to call it at
+    the same step: a process that does not leaves the others waiting.
     """
     _by_first_process(partial(_save, path, _gathered(tree), notes), path)
 
@@ -44,10 +45,10 @@ def _gathered(tree: PyTree) -> list[tuple[str, Any]]:
     """The leaves with their paths; arrays that other processes have a part of come here."""
 
     def gathered(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
             return leaf
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return multihost_utils.process_allgather(leaf, tiled=True)
+            return leaf if leaf.is_fully_replicated else multihost_utils.process_allgather(leaf, tiled=True)
         data = multihost_utils.process_allgather(jax.random.key_data(leaf), tiled=True)
         return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))
 
@@ -55,15 +56,15 @@ def _gathered(tree: PyTree) -> list[tuple[str, Any]]:
 
 
 def _by_first_process(written: Callable[[], None], path: Path) -> None:
-    """Call a function in the first process; all raise an error if it did."""
+    """Call a function in the first process; if it raises an error, all processes raise one."""
     if jax.process_count() == 1:
         written()
         return
-    error: Exception | None = None
+    error: BaseException | None = None
     if jax.process_index() == 0:
         try:
             written()
-        except Exception as raised:  # the others wait for the word below, whatever it was
+        except BaseException as raised:  # whatever it was, the others wait for the broadcast below
             error = raised
     if not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
         raise error or OSError(f"{path}: process 0 could not write it")

@@ -1,16 +1,14 @@
 """The common command line of all studies."""
 
 import argparse
-import ast
 import dataclasses
 import fnmatch
-import math
 import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import jax
 
@@ -20,6 +18,7 @@ from evojax_align.data import load, names
 from evojax_align.lab import sharing
 from evojax_align.lab import study as studies
 from evojax_align.lab.cells import Cell
+from evojax_align.lab.configuring import configure
 from evojax_align.lab.folder import RunFolder, commit, manifest, now
 from evojax_align.lab.lock import Locked, locked
 from evojax_align.lab.logging import tensorboard
@@ -38,7 +37,8 @@ SEEDS = 2**32
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
     """Run a study from the command line and return the exit status.
 
-    0: finished; 1: could not write; 2: bad input; 75: stopped by the time limit; 128 + n: stopped by signal n.
+    0: finished; 1: could not write, or another process of the job ended early; 2: bad input; 75: stopped by the time
+    limit; 128 + n: stopped by signal n.
     """
     arguments = _parser(study).parse_args(argv)
     if study.all_cores:
@@ -60,20 +60,17 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         folder, config = _resumed(study, arguments) if arguments.resume else (None, _chosen(study, arguments))
         if folder is None or folder.read_manifest()["end"] is None:
             compile_cache(arguments.compile_cache)
-            team = sharing.member() if arguments.distributed else sharing.Member()
+            process = sharing.this_process() if arguments.distributed else sharing.Process()
             chosen = _chosen_cells(study, config, arguments.cells)
             problem = study.prepare(config, _loaded(study, config, arguments))  # errors leave no folder
             preset = folder.read_manifest()["preset"] if folder else _preset(study, arguments)
-            if team.number:
-                main_folder = folder or RunFolder(arguments.out)
-                folder = sharing.joined(main_folder, team, studies.new_manifest(study, preset, config))
-                own = [cell for cell in sharing.share(chosen, team) if not sharing.is_finished(main_folder, cell)]
-                with sharing.alive(main_folder, team), locked(folder.path):
-                    _run_cells(study, folder, config, problem, own, arguments)
+            if process.number:
+                folder = folder or RunFolder(arguments.out)
+                _run_share(study, folder, config, problem, chosen, arguments, process, preset)
                 return 0
             folder = folder or studies.new_folder(study, preset, config, arguments.out)
             with locked(folder.path):
-                if not _run(study, folder, config, problem, chosen, arguments, team):
+                if not _run(study, folder, config, problem, chosen, arguments, process):
                     return 0
         _show(_results(study, folder), folder)
     except (Stopped, KeyboardInterrupt) as stop:
@@ -95,31 +92,54 @@ def _run(
     problem: Any,
     chosen: Sequence[Cell],
     arguments: argparse.Namespace,
-    team: sharing.Member,
+    process: sharing.Process,
 ) -> bool:
     """Run the unfinished cells, then merge and evaluate them; False if some cells are left."""
     _note_commit(folder)
-    cells = studies.cells_of(study, config)
-    if team.processes == 1:
+    cells, before = studies.cells_of(study, config), len(_memory.chosen)
+    if process.total == 1:
+        sharing.collect(folder, cells)  # of an earlier job with several processes
         run = _run_cells(study, folder, config, problem, chosen, arguments)
     else:
-        sharing.collect(folder, chosen)
-        with sharing.alive(folder, team):
-            run = _run_cells(study, folder, config, problem, sharing.share(chosen, team), arguments)
+        others = sharing.watched(folder, process)
+        sharing.announce(folder, process, arguments.cells, commit())
+        with sharing.heartbeats(folder, process):
+            sharing.collect(folder, cells)
+            run = _run_cells(study, folder, config, problem, sharing.share(chosen, process), arguments)
             with run.listening():
-                sharing.gather(folder, chosen, team.processes, run)
+                sharing.gather(folder, chosen, others, run)
     done = len(studies.finished(folder, cells))
     if done < len(cells):
         print(f"{done} of {len(cells)} cells are finished{_go_on(study, folder, arguments, stopped=False)}")
         return False
     run.check(MERGING if run.seconds else 0.0)  # otherwise a process that only merges would always stop here
+    if chunks := _memory.chosen[before:]:
+        folder.write_json("manifest.json", folder.read_manifest() | {"chunks": chunks})
     studies.merged(study, folder, config)
     studies.judged(study, folder)
     run.end()
-    sharing.forget(folder)
-    found = {"chunks": _memory.chosen} if _memory.chosen else {}
-    folder.write_json("manifest.json", folder.read_manifest() | found | {"end": now()})
+    folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
     return True
+
+
+def _run_share(
+    study: Study,
+    folder: RunFolder,
+    config: Any,
+    problem: Any,
+    chosen: Sequence[Cell],
+    arguments: argparse.Namespace,
+    process: sharing.Process,
+    preset: str,
+) -> None:
+    """Run the cells of a process other than the first, in a folder of its own."""
+    own = sharing.own_folder(folder, process, studies.new_manifest(study, preset, config), arguments.cells)
+    if own is None:
+        print(f"the run in {folder.path} has ended")
+        return
+    with locked(own.path), sharing.heartbeats(folder, process):
+        cells = sharing.unfinished(folder, sharing.share(chosen, process))
+        _run_cells(study, own, config, problem, cells, arguments)
 
 
 def _run_cells(
@@ -194,9 +214,15 @@ def _check_flags(arguments: argparse.Namespace) -> None:
     if not arguments.checkpoint_every >= 0:
         came = arguments.checkpoint_every
         raise _checks.bad("checkpoint-every", came, "0 or more seconds", "Pass 0 for every step.")
+    if jax.distributed.is_initialized():
+        fix = "Leave out jax.distributed.initialize(): --distributed shares the cells, and needs no connection."
+        raise _checks.bad("jax.distributed", "an initialized one", "a JAX program of its own in each process", fix)
     if arguments.distributed and not (arguments.out or arguments.resume):
         fix = "Pass the same --out DIR to all processes, in a file system that all of them see."
         raise _checks.bad("distributed", "no --out and no --resume", "a folder that all processes know", fix)
+    if arguments.distributed and arguments.tensorboard:
+        fix = "Leave out one of them: the events of a process would be lost with its folder."
+        raise _checks.bad("tensorboard", "--tensorboard with --distributed", "one of them", fix)
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise _checks.bad("minutes", arguments.minutes, "a number above 0", "Leave it out for no limit.")
 
@@ -298,40 +324,6 @@ def compile_cache(folder: str) -> None:
     jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def configure(preset: Any, settings: Sequence[str]) -> Any:
-    """A preset with fields replaced by `key=value` settings, each read as a Python literal of the field's type."""
-    fields = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)}
-    types = {name: str(kind) for name, kind in get_type_hints(type(preset)).items()}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise _checks.bad("set", repr(setting), "key=value", "Write, for example, --set seed=1.")
-        old = fields[_checks.one_of("set", name, fields)]
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        kinds, kind = types[name].split(" | "), "None" if value is None else type(value).__name__
-        if "None" in kinds and kind in kinds:  # such as int | None
-            fields[name] = value
-            continue
-        fitted = _fitted(value, old)
-        if fitted is None:
-            raise _checks.bad("set", setting, f"a value like {old!r} for {name}", f"Write --set {name}={old!r}.")
-        fields[name] = fitted
-    return dataclasses.replace(preset, **fields)
-
-
-def _fitted(value: Any, old: Any) -> Any:
-    """The value converted to the type of the old one, or None."""
-    if isinstance(old, tuple):
-        items = [_fitted(item, old[0]) for item in (value if isinstance(value, list | tuple) else (value,))]
-        return None if None in items or not items else tuple(items)
-    if isinstance(old, float) and type(value) in (int, float):
-        return float(value) if math.isfinite(value) else None
-    return value if type(value) is type(old) else None
 
 
 def _listing(study: Study) -> str:

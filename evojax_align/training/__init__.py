@@ -17,6 +17,7 @@ from evojax_align.training.pieces import (
     run_pieces,
     train_pieces,
 )
+from evojax_align.training.precision import in_precision
 from evojax_align.training.scoring import (
     Score,
     cross_entropy,
@@ -42,6 +43,7 @@ __all__ = [
     "fit",
     "fit_pieces",
     "in_chunks",
+    "in_precision",
     "init",
     "init_pieces",
     "measures",

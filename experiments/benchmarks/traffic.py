@@ -8,6 +8,7 @@ row says at once how it grows: with the population, or with the part of it on on
 
 import argparse
 import collections
+import math
 import os
 import re
 import subprocess
@@ -27,8 +28,12 @@ from experiments.pages import table
 
 DEVICES = (2, 4, 8)
 SIZE, INPUTS, HIDDEN, CLASSES, SAMPLES = 64, 32, 256, 10, 256
-RESULT = re.compile(r"= (.*?) (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(")
-ARRAY = re.compile(r"(pred|[a-z]+\d+)\[([\d,]*)\]")
+KINDS = "all-gather|all-reduce|all-to-all|collective-permute|collective-broadcast|reduce-scatter"
+RESULT = re.compile(rf"= (.*?) ({KINDS})\(")
+ASYNCHRONOUS = re.compile(rf" ({KINDS})-start\(")
+ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
+BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4}
+BYTES |= dict.fromkeys(("f64", "s64", "u64"), 8)
 NETWORK = models.MLP(hidden=(HIDDEN,), classes=CLASSES)
 OPTIMIZER = optax.adam(1e-3)
 
@@ -62,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in this process
     arguments = parser.parse_args(argv)
+    if any(arguments.size % devices for devices in arguments.devices):
+        parser.error(f"--size: got {arguments.size}; expected a multiple of {arguments.devices}")
     if arguments.here:
         for name in arguments.algorithms:
             print(*traffic(name, arguments.size).values(), sep="\t", flush=True)
@@ -71,7 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     for devices in arguments.devices:
         flags = f"--xla_force_host_platform_device_count={devices} " + os.environ.get("XLA_FLAGS", "")
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
-        command = [sys.executable, "-m", __spec__.name, "--here", "--size", str(arguments.size), "--algorithms"]
+        command = [sys.executable, "-m", __spec__.name, "--here", "--devices", str(devices)]
+        command += ["--size", str(arguments.size), "--algorithms"]
         done = subprocess.run([*command, *arguments.algorithms], env=env, check=True, stdout=subprocess.PIPE, text=True)
         for line in done.stdout.splitlines():
             name, *numbers = line.split("\t")
@@ -117,7 +125,8 @@ def traffic(name: str, size: int) -> dict[str, Any]:
 
     Returns:
         The name; and in units of the bytes of the population's parameters: `state`, the arrays between two generations;
-        `memory`, these and all that the step needs besides; `communication`, the results of collective operations.
+        `memory`, these and all that the step needs besides; `communication`, the results of collective
+        operations (see `communicated`).
     """
     mesh = jax.make_mesh((jax.device_count(),), ("members",))
     state, step, members = ALGORITHMS[name](mesh, size)
@@ -133,15 +142,18 @@ def traffic(name: str, size: int) -> dict[str, Any]:
 
 
 def communicated(text: str) -> dict[str, int]:
-    """For each kind of collective operation in the text of a compiled program: the bytes of all its results."""
+    """For each kind of collective operation in the text of a compiled program: the bytes of all its results.
+
+    The device's own part is counted too, both branches of a condition, and what is in a loop once.
+    """
+    if ASYNCHRONOUS.search(text):  # their results hold the operands too
+        raise NotImplementedError(
+            "a program with asynchronous collective operations, which programs for CPUs do not have"
+        )
     found: collections.Counter[str] = collections.Counter()
-    for line in text.splitlines():
-        if match := RESULT.search(line):
-            for kind, lengths in ARRAY.findall(match[1]):
-                count = 1
-                for length in filter(None, lengths.split(",")):
-                    count *= int(length)
-                found[match[2]] += count * (1 if kind == "pred" else int(kind.lstrip("abcdefgsu").split("e")[0]) // 8)
+    for result, kind in RESULT.findall(text):
+        for dtype, lengths in ARRAY.findall(result):
+            found[kind] += math.prod(map(int, filter(None, lengths.split(",")))) * BYTES[dtype]
     return dict(found)
 
 
@@ -150,10 +162,7 @@ def _bytes(tree: Any) -> int:
 
 
 def _shard_bytes(leaf: jax.Array) -> int:
-    count = 1
-    for length in leaf.sharding.shard_shape(leaf.shape):
-        count *= length
-    return count * _item(leaf)
+    return math.prod(leaf.sharding.shard_shape(leaf.shape)) * _item(leaf)
 
 
 def _item(leaf: jax.Array) -> int:

@@ -367,6 +367,7 @@ def test_networks_of_numpy_become_arrays_that_share_nothing_with_them():
     assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((out.a, out.b)))
 
 
+@pytest.mark.slow
 def test_a_layer_that_cannot_be_permuted_is_told_of(key):
     keys = jax.random.split(key, 7)
     shapes = {"in": (5, 8), "mid": (8, 6), "out": (6, 2)}

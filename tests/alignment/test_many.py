@@ -48,6 +48,7 @@ def test_copies_of_one_network_come_into_one_order_and_average_to_it():
         np.testing.assert_allclose(scores, 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_refinement_raises_the_correlation_of_all_pairs_and_keeps_all_functions():
     networks = population.stack([shuffled(draw(seed, noise=0.9), seed) for seed in range(4)])
     with_first, refined = align_many(apply, networks, X, rounds=0), align_many(apply, networks, X)

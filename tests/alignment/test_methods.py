@@ -49,6 +49,7 @@ def heads(seed):
     return {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Absolute(), Absolute(power=3.0), Reversed()])
 def test_a_method_of_a_users_own_works_alone_for_pairs_in_stages_and_under_jit(method, apply, x, many):
     a, b = (population.take(networks, 0) for networks in many)

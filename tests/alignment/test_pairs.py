@@ -13,6 +13,7 @@ def of_one(apply, many, x):
     return symmetry.infer(apply, population.take(many[0], 0), x)
 
 
+@pytest.mark.slow
 def test_statistics_computed_once_serve_every_method(apply, x, many):
     relations = relate(of_one(apply, many, x), apply, *many, x)
     for method in ("correlation", "semi"):

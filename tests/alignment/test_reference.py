@@ -19,6 +19,7 @@ def crowd(network, task):
     return apply, params, ea.population.stack([ea.symmetry.permute(spec, params, order) for order in orders])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["correlation", CCA(ridge=0.01), "weights"])
 def test_every_order_of_a_network_becomes_that_of_the_reference(crowd, task, method):
     apply, params, pop = crowd

@@ -51,6 +51,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "t"),
     [
@@ -85,6 +86,7 @@ def test_a_parent_is_repaired_to_itself():
 BATCH_NORM = ["vgg with batch norm", pytest.param("resnet", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BATCH_NORM)
 def test_statistics_become_those_of_the_network_on_the_inputs(name):
     network = NETWORKS[name]

@@ -25,6 +25,7 @@ A, B = Net((4, 9)), Net((6, 5))
 a, b = jax.jit(A.init)(jax.random.key(1), X), jax.jit(B.init)(jax.random.key(2), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", [(), pytest.param((7,), marks=pytest.mark.slow)])
 def test_kept_neurons_leave_both_functions_as_they_were(between):
     narrow, other, wide = Net((4, *between, 9)), Net((6, *between, 5)), Net((6, *between, 9))

@@ -24,6 +24,7 @@ def from_second(genes, choice, params):
     return {name: (np.asarray(leaves["kernel"]), np.asarray(leaves["bias"])) for name, leaves in child.items()}
 
 
+@pytest.mark.slow
 def test_a_layer_is_a_gene_with_its_bias(params):
     genes = crossover.layer_genes(params)
     assert genes.names == ("params/hidden_0", "params/hidden_1", "params/output")

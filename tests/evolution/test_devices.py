@@ -207,6 +207,7 @@ def test_steps_that_python_starts_one_after_the_other_do_not_wait_for_ever():
     run(MANY, devices=2)
 
 
+@pytest.mark.slow
 def test_a_step_on_a_mesh_can_be_part_of_another_program(key):
     data = jnp.eye(3), jnp.arange(3) % 2
     settings = {"size": 4, "hidden": 2, "enabled": 0.5, "tournament": 2, "mesh": jax.make_mesh((1,), ("devices",))}

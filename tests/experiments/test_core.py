@@ -206,6 +206,7 @@ def test_rows_of_several_sizes_have_exponents_instead_of_ratios():
     assert "compared" not in session.results[0]
 
 
+@pytest.mark.slow
 def test_a_row_starts_every_way_in_fresh_processes():
     session = measuring.Session(None, 60.0, {}, rest=0.0)
     ways = (Way("ours", partial(partial, os.getpid), inspect=partial(dict.fromkeys, ["pid"])),)
@@ -302,6 +303,7 @@ def test_the_peer_in_numpy_finds_the_canonical_correlations(rank):
     np.testing.assert_allclose(variates.T @ variates / len(x), np.eye(live), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_plain_training_starts_and_ends_near_ours():
     ours = learning._loss(learning._fit(1, 16, 512)())["loss"]
     plain = learning._loss(learning._plain(1, 16, 512)())["loss"]
@@ -330,6 +332,7 @@ def test_the_algorithm_of_git_re_basin_finds_a_permuted_copy_and_never_loses():
                 assert reached == pytest.approx(sum(float(np.vdot(p, p)) for p in leaves_a.values()), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_all_solvers_but_the_fast_one_reach_the_largest_total(monkeypatch):
     lap = types.SimpleNamespace(lapjv=lambda costs: (0.0, linear_sum_assignment(costs)[1], None))
     monkeypatch.setitem(sys.modules, "lap", lap)

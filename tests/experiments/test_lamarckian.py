@@ -142,6 +142,7 @@ def test_the_numbers_of_the_paper_are_compared_only_with_runs_of_its_settings():
     assert not config.published(dataclasses.replace(paper[0], samples=3000))
 
 
+@pytest.mark.slow
 def test_missing_cells_are_unknown_and_failed_networks_are_the_worst():
     missing = np.full((6, 4), np.nan)
     found, tables = judged(made([missing, [[0.1, 0.2, 0.2, 0.2]] * 6], epochs=np.full((2, 6, 4), np.nan)))

@@ -208,6 +208,7 @@ def test_idle_networks_are_shared_out_among_the_devices():
         assert [int(place) // (len(places) // devices) for place in places[:devices]] == list(range(devices))
 
 
+@pytest.mark.slow
 def test_in_the_mode_of_the_text_all_images_are_learnt_from_and_the_test_images_judge():
     data = ea.data.load("digits", seed=0)
     sizes = {}

@@ -43,6 +43,7 @@ def digits():
     return ea.data.load("digits", seed=0)
 
 
+@pytest.mark.slow
 def test_a_run_has_all_parts_and_names_the_arms_that_were_left_out(run, arrays):
     view = View(arrays)
     assert view.crossed == ["acrobot"] and view.arms == ["acrobot: naive"]

@@ -57,6 +57,7 @@ def test_what_both_parents_share_is_bent_too(network, task, parents):
     assert biases and all((leaf != 0).all() for leaf in biases)
 
 
+@pytest.mark.slow
 def test_many_curves_at_once_are_each_alone(network, task, parents):
     apply, _ = network
     a, b = (ea.population.stack([parents[i], parents[1 - i]]) for i in (0, 1))

@@ -93,6 +93,7 @@ def test_a_sweep_equals_evaluating_every_child(parents, task, chunk, strategy):
     np.testing.assert_allclose(s.accuracy, accuracy, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_several_alignments_at_once_equal_sweeps_of_the_aligned_parents(parents, task, key):
     apply, a, b = parents
     spec = ea.symmetry.infer(apply, a, task[0])

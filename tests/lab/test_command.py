@@ -6,8 +6,9 @@ import signal
 import numpy as np
 import pytest
 
+import evojax_align as ea
 from evojax_align import lab
-from evojax_align.lab.command import configure
+from evojax_align.lab.configuring import configure
 from evojax_align.lab.report import text_table
 from tests.lab.conftest import STUDY, Config, run, walk
 
@@ -507,3 +508,14 @@ def test_a_study_can_take_several_data_sets(toy, tmp_path, capsys):
     assert toy(run=two, further=lambda config: ["glyphs_10letters"]) == 0
     assert toy("--out", "elsewhere", run=two, further=lambda config: ["no set"]) == 2
     assert "no set" in capsys.readouterr().err and not (tmp_path / "elsewhere").exists()
+
+
+def test_the_manifest_has_the_chunks_that_were_chosen(toy):
+    def chosen(problem, cell, of):
+        ea.population.map(lambda x: 2 * x, np.arange(4.0), strategy="scan", chunk="auto")
+        return run(problem, cell, of)
+
+    assert toy("--out", "mine", run=chosen) == 0
+    assert [of["chunk"] for of in lab.RunFolder("mine").read_manifest()["chunks"]] == [4] * 6
+    assert toy("--out", "other") == 0
+    assert "chunks" not in lab.RunFolder("other").read_manifest()

@@ -184,6 +184,7 @@ def test_a_full_disk_stops_the_run_with_its_last_checkpoint_intact(tmp_path, exp
     same(whole_run(folder), expected[0])
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_with_the_firsts_id_and_a_dead_one_leaves_no_lock(tmp_path):
     code = """
         import sys, time

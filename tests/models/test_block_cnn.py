@@ -42,6 +42,7 @@ def test_strides_shrink_maps_and_windows_do_not(key, images):
     assert shapes == [(5, 8, 8, 4), (5, 4, 4, 6), (5, 4, 4, 4)]
 
 
+@pytest.mark.slow
 def test_grey_images_need_no_channel(key):
     network = BlockCNN(BLOCKS)
     images = jnp.ones((2, 8, 8))

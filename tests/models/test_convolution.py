@@ -84,6 +84,7 @@ def test_images_taken_in_chunks_give_the_same(small, few_at_a_time):
     assert_near(value_and_gradients(models.conv, *small), value_and_gradients(native, *small))
 
 
+@pytest.mark.slow
 def test_it_works_without_jit_and_under_vmap_over_either_or_both(small, key):
     x, kernel = small
     xs, kernels = draw(key, (3, *x.shape), (3, *kernel.shape))
@@ -179,6 +180,7 @@ class Network(nn.Module):
         return nn.Dense(3, name="output")(x.reshape(x.shape[0], -1))
 
 
+@pytest.mark.slow
 def test_the_features_of_a_convolution_can_be_permuted(key):
     module, x = Network(), jax.random.normal(key, (2, 9, 9, 1))
     params = module.init(key, x)

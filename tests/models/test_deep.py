@@ -28,6 +28,7 @@ def test_grey_and_coloured_images_give_logits_and_every_layer_is_a_group(network
     assert symmetry.verify(spec, network.apply, params, x, key=jax.random.key(2), draws=2) < 1e-4
 
 
+@pytest.mark.slow
 def test_training_uses_and_keeps_the_statistics_of_the_batch():
     network = models.VGG(stages=((4,),), classes=3)
     x = 5 + jax.random.normal(jax.random.key(0), (6, 8, 8))

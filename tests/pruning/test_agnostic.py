@@ -54,6 +54,7 @@ def test_a_shared_value_is_what_stands_in_the_place_of_every_weight(biases, chun
     assert float(found.ensemble) == pytest.approx(np.mean(together == np.asarray(Y)))
 
 
+@pytest.mark.slow
 def test_a_rollout_is_the_evaluation_of_the_substituted_network():
     kept = pruning.masked(MASKS, pruning.basis(SYNAPSES, PARAMS))
     found = pruning.rollouts(NET.apply, SYNAPSES, kept, VALUES, Task(X, Y))
@@ -99,6 +100,7 @@ def test_random_signs_say_nothing_of_random_magnitudes():
     assert np.abs(kept[kept > 0]).mean() == pytest.approx(np.abs(kept[kept < 0]).mean(), rel=0.02)
 
 
+@pytest.mark.slow
 def test_outputs_of_a_task_can_be_fewer_others_or_in_another_order():
     kept = pruning.basis(SYNAPSES, PARAMS)
     order = jnp.array([2, 0, 3, 1])
@@ -117,6 +119,7 @@ def test_outputs_that_are_not_finite_are_no_accuracy():
     assert jnp.isfinite(found.accuracy[0]) and jnp.isnan(found.accuracy[1])
 
 
+@pytest.mark.slow
 def test_rollouts_lift_over_a_population_and_compile():
     pop = ea.population.stack([PARAMS, jax.tree.map(jnp.negative, PARAMS)])
     kept = jax.vmap(lambda p: pruning.basis(SYNAPSES, p))(pop)

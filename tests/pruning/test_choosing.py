@@ -16,6 +16,7 @@ SYNAPSES = pruning.find(PARAMS)
 FULL = pruning.full_masks(PARAMS)
 
 
+@pytest.mark.slow
 def test_the_largest_weights_of_all_layers_stay_and_ties_fall_to_the_earlier_ones():
     kept = pruning.magnitude(SYNAPSES, FULL, PARAMS, 2)
     assert kept["a"]["kernel"].tolist() == [[False, True], [False, True]]
@@ -48,6 +49,7 @@ def test_nan_is_the_lowest_score_but_still_alive():
     assert int(pruning.total(SYNAPSES, pruning.keep_largest(SYNAPSES, few, scores, 4))) == 4
 
 
+@pytest.mark.slow
 def test_the_count_may_be_traced_and_pruning_lifts_over_a_population():
     jitted = jax.jit(chex.assert_max_traces(lambda p, n: pruning.magnitude(SYNAPSES, FULL, p, n), n=1))
     for count in (1, 3, 5):
@@ -57,6 +59,7 @@ def test_the_count_may_be_traced_and_pruning_lifts_over_a_population():
     assert jax.vmap(functools.partial(pruning.total, SYNAPSES))(masks).tolist() == [2, 4]
 
 
+@pytest.mark.slow
 def test_chance_is_fair():
     masks = jax.vmap(lambda k: pruning.at_random(k, SYNAPSES, FULL, 2))(jax.random.split(jax.random.key(0), 3000))
     shares = np.concatenate([np.asarray(m).mean(axis=0).ravel() for m in SYNAPSES.of(masks).values()])
@@ -68,6 +71,7 @@ def test_a_negative_count_is_refused():
         pruning.magnitude(SYNAPSES, FULL, PARAMS, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [(0, 1, 9), pytest.param(range(2, 30, 3), marks=pytest.mark.slow)])
 def test_the_largest_are_those_of_a_sort_whatever_stands_among_them(numbers):
     draws = jax.random.split(jax.random.key(3), 30)
@@ -115,6 +119,7 @@ def test_among_all_a_step_draws_its_share_of_all_and_the_dead_are_drawn_again():
     assert drawn == [270] * 5
 
 
+@pytest.mark.slow
 def test_whole_clusters_die_in_every_layer_by_its_own_rounded_share():
     once = pruning.lose(jax.random.key(0), WIDE, ALL, 0.1, whole_clusters=True)
     census = pruning.census(WIDE, once)
@@ -124,6 +129,7 @@ def test_whole_clusters_die_in_every_layer_by_its_own_rounded_share():
     assert pruning.census(WIDE, twice).clusters.tolist() == [16, 5]
 
 
+@pytest.mark.slow
 def test_a_share_of_nothing_and_of_everything():
     assert int(pruning.total(WIDE, pruning.lose(jax.random.key(0), WIDE, ALL, 0.0))) == 300
     assert int(pruning.total(WIDE, pruning.lose(jax.random.key(0), WIDE, ALL, 1.0))) == 0

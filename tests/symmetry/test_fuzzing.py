@@ -31,6 +31,7 @@ def _are_sound(seeds):
     return with_groups
 
 
+@pytest.mark.slow
 def test_what_is_inferred_for_random_programs_leaves_their_outputs_unchanged():
     assert _are_sound(range(12)) >= 6
 

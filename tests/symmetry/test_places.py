@@ -137,6 +137,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_their_groups_are_found_and_a_permuted_copy_is_matched_back(name):
     apply, shapes, groups = NETWORKS[name]

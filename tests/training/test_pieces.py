@@ -110,6 +110,7 @@ def test_training_that_is_stopped_after_each_epoch_and_stored_gives_the_same_bit
     assert not np.allclose(*kernels)  # the schedule went on from call to call
 
 
+@pytest.mark.slow
 def test_on_devices_named_it_is_the_same(images, starts):
     named, _ = fit(images, starts, devices=jax.devices()[:1])
     jax.tree.map(np.testing.assert_array_equal, named, fit(images, starts)[0])
@@ -131,6 +132,7 @@ def test_a_second_network_of_known_pieces_compiles_nothing(images, starts):
     assert programs()[:3] == before[:3]  # another optimiser has programs of its own for its step alone
 
 
+@pytest.mark.slow
 def test_networks_that_compute_in_bfloat16_learn_and_keep_wide_parameters(images):
     network = BlockCNN(((4, 3, 1), (6, 3, 2)), classes=3, dtype=jnp.bfloat16)
     start = training.init_pieces(network, jax.random.key(5), images[0])
@@ -139,6 +141,7 @@ def test_networks_that_compute_in_bfloat16_learn_and_keep_wide_parameters(images
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.slow
 def test_judging_is_that_of_the_whole_network(images, starts):
     found, _ = fit(images, starts)
     x, y = images
@@ -182,6 +185,7 @@ def brightness(outputs, y):
     return (outputs[:, 0] - y) ** 2
 
 
+@pytest.mark.slow
 def test_pieces_learn_a_regression_and_are_scored_by_its_loss(images, starts):
     x, y = images[0], images[0].mean(axis=(1, 2))
     found, losses = fit((x, y), starts, epochs=4, loss=brightness)

@@ -32,6 +32,7 @@ def drawn(seed=0, outputs=2):
     return x, jnp.sin(x[:, :outputs]), population.init(start, keys[1], 2)
 
 
+@pytest.mark.slow
 def test_a_regression_is_trained_evaluated_and_swept():
     x, y, pop = drawn()
     trained, history = training.fit(
@@ -226,6 +227,7 @@ def test_fit_records_metrics_of_every_epoch_in_training_and_validation():
     assert plain.metrics == plain.validation_metrics == {}
 
 
+@pytest.mark.slow
 def test_metrics_beside_the_default_loss_do_not_change_what_is_learnt():
     x, y = regression()[0], jnp.arange(24) % 2
     settings = {"epochs": 2, "batch_size": 5, "key": jax.random.key(7)}
@@ -261,6 +263,7 @@ def test_a_metric_with_the_name_of_a_record_is_refused(name):
         )
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_votes_by_integers_tells_of_a_member_that_failed():
     def votes(outputs):
         return jax.nn.one_hot(outputs.argmax(-1), 2).sum(0).argmax(-1)

@@ -115,6 +115,7 @@ def test_without_keeping_the_best_the_last_is_returned(network, task, key):
     assert history.validation_loss.shape == history.validation_accuracy.shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_a_diverged_member_is_never_the_best(network, task, key):
     apply, init = network
     pop = ea.population.init(init, key, 2)
@@ -247,6 +248,7 @@ def half_masks(pop):
     return jax.tree.map(lambda leaf: (jnp.arange(leaf.size).reshape(leaf.shape) * 7) % 3 > 0, pop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_masked_weights_and_their_moments_stay_at_zero(name, network, task, key):
     apply, init = network

@@ -108,6 +108,7 @@ def test_after_two_mutations_no_weights_meet_inputs_of_others(images, parent):
     np.testing.assert_array_equal(last["conv"]["kernel"], new["conv"]["kernel"])
 
 
+@pytest.mark.slow
 def test_the_function_is_kept_with_biases_and_one_channel_too():
     images = jax.random.normal(jax.random.key(0), (4, 6, 6))
     child = Genome((Block(9, 8, 3, 1), *PARENT.blocks))

@@ -163,6 +163,7 @@ def test_crossover_has_two_different_parents(images):
     assert (last.history.parents[crossed, 0] != last.history.parents[crossed, 1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inherit", ["shape", "function", "none"])
 def test_a_search_that_is_saved_and_read_again_goes_on_to_the_same_bits(images, tmp_path, inherit):
     algorithm = search(budget=6, inherit=inherit, niche_rate=1.0, niche_length=2)

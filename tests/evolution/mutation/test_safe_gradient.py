@@ -233,6 +233,7 @@ def test_what_cannot_be_is_refused(settings, message, key):
         mutation.safe_gradient(key, settings.pop("apply"), W, settings.pop("x"), **settings)
 
 
+@pytest.mark.slow
 def test_a_direction_is_for_the_second_kind_alone():
     with pytest.raises(ValueError, match=r"direction: got none for kind='second'.*Pass the noise"):
         mutation.sensitivity(linear, W, X, kind="second")

@@ -42,6 +42,7 @@ def test_of_a_linear_network_the_step_has_a_closed_form(key):
     np.testing.assert_allclose(mutant["w"], W["w"] + t * noise, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_deep_network_with_kinks_meets_the_divergence_too(key):
     x = jax.random.normal(jax.random.key(1), (40, 6))
     network = models.MLP(hidden=(12,) * 4, classes=4)

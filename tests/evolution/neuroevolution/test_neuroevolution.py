@@ -102,6 +102,7 @@ def test_founders_that_were_evaluated_at_once_begin_with_the_first_children(same
     assert same(end.members, late.members) and info.fitness.shape == (2,)
 
 
+@pytest.mark.slow
 def test_a_new_closure_of_the_same_code_compiles_nothing(network, x, draw):
     ga = Neuroevolution(size=4)
 
@@ -142,6 +143,7 @@ def test_what_a_jitted_fitness_closes_over_counts_too(kind):
     assert generation.first_step._cache_size() == compiled
 
 
+@pytest.mark.slow
 def test_tasks_that_differ_in_a_number_alone_are_other_programs(key):
     policy = ea.models.MLP((4,), 1, output_bias=True)
     ga = Neuroevolution(size=4, mutation=0.1)
@@ -166,6 +168,7 @@ def test_the_best_of_an_island_outlives_a_migration():
         np.testing.assert_array_equal(islands, -np.sort(-islands, axis=1))
 
 
+@pytest.mark.slow
 def test_scores_below_zero_are_competed_for_from_the_lowest_of_them(draw, network, x):
     def fitness(key, params):
         losses = (network.apply(params, x)[:, 0] - x[:, 0]) ** 2
@@ -212,6 +215,7 @@ def test_a_network_that_failed_is_never_selected(draw, curve):
         assert int(info.failed) == int(jnp.isnan(info.fitness).sum())
 
 
+@pytest.mark.slow
 def test_noise_is_averaged_over_samples_and_elites_can_be_evaluated_again():
     def noisy(key, params):
         return params["w"] + jax.random.normal(key)
@@ -226,6 +230,7 @@ def test_noise_is_averaged_over_samples_and_elites_can_be_evaluated_again():
     assert int(state.evaluations) == 800
 
 
+@pytest.mark.slow
 def test_several_objectives_keep_a_front():
     def fitness(key, params):
         w = params["w"]
@@ -239,6 +244,7 @@ def test_several_objectives_keep_a_front():
     assert float(jnp.max(jnp.diff(w))) < 0.6  # spread along it
 
 
+@pytest.mark.slow
 def test_competition_keeps_members_that_solve_different_samples():
     def fitness(key, params):
         solved = jnp.abs(params["w"] - jnp.arange(4.0)) < 0.3

@@ -130,6 +130,7 @@ def test_a_child_of_two_has_every_synapse_from_one_of_them(crossover, key):
     assert mixed
 
 
+@pytest.mark.slow
 def test_with_genes_weights_biases_and_masks_come_from_the_same_ancestor(key):
     p = algorithm(genes=GENES, crossover="uniform", rate=1.0, share=0.0)
     state = p.init(key, TWO, TASKS)
@@ -224,6 +225,7 @@ def test_edges_and_values_count_as_asked(key):
     assert float(together) == pytest.approx(float(jnp.mean(state.members.rollouts.ensemble[0])), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_tournaments_are_won_by_the_fittest_drawn_and_by_chance_among_one(key):
     marks = jnp.array([0.1, jnp.nan, 0.9, 0.5])
     winners = np.asarray(selection.tournaments(key, marks, 2, 8000))

@@ -50,6 +50,7 @@ def test_the_mean_of_pairs_leaves_the_diagonal_out():
     np.testing.assert_allclose(diversity.mean_of_pairs(matrix), 0.4, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_groups_are_linked_through_others():
     chain = np.eye(5)
     for i, j in ((0, 1), (1, 2), (3, 4)):

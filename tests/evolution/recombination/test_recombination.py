@@ -120,6 +120,7 @@ def test_parents_are_of_the_better_half(task, key):
     assert set(np.unique(offspring.parents)) == {4, 5, 6, 7}
 
 
+@pytest.mark.slow
 def test_random_selection_lets_all_be_parents(task, key):
     r = algorithm(selection="random")
     state = dataclasses.replace(r.init(key, task), score=jnp.arange(8.0))
@@ -219,6 +220,7 @@ def test_islands_breed_apart_until_they_migrate(task, key):
     )
 
 
+@pytest.mark.slow
 def test_the_best_of_each_island_takes_the_last_place_of_the_next(task, key):
     r = algorithm(islands=2, migration=3)
     state = dataclasses.replace(r.init(key, task), fitness=jnp.arange(8.0), generation=jnp.array(3, jnp.int32))
@@ -259,6 +261,7 @@ def test_a_network_that_fails_is_neither_kept_nor_a_parent_nor_harms_others(name
     np.testing.assert_array_equal(np.isnan(info.score), np.isnan(info.fitness))
 
 
+@pytest.mark.slow
 def test_a_network_without_symmetry_has_nothing_to_align(task, key):
     apply, init = (lambda p, x: x @ p["w"]), (lambda key: {"w": jax.random.normal(key, (6, 3))})
     genes = ea.crossover.block_genes(init(key), block=3)
@@ -354,6 +357,7 @@ def test_a_bonus_that_needs_accuracies_or_classes_is_refused_with_a_loss(bonus):
         of_regression(bonus=bonus)
 
 
+@pytest.mark.slow
 def test_targets_that_the_loss_does_not_take_are_refused(task, key):
     with pytest.raises(ValueError, match=r"^loss: got "):
         of_regression().init(key, (task[0], task[0][:, :4]))

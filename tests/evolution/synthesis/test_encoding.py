@@ -96,6 +96,7 @@ def test_synapses_come_into_being_as_often_as_the_equations_say(support, truncat
     np.testing.assert_allclose(found.expected, target, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_layer_keeps_its_part_or_the_network_as_a_whole_does():
     synapses, params, masks = parents(shares=(1.0, 1.0))
     params["a"]["kernel"] = params["a"]["kernel"].at[..., 3].multiply(10)  # one cluster is far the strongest

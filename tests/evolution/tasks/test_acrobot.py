@@ -79,6 +79,7 @@ def pumping(params, seen):
     return params * jnp.sign(seen[:, 5:])
 
 
+@pytest.mark.slow
 def test_a_controller_that_adds_energy_swings_the_tip_above_the_line(key):
     task = Acrobot(starts=20)
     fitness = jax.jit(task.fitness(pumping, visited=8))

@@ -10,6 +10,7 @@ def squares(outputs, targets):
     return jnp.sum((outputs - targets) ** 2, axis=1)
 
 
+@pytest.mark.slow
 def test_with_a_loss_the_reward_is_minus_its_mean_at_each_shared_weight(key):
     x = jnp.arange(8.0).reshape(8, 1)
     values = jnp.array([1.0, 3.0, jnp.nan])[:, None, None]

@@ -185,6 +185,7 @@ def test_a_recurrent_network_acts_as_it_does_on_the_sequence_that_it_saw(key):
     assert spec.groups == {"hidden": 4}
 
 
+@pytest.mark.slow
 def test_a_trace_shows_what_the_fitness_adds_up(key):
     task = Climb(limit=15)
     states, rewards = task.trace(key, partial(by, 1.0))

@@ -126,6 +126,7 @@ def linear(params, seen):
     return seen @ params
 
 
+@pytest.mark.slow
 def test_a_linear_controller_balances_both_poles_for_100_000_steps(gains):
     weights = jnp.asarray((gains * SCALES).T, jnp.float32)
     task = DoublePole()
@@ -137,6 +138,7 @@ def test_a_linear_controller_balances_both_poles_for_100_000_steps(gains):
     assert solved.shape == (625,) and 400 < int(solved.sum()) < 625
 
 
+@pytest.mark.slow
 def test_random_networks_fail_within_a_few_tens_of_steps():
     members = 3 * jax.random.normal(jax.random.key(0), (60, 6, 1))
     fitness = DoublePole().fitness(linear)
@@ -158,6 +160,7 @@ class Differences:
         return seen, both @ params
 
 
+@pytest.mark.slow
 def test_without_velocities_a_policy_with_memory_balances_and_damping_is_rewarded(gains):
     task, weights = DoublePole(velocities=False), jnp.asarray(gains.T, jnp.float32)
     fitness = task.fitness(Differences(), visited=20)
@@ -172,6 +175,7 @@ def test_without_velocities_a_policy_with_memory_balances_and_damping_is_rewarde
     assert float(rewards.sum()) == 1000
 
 
+@pytest.mark.slow
 def test_the_fitness_of_gruau_asks_for_100_steps_before_it_rewards_damping(gains):
     key, weights = jax.random.key(0), jnp.asarray(gains.T, jnp.float32)
     found = DoublePole(velocities=False, limit=99).fitness(Differences(), visited=0)(key, weights)

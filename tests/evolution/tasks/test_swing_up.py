@@ -42,6 +42,7 @@ def test_energy_is_kept_without_force_and_friction(monkeypatch):
     np.testing.assert_allclose(energies, energy(state), atol=0.03)
 
 
+@pytest.mark.slow
 def test_rewards_are_added_up_until_the_cart_leaves_the_track():
     task = tasks.SwingUp(starts=4, limit=300)
     states, rewards = task.trace(jax.random.key(0), pushed(1.0))

@@ -21,6 +21,7 @@ def kept(lengths, count, *, sequences=False, after=40, together=1):
     return np.asarray(visited.chosen(rows, lengths, count, sequences=sequences))[:, :, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "together"), [(1, 3), (7, 8), (64, 8)])
 def test_steps_may_be_written_together(count, together):
     lengths = [1, 2, 14, 15, 16, 31, 128, 130, 258, 1000]

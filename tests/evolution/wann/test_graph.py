@@ -223,6 +223,7 @@ def test_what_is_expressed_answers_as_the_graph_and_has_gradients(seed):
     np.testing.assert_allclose((ends[0] - ends[1]) / 2, jnp.sum(slope * step), rtol=5e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_nodes_together_answer_as_one_after_the_other_with_gradients_too(seed):
     graph = grown(seed, 25)

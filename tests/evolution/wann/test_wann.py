@@ -56,6 +56,7 @@ def test_rewards_are_less_the_cross_entropy_at_each_weight_on_samples_that_all_s
     assert np.any(part != other)
 
 
+@pytest.mark.slow
 def test_elites_stay_as_they_are_and_children_differ_in_one_way(wann, data, states):
     before = states[3]
     after, grown = wann.step(jax.random.key(77), before, data)
