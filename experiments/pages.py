@@ -27,9 +27,9 @@ READING = (
     "Mann-Whitney test where n counts both sides. Its p is corrected for all primary claims by Holm's method. A claim "
     "*holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* otherwise, which is no "
     "refutation. *Not tested* means too few units, no direction, or an older run that stored no test.",
-    "*Replication* compares our number with the paper's: it *agrees* within the claim's margin if the interval is no "
-    "wider than four margins, and *differs* if the interval, extended by the margin, leaves the paper's out. The test "
-    "and the margin of each claim stand in the JSON file of its run in `results`, as `test` and `margin`.",
+    "*Paper's number* compares it with ours: it *agrees* within the claim's margin if the interval is no wider than "
+    "four margins, *differs* if the interval, extended by the margin, leaves it out, and is *open* otherwise. The test and "
+    "the margin of each claim stand in the JSON file of its run in `results`, as `test` and `margin`.",
 )
 NUMBERS = (
     "*Ours* is a share, a mean, a ratio or a difference, as the statement or the terms say; else the share of units "
@@ -154,7 +154,7 @@ def page(study: str, told: Page, runs: Mapping[str, Kept]) -> str:
         NUMBERS,
         *READING,
         f"The {len(claims)} primary claims are corrected together, so a test needs at least {needed} to show "
-        "one of them. " + declared([claim for _, claim in claims]),
+        "one of them.",
         "## Scale",
         table([scale_row(runs[name], text) for name, text in told.scale.items()]),
         "## Control",
@@ -180,9 +180,10 @@ def verdicts(claims: Sequence[Mapping[str, Any]]) -> str:
 
     words = {"holds": "hold", "reversed": "are reversed", "undecided": "are undecided"}
     words["not tested"] = "were not tested"
-    text = f"Primary claims: {len(claims)}, of which {counted('verdict', words)}."
+    text = f"**In short:** of {len(claims)} primary claims {counted('verdict', words)}."
     numbers = counted("replication", {"agrees": "agree", "differs": "differ", "undecided": "are open"})
-    return f"{text} Numbers of the paper: {numbers}." if numbers else f"{text} The paper has no numbers for them."
+    text += f" Of the paper's numbers for them {numbers}." if numbers else " The paper has no numbers for them."
+    return f"{text} {declared(claims)}"
 
 
 def units_needed(claims: int, both: bool) -> int:
@@ -241,10 +242,10 @@ def declared(claims: Sequence[Mapping[str, Any]]) -> str:
     """When the claims were declared."""
     before = sum(claim["declared"] == "before" for claim in claims)
     if before == len(claims):
-        return "All of them were declared before the runs, whose manifests hold their hash."
+        return "All claims were declared before the runs, whose manifests hold their hash."
     if not before:
-        return "They were chosen after the results of these runs had been seen."
-    return f"{before} of them were declared before their run, the others after it had been seen."
+        return "The claims were chosen after the results of these runs had been seen."
+    return f"{before} of the claims were declared before their run, the others after it had been seen."
 
 
 def scale_row(run: Kept, text: str) -> dict[str, Any]:
@@ -300,7 +301,8 @@ def claim_row(claim: Mapping[str, Any]) -> dict[str, Any]:
     if claim["verdict"] == "reversed":
         p = f"{probability(claim['p_reverse_corrected'])} of the opposite"
     row |= {"n": f"{claim['n']} {claim['unit']}{both}", "p, corrected": p}
-    return row | {"direction": claim["verdict"], "replication": claim["replication"]}
+    number = {"undecided": "open"}.get(claim["replication"], claim["replication"])
+    return row | {"direction": claim["verdict"], "paper's number": number}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

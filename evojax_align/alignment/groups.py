@@ -61,7 +61,9 @@ def warn(spec: PermutationSpec, reasons: Mapping[str, str]) -> None:
             where = repr(path) if path else "the parameters"
             source = f" ({held.source})" if held.source else ""
             why = f"axis {axis} of {where} is fixed by {held.primitive}{source}"
-            if any(of.primitive == "output" for of in spec.fixed):
+            if held.primitive == "random_bits":
+                why += "; switch dropout off by the network's mode of inference"
+            elif any(of.primitive == "output" for of in spec.fixed):
                 why += "; if apply returns more than its outputs, choose them: lambda params, x: apply(params, x)[0]"
         warnings.warn(f"both networks are left as they are, since no axis can be permuted: {why}", stacklevel=3)
     for group, reason in reasons.items():

@@ -88,7 +88,7 @@ def sweep(
         b: parameters of the parent at t = 1.
         x: inputs, samples along the leading axis.
         y: targets, likewise: integer labels, or what `loss` takes.
-        ts: any finite numbers, also outside [0, 1].
+        ts: any finite numbers, also outside [0, 1]; by default 31 from -0.25 to 1.25.
         loss: `loss(outputs, targets)`, one number for each sample; softmax cross-entropy by default.
 
     Other arguments:

@@ -396,3 +396,13 @@ def test_a_layer_that_cannot_be_permuted_is_told_of(key):
         return out.scores
 
     traced(a)
+
+
+def test_dropout_that_is_active_is_named_with_what_to_do(key):
+    def apply(params, x):
+        kept = jax.random.bernoulli(jax.random.key(0), 0.5, (5,))
+        return jnp.where(kept, jnp.tanh(x @ params["w"]), 0.0) @ params["out"]
+
+    params = {"w": jax.random.normal(key, (3, 5)), "out": jax.random.normal(key, (5, 2))}
+    with pytest.warns(UserWarning, match="fixed by random_bits.*switch dropout off"):
+        ea.align(apply, params, params, jax.random.normal(key, (7, 3)))

@@ -54,7 +54,7 @@ def test_a_run_is_stored_with_its_arrays_and_shown_on_its_page(folder, tmp_path,
     page = (folder / "toy" / "README.md").read_text()
     assert "Ahead is ahead in 1 (n = 3 seeds) of seeds, p –." in page
     assert "](results/demo-clean-digits-nothing.png)" in page and "at least 6 seeds" in page
-    assert "All of them were declared before the runs" in page
+    assert "All claims were declared before the runs" in page
     row = next(
         line for line in page.splitlines() if line.startswith("| ahead lies above behind | 0.5 | 1 (0.4385 to 1)")
     )
