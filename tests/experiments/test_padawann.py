@@ -140,7 +140,7 @@ def test_cells_of_two_folders_merge_to_what_one_run_gives(run, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (run / name).read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_variant_can_be_begun_and_bred(sets):
     problem = Problem(config(variants=tuple(VARIANTS)), sets)
     for name, variant in VARIANTS.items():

@@ -60,11 +60,14 @@ def test_exploration_is_measured_as_it_is_told(arrays):
     assert (new <= moved + 1e-6).all() and (found <= new + 1e-6).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "arms"),
     [
-        (config.Beyond(repeats=2, width=4, widths=(3, 4), parents=(2,), epochs=2, steps=(1,)), beyond.ARMS),
+        pytest.param(
+            config.Beyond(repeats=2, width=4, widths=(3, 4), parents=(2,), epochs=2, steps=(1,)),
+            beyond.ARMS,
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             config.Deep(width=4, networks=4, train_images=50, test_images=50, epochs=1, statistics_images=50),
             ("pairs",),
