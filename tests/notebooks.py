@@ -85,7 +85,11 @@ def differs(text, other):
     """Where two texts differ, "" if only by little: words must be equal, numbers near each other."""
     words, others = NUMBER.sub("#", text).split(), NUMBER.sub("#", other).split()
     if words != others:
-        return f"{text!r} is not {other!r}"
+        place = next(
+            (n for n, (a, b) in enumerate(zip(words, others, strict=False)) if a != b), min(map(len, (words, others)))
+        )
+        here, there = (" ".join(of[max(0, place - 3) : place + 4]) for of in (words, others))
+        return f"{here!r} is not {there!r}, in {text!r}"
     for a, b in zip(NUMBER.findall(text), NUMBER.findall(other), strict=True):
         if not math.isclose(float(a), float(b), rel_tol=0.5, abs_tol=0.1):
             return f"{a} is not near {b} in {text!r}"
