@@ -64,9 +64,9 @@ def _by_first_process(written: Callable[[], None], path: Path) -> None:
     if jax.process_index() == 0:
         try:
             written()
-        except BaseException as raised:  # whatever it was, the others wait for the broadcast below
+        except BaseException as raised:  # whatever it was, the others wait below
             error = raised
-    if not multihost_utils.broadcast_one_to_all(np.asarray(error is None)):
+    if not multihost_utils.process_allgather(np.int32(error is None))[0]:
         raise error or OSError(f"{path}: process 0 could not write it")
 
 

@@ -189,10 +189,16 @@ def test_what_two_processes_saved_goes_on_in_both_and_in_one_of_as_many_devices(
     settings |= {"env": {**os.environ, "JAX_PLATFORMS": "cpu"}}
     found = set()
     for processes in ([("2", "0"), ("2", "1")], [("1", "0")]):
-        for process in [subprocess.Popen([*command, *of], **settings) for of in processes]:
-            out, error = process.communicate(timeout=300)
-            assert process.returncode == 0, error
-            found |= {line for line in out.splitlines() if line.startswith("found")}
+        started = [subprocess.Popen([*command, *of], **settings) for of in processes]
+        try:
+            for process in started:
+                out, error = process.communicate(timeout=300)
+                assert process.returncode == 0, error
+                found |= {line for line in out.splitlines() if line.startswith("found")}
+        finally:
+            for process in started:  # without the one that failed, the other would wait
+                process.kill()
+                process.communicate()
     assert len(found) == 1
 
 
