@@ -28,8 +28,8 @@ READING = (
     "*holds* at p < .05, is *reversed* if the test of the opposite says so, and is *undecided* otherwise, which is no "
     "refutation. *Not tested* means too few units, no direction, or an older run that stored no test.",
     "*Paper's number* compares it with ours: it *agrees* within the claim's margin if the interval is no wider than "
-    "four margins, *differs* if the interval, extended by the margin, leaves it out, and is *open* otherwise. The test and "
-    "the margin of each claim stand in the JSON file of its run in `results`, as `test` and `margin`.",
+    "four margins, *differs* if the interval, extended by the margin, leaves it out, and is *open* otherwise. The test "
+    "and the margin of each claim stand in the JSON file of its run in `results`, as `test` and `margin`.",
 )
 NUMBERS = (
     "*Ours* is a share, a mean, a ratio or a difference, as the statement or the terms say; else the share of units "
