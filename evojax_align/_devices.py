@@ -32,7 +32,10 @@ def laid_out(record: PyTree, mesh: Mesh | None, *shared: str) -> PyTree:
 
 
 def whole(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Replicate arrays, so that sums do not depend on the number of devices; unchanged without a mesh."""
+    """Replicate arrays; unchanged without a mesh.
+
+    So sums do not depend on the number of devices, and all selections of a step gather a population only once.
+    """
     return tree if mesh is None else _laid(tree, mesh, lambda path, leaf: False)
 
 

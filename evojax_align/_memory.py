@@ -1,5 +1,6 @@
 """How many members of a population fit into the memory of a device at once."""
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,8 @@ from evojax_align._types import PyTree
 
 SHARE = 0.8
 """The part of the free memory of a device that a chunk may take; the rest is for fragments, and what runs beside it."""
+LARGEST_KEY = 16
+"""Bytes of a random key of JAX's largest kind."""
 chosen: list[dict[str, int]] = []
 """What was chosen in this process: of how many members how many at once, their bytes, and the bytes that were free."""
 
@@ -76,7 +79,5 @@ def _needed(closed: core.ClosedJaxpr, members: list[jax.ShapeDtypeStruct], chunk
 
 
 def _bytes(leaf: Any) -> int:
-    count = 1
-    for length in leaf.shape:
-        count *= length
-    return count * (16 if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf.dtype.itemsize)
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return math.prod(leaf.shape) * (LARGEST_KEY if is_key else leaf.dtype.itemsize)

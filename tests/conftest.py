@@ -89,13 +89,14 @@ for p, q in zip(*map(jax.tree.leaves, found), strict=True):
 
 
 @pytest.fixture
-def alike_on_two_devices():
-    """Runs a program in a new process with two CPU devices: `evolved(mesh)` gives the same with and without a mesh."""
+def error_on_two_devices():
+    """Runs a program in a new process with two CPU devices, and returns its error: "" if `evolved(mesh)` gives the same
+    with and without a mesh."""
 
     def run(program):
         env, code = dict(os.environ, JAX_PLATFORMS="cpu"), TWO_DEVICES.format(program=program)
         done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        return "" if done.returncode == 0 else done.stderr or f"exit status {done.returncode}"
 
     return run
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -64,13 +64,14 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
             chosen = _chosen_cells(study, config, arguments.cells)
             problem = study.prepare(config, _loaded(study, config, arguments))  # errors leave no folder
             preset = folder.read_manifest()["preset"] if folder else _preset(study, arguments)
+            task = _Task(study, config, problem, chosen, arguments, process)
             if process.number:
                 folder = folder or RunFolder(arguments.out)
-                _run_share(study, folder, config, problem, chosen, arguments, process, preset)
+                _run_share(task, folder, preset)
                 return 0
             folder = folder or studies.new_folder(study, preset, config, arguments.out)
             with locked(folder.path):
-                if not _run(study, folder, config, problem, chosen, arguments, process):
+                if not _run(task, folder):
                     return 0
         _show(_results(study, folder), folder)
     except (Stopped, KeyboardInterrupt) as stop:
@@ -85,27 +86,40 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(
-    study: Study,
-    folder: RunFolder,
-    config: Any,
-    problem: Any,
-    chosen: Sequence[Cell],
-    arguments: argparse.Namespace,
-    process: sharing.Process,
-) -> bool:
+class _Task(NamedTuple):
+    """What a process has to do.
+
+    Attributes:
+        study: the study.
+        config: its configuration.
+        problem: the shared input of all cells.
+        chosen: the cells that all processes together run.
+        arguments: the flags.
+        process: this process.
+    """
+
+    study: Study
+    config: Any
+    problem: Any
+    chosen: Sequence[Cell]
+    arguments: argparse.Namespace
+    process: sharing.Process
+
+
+def _run(task: _Task, folder: RunFolder) -> bool:
     """Run the unfinished cells, then merge and evaluate them; False if some cells are left."""
+    study, config, _, chosen, arguments, process = task
     _note_commit(folder)
     cells, before = studies.cells_of(study, config), len(_memory.chosen)
     if process.total == 1:
         sharing.collect(folder, cells)  # of an earlier job with several processes
-        run = _run_cells(study, folder, config, problem, chosen, arguments)
+        run = _run_cells(task, folder, chosen)
     else:
         others = sharing.watched(folder, process)
         sharing.announce(folder, process, arguments.cells, commit())
         with sharing.heartbeats(folder, process):
             sharing.collect(folder, cells)
-            run = _run_cells(study, folder, config, problem, sharing.share(chosen, process), arguments)
+            run = _run_cells(task, folder, sharing.share(chosen, process))
             with run.listening():
                 sharing.gather(folder, chosen, others, run)
     done = len(studies.finished(folder, cells))
@@ -118,41 +132,32 @@ def _run(
     studies.merged(study, folder, config)
     studies.judged(study, folder)
     run.end()
+    sharing.delete_folders(folder)
     folder.write_json("manifest.json", folder.read_manifest() | {"end": now()})
     return True
 
 
-def _run_share(
-    study: Study,
-    folder: RunFolder,
-    config: Any,
-    problem: Any,
-    chosen: Sequence[Cell],
-    arguments: argparse.Namespace,
-    process: sharing.Process,
-    preset: str,
-) -> None:
+def _run_share(task: _Task, folder: RunFolder, preset: str) -> None:
     """Run the cells of a process other than the first, in a folder of its own."""
-    own = sharing.own_folder(folder, process, studies.new_manifest(study, preset, config), arguments.cells)
+    here = studies.new_manifest(task.study, preset, task.config)
+    own = sharing.own_folder(folder, task.process, here, task.arguments.cells)
     if own is None:
         print(f"the run in {folder.path} has ended")
         return
-    with locked(own.path), sharing.heartbeats(folder, process):
-        cells = sharing.unfinished(folder, sharing.share(chosen, process))
-        _run_cells(study, own, config, problem, cells, arguments)
+    with locked(own.path), sharing.heartbeats(folder, task.process):
+        _run_cells(task, own, sharing.unfinished(folder, sharing.share(task.chosen, task.process)))
 
 
-def _run_cells(
-    study: Study, folder: RunFolder, config: Any, problem: Any, chosen: Sequence[Cell], arguments: argparse.Namespace
-) -> Run:
-    """Run those of the chosen cells that are unfinished."""
+def _run_cells(task: _Task, folder: RunFolder, some: Sequence[Cell]) -> Run:
+    """Run some cells, without those that this folder has the results of."""
+    study, config, problem, _, arguments, _ = task
     cells = studies.cells_of(study, config)
     known = studies.finished(folder, cells)
     log = whole_log(known[cell][1] for cell in cells if cell in known)
     callbacks = (tensorboard(folder.path / "tensorboard"),) if arguments.tensorboard else ()
     every, minutes = arguments.checkpoint_every, arguments.minutes
     run = Run(folder, quiet=arguments.quiet, callbacks=callbacks, every=every, minutes=minutes, log=log)
-    todo, done = [cell for cell in chosen if cell not in known], len(known)
+    todo, done = [cell for cell in some if cell not in known], len(known)
     for cell in known:
         run.end(cell)  # a process may have been killed after storing a cell
     del known

@@ -162,7 +162,7 @@ def watched(main: RunFolder, of: Process) -> dict[int, "Heartbeat"]:
 
 
 def gather(folder: RunFolder, cells: Sequence[Cell], others: Mapping[int, "Heartbeat"], run: Run) -> None:
-    """Copy the cells of all other processes into the folder of the run, as they finish, and delete their folders.
+    """Copy the cells of all other processes into the folder of the run as they finish, until all processes have ended.
 
     Args:
         folder: the folder of the run.
@@ -181,7 +181,6 @@ def gather(folder: RunFolder, cells: Sequence[Cell], others: Mapping[int, "Heart
         owners = {owner[cell] for cell in cells if not is_finished(folder, cell)}
         run.check()
         if not owners and len(lost) == len(others):
-            shutil.rmtree(folder.path / "processes", ignore_errors=True)
             return
         if owners and owners <= lost.keys():
             names = ", ".join(map(str, sorted(owners)))
@@ -197,6 +196,11 @@ def collect(folder: RunFolder, cells: Sequence[Cell]) -> None:
     new = [part for part in parts if any(is_finished(part, cell) for cell in missing)]
     if new:
         studies.collect(folder, new, missing)
+
+
+def delete_folders(folder: RunFolder) -> None:
+    """Delete the folders of the other processes, whose cells are in the folder of the run."""
+    shutil.rmtree(folder.path / "processes", ignore_errors=True)
 
 
 class Heartbeat:

@@ -14,9 +14,9 @@ def in_precision(apply: Apply, dtype: Any = jnp.bfloat16) -> Apply:
     """The same network, computed in another type; parameters, gradients and losses stay in float32.
 
     Floating-point parameters and inputs are converted to `dtype`, and outputs back to float32. So the result can be
-    passed wherever `apply` can: to `training.fit`, to the algorithms of `evolution`, to `align`. In bfloat16 an
-    accelerator computes several times as fast, with sums of products in float32; a CPU is usually slower. A CNN with
-    batch normalisation takes its statistics in this type too.
+    passed wherever `apply` can: to `training.fit`, to the algorithms of `evolution`, to `align`. It is meant for
+    accelerators with units for such a type. Running statistics of batch normalisation are converted too, if they are
+    part of the parameters. On a CPU, XLA may leave out conversions to bfloat16 and back.
 
     Args:
         apply: the network, as `apply(params, x)` or with further arguments, such as a key for dropout.

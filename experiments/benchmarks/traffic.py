@@ -147,9 +147,7 @@ def communicated(text: str) -> dict[str, int]:
     The device's own part is counted too, both branches of a condition, and what is in a loop once.
     """
     if ASYNCHRONOUS.search(text):  # their results hold the operands too
-        raise NotImplementedError(
-            "a program with asynchronous collective operations, which programs for CPUs do not have"
-        )
+        raise ValueError("text: got asynchronous collective operations; expected the text of a program for CPUs")
     found: collections.Counter[str] = collections.Counter()
     for result, kind in RESULT.findall(text):
         for dtype, lengths in ARRAY.findall(result):

@@ -405,4 +405,5 @@ def test_dropout_that_is_active_is_named_with_what_to_do(key):
 
     params = {"w": jax.random.normal(key, (3, 5)), "out": jax.random.normal(key, (5, 2))}
     with pytest.warns(UserWarning, match="fixed by random_bits.*switch dropout off"):
-        ea.align(apply, params, params, jax.random.normal(key, (7, 3)))
+        out = ea.align(apply, params, params, jax.random.normal(key, (7, 3)))
+    assert out.permutations_a == {}

@@ -1,4 +1,4 @@
-"""Offspring are mended: statistics of normalisation, and means and deviations of every neuron."""
+"""Offspring are repaired: statistics of normalisation, and means and deviations of every neuron."""
 
 import flax.linen as nn
 import jax
@@ -63,8 +63,8 @@ def test_every_neuron_of_a_repaired_child_lies_between_its_parents_in_mean_and_d
     network = NETWORKS[name]
     a, b = parents(network)
     child = crossover.arithmetic(a, b, t)
-    mended = repair(network.apply, child, a, b, X, t)
-    before, after, of_a, of_b = (ends_of(network.apply, p) for p in (child, mended, a, b))
+    repaired = repair(network.apply, child, a, b, X, t)
+    before, after, of_a, of_b = (ends_of(network.apply, p) for p in (child, repaired, a, b))
     assert len(after) >= 2
     gap = lambda ends: max(
         np.abs(measure(end, axis=0) - ((1 - t) * measure(p, axis=0) + t * measure(q, axis=0))).max()
@@ -78,8 +78,8 @@ def test_every_neuron_of_a_repaired_child_lies_between_its_parents_in_mean_and_d
 def test_a_parent_is_repaired_to_itself():
     network = NETWORKS["vgg with batch norm"]
     a, b = parents(network)
-    mended = repair(network.apply, a, a, b, X, 0.0)
-    for p, q in zip(*map(jax.tree.leaves, (a, mended)), strict=True):
+    repaired = repair(network.apply, a, a, b, X, 0.0)
+    for p, q in zip(*map(jax.tree.leaves, (a, repaired)), strict=True):
         np.testing.assert_allclose(p, q, rtol=2e-3, atol=1e-4)
 
 
@@ -92,13 +92,13 @@ def test_statistics_become_those_of_the_network_on_the_inputs(name):
     network = NETWORKS[name]
     a, b = parents(network)
     child = crossover.arithmetic(a, b, 0.5)
-    mended = reestimate(network.apply, child, X)
+    repaired = reestimate(network.apply, child, X)
     expected, state = network.apply(child, X, train=True, mutable=["batch_stats"])
-    np.testing.assert_allclose(network.apply(mended, X), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(network.apply(repaired, X), expected, rtol=1e-3, atol=1e-3)
     assert np.abs(network.apply(child, X) - expected).max() > 0.01
-    for p, q in zip(*map(jax.tree.leaves, (child["params"], mended["params"])), strict=True):
+    for p, q in zip(*map(jax.tree.leaves, (child["params"], repaired["params"])), strict=True):
         np.testing.assert_array_equal(p, q)
-    old, now, found = (jax.tree.leaves(tree["batch_stats"]) for tree in (child, mended, state))
+    old, now, found = (jax.tree.leaves(tree["batch_stats"]) for tree in (child, repaired, state))
     for p, q, r in zip(old, now, found, strict=True):  # flax keeps 0.99 of the old
         np.testing.assert_allclose(0.99 * p + 0.01 * q, r, rtol=1e-3, atol=1e-4)
 

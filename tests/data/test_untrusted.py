@@ -85,7 +85,7 @@ def honest(small):
     return members
 
 
-def refused(load, *patterns):
+def assert_refused(load, *patterns):
     """Require that a call is refused in under a second and 100 MB, by an error that matches each of the patterns."""
     tracemalloc.start()
     begin = time.process_time()
@@ -123,7 +123,7 @@ def test_a_gzipped_idx_file_is_refused_early_if_it(case, tmp_path, write_mnist):
     content, pattern = IDX[case]
     write_mnist(tmp_path, end=".gz")
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
-    refused(lambda: data.load("mnist", data_dir=tmp_path), r"train-images-idx3-ubyte\.gz: got ", pattern)
+    assert_refused(lambda: data.load("mnist", data_dir=tmp_path), r"train-images-idx3-ubyte\.gz: got ", pattern)
 
 
 PIXELS = bytes(FEW * 6 * 5)
@@ -181,7 +181,7 @@ NPZ = {
 def test_an_npz_file_is_refused_early_if_an_array_is(case, small, tmp_path):
     member, pattern = NPZ[case]
     (tmp_path / "some.npz").write_bytes(zip_file(honest(small) | {"x_train.npy": member}))
-    refused(lambda: data.load("some", data_dir=tmp_path), r"some\.npz: got ", pattern)
+    assert_refused(lambda: data.load("some", data_dir=tmp_path), r"some\.npz: got ", pattern)
 
 
 def test_the_archives_that_these_tests_write_are_read_where_they_are_honest(small, tmp_path):
@@ -192,7 +192,7 @@ def test_the_archives_that_these_tests_write_are_read_where_they_are_honest(smal
 def test_an_npz_file_of_very_many_members_is_refused_before_they_are_listed(small, tmp_path):
     members = honest(small) | {f"{number}": Member() for number in range(90_000)}
     (tmp_path / "some.npz").write_bytes(zip_file(members))
-    refused(lambda: data.load("some", data_dir=tmp_path), r"some\.npz: got .*a table of members of \d+ bytes")
+    assert_refused(lambda: data.load("some", data_dir=tmp_path), r"some\.npz: got .*a table of members of \d+ bytes")
 
 
 MEASURED = """

@@ -375,3 +375,12 @@ def test_a_step_keeps_the_types_of_the_founders_state():
     second, _ = ga.step(jax.random.key(1), first, fitness)
     before, after = ([str(leaf.aval) for leaf in jax.tree.leaves(state)] for state in (first, second))
     assert before == after
+
+
+def test_as_many_members_at_once_as_fit_change_nothing_on_a_cpu(same, network, x, curve, draw):
+    found = []
+    for chunk in (1, "auto"):
+        ga = Neuroevolution(network.apply, size=6, crossover="arithmetic", alignment="mutual", probe=x, chunk=chunk)
+        state = ga.init(jax.random.key(0), draw)
+        found.append(run(ga, state, curve, jax.random.split(jax.random.key(1), 2)))
+    assert same(*found)
