@@ -161,8 +161,10 @@ def map(
             number that fits into the free memory of the device, by the compiler's estimate, which costs some
             compilations; where members run one after the other on a CPU, it is 1. Sums inside a member are rounded in
             another order in another chunk: pass a number where a run has to be repeated to the bit.
-        mesh: distributes the members over all axes of this mesh; each device maps its own part as above. A
+        mesh: distributes the members over the axes of this mesh; each device maps its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and truncated afterwards.
+            An axis named "batch" is left out: over it, functions that train or evaluate a network distribute the
+            samples of each batch, as you can in `fn` by `jax.lax.with_sharding_constraint(x, P("batch"))`.
 
     Returns:
         The results of `fn` with a leading axis; equal to `stack([fn(m) for m in unstack(population)])`.
@@ -195,7 +197,7 @@ def map(
         return fn(*args)
 
     def lift(args: tuple[PyTree, ...]) -> PyTree:
-        side_by_side = strategy == "vmap" or (strategy == "auto" and _platform(mesh) != "cpu")
+        side_by_side = strategy == "vmap" or (strategy == "auto" and _devices.platform(mesh) != "cpu")
         many = chunk
         if many == "auto":
             many = largest_chunk(member, args, _device(mesh)) if side_by_side or strategy == "scan" else 1
@@ -240,20 +242,12 @@ def _device(mesh: Mesh | None) -> Any:
     return device if isinstance(device, jax.Device) else jax.local_devices(backend=device)[0]
 
 
-def _platform(mesh: Mesh | None) -> str:
-    if mesh is not None:
-        return mesh.devices.flat[0].platform
-    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    return getattr(device, "platform", device) or jax.default_backend()
-
-
 def _distributed(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh: Mesh) -> PyTree:
-    padding = -count % mesh.size
+    axes = _devices.member_axes(mesh)
+    padding = -count % _devices.parts(mesh)
     if padding:
         index = jnp.minimum(jnp.arange(count + padding), count - 1)
         populations = take(populations, index)
-    spec = PartitionSpec(mesh.axis_names)
-    result = jax.shard_map(lift, mesh=_devices.automatic(mesh), in_specs=(spec,), out_specs=spec, check_vma=False)(
-        populations
-    )
+    layout = {"in_specs": (PartitionSpec(axes),), "out_specs": PartitionSpec(axes), "axis_names": set(axes)}
+    result = jax.shard_map(lift, mesh=_devices.automatic(mesh), check_vma=False, **layout)(populations)
     return take(result, slice(0, count)) if padding else result

@@ -22,7 +22,7 @@ def _traced_as_on_an_accelerator():
     """Functions are traced as where the default device is a GPU, and nothing is left of it for other tests."""
     jax.clear_caches()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ea.population, "_platform", lambda mesh: "gpu")
+        patch.setattr(ea.population._devices, "platform", lambda mesh: "gpu")
         yield
     jax.clear_caches()
 
@@ -70,7 +70,7 @@ def test_a_program_for_a_cpu_calls_the_host_for_large_assignments(name):
 
 def test_on_a_cpu_map_scans_and_for_an_accelerator_it_is_a_vmap(monkeypatch):
     def program(platform):
-        monkeypatch.setattr(ea.population, "_platform", lambda mesh: platform)
+        monkeypatch.setattr(ea.population._devices, "platform", lambda mesh: platform)
         return lowered("population.map", ("cuda",))
 
     assert "stablehlo.while" in program("cpu")

@@ -98,6 +98,16 @@ for mesh in meshes:
     keys = jax.random.split(jax.random.key(0), 5)
     draw = lambda key: jax.random.normal(key, (2,))
     np.testing.assert_array_equal(population.map(draw, keys, mesh=mesh), population.map(draw, keys))
+
+from jax.sharding import PartitionSpec as P
+mesh = jax.make_mesh((2, 2), ("members", "batch"))
+x = jnp.arange(30.0).reshape(5, 6)
+total = lambda v: jnp.sum(jnp.sin(jax.lax.with_sharding_constraint(v, P("batch"))))
+program = jax.jit(lambda x: population.map(total, x, mesh=mesh))
+np.testing.assert_allclose(program(x), np.sin(x).sum(axis=1), rtol=1e-6)
+assert "all-reduce" in program.lower(x).compile().as_text()  # of the halves of each sum
+placed = population.spread(x[:4], mesh)
+assert placed.sharding.spec == P(("members",)) and placed.addressable_shards[0].data.shape == (2, 6)
 """
 
 
@@ -198,7 +208,7 @@ def test_a_chunk_is_as_large_as_the_memory_allows(monkeypatch, free, least, most
 
 def test_a_chunk_is_chosen_in_a_program_and_for_functions_of_what_is_traced(monkeypatch):
     monkeypatch.setattr(_memory, "free_bytes", lambda device: 4e6)
-    monkeypatch.setattr(population, "_platform", lambda mesh: "gpu")
+    monkeypatch.setattr(population._devices, "platform", lambda mesh: "gpu")
     pop, keys = jnp.ones((50, 200)), jax.random.split(jax.random.key(0), 50)
 
     @jax.jit
@@ -217,3 +227,9 @@ def test_the_free_memory_of_a_device_is_less_than_that_of_a_large_machine():
 def test_another_word_for_a_chunk_is_refused(unchecked):
     with pytest.raises(ValueError, match="chunk: got 'Auto'; expected one of 'auto'"):
         population.map(lambda p: p["w"], POPULATION, chunk="Auto")
+
+
+def test_a_mesh_without_an_axis_for_members_is_refused():
+    mesh = jax.make_mesh((1,), ("batch",), devices=jax.devices()[:1])
+    with pytest.raises(ValueError, match=r"mesh: .*'batch' only.*make_mesh\(\(1, 1\), \(\"members\", \"batch\"\)\)"):
+        population.map(jnp.sin, jnp.ones(2), mesh=mesh)

@@ -5,6 +5,7 @@ pair, or a population of pairs with one more leading axis.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from functools import partial, reduce
 
@@ -267,13 +268,17 @@ def match(relations: Mapping[str, Relation], method: str | Method = "correlation
         return {}
     is_concrete = _checks.is_concrete(relations, method)
     by_host = is_concrete and by_assignment(method) and method.engine != "compiled"
+    found: dict[str, Partners] = {}
     with one_blas_thread() if is_concrete and method.within else contextlib.nullcontext():
-        found = _of_groups(_scores if by_host else _partners, method, relations)
+        for group, relation in relations.items():  # one after the other, so that few scores are in memory
+            alike = dataclasses.replace(relation, parent=None)  # groups of equal shapes have one program
+            if by_host:
+                scores, dead_x, dead_y = _of_group(_scores, method, alike)
+                found[group] = sides(one_to_one(scores, dead_x=dead_x, dead_y=dead_y, engine=method.engine))
+            else:
+                found[group] = _of_group(_partners, method, alike)
         if is_concrete and method.within:
             jax.block_until_ready(found)  # before LAPACK may use several threads again
-    if by_host:  # the host solves the assignments between two compiled programs
-        for group, (scores, dead_x, dead_y) in found.items():
-            found[group] = sides(one_to_one(scores, dead_x=dead_x, dead_y=dead_y, engine=method.engine))
     return _resolved(method, relations, found)
 
 
@@ -286,16 +291,14 @@ def _partners(method: Method, relation: Relation) -> Partners:
 
 
 @partial(jax.jit, static_argnums=0)
-def _of_groups(
-    fn: Callable[[Method, Relation], PyTree], method: Method, relations: dict[str, Relation]
-) -> dict[str, PyTree]:
-    """Apply a function to every relation; for a nested group, to the relation of every pair of outer neurons."""
+def _of_group(fn: Callable[[Method, Relation], PyTree], method: Method, relation: Relation) -> PyTree:
+    """Apply a function to a relation; for a nested group, to the relation of every pair of outer neurons."""
 
     def one(relation: Relation) -> PyTree:
         inside = blocks(relation)
         return lifted(inside.leading, partial(fn, method), inside)
 
-    return {group: lifted(relation.leading, one, relation) for group, relation in relations.items()}
+    return lifted(relation.leading, one, relation)
 
 
 @jax.jit

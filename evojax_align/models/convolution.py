@@ -5,10 +5,14 @@ many times slower than the same sums as matrix products: the filter gradient is 
 PADAWANN's MnistNet, and a forward pass four times. So all passes on a CPU are matrix products of patches of the images
 and filters, on as many images at a time as fit into the cache. The choice is made when a program is compiled for its
 platform.
+
+A convolution in which each member of a population has its own kernel becomes a grouped convolution under `vmap`. On an
+accelerator, one batched product of patches may be faster: the method "patches" (`experiments/benchmarks/accelerator.py`
+measures both).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import Any, TypeAlias
 
@@ -24,6 +28,9 @@ from evojax_align._types import Array, ArrayLike, Float
 PATCHES = 6 * 2**20
 """Bytes of patches at a time, which fit into the caches of two cores with the other data."""
 
+METHODS = ("auto", "native", "patches")
+ACCELERATORS = ("cuda", "rocm", "tpu")
+
 Pads: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """Zeros before and after, for height and width."""
 
@@ -35,6 +42,7 @@ def conv(
     strides: Sequence[int] = (1, 1),
     padding: str | Sequence[Sequence[int]] = "SAME",
     groups: int = 1,
+    method: str = "auto",
 ) -> Float[Array, "n out_height out_width features"]:
     """A 2-D convolution (correlation, as everywhere in deep learning) whose gradients are fast on a CPU.
 
@@ -50,6 +58,8 @@ def conv(
         strides: steps down and across.
         padding: "SAME", "VALID", or the zeros to add: ((above, below), (left, right)).
         groups: number of groups of channels and features, which are convolved separately.
+        method: "auto", products of patches on a CPU and the native operation on accelerators; "patches", products on
+            all platforms, on accelerators of all images at once; "native", the operation of XLA on all platforms.
 
     Returns:
         Feature maps, equal to `lax.conv_general_dilated(x, kernel, strides, padding,
@@ -70,6 +80,7 @@ def conv(
         if value.ndim != 4:
             raise _checks.bad(name, f"shape {value.shape}", f"four axes, {axes}", "A single image is x[None].")
     _checks.positive("groups", groups)
+    _checks.one_of("method", method, METHODS)
     if x.shape[3] != kernel.shape[2] * groups or kernel.shape[3] % groups:
         raise _checks.bad(
             "x, kernel, groups",
@@ -83,8 +94,10 @@ def conv(
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
     # `jax.export` may leave the number of images unknown, from which `_conv` computes the size of its chunks.
     known = all(isinstance(size, int) for size in x.shape)
-    function = _conv if groups == 1 and known else partial(_native, groups=groups)
-    return function(x.astype(dtype), kernel.astype(dtype), strides, pads)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+    if groups > 1 or not known or method == "native":
+        return _native(x, kernel, strides, pads, groups)
+    return _conv(x, kernel, strides, pads, method == "patches")
 
 
 def max_pool(
@@ -134,6 +147,7 @@ class Conv(nn.Module):
         strides: steps down and across.
         padding: "SAME", "VALID", or the zeros to add, as in `conv`.
         groups: as in `conv`.
+        method: as in `conv`.
         use_bias: whether to add a bias to each feature.
         kernel_init: initializer of the filters.
         bias_init: initializer of the biases.
@@ -152,6 +166,7 @@ class Conv(nn.Module):
     strides: Sequence[int] = (1, 1)
     padding: str | Sequence[Sequence[int]] = "SAME"
     groups: int = 1
+    method: str = "auto"
     use_bias: bool = True
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
@@ -166,7 +181,7 @@ class Conv(nn.Module):
         channels = jnp.shape(x)[-1] // self.groups
         kernel = self.param("kernel", self.kernel_init, (*window, channels, self.features))
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        y = conv(x, kernel, strides=self.strides, padding=self.padding, groups=self.groups)
+        y = conv(x, kernel, strides=self.strides, padding=self.padding, groups=self.groups, method=self.method)
         if not self.use_bias:
             return y
         bias = self.param("bias", self.bias_init, (self.features,))
@@ -208,19 +223,21 @@ def _native(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, group
     return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=layout, feature_group_count=groups)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    return _forward(x, kernel, strides, pads)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _conv(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, products: bool) -> Array:
+    return _forward(x, kernel, strides, pads, products)[0]
 
 
-def _forward(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> tuple[Array, tuple[Array, Array]]:
-    cpu, default = (partial(way, strides=strides, pads=pads) for way in (_product, _native))
-    return lax.platform_dependent(x, kernel, cpu=cpu, default=default), (x, kernel)
+def _forward(
+    x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, products: bool
+) -> tuple[Array, tuple[Array, Array]]:
+    native = partial(_native, strides=strides, pads=pads)
+    return _by_platform(_product, native, strides, pads, products, x, kernel), (x, kernel)
 
 
-def _backward(strides: tuple[int, int], pads: Pads, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-
+def _backward(
+    strides: tuple[int, int], pads: Pads, products: bool, saved: tuple[Array, Array], gradient: Array
+) -> tuple[Array, Array]:
     def native_of_x(x: Array, kernel: Array, gradient: Array) -> Array:
         return jax.linear_transpose(lambda x: _native(x, kernel, strides, pads), x)(gradient)[0]
 
@@ -228,18 +245,30 @@ def _backward(strides: tuple[int, int], pads: Pads, saved: tuple[Array, Array], 
         return jax.linear_transpose(lambda kernel: _native(x, kernel, strides, pads), kernel)(gradient)[0]
 
     # Two separate choices, so that the compiler can remove an unused one: a first layer needs no input gradient.
-    of_x = partial(_gradient_of_x, strides=strides, pads=pads)
-    of_kernel = partial(_gradient_of_kernel, strides=strides, pads=pads)
-    return (
-        lax.platform_dependent(x, kernel, gradient, cpu=of_x, default=native_of_x),
-        lax.platform_dependent(x, kernel, gradient, cpu=of_kernel, default=native_of_kernel),
-    )
+    ways = (_gradient_of_x, native_of_x), (_gradient_of_kernel, native_of_kernel)
+    of_x, of_kernel = (_by_platform(*way, strides, pads, products, *saved, gradient) for way in ways)
+    return of_x, of_kernel
+
+
+def _by_platform(
+    way: Callable[..., Array],
+    native: Callable[..., Array],
+    strides: tuple[int, int],
+    pads: Pads,
+    products: bool,
+    *arrays: Array,
+) -> Array:
+    """Products of patches on a CPU, in chunks that fit into its cache; on accelerators the native operation, or with
+    `products` one product of all patches."""
+    cpu, whole = (partial(way, strides=strides, pads=pads, most=most) for most in (PATCHES, None))
+    others = dict.fromkeys(ACCELERATORS, whole) if products else {}
+    return lax.platform_dependent(*arrays, cpu=cpu, **others, default=native)  # the default is what symmetry reads
 
 
 _conv.defvjp(_forward, _backward)
 
 
-def _product(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
+def _product(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, most: int | None) -> Array:
     """The convolution as a product of patches and filters."""
     matrix = kernel.reshape(-1, kernel.shape[3])
 
@@ -247,11 +276,15 @@ def _product(x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> A
         patches = _patches(x, kernel.shape[:2], strides, pads)
         return lax.dot_general(patches, matrix, (((3,), (0,)), ((), ())))
 
-    parts = lax.map(of_images, _split(x, x, kernel, strides, pads))
+    if most is None:
+        return of_images(x)
+    parts = lax.map(of_images, _split(x, x, kernel, strides, pads, most))
     return parts.reshape(x.shape[0], *parts.shape[2:])
 
 
-def _gradient_of_x(x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads) -> Array:
+def _gradient_of_x(
+    x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads, most: int | None
+) -> Array:
     """Products of gradients and filters, with each patch added at its position."""
     matrix = kernel.reshape(-1, kernel.shape[3])
     wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -262,10 +295,14 @@ def _gradient_of_x(x: Array, kernel: Array, gradient: Array, strides: tuple[int,
         cut = partial(_patches, window=kernel.shape[:2], strides=strides, pads=pads)
         return jax.linear_transpose(cut, images)(patches)[0].astype(x.dtype)
 
-    return lax.map(of_images, _split(gradient, x, kernel, strides, pads)).reshape(x.shape)
+    if most is None:
+        return of_images(gradient)
+    return lax.map(of_images, _split(gradient, x, kernel, strides, pads, most)).reshape(x.shape)
 
 
-def _gradient_of_kernel(x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads) -> Array:
+def _gradient_of_kernel(
+    x: Array, kernel: Array, gradient: Array, strides: tuple[int, int], pads: Pads, most: int | None
+) -> Array:
     """Products of patches and gradients, summed over images."""
     inputs, features = math.prod(kernel.shape[:3]), kernel.shape[3]
     wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -278,8 +315,12 @@ def _gradient_of_kernel(x: Array, kernel: Array, gradient: Array, strides: tuple
         turned = lax.optimization_barrier(operands[0].T)
         return total + lax.dot(turned, operands[1], preferred_element_type=wide), None
 
-    parts = _split(x, x, kernel, strides, pads), _split(gradient, x, kernel, strides, pads)
-    total, _ = lax.scan(add, jnp.zeros(sorted((inputs, features)), wide), parts)
+    zero = jnp.zeros(sorted((inputs, features)), wide)
+    if most is None:
+        total, _ = add(zero, (x, gradient))
+    else:
+        first, second = (_split(images, x, kernel, strides, pads, most) for images in (x, gradient))
+        total, _ = lax.scan(add, zero, (first, second))
     total = total if inputs <= features else total.T
     return total.reshape(kernel.shape).astype(kernel.dtype)
 
@@ -297,12 +338,12 @@ def _patches(x: Array, window: Sequence[int], strides: tuple[int, int], pads: Pa
     return lax.concatenate(cuts, dimension=3)
 
 
-def _split(images: Array, x: Array, kernel: Array, strides: tuple[int, int], pads: Pads) -> Array:
-    """Images in equal chunks of at most the size that `PATCHES` allows: [chunks, images in a chunk, ...]."""
+def _split(images: Array, x: Array, kernel: Array, strides: tuple[int, int], pads: Pads, most: int) -> Array:
+    """Images in equal chunks whose patches take at most so many bytes: [chunks, images in a chunk, ...]."""
     patches = jax.eval_shape(partial(_patches, window=kernel.shape[:2], strides=strides, pads=pads), x)
     count = images.shape[0]
-    most = min(count, PATCHES * count // max(1, patches.size * x.dtype.itemsize))
-    size = next((size for size in range(most, 0, -1) if count % size == 0), 1)
+    largest = min(count, most * count // max(1, patches.size * x.dtype.itemsize))
+    size = next((size for size in range(largest, 0, -1) if count % size == 0), 1)
     return images.reshape(count // size, size, *images.shape[1:])
 
 

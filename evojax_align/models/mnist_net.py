@@ -22,6 +22,7 @@ class MnistNet(nn.Module):
         widths: channels of the two convolutions, and units of the dense layer.
         classes: number of logits.
         dropout: probability of dropping a value after the pooling, and a unit of the dense layer.
+        method: how convolutions are computed (see `conv`).
 
     Example:
         >>> import jax, jax.numpy as jnp, evojax_align as ea
@@ -34,6 +35,7 @@ class MnistNet(nn.Module):
     widths: Sequence[int] = (32, 64, 128)
     classes: int = 10
     dropout: Sequence[float] = (0.25, 0.5)
+    method: str = "auto"
 
     @nn.compact
     def __call__(
@@ -43,7 +45,8 @@ class MnistNet(nn.Module):
         x = with_channels(x)
         for number, width in enumerate(self.widths[:2]):
             draw = within_fan_in(9 * x.shape[-1])
-            conv = Conv(width, (3, 3), padding="VALID", kernel_init=draw, bias_init=draw, name=f"conv_{number}")
+            settings = {"padding": "VALID", "kernel_init": draw, "bias_init": draw, "method": self.method}
+            conv = Conv(width, (3, 3), **settings, name=f"conv_{number}")
             x = nn.relu(conv(x))
         x = jnp.reshape(max_pool(x, (2, 2)), (x.shape[0], -1))
         first, second = (None, None) if key is None else jax.random.split(key)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from evojax_align import _checks
+from evojax_align import _checks, _devices
 from evojax_align._compiling import watch
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Float, Loss, Metrics, PRNGKey, PyTree
@@ -100,7 +100,7 @@ def epoch(
 
     def body(state: tuple[PyTree, PyTree], batch: tuple) -> tuple[tuple[PyTree, PyTree], Score]:
         index, of_sample, *noise = batch
-        inputs, targets = taken((x, y), index)
+        (inputs, targets), of_sample = _devices.split((taken((x, y), index), of_sample))
         settings = {"weights": of_sample, "masks": masks, "key": noise[0] if noise else None}
         settings |= {"loss": loss, "metrics": metrics}
         params, opt_state, found = step(apply, *state, inputs, targets, optimizer, **settings)

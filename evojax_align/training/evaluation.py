@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from evojax_align import population
+from evojax_align import _devices, population
 from evojax_align._types import Apply, Array, ArrayLike, Float, Loss, Metrics, PyTree
 from evojax_align.training._checking import check_data
 from evojax_align.training.scoring import (
@@ -70,7 +70,7 @@ def _evaluate(
     check_data("x, y", lambda params, x: applied(params, x)[0], params, x, y, loss, metrics, chunk=chunk)
 
     def totals(part: tuple[PyTree, PyTree], weights: Array) -> dict[str, Array]:
-        inputs, targets = part
+        (inputs, targets), weights = _devices.split((part, weights))
         outputs, failed = applied(params, inputs)
         found = measures(outputs, targets, loss=loss, metrics=metrics)
         found = {name: jnp.where(failed, jnp.nan, values) for name, values in found.items()}

@@ -12,7 +12,7 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
-from evojax_align import _checks, population
+from evojax_align import _checks, _devices, population
 from evojax_align._tree import masked
 from evojax_align._types import Apply, Array, Bool, Float, Int, Key, Loss, Metrics, PRNGKey, PyTree
 from evojax_align.training._checking import check_masks
@@ -156,9 +156,13 @@ def step_epoch(
 ) -> Member:
     """Train every member for one more epoch, in one compiled call: the step that `fit` repeats.
 
-    The buffers of the given members are donated. With `some_idle`, members whose `active` is False are not changed,
-    which takes no time on a CPU, so that one compiled program can be used for populations of several sizes. All other
-    arguments are those of `fit`.
+    The buffers of the given members are donated. With `some_idle`, members whose `active` is False are not changed, so
+    that one compiled program can be used for populations of several sizes. All other arguments are those of `fit`.
+
+    Members that are not active take no time on a CPU. On an accelerator all members are trained at once; as soon as at
+    most half of them are active, only so many are trained, by a program that is compiled for this number. So there is
+    one program for all, one for half, one for a quarter, and so on. Under a trace, and on devices of several processes,
+    all are trained.
 
     Returns:
         The members after the epoch.
@@ -181,7 +185,24 @@ def step_epoch(
     if mesh is not None:
         members = population.spread(members, mesh)
     settings = batch_size, patience, shuffle, some_idle, noisy, mesh, loss, tuple((metrics or {}).items())
-    return _step_epoch(apply, optimizer, members, x, y, validation, *settings)
+    few = _active_ones(members, mesh) if some_idle or patience is not None else None
+    if few is None:
+        return _step_epoch(apply, optimizer, members, x, y, validation, *settings)
+    some = _step_epoch(apply, optimizer, population.take(members, few), x, y, validation, *settings)
+    found = jax.tree.map(lambda old, new: old.at[few].set(new), members, some)
+    return found if mesh is None else population.spread(found, mesh)
+
+
+def _active_ones(members: Member, mesh: Mesh | None) -> np.ndarray | None:
+    """The indices of the active members, filled up to a half, a quarter, ... of all; None to train all of them."""
+    if _devices.platform(mesh) == "cpu" or not _checks.is_concrete(members) or jax.process_count() > 1:
+        return None
+    active, multiple = np.asarray(members.active), 1 if mesh is None else _devices.parts(mesh)
+    count = active.size
+    while count > 1 and -(-count // 2) >= active.sum():
+        count = -(-count // 2)
+    count = -(-count // multiple) * multiple
+    return None if count >= active.size else np.argsort(~active, kind="stable")[:count]
 
 
 def finish(members: Member) -> tuple[PyTree, History]:

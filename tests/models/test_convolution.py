@@ -68,6 +68,35 @@ def test_the_value_and_both_gradients_are_the_native_ones(images, filters, strid
     assert_near(jax.jit(partial(value_and_gradients, ours))(x, kernel), expected)
 
 
+def test_one_product_of_all_patches_gives_the_same(key, monkeypatch):
+    monkeypatch.setattr("evojax_align.models.convolution.PATCHES", None)  # as on an accelerator
+    x, kernels = draw(key, (4, 8, 9, 3), (5, 3, 3, 3, 4))
+    for strides in ((1, 1), (2, 1)):
+        ours, theirs = partial(models.conv, strides=strides), partial(native, strides=strides)
+        assert_near(value_and_gradients(ours, x, kernels[0]), value_and_gradients(theirs, x, kernels[0]))
+        of_members = jax.vmap(lambda kernel, ours=ours: ours(x, kernel))(kernels)
+        assert_near(of_members, jnp.stack([theirs(x, kernel) for kernel in kernels]))
+
+
+@pytest.mark.parametrize(
+    ("method", "platform", "convolutions", "products"),
+    [("patches", "cuda", 0, 3), ("patches", "tpu", 0, 3), ("native", "cpu", 3, 0), ("native", "cuda", 3, 0)],
+)
+def test_the_method_decides_how_a_convolution_is_computed(method, platform, convolutions, products, small):
+    x, kernel = small
+    run = jax.jit(jax.vmap(partial(value_and_gradients, partial(models.conv, method=method)), (None, 0)))
+    text = run.trace(x, kernel[None]).lower(lowering_platforms=(platform,)).as_text()
+    assert (text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")) == (convolutions, products)
+
+
+def test_the_symmetry_of_a_network_does_not_depend_on_the_method(key):
+    x = jax.random.normal(key, (2, 12, 12, 1))
+    networks = [models.MnistNet((4, 6, 8), method=method) for method in ("auto", "native", "patches")]
+    params = networks[0].init(key, x)
+    found = [symmetry.infer(network.apply, params, x) for network in networks]
+    assert found[0].groups and found[0] == found[1] == found[2]
+
+
 @pytest.fixture
 def small(key):
     return draw(key, (6, 5, 6, 2), (3, 3, 2, 4))

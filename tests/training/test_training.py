@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -135,6 +139,63 @@ def test_members_shared_out_over_a_mesh_train_alike(network, task, key):
     shared, same = training.fit(apply, pop, task, ADAM, mesh=jax.make_mesh((1,), ("members",)), **settings)
     chex.assert_trees_all_close(plain, shared, atol=1e-6)
     chex.assert_trees_all_close(history, same, atol=1e-6)
+
+
+BATCHES = """
+import jax, jax.numpy as jnp, numpy as np, optax, chex
+import evojax_align as ea
+from evojax_align import training
+network, adam = ea.models.MLP((8,), 3), optax.adam(1e-2)
+x, y = jax.random.normal(jax.random.key(0), (50, 4)), jnp.arange(50) % 3
+pop = ea.population.init(lambda key: network.init(key, x), jax.random.key(1), 3)
+settings = {"epochs": 3, "batch_size": 16, "key": jax.random.key(2), "validation": (x, y), "patience": 2}
+plain = training.fit(network.apply, pop, (x, y), adam, **settings)
+mesh = jax.make_mesh((2, 2), ("members", "batch"))
+split = training.fit(network.apply, pop, (x, y), adam, mesh=mesh, **settings)
+chex.assert_trees_all_close(plain, split, atol=1e-5)
+shapes = jax.eval_shape(lambda: training.init(pop, adam, epochs=3, key=jax.random.key(2)))
+step = lambda members: training.step_epoch(network.apply, members, (x, y), adam, batch_size=16, mesh=mesh)
+text = jax.jit(step).lower(shapes).compile().as_text()
+assert "f32[8,4]" in text and "f32[16,4]" not in text  # a device has half of each batch of 16 samples
+assert "all-reduce" in text
+"""
+
+
+@pytest.mark.slow
+def test_the_samples_of_a_batch_are_shared_out_over_the_axis_of_that_name():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    env, command = dict(os.environ, XLA_FLAGS=flags, JAX_PLATFORMS="cpu"), [sys.executable, "-c", BATCHES]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_on_an_accelerator_members_that_have_stopped_are_not_trained(network, task, key, monkeypatch):
+    apply, init = network
+    pop = ea.population.init(init, key, 6)
+    steps, sizes = training.members._step_epoch, []
+    monkeypatch.setattr(
+        training.members, "_step_epoch", lambda *args: sizes.append(len(args[2].active)) or steps(*args)
+    )
+
+    def trained(count):
+        members = training.init(pop, ADAM, epochs=2, key=key).replace(active=jnp.arange(6) >= 6 - count)
+        for _ in range(2):
+            members = training.step_epoch(apply, members, task, ADAM, batch_size=20, some_idle=True)
+        return members
+
+    expected = {count: trained(count) for count in (6, 4, 3, 2, 1)}
+    assert sizes == [6] * 10
+    sizes.clear()
+    jax.clear_caches()
+    monkeypatch.setattr(ea.population._devices, "platform", lambda mesh: "gpu")
+    for count, members in expected.items():
+        found = trained(count)
+        assert bool((found.key == members.key).all())
+        plain = [dict(vars(of), key=None) for of in (found, members)]  # keys cannot be subtracted
+        chex.assert_trees_all_close(*plain, atol=1e-5)
+    assert sizes == [6, 6, 6, 6, 3, 3, 2, 2, 1, 1]
+    jax.clear_caches()
 
 
 @pytest.mark.slow

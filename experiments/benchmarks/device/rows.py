@@ -316,11 +316,11 @@ def synthesis(scale: Scale) -> Callable[[], Any]:
 
 
 def convolution(scale: Scale) -> list[Row]:
-    """A training step of many CNNs: with vmap their convolutions become grouped ones."""
+    """A training step of many CNNs: with vmap their convolutions become grouped ones, or one product of patches."""
     members, count, widths = scale.convolutional
-    network = ea.models.MnistNet(widths)
 
-    def prepare(strategy: str) -> Callable[[], Any]:
+    def prepare(strategy: str, method: str) -> Callable[[], Any]:
+        network = ea.models.MnistNet(widths, method=method)
         x, y = samples(count, (28, 28, 1))
         pop = networks(network, members, (28, 28, 1))
 
@@ -331,10 +331,14 @@ def convolution(scale: Scale) -> list[Row]:
         return lambda: run(pop)
 
     name = f"a training step of {members} CNNs on {count} images"
-    ways = {"scan": "scanned", "vmap": "grouped (vmap)"}
+    ways = {
+        "scanned": ("scan", "native"),
+        "grouped (vmap)": ("vmap", "native"),
+        "products of patches (vmap)": ("vmap", "patches"),
+    }
     return [
-        Row(f"{name}, {how}", f"convolution, {strategy}", members * count, "samples", partial(prepare, strategy))
-        for strategy, how in ways.items()
+        Row(f"{name}, {how}", f"convolution, {how}", members * count, "samples", partial(prepare, *way))
+        for how, way in ways.items()
     ]
 
 
