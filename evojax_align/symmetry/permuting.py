@@ -75,6 +75,8 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
         _check_index(spec, group, index)
     on_host = _checks.on_host((params, dict(indices)))  # NumPy needs no compilation
     given = {group: np.asarray(index) for group, index in indices.items()} if on_host else indices
+    if on_host:  # leaves whose groups keep their order are not copied
+        given = {group: index for group, index in given.items() if np.any(index != np.arange(index.shape[-1]))}
 
     def gather(path: tuple[Any, ...], leaf: Any) -> Any:
         name = _checks.path_string(path)
