@@ -3,6 +3,7 @@
 python -m experiments.recompute                                # every claim and table of every stored run
 python -m experiments.recompute mating --cells 2               # and two cells of each run of a study, run again
 python -m experiments.recompute safe_crossover/small-clean-mnist --cells 1 --data-dir DIR
+python -m experiments.recompute padawann --write               # after a change of claims or tables: store them anew
 """
 
 import argparse
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", default="", help="STUDY or STUDY/RUN; by default all")
     parser.add_argument("--cells", type=int, default=0, help="how many cells of each run are run again")
     parser.add_argument("--data-dir", help="folder with data sets")
+    parser.add_argument("--write", action="store_true", help="store the claims and tables that follow from the arrays")
     parser.add_argument("--folder", type=Path, default=stored.HERE, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     try:
@@ -53,19 +55,23 @@ def checked(name: str, run: Kept, arguments: argparse.Namespace) -> bool:
     if not path.is_file():
         print(f"{name}/{run.name}: arrays not kept")
         return True
-    right = judged_again(name, run, path)
+    right = judged_again(name, run, path, write=arguments.write)
     if arguments.cells:
         right &= run_again(name, run, path, arguments.cells, arguments.data_dir)
     return right
 
 
-def judged_again(name: str, run: Kept, path: Path) -> bool:
-    """Whether claims and tables follow from the stored arrays."""
+def judged_again(name: str, run: Kept, path: Path, *, write: bool = False) -> bool:
+    """Whether claims and tables follow from the stored arrays; with `write`, those that follow are stored."""
     found = json.loads(json.dumps(stored.study_of(name).judge(read_arrays(path), run.record)))
     different = list(differences(found, run.results, ""))
     claims, tables = len(found["claims"]), len(found["tables"])
     if different:
         print(f"{name}/{run.name}: {len(different)} differences, the first: {different[0]}")
+        if write:
+            (path.parent / f"{run.name}.json").write_text(json.dumps(found, indent=1) + "\n")
+            print(f"{name}/{run.name}: stored anew; run `python -m experiments.store` to write the pages")
+            return True
     else:
         print(f"{name}/{run.name}: {claims} claims and {tables} tables follow from the stored arrays")
     return not different
@@ -76,7 +82,9 @@ def differences(x: Any, y: Any, where: str) -> Iterator[str]:
     if isinstance(x, Mapping) and isinstance(y, Mapping):
         for key in [*x, *(key for key in y if key not in x)]:
             yield from differences(x.get(key), y.get(key), f"{where}/{key}")
-    elif isinstance(x, list) and isinstance(y, list) and len(x) == len(y):
+    elif isinstance(x, list) and isinstance(y, list) and len(x) != len(y):
+        yield f"{where}: {len(x)} entries now, {len(y)} stored"
+    elif isinstance(x, list) and isinstance(y, list):
         for number, (one, other) in enumerate(zip(x, y, strict=True)):
             yield from differences(one, other, f"{where}/{number}")
     elif isinstance(x, int | float) and isinstance(y, int | float):

@@ -10,6 +10,7 @@ from evojax_align._types import Array, ArrayLike, Bool, Float, Int, PRNGKey, PyT
 from evojax_align.pruning.synapses import Synapses, settled
 
 AMONG = ("all", "living")
+LAYERS = ("every", "one")
 
 
 def keep_largest(synapses: Synapses, masks: PyTree, scores: PyTree, count: Int[ArrayLike, ""] | int) -> PyTree:
@@ -124,6 +125,7 @@ def lose(
     *,
     among: str = "all",
     whole_clusters: bool = False,
+    layers: str = "every",
 ) -> PyTree:
     """One step of random pruning: a fraction of the synapses is drawn, and the drawn ones are pruned.
 
@@ -134,7 +136,8 @@ def lose(
         share: fraction that is drawn over all layers together, rounded to a number of synapses.
         among: "all" draws among all synapses, so that fewer and fewer living ones are pruned; "living" draws only
             among the living ones.
-        whole_clusters: whether to draw whole clusters: in every layer this fraction of them, rounded.
+        whole_clusters: whether to draw whole clusters: this fraction of those of a layer, rounded.
+        layers: with whole clusters, "every" layer loses some, or "one" that is drawn.
 
     Returns:
         Masks. With "living", exactly the drawn number of synapses is pruned.
@@ -152,6 +155,7 @@ def lose(
     """
     key = _checks.key("key", key)
     _checks.one_of("among", among, AMONG)
+    check_layers(layers, whole_clusters)
     if not 0 <= share <= 1:
         raise _checks.bad("share", share, "a number from 0 to 1", "The authors use 0.025.")
     alive = synapses.of(masks)
@@ -159,6 +163,9 @@ def lose(
         units = {path: jnp.any(mask, axis=synapses.within(mask)) for path, mask in alive.items()}
         lots = uniforms(key, units)
         gone = {path: largest(lots[path], *_drawn_from(units[path], share, among)) for path in units}
+        if layers == "one":
+            drawn = jax.random.randint(jax.random.fold_in(key, len(gone)), (), 0, len(gone))
+            gone = {path: of & (drawn == number) for number, (path, of) in enumerate(gone.items())}
         gone = {path: synapses.along(gone[path], mask) for path, mask in alive.items()}
     else:
         flat = jnp.concatenate([jnp.ravel(mask) for mask in alive.values()])
@@ -168,6 +175,14 @@ def lose(
         places = {path: places[path].reshape(mask.shape) for path, mask in alive.items()}
         gone = largest_together(uniforms(key, alive), places, count)
     return with_leaves(masks, {path: mask & ~gone[path] for path, mask in alive.items()})
+
+
+def check_layers(layers: str, whole_clusters: bool) -> None:
+    """Raise an error for an unknown rule, and for one without whole clusters."""
+    _checks.one_of("layers", layers, LAYERS)
+    if layers == "one" and not whole_clusters:
+        fix = "Single synapses are drawn over all layers together: leave it out, or pass whole_clusters=True."
+        raise _checks.bad("layers", "'one' without whole clusters", "'every'", fix)
 
 
 def _drawn_from(alive: Bool[Array, " n"], share: float, among: str) -> tuple[Array, Array]:

@@ -8,10 +8,11 @@ from evojax_align import _checks
 MODES = {
     "clean": "as the thesis's text, but each trial has its own trained network, and shared values are chosen on "
     "training images",
-    "text": "as the thesis's text: all trials start from one network, and shared values are chosen on test images",
-    "code": "as in its code: children have one parent (except in populations named after a crossover, which there has "
-    "no effect), one member of the first generation is not pruned, letters are transposed, and repeated transfer "
-    "learning continues from the repetition before",
+    "text": "as the thesis's text: all trials start from one network, shared values are chosen on test images, "
+    "one-point crossover cuts between layers, and whole clusters die in one layer a step",
+    "code": "as in its code: as text, but children have one parent (except in populations named after a crossover, "
+    "which there has no effect), one member of the first generation is not pruned, letters are transposed, and repeated "
+    "transfer learning continues from the repetition before",
 }
 
 
@@ -42,7 +43,8 @@ class Config:
         transferred: number of training images of each data set for transfer learning; 0 for all.
         transfers: number of repetitions of transfer learning; 0 for none.
         chunk: images evaluated at a time; fewer take less memory on a GPU.
-        mapping: for the variant "mapping given", the output of each class of the second task, by visual similarity.
+        mapping: for the variant "mapping given", the output of each class of the second task, by visual similarity as
+            we see it: the thesis shows its own in a figure only.
     """
 
     dataset: str = "digits"
@@ -232,7 +234,7 @@ PRESETS = {
     "short": (
         Config(
             others=("notmnist", "fashion_mnist"),
-            variants=NAMES[:5],
+            variants=(*NAMES[:5], "mapping optimised"),
             trials=8,
             widths=(4, 8, 32),
             tested=2000,
@@ -254,7 +256,7 @@ PRESETS = {
 }
 COSTS = {
     "demo": "a small network on digits and drawn letters, 8 generations, 8 trials of 5 populations; 90 s on 2 cores",
-    "short": "a network of 37 000 synapses on MNIST, 27 generations, 8 trials of 5 populations; about 20 min",
+    "short": "a network of 37 000 synapses on MNIST, 27 generations, 8 trials of 6 populations; about 25 min",
     "small": "the thesis's network, 60 images per class, 10 generations, 3 trials; about 12 min per population",
     "paper": "as in the thesis, 700 images per class, 50 generations, 10 trials; for a GPU",
 }

@@ -94,6 +94,9 @@ class Problem:
             one = module.init(jax.random.key(0), self.image)
             spec = ea.symmetry.infer(module.apply, one, self.image)
             settings |= {"genes": ea.crossover.neuron_genes(one, spec=spec), "crossover": "uniform"}
+        if self.config.mode != "clean":
+            settings |= {"layers": "one"} if settings.get("whole_clusters") else {}
+            settings |= {"between": "layers"} if settings.get("crossover", "one_point") == "one_point" else {}
         return Padawann(module.apply, synapses, **settings)
 
     @cached_property

@@ -119,6 +119,8 @@ def test_every_claim_follows_from_the_stored_arrays_or_is_told(folder, capsys):
     np.savez_compressed(path, at=at[::-1])
     assert recompute.main(check) == 1
     assert "differences, the first: /claims/0/" in capsys.readouterr().out
+    assert recompute.main(["--write", *check]) == 0 and "stored anew" in capsys.readouterr().out
+    assert recompute.main(check) == 0 and "tables follow from the stored arrays" in capsys.readouterr().out
     path.unlink()
     assert recompute.main(check) == 0 and "arrays not kept" in capsys.readouterr().out
     assert recompute.main(["nothing", *check]) == 2

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from evojax_align import pruning
+from evojax_align import models, pruning
 
 PARAMS = {
     "a": {"kernel": jnp.array([[1.0, -2.0], [0.5, 2.0]]), "bias": jnp.array([9.0, 9.0])},
@@ -127,6 +127,40 @@ def test_whole_clusters_die_in_every_layer_by_its_own_rounded_share():
     assert once["a"]["bias"].all()
     twice = pruning.lose(jax.random.key(1), WIDE, once, 0.1, whole_clusters=True, among="living")
     assert pruning.census(WIDE, twice).clusters.tolist() == [16, 5]
+
+
+def test_whole_clusters_of_one_layer_that_is_drawn():
+    lost = []
+    for seed in range(40):
+        once = pruning.lose(jax.random.key(seed), WIDE, ALL, 0.2, whole_clusters=True, layers="one")
+        lost.append(tuple((np.array([20, 5]) - np.asarray(pruning.census(WIDE, once).clusters)).tolist()))
+    assert set(lost) == {(4, 0), (0, 1)}
+    assert 10 <= lost.count((4, 0)) <= 30
+
+
+@pytest.mark.slow
+def test_the_programs_rule_for_whole_clusters_leaves_as_many_synapses_as_the_thesis_has():
+    """51 steps without selection: the thesis has 855 915 synapses; if every layer loses clusters, far fewer remain."""
+    shapes = jax.eval_shape(models.MnistNet().init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    synapses, masks = pruning.find(shapes), pruning.full_masks(shapes)
+
+    def left(layers, key):
+        rule = {"whole_clusters": True, "layers": layers}
+        lose = lambda number, m: pruning.lose(jax.random.fold_in(key, number), synapses, m, 0.025, **rule)
+        return pruning.total(synapses, jax.lax.fori_loop(0, 51, lose, masks))
+
+    mean = {
+        layers: np.mean([int(jax.jit(functools.partial(left, layers))(jax.random.key(seed))) for seed in range(8)])
+        for layers in ("every", "one")
+    }
+    assert 300_000 < mean["every"] < 420_000
+    assert 830_000 < mean["one"] < 950_000
+
+
+def test_a_single_layer_is_drawn_with_whole_clusters_only(unchecked):
+    for layers, complaint in (("one", "whole_clusters=True"), ("two", "'every'")):
+        with pytest.raises(ValueError, match=complaint):
+            pruning.lose(jax.random.key(0), WIDE, ALL, 0.1, layers=layers)
 
 
 @pytest.mark.slow

@@ -20,12 +20,13 @@ from evojax_align._devices import laid_out, whole
 from evojax_align._tree import masked, with_leaves
 from evojax_align._types import Apply, Array, Bool, Float, Loss, PRNGKey, PyTree
 from evojax_align.crossover import Genes, mix
+from evojax_align.crossover.one_point import PLACES
 from evojax_align.evolution.fitness import JOINT, joint
 from evojax_align.evolution.padawann.records import PadawannInfo, PadawannOffspring, PadawannState, Topology
 from evojax_align.evolution.selection import best, failed_last, tournaments
 from evojax_align.pruning import Rollouts, Synapses, Task, at_value, full_masks, lose, rollouts, total
 from evojax_align.pruning.agnostic import BIASES
-from evojax_align.pruning.choosing import AMONG
+from evojax_align.pruning.choosing import AMONG, check_layers
 from evojax_align.training._checking import check_data, check_masks
 from evojax_align.training.scoring import CHUNK
 
@@ -46,16 +47,19 @@ class Padawann:
         size: number of members.
         values: the values of the shared weight at which a network is evaluated.
         biases: "kept" for unchanged biases, or "shared" to multiply them like the weights (see `pruning.at_value`).
-        share: fraction of the synapses that a child loses (see `pruning.lose`, also for the next two). The thesis
+        share: fraction of the synapses that a child loses (see `pruning.lose`, also for the next three). The thesis
             states 0.00025; its code uses 0.025, which agrees with its results.
         among: "all", as in its code, or "living".
         whole_clusters: whether filters and units are pruned as a whole.
+        layers: with whole clusters, "every" layer loses some, or "one" that is drawn, as in the thesis's code.
         elitism: fraction of members, the best, that survive unchanged; they are not evaluated again.
         culling: fraction of members, the worst, that have no children.
         parents: "tournament", or "best" for the best member as the parent of all.
         tournament: number of members in a tournament.
         crossover: "one_point" takes the genes before a cut from one parent and the others from another; "uniform" draws
             the parent of each gene; "none" is used by the thesis's code.
+        between: where "one_point" cuts without `genes`: between any two "weights", or between "layers", as in the
+            thesis. Most weights are in one layer, in which most cuts between weights fall.
         rate: the probability that a child has two parents.
         genes: the units of inheritance; by default each synapse is one, for members of one ancestor. Biases then come
             from the first parent.
@@ -94,11 +98,13 @@ class Padawann:
     share: float = 0.025
     among: str = "all"
     whole_clusters: bool = False
+    layers: str = "every"
     elitism: float = 0.3
     culling: float = 0.3
     parents: str = "tournament"
     tournament: int = 8
     crossover: str = "one_point"
+    between: str = "weights"
     rate: float = 0.5
     genes: Genes | None = None
     fitness: str = "ratio"
@@ -112,9 +118,10 @@ class Padawann:
     def __post_init__(self) -> None:
         for name in ("size", "tournament", "chunk"):
             _checks.positive(name, getattr(self, name))
-        words = {"biases": BIASES, "among": AMONG, "parents": PARENTS, "crossover": CROSSOVERS, "over": OVER}
-        for name, known in (words | {"fitness": JOINT}).items():
+        words = {"biases": BIASES, "among": AMONG, "parents": PARENTS, "crossover": CROSSOVERS, "between": PLACES}
+        for name, known in (words | {"fitness": JOINT, "over": OVER}).items():
             _checks.one_of(name, getattr(self, name), known)
+        check_layers(self.layers, self.whole_clusters)
         for name in ("share", "elitism", "culling", "rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise _checks.bad(name, getattr(self, name), "a number from 0 to 1", "The thesis uses 0.3 and 0.5.")
@@ -127,6 +134,9 @@ class Padawann:
             raise _checks.bad("untouched", self.untouched, f"at most {self.size} members", "The thesis's code has 1.")
         if not self.edges >= 0:
             raise _checks.bad("edges", self.edges, "a number of at least 0", "Pass 0 for no bonus.")
+        if self.between == "layers" and (self.genes is not None or self.crossover != "one_point"):
+            came = f"'layers' with crossover={self.crossover!r}{' and genes' if self.genes is not None else ''}"
+            raise _checks.bad("between", came, "'weights'", "It is where one_point cuts without genes: leave it out.")
         if self.genes is not None and self.crossover == "none":
             raise _checks.bad("genes", "genes", "None without crossover", "Leave them out, or choose a crossover.")
         if self.loss is not None:
@@ -224,7 +234,8 @@ def _first(self: Padawann, key: PRNGKey, ancestors: PyTree, masks: PyTree) -> tu
 
 
 def _pruned(self: Padawann, key: PRNGKey, masks: PyTree) -> PyTree:
-    return lose(key, self.synapses, masks, self.share, among=self.among, whole_clusters=self.whole_clusters)
+    rule = {"among": self.among, "whole_clusters": self.whole_clusters, "layers": self.layers}
+    return lose(key, self.synapses, masks, self.share, **rule)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -301,9 +312,12 @@ def _crossed(self: Padawann, key: PRNGKey, a: tuple[PyTree, PyTree], b: tuple[Py
         from_b = _from_b(self, key, len(self.genes.names))
         return tuple(mix(self.genes, from_b, p, q) for p, q in zip(a, b, strict=True))
     shapes = {path: mask.shape for path, mask in self.synapses.of(a[1]).items()}
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    parts = jnp.split(_from_b(self, key, int(ends[-1])), ends[:-1])
-    sides = {path: part.reshape(shapes[path]) for path, part in zip(shapes, parts, strict=True)}
+    if self.between == "layers":
+        sides = dict(zip(shapes, _from_b(self, key, len(shapes)), strict=True))
+    else:
+        ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+        parts = jnp.split(_from_b(self, key, int(ends[-1])), ends[:-1])
+        sides = {path: part.reshape(shapes[path]) for path, part in zip(shapes, parts, strict=True)}
 
     def mixed(p: PyTree, q: PyTree) -> PyTree:
         of_p, of_q = self.synapses.of(p), self.synapses.of(q)
@@ -316,7 +330,7 @@ def _from_b(self: Padawann, key: PRNGKey, genes: int) -> Bool[Array, " genes"]:
     """The genes that a child takes from its second parent."""
     if self.crossover == "uniform":
         return jax.random.bernoulli(key, 0.5, (genes,))
-    return jnp.arange(genes) >= jax.random.randint(key, (), 1, genes)
+    return jnp.arange(genes) >= jax.random.randint(key, (), 1, max(2, genes))
 
 
 @jax.jit

@@ -49,6 +49,7 @@ VARIANTS = {
     "code": {"crossover": "none", "untouched": 1},
     "uniform": {"crossover": "uniform", "among": "living", "elitism": 0.0},
     "structured": {"whole_clusters": True, "share": 0.1, "culling": 0.0},
+    "as the thesis": {"whole_clusters": True, "layers": "one", "between": "layers", "share": 0.1},
     "genes": {"genes": GENES, "biases": "shared", "over": "mean"},
     "ensemble": {"over": "ensemble", "fitness": "worst", "edges": 0.5, "values": (0.1, 1.0)},
     "best parent": {"parents": "best", "fitness": "product", "chunk": 7},
@@ -128,6 +129,21 @@ def test_a_child_of_two_has_every_synapse_from_one_of_them(crossover, key):
         if crossover == "one_point":
             assert (np.diff(from_second.astype(int)) >= 0).all()
     assert mixed
+
+
+def test_a_cut_between_layers_takes_whole_layers_of_each_parent(key):
+    p = algorithm(between="layers", rate=1.0)
+    state = generations(p, key, 4)[-1][0]
+    new = module._bred(dataclasses.replace(p, share=0.0), key, state)
+    kinds = set()
+    for number, (a, b) in enumerate(new.parents):
+        child, parents = (SYNAPSES.of(masks) for masks in (new.masks, state.members.masks))
+        of_b = [bool((child[path][number] == parents[path][b]).all()) for path in child]
+        of_a = [bool((child[path][number] == parents[path][a]).all()) for path in child]
+        assert all(p or q for p, q in zip(of_a, of_b, strict=True))
+        assert of_a[0] and of_b[-1]  # the first layer is of the first parent, the last one of the second
+        kinds.add(tuple(of_a))
+    assert len(kinds) > 1
 
 
 @pytest.mark.slow
@@ -246,6 +262,9 @@ def test_bad_settings_are_refused_by_name(key):
         ({"culling": 1.0}, "elitism, culling: got"),
         ({"crossover": "two_point"}, "crossover: got 'two_point'"),
         ({"genes": GENES, "crossover": "none"}, "genes: got"),
+        ({"between": "layers", "crossover": "uniform"}, "between: got 'layers' with crossover='uniform'"),
+        ({"between": "layers", "genes": GENES}, "between: got 'layers' .* and genes"),
+        ({"layers": "one"}, "layers: got 'one' without whole clusters"),
         ({"untouched": 9}, "untouched: got 9"),
         ({"edges": -1.0}, "edges: got -1"),
         ({"fitness": "sum"}, "fitness: got 'sum'"),
