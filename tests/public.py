@@ -38,8 +38,8 @@ CLASSES = {
         evolution.PadawannInfo evolution.PadawannOffspring evolution.PadawannState evolution.RecombinationInfo
         evolution.RecombinationOffspring evolution.RecombinationState evolution.SearchHistory evolution.SynthesisInfo
         evolution.SynthesisOffspring evolution.SynthesisState evolution.Topology evolution.WannInfo
-        evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.tasks.Links
-        evolution.tasks.Pole evolution.tasks.Poles interpolation.Sweep matching.Injection matching.Matching
+        evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.graph.Steps
+        evolution.tasks.Links evolution.tasks.Pole evolution.tasks.Poles interpolation.Sweep matching.Injection matching.Matching
         matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts pruning.Task
         similarity.CanonicalDirections similarity.Moments training.History training.InTraining training.Member
         training.Score
@@ -254,6 +254,7 @@ def calls(hidden=(18,)):
         "evolution.graph.forward": (lambda key: graph.forward(a_graph(key), halves, kinds)(x[None]), (key,)),
         "evolution.graph.layered": (lambda key: graph.layered(a_graph(key)), (key,)),
         "evolution.graph.minimal": (a_graph, (key,)),
+        "evolution.graph.steps_of": (lambda key: graph.steps_of(a_graph(key)), (key,)),
         "evolution.graph.split": (lambda key, event: graph.split(key, a_graph(key), 2, event), (key, y[0])),
         "evolution.mutation.gaussian": (lambda key, a: mutation.gaussian(key, a, genes, scale=0.1), (key, a)),
         "evolution.mutation.isotropic": (partial(mutation.isotropic, scale=0.1), (key, a)),

@@ -11,8 +11,8 @@ MODES = {
     "text": "as the thesis's text: all trials start from one network, shared values are chosen on test images, "
     "one-point crossover cuts between layers, and whole clusters die in one layer a step",
     "code": "as in its code: as text, but children have one parent (except in populations named after a crossover, "
-    "which there has no effect), one member of the first generation is not pruned, letters are transposed, and repeated "
-    "transfer learning continues from the repetition before",
+    "which there has no effect), one member of the first generation is not pruned, letters are transposed, and "
+    "repeated transfer learning continues from the repetition before",
 }
 
 

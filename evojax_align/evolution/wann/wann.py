@@ -18,7 +18,7 @@ from evojax_align._devices import laid_out
 from evojax_align._types import Array, Bool, Float, Int, PRNGKey, PyTree
 from evojax_align.evolution.selection import by_dominance, failed_last
 from evojax_align.evolution.wann import graph as graphs
-from evojax_align.evolution.wann.graph import ACTIVATIONS, Forward, Graph
+from evojax_align.evolution.wann.graph import ACTIVATIONS, Forward, Graph, Steps
 
 Rewarding: TypeAlias = Callable[[PRNGKey, Forward, PyTree], Float[Array, " values"]]
 """A task: maps a key, a network and data to a reward at each shared weight."""
@@ -217,7 +217,7 @@ class Wann:
         members = graphs.enlarge(state.members, hidden=hidden, genes=larger.capacity)
         return larger, dataclasses.replace(state, members=members)
 
-    def forward(self, graph: Graph, steps: Int[Array, ""] | None = None) -> Forward:
+    def forward(self, graph: Graph, steps: Steps | None = None) -> Forward:
         """The network of one graph, at all shared weights (see `graph.forward`)."""
         return graphs.forward(graph, jnp.array(self.values), self.activations, steps)
 
@@ -230,7 +230,7 @@ def _first(self: Wann, key: PRNGKey) -> Graph:
 
 @partial(jax.jit, static_argnums=0)
 def _evaluated(self: Wann, key: PRNGKey, members: Graph, data: PyTree) -> Float[Array, "n values"]:
-    steps = jnp.max(members.connections)
+    steps = jax.tree.map(jnp.max, jax.vmap(graphs.steps_of)(members))
 
     def one(graph: Graph) -> Float[Array, " values"]:
         return self.reward(key, self.forward(graph, steps), data)

@@ -89,8 +89,43 @@ def test_a_network_answers_as_one_that_is_asked_node_by_node(seed):
     found = graphs.forward(graph, jnp.array(VALUES), NAMES)(x[None])
     plain = np.array([[answered(graph, sample, value) for sample in np.asarray(x)] for value in VALUES])
     np.testing.assert_allclose(found, plain, rtol=2e-4, atol=2e-4)
-    further = graphs.forward(graph, jnp.array(VALUES), NAMES, graph.connections + 7)(x[None])
-    np.testing.assert_array_equal(further, found)
+    more = jax.tree.map(lambda count: count + 7, graphs.steps_of(graph))
+    np.testing.assert_array_equal(graphs.forward(graph, jnp.array(VALUES), NAMES, more)(x[None]), found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_on_an_accelerator_a_network_answers_the_same_by_blocks_of_nodes(seed, monkeypatch):
+    graph = grown(seed, 25)
+    x = jax.random.normal(jax.random.key(9), (1, 4, 3))
+    values, more = jnp.array(VALUES), jax.tree.map(lambda count: count + 7, graphs.steps_of(graph))
+    expected = graphs.forward(graph, values, NAMES)(x)
+    monkeypatch.setattr("evojax_align.evolution.wann.graph.running.BLOCK", 1)  # several blocks in a layer
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, cpu, default: default(*arrays))
+    assert int(graphs.steps_of(graph).blocks) > int(jnp.max(graph.layer))
+    for steps in (None, more):
+        np.testing.assert_allclose(graphs.forward(graph, values, NAMES, steps)(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_steps_are_counted_by_hand():
+    """Ten inputs lead to 9 outputs each by its own gene; a split puts a node in the place of one of them."""
+    graph = graphs.minimal(jax.random.key(0), 9, 9, hidden=6, genes=130, enabled=1.0)
+    assert [int(count) for count in jax.tree.leaves(graphs.steps_of(graph))] == [90, 9, 1]
+    for number in range(5):
+        graph = graphs.split(jax.random.key(number), graph, 1, jnp.array(90 + 2 * number))
+    inner = int(jnp.sum(graph.enabled & (graph.source > 9)))
+    found = graphs.steps_of(graph)
+    assert int(found.inputs) == int(graph.connections) - inner and int(found.sums) == 14
+    assert int(found.blocks) == int(jnp.max(graph.layer))
+
+
+def test_for_a_gpu_the_loop_runs_over_blocks_and_for_a_cpu_over_connections():
+    leaves, tree = jax.tree.flatten(grown(0, 25))  # records refuse what stands for an array
+    run = jax.jit(lambda x, *leaves: graphs.forward(tree.unflatten(leaves), jnp.array(VALUES), NAMES)(x))
+    traced = run.trace(jnp.zeros((1, 4, 3)), *leaves)
+    of_gpu, of_cpu = (traced.lower(lowering_platforms=(name,)).as_text() for name in ("cuda", "cpu"))
+    assert of_gpu.count("stablehlo.while") == 1 and of_cpu.count("stablehlo.while") == 2
+    assert "dot_general" in of_gpu and "dot_general" not in of_cpu
 
 
 def test_inputs_may_differ_at_each_value():

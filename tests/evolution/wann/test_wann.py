@@ -175,7 +175,7 @@ def test_the_same_keys_give_the_same_bits_after_a_checkpoint(wann, data, states,
 @pytest.mark.slow
 def test_side_by_side_is_one_after_the_other(wann, data, states):
     members, key = states[-1].members, jax.random.key(0)
-    steps = jnp.max(members.connections)
+    steps = jax.tree.map(jnp.max, population.map(graph.steps_of, members))
 
     def judged(member):
         return wann.reward(key, wann.forward(member, steps), data)

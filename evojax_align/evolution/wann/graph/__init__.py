@@ -7,11 +7,12 @@ numbered: the inputs, the bias, the outputs, then hidden nodes in the order of t
 from evojax_align.evolution.wann.graph.operators import change, connect, cross, enable, split
 from evojax_align.evolution.wann.graph.running import ACTIVATIONS as ACTIVATIONS
 from evojax_align.evolution.wann.graph.running import Forward as Forward
-from evojax_align.evolution.wann.graph.running import apply, forward
+from evojax_align.evolution.wann.graph.running import Steps, apply, forward, steps_of
 from evojax_align.evolution.wann.graph.structure import Graph, enlarge, layered, minimal
 
 __all__ = [
     "Graph",
+    "Steps",
     "apply",
     "change",
     "connect",
@@ -22,4 +23,5 @@ __all__ = [
     "layered",
     "minimal",
     "split",
+    "steps_of",
 ]
