@@ -40,8 +40,8 @@ CLASSES = {
         evolution.SynthesisOffspring evolution.SynthesisState evolution.Topology evolution.WannInfo
         evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.graph.Steps
         evolution.tasks.Links evolution.tasks.Pole evolution.tasks.Poles interpolation.Sweep matching.Injection
-        matching.Matching matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts pruning.Task
-        similarity.CanonicalDirections similarity.Moments training.History training.InTraining training.Member
+        matching.Matching matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts
+        pruning.Task similarity.CanonicalDirections similarity.Moments training.History training.InTraining training.Member
         training.Score
         """,
     "settings, fixed when a program is traced": """
