@@ -41,9 +41,9 @@ CLASSES = {
         evolution.WannState evolution.encoding.Conception evolution.graph.Graph evolution.graph.Steps
         evolution.tasks.Links evolution.tasks.Pole evolution.tasks.Poles interpolation.Sweep matching.Injection
         matching.Matching matching.SemiMatching pruning.Answers pruning.Census pruning.Extract pruning.Rollouts
-        pruning.Task similarity.CanonicalDirections similarity.Moments training.History training.InTraining training.Member
-        training.Score
-        """,
+        pruning.Task similarity.CanonicalDirections similarity.Moments training.History training.InTraining
+        training.Member training.Score
+    """,
     "settings, fixed when a program is traced": """
         alignment.CCA alignment.Correlation alignment.DeadOnly alignment.Greedy alignment.Identity alignment.Loadings
         alignment.Method alignment.Mutual alignment.Semi alignment.Weights evolution.Aligned evolution.Block
