@@ -97,13 +97,15 @@ def one_to_one(
 def _exact(scores: np.ndarray, dead_x: np.ndarray | None, dead_y: np.ndarray | None) -> Matching:
     """The host's solution, entirely in NumPy, without compilation."""
     *batch, p, _ = scores.shape
-    prepared = np.empty(scores.shape, jnp.promote_types(scores.dtype, np.float32))
-    for one in np.ndindex(*batch):
-        of_x, of_y = (None if dead is None else dead[one] for dead in (dead_x, dead_y))
-        prepared[one] = settled(scores[one], of_x, of_y, np)
+    prepared = scores.astype(jnp.promote_types(scores.dtype, np.float32))
+    is_plain = (dead_x is None or dead_y is None) and np.isfinite(prepared).all()
+    if not is_plain:
+        for one in np.ndindex(*batch):
+            of_x, of_y = (None if dead is None else dead[one] for dead in (dead_x, dead_y))
+            prepared[one] = settled(scores[one], of_x, of_y, np)
     y = solve(prepared)
     x = np.array(np.broadcast_to(np.arange(p, dtype=np.int32), y.shape))
-    known = np.asarray(are_numbers(scores, x, y, dead_x, dead_y, np))
+    known = np.ones(batch, bool) if is_plain else np.asarray(are_numbers(scores, x, y, dead_x, dead_y, np))
     refuse_unknown(known, "scores")
     return Matching(*jax.device_put((x, y, known)))
 
