@@ -34,6 +34,9 @@ def member_axes(mesh: Mesh) -> tuple[str, ...]:
     if not axes:
         fix = f'Pass jax.make_mesh((1, {mesh.size}), ("members", "{BATCH}")).'
         raise _checks.bad("mesh", f"the axis {BATCH!r} only", "another axis, for the members", fix)
+    if BATCH in mesh.axis_names and jax.__version_info__ < (0, 8):
+        fix = "Upgrade JAX, or give the axis another name: members are then distributed over it."
+        raise _checks.bad("mesh", f"an axis {BATCH!r} with JAX {jax.__version__}", "JAX 0.8 or newer", fix)
     return axes
 
 
@@ -48,7 +51,7 @@ def split(samples: PyTree) -> PyTree:
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True)) if mesh.axis_names else {}
     if kinds.get(BATCH) != AxisType.Auto:
         return samples
-    return jax.lax.with_sharding_constraint(samples, PartitionSpec(BATCH))
+    return jax.lax.with_sharding_constraint(samples, NamedSharding(mesh, PartitionSpec(BATCH)))
 
 
 def shared_out(tree: PyTree, mesh: Mesh) -> PyTree:

@@ -23,6 +23,7 @@ __all__ = [
     "map",
     "pairs",
     "size",
+    "split",
     "spread",
     "stack",
     "take",
@@ -164,7 +165,7 @@ def map(
         mesh: distributes the members over the axes of this mesh; each device maps its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and truncated afterwards.
             An axis named "batch" is left out: over it, functions that train or evaluate a network distribute the
-            samples of each batch, as you can in `fn` by `jax.lax.with_sharding_constraint(x, P("batch"))`.
+            samples of each batch, and `split` does so in your own.
 
     Returns:
         The results of `fn` with a leading axis; equal to `stack([fn(m) for m in unstack(population)])`.
@@ -220,6 +221,24 @@ def devices() -> Mesh | None:
     return _devices.automatic(jax.make_mesh((len(jax.devices()),), ("members",))) if len(jax.devices()) > 1 else None
 
 
+def split(samples: PyTree) -> PyTree:
+    """Distribute the samples of a batch over the axis "batch" of the mesh that `map` was given; unchanged without one.
+
+    For functions of your own. `training` does this itself.
+
+    Args:
+        samples: arrays with samples along their leading axes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, evojax_align as ea
+        >>> mesh, x = jax.make_mesh((1, len(jax.devices())), ("members", "batch")), jnp.linspace(0, 1, 64)
+        >>> loss = lambda slope: jnp.mean((slope * ea.population.split(x) - x) ** 2)
+        >>> jax.jit(lambda slopes: ea.population.map(loss, slopes, mesh=mesh))(jnp.array([1.0, 2.0])).argmin().item()
+        0
+    """
+    return _devices.split(samples)
+
+
 def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     """Distribute the arrays of a population over devices as the results of `map` are, so that a compiled program in a
     loop gets the same shardings from the first call. A population that does not divide evenly is replicated.
@@ -249,5 +268,8 @@ def _distributed(lift: Callable, populations: tuple[PyTree, ...], count: int, me
         index = jnp.minimum(jnp.arange(count + padding), count - 1)
         populations = take(populations, index)
     layout = {"in_specs": (PartitionSpec(axes),), "out_specs": PartitionSpec(axes), "axis_names": set(axes)}
-    result = jax.shard_map(lift, mesh=_devices.automatic(mesh), check_vma=False, **layout)(populations)
+    program = jax.shard_map(lift, mesh=_devices.automatic(mesh), check_vma=False, **layout)
+    if len(axes) < len(mesh.axis_names):
+        program = jax.jit(program)  # outside a program, JAX knows no arrays that lie on some axes only
+    result = program(populations)
     return take(result, slice(0, count)) if padding else result

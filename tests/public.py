@@ -348,6 +348,7 @@ def calls(hidden=(18,)):
         "population.init": (lambda key: ea.population.init(init_fn, key, 4), (key,)),
         "population.map": (lambda pop: ea.population.map(lambda p: apply(p, x), pop), (pop,)),
         "population.pairs": (ea.population.pairs, (pop,)),
+        "population.split": (ea.population.split, (x,)),
         "population.stack": (lambda a, b: ea.population.stack([a, b]), (a, a)),
         "population.take": (ea.population.take, (pop, jnp.array([2, 0]))),
         "population.unstack": (ea.population.unstack, (pop,)),

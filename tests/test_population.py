@@ -100,11 +100,14 @@ for mesh in meshes:
     np.testing.assert_array_equal(population.map(draw, keys, mesh=mesh), population.map(draw, keys))
 
 from jax.sharding import PartitionSpec as P
+if jax.__version_info__ < (0, 8):
+    raise SystemExit
 mesh = jax.make_mesh((2, 2), ("members", "batch"))
 x = jnp.arange(30.0).reshape(5, 6)
-total = lambda v: jnp.sum(jnp.sin(jax.lax.with_sharding_constraint(v, P("batch"))))
+total = lambda v: jnp.sum(jnp.sin(population.split(v)))
 program = jax.jit(lambda x: population.map(total, x, mesh=mesh))
 np.testing.assert_allclose(program(x), np.sin(x).sum(axis=1), rtol=1e-6)
+np.testing.assert_allclose(population.map(total, x, mesh=mesh), np.sin(x).sum(axis=1), rtol=1e-6)
 assert "all-reduce" in program.lower(x).compile().as_text()  # of the halves of each sum
 placed = population.spread(x[:4], mesh)
 assert placed.sharding.spec == P(("members",)) and placed.addressable_shards[0].data.shape == (2, 6)
@@ -227,6 +230,13 @@ def test_the_free_memory_of_a_device_is_less_than_that_of_a_large_machine():
 def test_another_word_for_a_chunk_is_refused(unchecked):
     with pytest.raises(ValueError, match="chunk: got 'Auto'; expected one of 'auto'"):
         population.map(lambda p: p["w"], POPULATION, chunk="Auto")
+
+
+def test_an_axis_of_batches_needs_a_newer_jax_than_the_oldest_one(monkeypatch):
+    mesh = jax.make_mesh((1, 1), ("members", "batch"), devices=jax.devices()[:1])
+    monkeypatch.setattr(jax, "__version_info__", (0, 7, 2))
+    with pytest.raises(ValueError, match=r"mesh: .*an axis 'batch' with JAX .*expected JAX 0.8 or newer"):
+        population.map(jnp.sin, jnp.ones(2), mesh=mesh)
 
 
 def test_a_mesh_without_an_axis_for_members_is_refused():

@@ -122,7 +122,7 @@ PAGE = Page(
         ),
         (
             "The thesis's mapping by visual similarity has no number here",
-            "It is printed as a figure only; the variant \"mapping given\" has one that we chose.",
+            'It is printed as a figure only; the variant "mapping given" has one that we chose.',
         ),
         (
             "The thesis prints a pruning step of 0.025 %",

@@ -162,6 +162,7 @@ assert "all-reduce" in text
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(jax.__version_info__ < (0, 8), reason="such meshes need JAX 0.8")
 def test_the_samples_of_a_batch_are_shared_out_over_the_axis_of_that_name():
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     env, command = dict(os.environ, XLA_FLAGS=flags, JAX_PLATFORMS="cpu"), [sys.executable, "-c", BATCHES]
