@@ -164,8 +164,8 @@ def map(
             another order in another chunk: pass a number where a run has to be repeated to the bit.
         mesh: distributes the members over the axes of this mesh; each device maps its own part as above. A
             population that does not divide evenly is padded by repeating its last member, and truncated afterwards.
-            An axis named "batch" is left out: over it, functions that train or evaluate a network distribute the
-            samples of each batch, and `split` does so in your own.
+            An axis named "batch" is left out: over it, `training` and `pruning.rollouts` distribute the samples of
+            each batch, and `split` does so in functions of your own, such as a fitness.
 
     Returns:
         The results of `fn` with a leading axis; equal to `stack([fn(m) for m in unstack(population)])`.
@@ -236,6 +236,10 @@ def split(samples: PyTree) -> PyTree:
         >>> jax.jit(lambda slopes: ea.population.map(loss, slopes, mesh=mesh))(jnp.array([1.0, 2.0])).argmin().item()
         0
     """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(samples):
+        if not jnp.ndim(leaf):
+            came = f"a number at the leaf {_checks.path_string(path)!r}"
+            raise _checks.bad("samples", came, "arrays with samples along their leading axes", "Leave it out.")
     return _devices.split(samples)
 
 

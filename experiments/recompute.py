@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="?", default="", help="STUDY or STUDY/RUN; by default all")
     parser.add_argument("--cells", type=int, default=0, help="how many cells of each run are run again")
     parser.add_argument("--data-dir", help="folder with data sets")
-    parser.add_argument("--write", action="store_true", help="store the claims and tables that follow from the arrays")
+    parser.add_argument("--write", action="store_true", help="store what follows from the arrays, which must be intact")
     parser.add_argument("--folder", type=Path, default=stored.HERE, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     try:

@@ -232,6 +232,11 @@ def test_another_word_for_a_chunk_is_refused(unchecked):
         population.map(lambda p: p["w"], POPULATION, chunk="Auto")
 
 
+def test_samples_of_a_batch_have_a_leading_axis():
+    with pytest.raises(ValueError, match="samples: got a number at the leaf 'b'; expected arrays with samples"):
+        population.split({"a": jnp.ones(4), "b": jnp.float32(1)})
+
+
 def test_an_axis_of_batches_needs_a_newer_jax_than_the_oldest_one(monkeypatch):
     mesh = jax.make_mesh((1, 1), ("members", "batch"), devices=jax.devices()[:1])
     monkeypatch.setattr(jax, "__version_info__", (0, 7, 2))

@@ -60,6 +60,7 @@ def conv(
         groups: number of groups of channels and features, which are convolved separately.
         method: "auto", products of patches on a CPU and the native operation on accelerators; "patches", products on
             all platforms, on accelerators of all images at once; "native", the operation of XLA on all platforms.
+            Where the number of images is not known, as in `jax.export`, it is always the native one.
 
     Returns:
         Feature maps, equal to `lax.conv_general_dilated(x, kernel, strides, padding,
@@ -81,6 +82,9 @@ def conv(
             raise _checks.bad(name, f"shape {value.shape}", f"four axes, {axes}", "A single image is x[None].")
     _checks.positive("groups", groups)
     _checks.one_of("method", method, METHODS)
+    if groups > 1 and method == "patches":
+        fix = "Leave the method out: grouped convolutions are always the native ones."
+        raise _checks.bad("method", f"'patches' with {groups} groups", "'auto' or 'native'", fix)
     if x.shape[3] != kernel.shape[2] * groups or kernel.shape[3] % groups:
         raise _checks.bad(
             "x, kernel, groups",

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from evojax_align import _checks, population
+from evojax_align import _checks, _devices, population
 from evojax_align._tree import leaves_by_path, with_leaves
 from evojax_align._types import Apply, Array, ArrayLike, Bool, Float, Int, Loss, PRNGKey, PyTree
 from evojax_align.pruning.choosing import uniform_scores
@@ -229,7 +229,7 @@ def answers(
     check_data("task", partial(outputs_at, 1.0), kept, x, y, loss, chunk=chunk)
 
     def of_samples(samples: tuple[PyTree, PyTree]) -> tuple[Array, ...]:
-        x, y = samples
+        x, y = _devices.split(samples)
 
         def at(value: Array) -> tuple[Array, PyTree]:
             outputs = outputs_at(value, kept, x)

@@ -84,9 +84,9 @@ def select(spec: PermutationSpec, params: PyTree, indices: Mapping[str, Any]) ->
         if not on_host:
             return reorder(leaf, spec.axes[name], given, spec.parents)
         new = reorder(leaf, spec.axes[name], given, spec.parents, np)
-        return (
-            leaf if new is leaf else jax.device_put(new, leaf.sharding if getattr(leaf, "committed", False) else None)
-        )
+        if new is leaf:  # shared with the given parameters
+            return leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
+        return jax.device_put(new, leaf.sharding if getattr(leaf, "committed", False) else None)
 
     return jax.tree_util.tree_map_with_path(gather, params)
 

@@ -159,10 +159,10 @@ def step_epoch(
     The buffers of the given members are donated. With `some_idle`, members whose `active` is False are not changed, so
     that one compiled program can be used for populations of several sizes. All other arguments are those of `fit`.
 
-    Members that are not active take no time on a CPU. On an accelerator all members are trained at once; as soon as at
-    most half of them are active, only so many are trained, by a program that is compiled for this number. So there is
-    one program for all, one for half, one for a quarter, and so on. Under a trace, and on devices of several processes,
-    all are trained.
+    Members that are not active take no time on a CPU. On an accelerator all members are trained at once. If at most
+    half of them are active, only a half is trained, if at most a quarter are, only a quarter, and so on; a program is
+    compiled for each of these numbers. The members are then copied instead of donated. Under a trace, and on devices
+    of several processes, all are trained.
 
     Returns:
         The members after the epoch.
@@ -186,6 +186,8 @@ def step_epoch(
         members = population.spread(members, mesh)
     settings = batch_size, patience, shuffle, some_idle, noisy, mesh, loss, tuple((metrics or {}).items())
     few = _active_ones(members, mesh) if some_idle or patience is not None else None
+    if few is not None and not few.size:
+        return members
     if few is None:
         return _step_epoch(apply, optimizer, members, x, y, validation, *settings)
     some = _step_epoch(apply, optimizer, population.take(members, few), x, y, validation, *settings)
@@ -194,10 +196,13 @@ def step_epoch(
 
 
 def _active_ones(members: Member, mesh: Mesh | None) -> np.ndarray | None:
-    """The indices of the active members, filled up to a half, a quarter, ... of all; None to train all of them."""
+    """The indices of the active members, filled up to a half, a quarter, ... of all; none if none is active; None to
+    train all of them."""
     if _devices.platform(mesh) == "cpu" or not _checks.is_concrete(members) or jax.process_count() > 1:
         return None
     active, multiple = np.asarray(members.active), 1 if mesh is None else _devices.parts(mesh)
+    if not active.any():
+        return np.zeros(0, int)
     count = active.size
     while count > 1 and -(-count // 2) >= active.sum():
         count = -(-count // 2)

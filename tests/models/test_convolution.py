@@ -89,6 +89,11 @@ def test_the_method_decides_how_a_convolution_is_computed(method, platform, conv
     assert (text.count("stablehlo.convolution"), text.count("stablehlo.dot_general")) == (convolutions, products)
 
 
+def test_patches_of_groups_are_refused(key):
+    with pytest.raises(ValueError, match="method: got 'patches' with 2 groups; expected 'auto' or 'native'"):
+        models.conv(*draw(key, (2, 5, 5, 4), (3, 3, 2, 6)), groups=2, method="patches")
+
+
 def test_the_symmetry_of_a_network_does_not_depend_on_the_method(key):
     x = jax.random.normal(key, (2, 12, 12, 1))
     networks = [models.MnistNet((4, 6, 8), method=method) for method in ("auto", "native", "patches")]

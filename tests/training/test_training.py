@@ -196,6 +196,8 @@ def test_on_an_accelerator_members_that_have_stopped_are_not_trained(network, ta
         plain = [dict(vars(of), key=None) for of in (found, members)]  # keys cannot be subtracted
         chex.assert_trees_all_close(*plain, atol=1e-5)
     assert sizes == [6, 6, 6, 6, 3, 3, 2, 2, 1, 1]
+    before = trained(0)
+    assert len(sizes) == 10 and before.epoch.tolist() == [0] * 6
     jax.clear_caches()
 
 

@@ -58,8 +58,9 @@ class Padawann:
         tournament: number of members in a tournament.
         crossover: "one_point" takes the genes before a cut from one parent and the others from another; "uniform" draws
             the parent of each gene; "none" is used by the thesis's code.
-        between: where "one_point" cuts without `genes`: between any two "weights", or between "layers", as in the
-            thesis. Most weights are in one layer, in which most cuts between weights fall.
+        between: where "one_point" cuts without `genes`, in the order of the leaves: between any two "weights", or
+            between "layers", as in the thesis. Most weights are in one layer, so most cuts between weights fall inside
+            that layer.
         rate: the probability that a child has two parents.
         genes: the units of inheritance; by default each synapse is one, for members of one ancestor. Biases then come
             from the first parent.

@@ -94,15 +94,17 @@ def test_a_network_answers_as_one_that_is_asked_node_by_node(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 3, 32])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_on_an_accelerator_a_network_answers_the_same_by_blocks_of_nodes(seed, monkeypatch):
+def test_on_an_accelerator_a_network_answers_the_same_by_blocks_of_nodes(seed, size, monkeypatch):
     graph = grown(seed, 25)
     x = jax.random.normal(jax.random.key(9), (1, 4, 3))
     values, more = jnp.array(VALUES), jax.tree.map(lambda count: count + 7, graphs.steps_of(graph))
     expected = graphs.forward(graph, values, NAMES)(x)
-    monkeypatch.setattr("evojax_align.evolution.wann.graph.running.BLOCK", 1)  # several blocks in a layer
+    monkeypatch.setattr("evojax_align.evolution.wann.graph.running.BLOCK", size)
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, cpu, default: default(*arrays))
-    assert int(graphs.steps_of(graph).blocks) > int(jnp.max(graph.layer))
+    layers = int(jnp.max(graph.layer))
+    assert int(graphs.steps_of(graph).blocks) >= layers + (size == 1)  # several blocks in a layer
     for steps in (None, more):
         np.testing.assert_allclose(graphs.forward(graph, values, NAMES, steps)(x), expected, rtol=1e-5, atol=1e-5)
 
@@ -117,6 +119,27 @@ def test_steps_are_counted_by_hand():
     found = graphs.steps_of(graph)
     assert int(found.inputs) == int(graph.connections) - inner and int(found.sums) == 14
     assert int(found.blocks) == int(jnp.max(graph.layer))
+
+
+def test_more_steps_than_a_full_graph_has_change_nothing():
+    full = graphs.minimal(jax.random.key(0), 2, 1, hidden=1, genes=3, enabled=1.0)
+    more = jax.tree.map(lambda count: count + 7, graphs.steps_of(full))
+    run = graphs.forward(full, jnp.array([1.0, -2.0]), ("linear",), more)
+    assert run(jnp.array([[[2.0, 3.0]]]))[:, 0, 0].tolist() == [6.0, -12.0]
+
+
+def test_a_node_to_which_many_nodes_lead_takes_several_sums():
+    graph = graphs.minimal(jax.random.key(0), 1, 1, hidden=9, genes=40, enabled=1.0)
+    for number in range(9):  # each new node takes the place of the connection of the input or of the bias
+        gene = jnp.arange(40) < 2
+        graph = graph.replace(enabled=graph.enabled | gene)
+        only = graph.replace(enabled=gene & (jnp.arange(40) == number % 2))
+        split = graphs.split(jax.random.key(number), only, 1, jnp.array(2 + 2 * number))
+        graph = split.replace(enabled=graph.enabled | split.enabled)
+    found = graphs.steps_of(graph)  # nine nodes lead to the output: three sums, and one for each node
+    assert int(found.sums) == 9 + 9 // 4 + 1 and int(found.blocks) == 2
+    x = jnp.array([[[2.0]]])
+    assert graphs.forward(graph, jnp.array([1.0]), ("linear",))(x).item() == 3 + 5 * 2 + 4 * 1
 
 
 def test_for_a_gpu_the_loop_runs_over_blocks_and_for_a_cpu_over_connections():

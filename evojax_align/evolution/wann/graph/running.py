@@ -77,8 +77,8 @@ class Steps:
 
 
 class _Plan(NamedTuple):
-    """The order in which a graph is evaluated. Nodes are numbered without the inputs; row `trash` of their values takes
-    what has no place, and the row after it stays 0."""
+    """The order in which a graph is evaluated. Nodes are numbered without the inputs, from 0 to n - 1. Row n of their
+    values, `trash`, takes what has no place, and row n + 1 stays 0."""
 
     steps: Steps
     from_input: Array  # [genes] inputs, and the nodes that they lead to
@@ -127,7 +127,8 @@ def forward(
     Sums over inputs come first, once for all values if these have the same inputs. On a CPU the connections between
     nodes follow one after the other, by the layer of their targets, each for all samples and all values; the work is
     proportional to the number of connections. On an accelerator, nodes of one layer are computed in blocks, each by one
-    product with a matrix.
+    product with a matrix. Inputs and values of nodes have to be finite there: a product of 0 and infinity is NaN, also
+    for a node to which no connection leads from it.
 
     Args:
         graph: a single graph.
@@ -226,7 +227,9 @@ def _by_sums(
         to = plan.to_node[step]
         return jax.lax.dynamic_update_index_in_dim(sums, at(sums, to) + at(given, plan.from_input[step]), to, 0)
 
-    sums = jax.lax.fori_loop(0, plan.steps.inputs, of_input, jnp.zeros((rows, alike, batch), given.dtype))
+    sums = jax.lax.fori_loop(
+        0, jnp.minimum(plan.steps.inputs, plan.to_node.size), of_input, jnp.zeros((rows, alike, batch), given.dtype)
+    )
     ends = [lambda total, to, f=f: f((total + at(sums, to)) * weights) for f in functions]
 
     def of_nodes(step: Array, own: Array) -> Array:
