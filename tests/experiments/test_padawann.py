@@ -89,7 +89,7 @@ def test_figures_tables_and_claims_are_made(run):
     for table in results["tables"].values():
         assert table and all(list(row) == list(table[0]) for row in table)
     primary = [claim for claim in results["claims"] if claim["primary"]]
-    assert len(primary) == 10 and {claim["unit"] for claim in results["claims"]} == {"trials"}
+    assert len(primary) == 12 and {claim["unit"] for claim in results["claims"]} == {"trials"}
     assert {claim["verdict"] for claim in results["claims"]} == {"not tested"}  # of two trials
 
 
