@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +21,17 @@ def automatic(mesh: Mesh) -> Mesh:
     return Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
 
 
+def device(mesh: Mesh | None) -> Any:
+    """A device of this process in a mesh, or the default device."""
+    if mesh is not None:
+        return mesh.local_devices[0]
+    default = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+    return default if isinstance(default, jax.Device) else jax.local_devices(backend=default)[0]
+
+
 def platform(mesh: Mesh | None) -> str:
     """The platform of a mesh, or of the default device."""
-    if mesh is not None:
-        return mesh.devices.flat[0].platform
-    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    return getattr(device, "platform", device) or jax.default_backend()
+    return device(mesh).platform
 
 
 def member_axes(mesh: Mesh) -> tuple[str, ...]:

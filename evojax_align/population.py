@@ -6,7 +6,7 @@ vectorised on an accelerator, one after the other on a CPU (where products under
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -201,7 +201,7 @@ def map(
         side_by_side = strategy == "vmap" or (strategy == "auto" and _devices.platform(mesh) != "cpu")
         many = chunk
         if many == "auto":
-            many = largest_chunk(member, args, _device(mesh)) if side_by_side or strategy == "scan" else 1
+            many = largest_chunk(member, args, _devices.device(mesh)) if side_by_side or strategy == "scan" else 1
         if side_by_side and (many is None or many >= size(args)):
             return jax.vmap(member)(args)
         return jax.lax.map(member, args, batch_size=None if many == 1 else many)
@@ -224,7 +224,7 @@ def devices() -> Mesh | None:
 def split(samples: PyTree) -> PyTree:
     """Distribute the samples of a batch over the axis "batch" of the mesh that `map` was given; unchanged without one.
 
-    For functions of your own. `training` does this itself.
+    For functions of your own; `training` and `pruning.rollouts` do this themselves.
 
     Args:
         samples: arrays with samples along their leading axes.
@@ -256,13 +256,6 @@ def spread(tree: PyTree, mesh: Mesh) -> PyTree:
     """
     size(tree)
     return _devices.shared_out(tree, mesh)
-
-
-def _device(mesh: Mesh | None) -> Any:
-    if mesh is not None:
-        return mesh.local_devices[0]
-    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
-    return device if isinstance(device, jax.Device) else jax.local_devices(backend=device)[0]
 
 
 def _distributed(lift: Callable, populations: tuple[PyTree, ...], count: int, mesh: Mesh) -> PyTree:

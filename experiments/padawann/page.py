@@ -111,9 +111,9 @@ PAGE = Page(
             "thesis. Both results are what chance gives, so the thesis's half says nothing about the method.",
         ),
         (
-            "Letters are upright, and all test images of the smaller EMNIST set are used",
-            "The thesis's program takes letters as they lie in the file, transposed; its test sets are the first 7 999 "
-            "and the next 7 999 images of the file. Our mode `code` transposes them too.",
+            "The images of letters are turned upright, and all test images of the smaller EMNIST set are used",
+            "The thesis's program does not turn the images, which the file has transposed; its test sets are the first "
+            "7 999 and the next 7 999 images of the file. Our mode `code` transposes them too.",
         ),
         (
             "Three rules of the thesis's program are in the modes `text` and `code` alone: a cut between layers in "

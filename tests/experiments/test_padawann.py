@@ -182,12 +182,18 @@ def test_a_mapping_that_is_optimised_is_right_most_often(sets):
     assert right >= max(*draws, int((y == said).sum()))
 
 
+RULES = (("real crossover", "between"), ("ten, whole clusters", "layers"))
+
+
 def test_each_mode_does_what_it_says(sets):
     letters = dataclasses.replace(sets[1], name="emnist_10letters")
     for mode, expected in {"clean": ("one_point", 0), "text": ("one_point", 0), "code": ("none", 1)}.items():
         problem, trained = Problem(config(mode=mode), [sets[0], letters]), []
         algorithm = problem.algorithm(VARIANTS["default"])
         assert (algorithm.crossover, algorithm.untouched) == expected
+        rules = [getattr(problem.algorithm(VARIANTS[name]), rule) for name, rule in RULES]
+        assert rules == (["weights", "every"] if mode == "clean" else ["layers", "one"])
+        assert problem.algorithm(VARIANTS["ten, uniform crossover"]).between == "weights"
         x, first = problem.train[1][0], sets[0].train.x
         images = (np.concatenate([letters.train.x, letters.validation.x]) - first.mean()) / first.std()
         images = images.swapaxes(1, 2) if mode == "code" else images

@@ -121,6 +121,19 @@ def test_steps_are_counted_by_hand():
     assert int(found.blocks) == int(jnp.max(graph.layer))
 
 
+def test_values_that_would_overflow_are_limited_alike_on_every_platform(monkeypatch):
+    """A chain of linear nodes that doubles its input from 1e28, and an output to which none of them leads."""
+    graph = graphs.minimal(jax.random.key(0), 1, 2, hidden=20, genes=60, enabled=1.0)
+    graph = graph.replace(enabled=jnp.arange(60) == 0)
+    for number in range(20):
+        graph = graphs.split(jax.random.key(number), graph, 1, jnp.array(4 + 2 * number))
+    x, values, linear = jnp.array([[[1e35]]]), jnp.array([2.0, -2.0]), ("linear",)
+    found = graphs.forward(graph, values, linear)(x)
+    assert found.shape == (2, 1, 2) and (found[..., 1] == 0).all() and (abs(found[..., 0]) > 1e28).all()
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, cpu, default: default(*arrays))
+    np.testing.assert_allclose(graphs.forward(graph, values, linear)(x), found, rtol=1e-6)
+
+
 def test_more_steps_than_a_full_graph_has_change_nothing():
     full = graphs.minimal(jax.random.key(0), 2, 1, hidden=1, genes=3, enabled=1.0)
     more = jax.tree.map(lambda count: count + 7, graphs.steps_of(full))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial, reduce
 from operator import add
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,9 @@ ADDED = 4
 """Most connections to one node that are added in one step on a CPU."""
 BLOCK = 32
 """Most nodes that are computed together on an accelerator."""
+BOUND = 0.75
+"""The input of an activation is at most the largest number of its type to this power (8e28 in float32), so that sums of
+the values of nodes are finite: in a product with a matrix, 0 times infinity would be NaN for every node."""
 
 
 @struct.dataclass
@@ -127,8 +130,8 @@ def forward(
     Sums over inputs come first, once for all values if these have the same inputs. On a CPU the connections between
     nodes follow one after the other, by the layer of their targets, each for all samples and all values; the work is
     proportional to the number of connections. On an accelerator, nodes of one layer are computed in blocks, each by one
-    product with a matrix. Inputs and values of nodes have to be finite there: a product of 0 and infinity is NaN, also
-    for a node to which no connection leads from it.
+    product with a matrix, in which an input that is not finite makes all nodes NaN. The inputs of activations are
+    limited to 8e28 in float32.
 
     Args:
         graph: a single graph.
@@ -159,6 +162,7 @@ def forward(
 
 
 def _planned(graph: Graph) -> _Plan:
+    """The plans for a CPU and for an accelerator."""
     first, nodes = graph.inputs + 1, graph.activation.shape[0]
     genes, trash, target, inner = graph.source.shape[0], nodes, graph.target - first, _inner(graph)
     outer = graph.enabled & ~inner
@@ -230,7 +234,7 @@ def _by_sums(
     sums = jax.lax.fori_loop(
         0, jnp.minimum(plan.steps.inputs, plan.to_node.size), of_input, jnp.zeros((rows, alike, batch), given.dtype)
     )
-    ends = [lambda total, to, f=f: f((total + at(sums, to)) * weights) for f in functions]
+    ends = [lambda total, to, f=f: f(_bounded((total + at(sums, to)) * weights, given.dtype)) for f in functions]
 
     def of_nodes(step: Array, own: Array) -> Array:
         to, sources = plan.target[step], plan.sources[step]
@@ -240,6 +244,11 @@ def _by_sums(
 
     own = jnp.zeros((rows, weights.shape[0], batch), given.dtype)
     return jax.lax.fori_loop(0, plan.steps.sums, of_nodes, own)[:outputs]
+
+
+def _bounded(total: Array, dtype: Any) -> Array:
+    limit = float(jnp.finfo(dtype).max) ** BOUND
+    return jnp.clip(total, -limit, limit).astype(dtype)
 
 
 def _by_blocks(
@@ -256,7 +265,7 @@ def _by_blocks(
         of_block, here = (jax.lax.dynamic_slice_in_dim(of, start, BLOCK) for of in (plan.blocks, plan.order))
         here = jnp.where(of_block == number, here, nodes)
         total = (product("nb,n...->b...", between[:, here], own[:nodes]) + sums[here]) * weights[None]
-        total, kinds = total.astype(given.dtype), activation[here][:, None, None]
+        total, kinds = _bounded(total, given.dtype), activation[here][:, None, None]
         return own.at[here].set(
             jnp.select([kinds == place for place in range(len(functions))], [f(total) for f in functions])
         )
